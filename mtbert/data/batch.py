@@ -1,0 +1,143 @@
+"""PackedBatch: sequences end to end, with their lengths and no padding.
+
+Random batches of these data sets are about half padding. Every layer of BERT but attention works on single
+tokens, so a batch is simply the list of all its tokens; attention is told where each sequence begins.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class PackedBatch:
+    """Word pieces of several sequences, one after the other.
+
+    ids: (tokens,) int64, word-piece numbers.
+    token_types: (tokens,) int64, 0 for the first sentence of a sequence and 1 for the second.
+    lengths: tokens of each sequence, known on the host so that no device is asked for them.
+    slices: which sequences belong to which task, when the batch holds several.
+    """
+
+    ids: Tensor
+    token_types: Tensor
+    lengths: list[int]
+    slices: dict[str, slice] = field(default_factory=dict)
+
+    def __post_init__(self):
+        if not self.lengths or min(self.lengths) < 1:
+            raise ValueError("a batch needs at least one sequence, and every sequence at least one token")
+        if sum(self.lengths) != len(self.ids):
+            raise ValueError(f"lengths add up to {sum(self.lengths)}, but the batch has {len(self.ids)} tokens")
+
+    def __len__(self) -> int:
+        """Number of sequences."""
+        return len(self.lengths)
+
+    @property
+    def tokens(self) -> int:
+        return len(self.ids)
+
+    @property
+    def longest(self) -> int:
+        return max(self.lengths)
+
+    @cached_property
+    def counts(self) -> Tensor:
+        """(sequences,) int64: ``lengths`` on the batch's device."""
+        return torch.tensor(self.lengths, device=self.ids.device)
+
+    @cached_property
+    def offsets(self) -> Tensor:
+        """(sequences + 1,) int32: sequence i holds tokens offsets[i] to offsets[i + 1]."""
+        ends = self.counts.cumsum(0, dtype=torch.int32)
+        return torch.cat([ends.new_zeros(1), ends])
+
+    @cached_property
+    def sequence_of(self) -> Tensor:
+        """(tokens,) int64: the sequence that each token belongs to."""
+        numbers = torch.arange(len(self), device=self.ids.device)
+        return numbers.repeat_interleave(self.counts, output_size=self.tokens)
+
+    @cached_property
+    def positions(self) -> Tensor:
+        """(tokens,) int64: each token's place in its own sequence, from 0."""
+        return torch.arange(self.tokens, device=self.ids.device) - self.offsets[:-1][self.sequence_of]
+
+    @cached_property
+    def groups(self) -> "LengthGroups":
+        return LengthGroups.of(self)
+
+    def to(self, device: torch.device | str) -> "PackedBatch":
+        return PackedBatch(self.ids.to(device), self.token_types.to(device), self.lengths, self.slices)
+
+    @staticmethod
+    def join(batches: dict[str, "PackedBatch"]) -> "PackedBatch":
+        """One batch that holds those of several tasks, each as a contiguous slice of its sequences."""
+        slices, lengths = {}, []
+        for task, batch in batches.items():
+            slices[task] = slice(len(lengths), len(lengths) + len(batch))
+            lengths += batch.lengths
+        return PackedBatch(
+            torch.cat([batch.ids for batch in batches.values()]),
+            torch.cat([batch.token_types for batch in batches.values()]),
+            lengths,
+            slices,
+        )
+
+
+@dataclass(frozen=True)
+class LengthGroups:
+    """Sequences of similar length, each group padded to its own longest: small dense blocks for dense kernels.
+
+    shapes: (sequences, longest) of each group. The groups' cells stand one after the other.
+    masks: per group (sequences, longest) bool, true where a cell holds a token; None if it has no padding.
+    token_of: (cells,) the token in each cell; padding repeats the sequence's first token.
+    cell_of: (tokens,) the cell of each token.
+    """
+
+    shapes: list[tuple[int, int]]
+    masks: list[Tensor | None]
+    token_of: Tensor
+    cell_of: Tensor
+
+    @staticmethod
+    def of(batch: PackedBatch, stretch: float = 1.5) -> "LengthGroups":
+        """Group so that no sequence is longer than ``stretch`` times (plus 4) the shortest of its group."""
+        device = batch.ids.device
+        groups: list[list[int]] = []
+        for sequence in sorted(range(len(batch)), key=batch.lengths.__getitem__):
+            if groups and batch.lengths[sequence] <= stretch * batch.lengths[groups[-1][0]] + 4:
+                groups[-1].append(sequence)
+            else:
+                groups.append([sequence])
+
+        shapes, masks, token_of, real = [], [], [], []
+        for group in groups:
+            members = torch.tensor(group, device=device)
+            longest = batch.lengths[group[-1]]
+            column = torch.arange(longest, device=device)
+            mask = column < batch.counts[members, None]  # (sequences, longest)
+            shapes.append((len(group), longest))
+            masks.append(None if batch.lengths[group[0]] == longest else mask)
+            token_of.append((batch.offsets[members, None] + column * mask).flatten())
+            real.append(mask.flatten())
+        tokens = torch.cat(token_of)
+        cells = torch.cat(real).nonzero().squeeze(1)
+        cell_of = torch.empty(batch.tokens, dtype=torch.int64, device=device)
+        cell_of[tokens[cells]] = cells
+        return LengthGroups(shapes, masks, tokens, cell_of)
+
+
+def pack(sequences: Sequence[Sequence[int]], token_types: Sequence[Sequence[int]] | None = None) -> PackedBatch:
+    """Lists of word-piece numbers as one PackedBatch; token types are 0 unless given."""
+    lengths = [len(sequence) for sequence in sequences]
+    ids = torch.tensor([piece for sequence in sequences for piece in sequence], dtype=torch.int64)
+    if token_types is None:
+        types = torch.zeros_like(ids)
+    else:
+        types = torch.tensor([kind for sequence in token_types for kind in sequence], dtype=torch.int64)
+    return PackedBatch(ids, types, lengths)

@@ -1,0 +1,197 @@
+"""Files to validated rows.
+
+Reads the course's files as they are (tab-separated, quoted, an unnamed first column, at times a second one, some rows
+without a label) and any CSV or TSV with the same column names. What is wrong is said with file, row and value.
+"""
+
+import csv
+import hashlib
+import io
+import math
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from mtbert import paths
+from mtbert.data.tasks import TASKS, Split, Task
+from mtbert.errors import UserError
+
+csv.field_size_limit(2**24)
+
+
+class Example(NamedTuple):
+    """One row: its id, one or two texts, and its label if it has one."""
+
+    id: str
+    texts: tuple[str, ...]
+    label: float | None
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The usable rows of one file.
+
+    sha256: of the file's bytes. unlabelled: rows that were left out because their label is empty (never in a file
+    that is read without labels).
+    """
+
+    task: Task
+    split: str
+    path: Path
+    sha256: str
+    examples: list[Example]
+    unlabelled: int = 0
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    @property
+    def labels(self) -> list[float]:
+        """Labels as numbers; NaN where a file carries none."""
+        return [math.nan if example.label is None else example.label for example in self.examples]
+
+    def notes(self) -> list[str]:
+        """What a reader should know of this file, a sentence each."""
+        if not self.unlabelled:
+            return []
+        return [f"{self.path.name}: {self.unlabelled} of {len(self) + self.unlabelled} rows have no label, left out"]
+
+    def without(self, others: Sequence["Rows"]) -> "Rows":
+        """These rows but for those whose texts occur in ``others``, case and punctuation aside."""
+        seen = {text_key(example) for other in others for example in other.examples}
+        kept = [example for example in self.examples if text_key(example) not in seen]
+        return Rows(self.task, self.split, self.path, self.sha256, kept, self.unlabelled)
+
+
+def text_key(example: Example) -> tuple[str, ...]:
+    """What two rows share if they hold the same texts: letters and digits only, a pair in either order."""
+    return tuple(sorted(re.sub(r"[\W_]+", "", text.casefold()) for text in example.texts))
+
+
+def data_folder(given: str | Path | None = None) -> Path:
+    """The folder that holds the data: ``given``, else ``$MTBERT_DATA``, else data/full, else data/sample.
+
+    Raises UserError if a folder that was asked for does not exist.
+    """
+    for folder, origin in ((given, "--data"), (os.environ.get("MTBERT_DATA"), "MTBERT_DATA")):
+        if folder:
+            if not Path(folder).is_dir():
+                raise UserError(f"data folder {folder} (from {origin}) does not exist: give a folder that does")
+            return Path(folder)
+    return paths.FULL if any(paths.FULL.glob("*.csv")) else paths.SAMPLE
+
+
+def read_split(folder: Path, task: Task, split: Split) -> Rows:
+    """The rows of one split of a task, from the course's file name in ``folder``."""
+    if split not in task.files:
+        raise UserError(f"task {task.name!r} has no {split} split")
+    return read_rows(Path(folder) / task.files[split], task, split)
+
+
+def read_rows(path: Path, task: Task, split: str, labels: bool | None = None) -> Rows:
+    """Read and check one file.
+
+    labels: whether rows must carry labels; by default they must in train and dev, and are not read in test.
+    Raises UserError (one sentence: file, row, value, what to do) at the first thing that is wrong.
+    """
+    path = Path(path)
+    labels = split != "test" if labels is None else labels
+    raw = _bytes_of(path)
+    table = list(_table(path, _text_of(path, raw)))
+    header = table[0][1]
+    text_at = [_column(path, header, name) for name in task.text_columns]
+    label_at = _column(path, header, task.label_column) if labels else None
+    id_at = header.index("id") if "id" in header else None
+
+    examples, unlabelled = [], 0
+    for row, (line, fields) in enumerate(table[1:], start=1):
+        where = f"{path}, row {row} (line {line})"
+        if len(fields) != len(header):
+            raise UserError(f"{where}: {len(fields)} fields, but the header names {len(header)}: mend the row")
+        if label_at is not None and not fields[label_at].strip():
+            unlabelled += 1
+            continue
+        label = None if label_at is None else _label(fields[label_at], task, where)
+        texts = tuple(_sentence(fields[at], name, where) for at, name in zip(text_at, task.text_columns, strict=True))
+        examples.append(Example(str(row - 1) if id_at is None else fields[id_at], texts, label))
+    if not examples:
+        raise UserError(f"{path} holds no usable row: {unlabelled} rows without a label, none with one")
+    return Rows(task, split, path, hashlib.sha256(raw).hexdigest(), examples, unlabelled)
+
+
+def overlap(rows: Rows, other: Rows) -> int:
+    """How many rows of ``rows`` hold the texts of a row of ``other``, case and punctuation aside."""
+    return len(rows) - len(rows.without([other]))
+
+
+def available(folder: Path) -> list[tuple[Task, Split]]:
+    """The tasks and splits that have a file in ``folder``."""
+    return [
+        (task, split) for task in TASKS.values() for split, name in task.files.items() if (folder / name).exists()
+    ]
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(
+            f"{path} does not exist: give a folder with the course's files, or run `python -m mtbert data fetch`"
+        ) from None
+    except IsADirectoryError:
+        raise UserError(f"{path} is a folder: give a file") from None
+    if not raw.strip():
+        raise UserError(f"{path} is empty: a header and at least one row are needed")
+    return raw
+
+
+def _text_of(path: Path, raw: bytes) -> str:
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise UserError(
+            f"{path}, line {line}: byte 0x{raw[error.start]:02x} is not valid utf-8: save the file as utf-8"
+        ) from None
+
+
+def _table(path: Path, text: str):
+    """(line, fields) of the header and of each row that is not blank."""
+    delimiter = "\t" if "\t" in text.split("\n", 1)[0] else ","
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    last = 0
+    try:
+        for fields in reader:
+            line, last = last + 1, reader.line_num
+            if fields:
+                yield line, fields
+    except csv.Error as error:
+        raise UserError(f"{path}, line {reader.line_num}: {error}: check the quotes there") from None
+
+
+def _column(path: Path, header: list[str], name: str) -> int:
+    if name not in header:
+        found = ", ".join(repr(column) for column in header if column)
+        raise UserError(f"{path}, header: no column {name!r} among {found}: rename or add it")
+    return header.index(name)
+
+
+def _sentence(text: str, column: str, where: str) -> str:
+    text = text.strip()
+    if not text:
+        raise UserError(f"{where}: column {column!r} is empty: give a sentence or remove the row")
+    return text
+
+
+def _label(text: str, task: Task, where: str) -> float:
+    wanted = f"a number from 0 to {task.top}" if task.kind == "score" else f"a whole number from 0 to {task.top}"
+    try:
+        label = float(text)
+    except ValueError:
+        label = math.nan
+    if not 0 <= label <= task.top or (task.kind != "score" and label != int(label)):
+        raise UserError(f"{where}: {task.label_column} is {text!r}, but must be {wanted}: correct it")
+    return label

@@ -1,0 +1,206 @@
+"""Rows to numbers: word pieces once per file, then batches by index arithmetic.
+
+TokenTable holds the word pieces of every text of a file, without special tokens. SequenceTable holds what BERT reads:
+[CLS] a [SEP] for a sentence, [CLS] a [SEP] b [SEP] for a cross-encoded pair, truncated. Both are a few flat tensors,
+so they move to a device in one copy and a batch is a gather.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from tokenizers import Tokenizer
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from mtbert import paths
+from mtbert.data.batch import PackedBatch
+from mtbert.data.read import Rows
+from mtbert.errors import UserError
+from mtbert.files import write_whole
+
+Encoding = Literal["cross", "bi"]
+_CHUNK = 4096
+
+
+class WordPieces:
+    """A WordPiece tokenizer with neither truncation nor padding, whatever its file asks for."""
+
+    def __init__(self, tokenizer: Tokenizer):
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        self.tokenizer = tokenizer
+        self.cls, self.sep = tokenizer.token_to_id("[CLS]"), tokenizer.token_to_id("[SEP]")
+        if self.cls is None or self.sep is None:
+            raise UserError("the tokenizer has no [CLS] and [SEP]: give one that was made for BERT")
+        self.fingerprint = hashlib.sha256(tokenizer.to_str().encode()).hexdigest()
+
+    def __call__(self, texts: Sequence[str]) -> list[list[int]]:
+        """Word-piece numbers of each text, without special tokens."""
+        return [coded.ids for coded in self.tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+
+    def pieces(self, ids: Sequence[int] | Tensor) -> list[str]:
+        """The word pieces with these numbers."""
+        return [self.tokenizer.id_to_token(int(number)) for number in ids]
+
+
+@dataclass(frozen=True)
+class TokenTable:
+    """Word pieces of every text of a file.
+
+    ids: (pieces,) int32. offsets: (texts + 1,) int64. per_row: texts in a row, 1 or 2. labels: (rows,) float32, NaN
+    where there is none.
+    """
+
+    ids: Tensor
+    offsets: Tensor
+    per_row: int
+    labels: Tensor
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.labels)
+
+    @staticmethod
+    def of_texts(texts: Sequence[tuple[str, ...]], word_pieces: WordPieces, labels=None, progress=False):
+        """Tokenise rows of one or two texts each."""
+        per_row = len(texts[0])
+        flat = [text for row in texts for text in row]
+        ids, lengths = [], [0]
+        starts = range(0, len(flat), _CHUNK)
+        for start in tqdm(starts, desc="tokenise", unit="chunk", leave=False, disable=not progress or len(starts) < 4):
+            for pieces in word_pieces(flat[start : start + _CHUNK]):
+                ids += pieces
+                lengths.append(len(pieces))
+        labels = [float("nan")] * len(texts) if labels is None else labels
+        return TokenTable(
+            torch.tensor(ids, dtype=torch.int32),
+            torch.tensor(lengths).cumsum(0),
+            per_row,
+            torch.tensor(labels, dtype=torch.float32),
+        )
+
+    @staticmethod
+    def of_rows(rows: Rows, word_pieces: WordPieces, cache: Path | None = None, progress=False) -> "TokenTable":
+        """Tokenise a file's rows, or read them from the cache (kept by the checksums of rows and tokenizer)."""
+        key = _key(rows, word_pieces)
+        path = (cache or paths.cache_folder()) / f"{rows.task.name}-{rows.split}-{key[:16]}.safetensors"
+        table = _cached(path, len(rows.task.text_columns))
+        if table is None or len(table) != len(rows):
+            texts = [example.texts for example in rows.examples]
+            table = TokenTable.of_texts(texts, word_pieces, rows.labels, progress)
+            write_whole(path, save({"ids": table.ids, "offsets": table.offsets, "labels": table.labels}))
+        return table
+
+    def sequences(self, encoding: Encoding, max_length: int, word_pieces: WordPieces) -> "SequenceTable":
+        """What BERT reads. A pair in "cross" encoding is one sequence, in "bi" two (left, right, left, right ...).
+
+        Sequences longer than ``max_length`` tokens lose pieces at the end of their longer text first.
+        """
+        lengths = self.offsets.diff()
+        if self.per_row == 2 and encoding == "cross":
+            left, right = lengths[0::2], lengths[1::2]
+            kept = torch.stack(_longest_first(left, right, max_length - 3), dim=1)  # (rows, 2)
+            per_row = 1
+        else:
+            kept = lengths.clamp(max=max_length - 2)[:, None]  # (texts, 1)
+            per_row = self.per_row
+        starts = self.offsets[:-1].view_as(kept)
+        truncated = int((kept < lengths.view_as(kept)).any(1).sum())
+        return _with_special_tokens(self.ids, starts, kept, word_pieces, per_row, truncated)
+
+
+@dataclass(frozen=True)
+class SequenceTable:
+    """Every sequence of a file, ready for BERT.
+
+    ids: (tokens,) int32. token_types: (tokens,) uint8. offsets: (sequences + 1,) int64. per_row: sequences a row has.
+    truncated: sequences that lost word pieces.
+    """
+
+    ids: Tensor
+    token_types: Tensor
+    offsets: Tensor
+    per_row: int
+    truncated: int
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return (len(self.offsets) - 1) // self.per_row
+
+    @property
+    def lengths(self) -> Tensor:
+        """(sequences,) int64."""
+        return self.offsets.diff()
+
+    def to(self, device: torch.device | str) -> "SequenceTable":
+        """The tokens on ``device``; the offsets stay on the host, where batches are laid out."""
+        return replace(self, ids=self.ids.to(device), token_types=self.token_types.to(device))
+
+    def batch(self, rows: Tensor) -> PackedBatch:
+        """The sequences of these rows, (n,) int64, packed in the order given."""
+        sequences = (rows[:, None] * self.per_row + torch.arange(self.per_row)).flatten()
+        starts, lengths = self.offsets[sequences], self.lengths[sequences]
+        places = _spans(starts, lengths).to(self.ids.device)
+        return PackedBatch(self.ids[places].long(), self.token_types[places].long(), lengths.tolist())
+
+    def batches(self, tokens: int):
+        """(rows, batch) over the whole table, rows of similar length together, about ``tokens`` tokens each."""
+        per_row = self.lengths.view(-1, self.per_row).sum(1)
+        order = per_row.argsort(stable=True)
+        bins = (per_row[order].cumsum(0) - 1) // tokens
+        for rows in order.split(bins.unique_consecutive(return_counts=True)[1].tolist()):
+            yield rows, self.batch(rows)
+
+
+def _spans(starts: Tensor, lengths: Tensor) -> Tensor:
+    """starts[0], starts[0] + 1, ... for lengths[0] numbers, then the same for the next start, and so on."""
+    shift = starts - (lengths.cumsum(0) - lengths)
+    return torch.arange(int(lengths.sum())) + shift.repeat_interleave(lengths)
+
+
+def _longest_first(left: Tensor, right: Tensor, room: int) -> tuple[Tensor, Tensor]:
+    """Shorten pairs of lengths to ``room`` in sum, the longer one first (as tokenizers do)."""
+    shorter = torch.minimum(left, right).clamp(max=room // 2)
+    longer = torch.minimum(torch.maximum(left, right), room - shorter)
+    left_is_shorter = left <= right
+    return torch.where(left_is_shorter, shorter, longer), torch.where(left_is_shorter, longer, shorter)
+
+
+def _with_special_tokens(ids, starts, kept, word_pieces, per_row, truncated) -> SequenceTable:
+    """[CLS], then each part of a sequence followed by its [SEP].
+
+    starts, kept: (sequences, parts), where in ``ids`` a part begins and how many pieces of it stay.
+    """
+    sizes = kept + 1
+    sizes[:, 0] += 1  # the first part also carries [CLS]
+    ends = sizes.flatten().cumsum(0)
+    begins = ends - sizes.flatten()
+    tokens = torch.full((int(ends[-1]),), word_pieces.sep, dtype=torch.int32)
+    tokens[begins.view_as(sizes)[:, 0]] = word_pieces.cls
+    first = begins.view_as(sizes).clone()
+    first[:, 0] += 1
+    tokens[_spans(first.flatten(), kept.flatten())] = ids[_spans(starts.flatten(), kept.flatten())]
+    types = torch.arange(kept.shape[1], dtype=torch.uint8).repeat(len(kept)).repeat_interleave(sizes.flatten())
+    offsets = torch.cat([ends.new_zeros(1), ends.view_as(sizes)[:, -1]])
+    return SequenceTable(tokens, types, offsets, per_row, truncated)
+
+
+def _key(rows: Rows, word_pieces: WordPieces) -> str:
+    ids = "\n".join(example.id for example in rows.examples)  # rows may have been left out
+    parts = (rows.sha256, word_pieces.fingerprint, hashlib.sha256(ids.encode()).hexdigest())
+    return hashlib.sha256("".join(parts).encode()).hexdigest()
+
+
+def _cached(path: Path, per_row: int) -> TokenTable | None:
+    """The table at ``path``; None if there is none or it cannot be read (it is then made anew)."""
+    try:
+        kept = load_file(path)
+        return TokenTable(kept["ids"], kept["offsets"], per_row, kept["labels"])
+    except (FileNotFoundError, SafetensorError, KeyError):
+        return None

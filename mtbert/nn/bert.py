@@ -1,0 +1,115 @@
+"""BERT (Devlin et al. 2019) on packed batches: embeddings, the transformer layer, and a stack of them.
+
+Shapes: ``tokens`` is the number of word pieces in the whole batch, over all of its sequences.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mtbert.data.batch import PackedBatch
+from mtbert.nn.attention import packed_attention
+from mtbert.nn.dropout import dropout
+
+
+@dataclass(frozen=True)
+class BertConfig:
+    """Sizes and rates of a BERT, under the names of transformers' config.json. Defaults: bert-base-uncased."""
+
+    vocab_size: int = 30522
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    layer_norm_eps: float = 1e-12
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    initializer_range: float = 0.02
+    pad_token_id: int = 0
+
+    def __post_init__(self):
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} does not divide into {self.num_attention_heads} attention heads"
+            )
+
+
+class Embeddings(nn.Module):
+    """LayerNorm(word + position + token type), then dropout."""
+
+    def __init__(self, config: BertConfig):
+        super().__init__()
+        self.word = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.position = nn.Embedding(config.max_position_embeddings, config.hidden_size)
+        self.token_type = nn.Embedding(config.type_vocab_size, config.hidden_size)
+        self.norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
+        self.p = config.hidden_dropout_prob
+
+    def forward(self, batch: PackedBatch) -> Tensor:
+        if batch.longest > self.position.num_embeddings:
+            raise ValueError(
+                f"a sequence has {batch.longest} tokens, more than the {self.position.num_embeddings} positions "
+                "of this encoder: truncate it"
+            )
+        summed = self.word(batch.ids) + self.position(batch.positions) + self.token_type(batch.token_types)
+        return dropout(self.norm(summed), self.p, self.training)  # (tokens, hidden)
+
+
+class Layer(nn.Module):
+    """h = LN(x + dropout(W_o MHA(x))); y = LN(h + dropout(W_2 gelu(W_1 h))).
+
+    Dropout stands after the dense layer and before the residual sum; GELU is the exact (erf) form.
+    """
+
+    def __init__(self, config: BertConfig):
+        super().__init__()
+        hidden = config.hidden_size
+        self.heads = config.num_attention_heads
+        self.qkv = nn.Linear(hidden, 3 * hidden)  # W_q, W_k, W_v stacked: one matrix product instead of three
+        self.attention_output = nn.Linear(hidden, hidden)
+        self.attention_norm = nn.LayerNorm(hidden, config.layer_norm_eps)
+        self.intermediate = nn.Linear(hidden, config.intermediate_size)
+        self.output = nn.Linear(config.intermediate_size, hidden)
+        self.output_norm = nn.LayerNorm(hidden, config.layer_norm_eps)
+        self.p = config.hidden_dropout_prob
+        self.attention_p = config.attention_probs_dropout_prob
+
+    def forward(self, x: Tensor, batch: PackedBatch) -> Tensor:
+        attention_p = self.attention_p if self.training else 0.0
+        mixed = packed_attention(self.qkv(x), batch, self.heads, attention_p)  # (tokens, hidden)
+        h = self.attention_norm(x + dropout(self.attention_output(mixed), self.p, self.training))
+        wide = F.gelu(self.intermediate(h))  # (tokens, intermediate)
+        return self.output_norm(h + dropout(self.output(wide), self.p, self.training))
+
+
+class Bert(nn.Module):
+    """The encoder: a PackedBatch in, one vector per token out."""
+
+    def __init__(self, config: BertConfig):
+        super().__init__()
+        self.config = config
+        self.embeddings = Embeddings(config)
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))
+        self.pooler = nn.Linear(config.hidden_size, config.hidden_size)
+        self.initialise()
+
+    @torch.no_grad()
+    def initialise(self) -> None:
+        """Weights from N(0, initializer_range^2), biases 0, LayerNorm 1 and 0, as the paper's code does."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                module.weight.normal_(0.0, self.config.initializer_range)
+            if isinstance(module, nn.Linear):
+                module.bias.zero_()
+        self.embeddings.word.weight[self.config.pad_token_id].zero_()
+
+    def forward(self, batch: PackedBatch) -> Tensor:
+        """(tokens, hidden): the last layer's output."""
+        hidden = self.embeddings(batch)
+        for layer in self.layers:
+            hidden = layer(hidden, batch)
+        return hidden

@@ -1,0 +1,16 @@
+"""Where the project's folders are, found from the package so that the working directory does not matter."""
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SAMPLE = ROOT / "data" / "sample"
+FULL = ROOT / "data" / "full"
+RESULTS = ROOT / "data" / "results"
+FIGURES = ROOT / "figures"
+RUNS = ROOT / "runs"
+
+
+def cache_folder() -> Path:
+    """Where token tables are kept: ``$MTBERT_CACHE``, else data/cache."""
+    return Path(os.environ.get("MTBERT_CACHE") or ROOT / "data" / "cache")
