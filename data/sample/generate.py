@@ -8,6 +8,7 @@ The files go into FOLDER, by default the one this file is in. The same seed alwa
 import csv
 import hashlib
 import sys
+from functools import partial
 from pathlib import Path
 
 from writers import cfimdb, quora, sst, sts, yelp
@@ -39,14 +40,14 @@ def write_split(task, split, total, register):
     pen = Pen(f"{SEED} {task} {split}", split)
     rows = []
     for label, count in shares_to_counts(total, shares).items():
-        rows += fill_quota(label, count, lambda: writer.write(pen), lambda texts: register.admit(split, texts))
+        rows += fill_quota(label, count, partial(writer.write, pen), partial(register.admit, split))
     if writer is sts:
         rows = [(texts, sts.votes(pen, grade)) for texts, grade in rows]
     return pen.shuffled(rows)
 
 
 def write_task(task):
-    """The rows of every split; the small splits are drawn first, so that the large one cannot exhaust them."""
+    """The rows of every split; the small splits are drawn first, so that the large one leaves them room."""
     totals = TASKS[task][4]
     register = Register()
     drawn = {split: write_split(task, split, total, register)

@@ -145,7 +145,8 @@ class SequenceTable:
     def batch(self, rows: Tensor) -> PackedBatch:
         """The sequences of these rows, (n,) int64, packed in the order given."""
         sequences = (rows[:, None] * self.per_row + torch.arange(self.per_row)).flatten()
-        starts, lengths = self.offsets[sequences], self.lengths[sequences]
+        starts = self.offsets[sequences]
+        lengths = self.offsets[sequences + 1] - starts
         places = _spans(starts, lengths).to(self.ids.device)
         return PackedBatch(self.ids[places].long(), self.token_types[places].long(), lengths.tolist())
 

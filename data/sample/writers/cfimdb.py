@@ -1,8 +1,8 @@
 """Long film reviews, labelled 1 (the writer recommends the film) or 0 (the writer does not).
 
-The verdict decides the label. Most of the remarks in the body agree with it, but some speak against it, other
-people are quoted with the opposite opinion, and the plot is told without judgement, so that no single sentence
-gives the label away.
+The verdict decides the label. Most of the remarks in the body agree with it, but some speak against it,
+other people are quoted with the opposite opinion, and the plot is told without judgement, so that a review
+has to be read as a whole.
 """
 
 from writers.common import Slots, lines, tidy, words
@@ -10,8 +10,8 @@ from writers.film_words import SLOT_LISTS
 from writers.sst import aspect_clause
 
 SHARES = {0: 50, 1: 50}
-AGREEING = 0.62  # the share of remarks that agree with the verdict
-LONG_SHARE = 0.12  # the share of reviews that run on past 512 word pieces
+AGREEING = 0.77  # the share of remarks that agree with the verdict
+LONG_SHARE = 0.12  # the share of reviews that run on to about 512 word pieces and beyond
 
 OPENINGS = lines("""
     I saw {title} at a small cinema in {place} with about {few} other people.
@@ -27,10 +27,12 @@ OPENINGS = lines("""
     I am a great admirer of {name}, and I have seen everything from the first short films onwards.
     A long train ride to {place} gave me the chance to watch {title} without a break.""")
 
-PREMISE = lines("""
+INTRODUCTIONS = lines("""
     {name2} plays a {job} who comes home to {place2} to settle an old debt.
     The story concerns a {job} and a {job2} who are forced to share a house for one winter.
-    A {job} finds a {thing} that does not belong to anybody, and half the town wants it.
+    A {job} finds a {thing} that does not belong to anybody, and half the town wants it.""")
+
+PREMISE = lines("""
     {name3}, in the part of the {job2}, turns up twenty minutes in with a secret.
     From then on, the plot moves between {place2} and the capital.
     There is a trial, a wedding and a fire, in that order.
@@ -136,6 +138,21 @@ VERDICTS = {
         I went in with high hopes and was proved wrong."""),
 }
 
+EARLY_VERDICTS = {
+    1: lines("""
+        I may as well say it at once: I enjoyed this one.
+        Let me begin with the end: I left the cinema in the best of moods.
+        The short version is that I would see it again.
+        I am on the side of those who like this film, and I will try to say why.
+        This one goes on my shelf."""),
+    0: lines("""
+        I may as well say it at once: I did not enjoy this one.
+        Let me begin with the end: I left the cinema in a foul mood.
+        The short version is that I would not see it again.
+        I am not on the side of those who like this film, and I will try to say why.
+        This one does not go on my shelf."""),
+}
+
 LISTS = SLOT_LISTS | {
     "few": words("five, six, eight, nine, ten, twelve, fifteen, twenty"),
     "weekday": words("Monday, Tuesday, Wednesday, Thursday, Friday, Saturday, Sunday"),
@@ -189,13 +206,13 @@ def write(pen):
     """One review as ((text,), label)."""
     label = int(pen.chance(0.5))
     long = pen.chance(LONG_SHARE)
-    premise = in_order(pen, PREMISE, pen.any((9, 10, 11) if long else (2, 3, 4)))
-    remarks = body(pen, label, pen.any((22, 24, 26) if long else (7, 9, 11, 13)))
+    premise = [pen.any(INTRODUCTIONS), *in_order(pen, PREMISE, pen.any((9, 10) if long else (1, 2, 3)))]
+    remarks = body(pen, label, pen.any((30, 33, 36) if long else (8, 10, 12, 14)))
     others = pen.several(OTHERS_BLAME if label == pen.chance(0.75) else OTHERS_PRAISE, pen.any((0, 1, 1, 2)))
     middle = remarks + others if pen.chance(0.5) else others + remarks
     verdict = pen.several(VERDICTS[label], pen.any((1, 1, 2)))
     parts = [pen.pick(OPENINGS), *premise, *middle, *verdict]
     if pen.chance(0.2):
-        parts = [verdict[0], *parts[:-len(verdict)], *verdict[1:]]
+        parts = [pen.any(EARLY_VERDICTS[label]), *parts[:-len(verdict)]]
     text = " ".join(parts).format_map(Slots(pen, LISTS))
     return (tidy(text),), label

@@ -17,6 +17,17 @@ def lines(text):
     return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
+def families(text):
+    """The families of a text, divided by blank lines, as {mark: [entries]}; a line is a mark and an entry."""
+    found = []
+    for block in re.split(r"\n\s*\n", text.strip()):
+        found.append({})
+        for line in lines(block):
+            mark, entry = line.split(" ", 1)
+            found[-1].setdefault(mark, []).append(entry)
+    return tuple(found)
+
+
 class Pen:
     """Seeded choices for one split.
 

@@ -3,54 +3,62 @@
 from writers.common import lines, words
 
 ADJECTIVES = {
-    3: words("""superb, magnificent, flawless, brilliant, astonishing, stunning, sensational, glorious, dazzling,
-        extraordinary, outstanding, breathtaking, unforgettable, spectacular, exquisite, masterly, sublime,
-        faultless, phenomenal, second to none, peerless, miraculous, a cut above anything else this year"""),
-    2: words("""good, sharp, engaging, lively, impressive, enjoyable, clever, charming, effective, rewarding, vivid,
-        polished, inventive, fresh, strong, graceful, memorable, assured, skilful, appealing, nimble, spirited,
-        deft, beguiling, full of life, a pleasure to watch, handled with real care"""),
-    1: words("""decent, pleasant, likeable, watchable, agreeable, solid, competent, respectable, fine, tidy,
-        perfectly acceptable, amiable, capable, serviceable, easy to like, better than I expected, sound,
-        good enough to pass the time"""),
-    -1: words("""uneven, predictable, thin, patchy, forgettable, flat, bland, ordinary, routine, muddled, stiff,
-        unremarkable, short on ideas, by the numbers, lacking in spark, nothing special, underfed, humdrum,
-        a little too familiar, content to go through the motions"""),
-    -2: words("""weak, dull, clumsy, tedious, poor, lifeless, shallow, irritating, unconvincing, sloppy, feeble,
-        heavy-handed, tiresome, contrived, laboured, leaden, charmless, ham-fisted, threadbare, half-baked,
-        a trial to sit through, painfully short of life"""),
-    -3: words("""dreadful, atrocious, appalling, terrible, abysmal, unbearable, hopeless, disastrous, horrible,
-        laughable, excruciating, dire, wretched, ghastly, insufferable, deplorable, beyond saving, shameful,
-        inept, an embarrassment, a crime against patience"""),
+    3: words("""superb, magnificent, flawless, brilliant, astonishing, stunning, sensational, glorious,
+        dazzling, extraordinary, outstanding, breathtaking, unforgettable, spectacular, exquisite,
+        masterly, sublime, faultless, phenomenal, second to none, peerless, miraculous, a cut above
+        anything else this year"""),
+    2: words("""good, sharp, engaging, lively, impressive, enjoyable, clever, charming, effective,
+        rewarding, vivid, polished, inventive, fresh, strong, graceful, memorable, assured, skilful,
+        appealing, nimble, spirited, deft, beguiling, full of life, a pleasure to watch, handled with real
+        care"""),
+    1: words("""decent, pleasant, likeable, watchable, agreeable, solid, competent, respectable, fine,
+        tidy, perfectly acceptable, amiable, capable, serviceable, easy to like, better than I expected,
+        sound, good enough to pass the time"""),
+    -1: words("""uneven, predictable, thin, patchy, forgettable, flat, bland, ordinary, routine, muddled,
+        stiff, unremarkable, short on ideas, by the numbers, lacking in spark, nothing special, underfed,
+        humdrum, a little too familiar, content to go through the motions"""),
+    -2: words("""weak, dull, clumsy, tedious, poor, lifeless, shallow, irritating, unconvincing, sloppy,
+        feeble, heavy-handed, tiresome, contrived, laboured, leaden, charmless, ham-fisted, threadbare,
+        half-baked, a trial to sit through, painfully short of life"""),
+    -3: words("""dreadful, atrocious, appalling, terrible, abysmal, unbearable, hopeless, disastrous,
+        horrible, laughable, excruciating, dire, wretched, ghastly, insufferable, deplorable, beyond
+        saving, shameful, inept, an embarrassment, a crime against patience"""),
 }
 
 STORY_ADJECTIVES = {
-    3: words("""enthralling, heartbreaking in the best way, hilarious, spellbinding, electrifying, shattering,
-        profoundly moving, riveting"""),
-    2: words("gripping, moving, funny, touching, witty, suspenseful, absorbing, humane, wry, tender, perceptive"),
+    3: words("""enthralling, heartbreaking in the best way, hilarious, spellbinding, electrifying,
+        shattering, profoundly moving, riveting"""),
+    2: words("""gripping, moving, funny, touching, witty, suspenseful, absorbing, humane, wry, tender,
+        perceptive"""),
     1: words("amusing, diverting, sweet, good-natured, mildly funny, cosy, neat"),
     -1: words("slow, unfocused, sketchy, overlong, disjointed, hard to follow, undercooked, meandering"),
-    -2: words("boring, confusing, sentimental, mechanical, humourless, implausible, pompous, soulless, mawkish"),
+    -2: words("""boring, confusing, sentimental, mechanical, humourless, implausible, pompous, soulless,
+        mawkish"""),
     -3: words("idiotic, mind-numbing, offensive, insulting, unwatchable, stupefying, brainless, repellent"),
 }
 
 # aspects that only the adjectives for any craft fit, and aspects that tell a story; singular, then plural
 CRAFT = (
-    words("""the acting, the music, the camera work, the direction, the editing, the lead performance, the casting,
-        the set design, the lighting, the staging, the sound, the photography, the score, the choreography"""),
-    words("""the performances, the two leads, the costumes, the special effects, the child actors, the action
-        scenes, the songs, the stunts, the crowd scenes, the sets, the supporting players, the dance numbers"""),
+    words("""the acting, the music, the camera work, the direction, the editing, the lead performance, the
+        casting, the set design, the lighting, the staging, the sound, the photography, the score, the
+        choreography"""),
+    words("""the performances, the two leads, the costumes, the special effects, the child actors, the
+        action scenes, the songs, the stunts, the crowd scenes, the sets, the supporting players, the
+        dance numbers"""),
 )
 STORY = (
-    words("""the plot, the script, the story, the pacing, the dialogue, the ending, the final act, the love story,
-        the opening half hour, the humour, the last reel, the narration, the courtroom scene, the middle stretch"""),
-    words("""the jokes, the characters, the chase scenes, the family scenes, the flashbacks, the closing minutes,
-        the conversations, the twists, the quieter passages, the early chapters"""),
+    words("""the plot, the script, the story, the pacing, the dialogue, the ending, the final act, the
+        love story, the opening half hour, the humour, the last reel, the narration, the courtroom scene,
+        the middle stretch"""),
+    words("""the jokes, the characters, the chase scenes, the family scenes, the flashbacks, the closing
+        minutes, the conversations, the twists, the quieter passages, the early chapters"""),
 )
 
 SOFTENERS = {1: words("fairly, reasonably, mostly, generally, often"),
              -1: words("a little, slightly, somewhat, a bit, at times, a touch")}
 BOOSTERS = words("very, really, remarkably, thoroughly, particularly, exceptionally, unusually, wonderfully")
-DARK_BOOSTERS = words("very, really, remarkably, thoroughly, painfully, exceptionally, woefully, depressingly")
+DARK_BOOSTERS = words("""very, really, remarkably, thoroughly, painfully, exceptionally, woefully,
+        depressingly""")
 EXTREMES = words("absolutely, utterly, simply, truly, quite simply, nothing short of")
 
 NOUNS = {
@@ -58,8 +66,8 @@ NOUNS = {
         a knockout, a gem of the first order"""),
     2: words("a treat, a pleasure, a success, a delight, a real charmer, a crowd-pleaser, a winner, a tonic"),
     -2: words("a chore, a mess, a bore, a disappointment, a slog, a failure, a dud, a misfire, a clunker"),
-    -3: words("""a disaster, a travesty, an insult, a catastrophe, an ordeal, a fiasco, a train wreck,
-        an abomination, a total write-off"""),
+    -3: words("""a disaster, a travesty, an insult, a catastrophe, an ordeal, a fiasco, a train wreck, an
+        abomination, a total write-off"""),
 }
 
 EFFECTS = {
@@ -221,20 +229,27 @@ FACTS = lines("""
     There is about as much to praise in {title} as there is to blame.""")
 
 SLOT_LISTS = {
-    "title": words("""Half Past Winter, The Lantern Keeper, Salt Road, A Room for Clara, The Ninth Bridge, Borrowed
-        Coats, Low Tide, The Paper Orchard, Seven Letters Home, North of Nowhere, The Glass Ferry, Mister Ambrose,
-        Quiet Engines, The Beekeeper's Trial, Copper Street, A Long Way Down River, Tomorrow's Bread, The Last
-        Locksmith, Silver Birch, Under the Viaduct, Two Tickets to Marlow, The Clockmaker's Son"""),
-    "name": words("""Anna Berrow, Tomas Hale, Ruth Calder, Jon Merrick, Lena Ostrand, Paul Dunmore, Ida Fennel, Karl
-        Weston, Mira Holt, Simon Thackery, Greta Lindow, Oscar Penhale, Nadia Crewe, Hugo Farrant, Ellen Sorby"""),
-    "genre": words("""comedy, thriller, western, drama, musical, romance, war film, costume drama, road movie, ghost
-        story, spy film, family film, fairy tale, crime film, heist film, sports drama"""),
-    "genre_a": words("a comedy, a thriller, a western, a drama, a musical, a romance, a ghost story, a spy film"),
-    "place": words("Marlow Bay, Harwell, Oldcastle, Port Anders, Lindhurst, Brackwater, Tarrow, Sele, Dunmoor"),
-    "thing": words("cat, lighthouse, old radio, piano, vineyard, hat shop, boat, stamp collection, mill, motorcycle"),
-    "job": words("teacher, nurse, sailor, baker, judge, reporter, widow, boxer, gardener, tailor, surgeon, thief"),
+    "title": words("""Half Past Winter, The Lantern Keeper, Salt Road, A Room for Clara, The Ninth Bridge,
+        Borrowed Coats, Low Tide, The Paper Orchard, Seven Letters Home, North of Nowhere, The Glass
+        Ferry, Mister Ambrose, Quiet Engines, The Beekeeper's Trial, Copper Street, A Long Way Down River,
+        Tomorrow's Bread, The Last Locksmith, Silver Birch, Under the Viaduct, Two Tickets to Marlow, The
+        Clockmaker's Son"""),
+    "name": words("""Anna Berrow, Tomas Hale, Ruth Calder, Jon Merrick, Lena Ostrand, Paul Dunmore, Ida
+        Fennel, Karl Weston, Mira Holt, Simon Thackery, Greta Lindow, Oscar Penhale, Nadia Crewe, Hugo
+        Farrant, Ellen Sorby"""),
+    "genre": words("""comedy, thriller, western, drama, musical, romance, war film, costume drama, road
+        movie, ghost story, spy film, family film, fairy tale, crime film, heist film, sports drama"""),
+    "genre_a": words("""a comedy, a thriller, a western, a drama, a musical, a romance, a ghost story, a
+        spy film"""),
+    "place": words("""Marlow Bay, Harwell, Oldcastle, Port Anders, Lindhurst, Brackwater, Tarrow, Sele,
+        Dunmoor"""),
+    "thing": words("""cat, lighthouse, old radio, piano, vineyard, hat shop, boat, stamp collection, mill,
+        motorcycle"""),
+    "job": words("""teacher, nurse, sailor, baker, judge, reporter, widow, boxer, gardener, tailor,
+        surgeon, thief"""),
     "relative": words("brother, grandmother, flatmate, father-in-law, daughter, neighbour, aunt, nephew"),
-    "town_kind": words("fishing village, mining town, boarding school, mountain hotel, railway town, border post"),
+    "town_kind": words("""fishing village, mining town, boarding school, mountain hotel, railway town,
+        border post"""),
     "minutes": words("88, 92, 97, 104, 109, 112, 118, 126, 131, 143"),
     "paint": words("paint, varnish, cement, washing, plaster, wallpaper paste"),
 }

@@ -4,7 +4,7 @@ Every clause has a score from -3 to 3. It starts from the level of its word (see
 around the word changes it: "a little dull" is milder than "dull", "very dull" stronger, "never dull" is mild
 praise. Two clauses are joined into one score: the mean if they stand side by side; if one is set against the
 other ("but", "although"), the clause the sentence rests on counts twice. The score of the sentence gives
-its label by the bounds in `label_of`. Idioms carry their label themselves, and statements of fact are neutral.
+its label by the bounds in `label_of`. Idioms carry their label themselves; statements of fact are neutral.
 """
 
 from writers.common import Slots, tidy
@@ -163,8 +163,9 @@ def single(pen):
 def side_by_side(pen):
     """Two clauses of one tendency; the score is their mean."""
     (first, score), (second, score2) = two_clauses(pen, opposed=False)
-    return f"{first}{pen.any((', and', ';', ', and what is more,', ', and on top of that'))} {second}.", \
-        (score + score2) / 2
+    clear = min(abs(score), abs(score2)) >= 1.2
+    link = pen.any((", and", ";", ", and what is more,", ", and on top of that") if clear else (", and", ";"))
+    return f"{first}{link} {second}.", (score + score2) / 2
 
 
 def balanced(pen):

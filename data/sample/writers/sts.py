@@ -6,7 +6,7 @@ A family holds wordings of one meaning and three kinds of changes to it. What ch
 the mean of five imagined annotators, some of whom are one off the grade.
 """
 
-from writers.common import Slots, lines, tidy, words
+from writers.common import Slots, families, tidy, words
 from writers.sts_families import CAPTIONS, FORUM, HEADLINES
 
 GRADES = {5: 20, 4: 19, 3: 18, 2: 16, 1: 14, 0: 13}
@@ -14,34 +14,33 @@ OFF_BY_ONE = 0.16  # how often an annotator is one above the grade, and as often
 ANNOTATORS = 5
 
 LISTS = {
-    "who": words("""a man, a woman, a boy, a girl, an old lady, a soldier, a monk, a teenager, a farmer, a nurse,
-        a tourist, a sailor, a clown"""),
+    "who": words("""a man, a woman, a boy, a girl, an old lady, a soldier, a monk, a teenager, a farmer, a
+        nurse, a tourist, a sailor, a clown"""),
     "colour": words("red, blue, green, white, black, yellow, grey, brown, orange, purple"),
+    "fur": words("black, white, grey, brown, yellow, golden, spotted"),
     "wear": words("hat, shirt, jacket, scarf, jumper, apron, raincoat, cap"),
-    "where": words("""in a park, in a kitchen, on a beach, in a garden, on a balcony, in a courtyard, at a market,
-        on a terrace, in a barn"""),
-    "town": words("""Marlow Bay, Harwell, Oldcastle, Port Anders, Lindhurst, Brackwater, Tarrow, Dunmoor, Selby
-        Cross, Westmere, Ardenholm"""),
+    "where": words("""in a park, in a kitchen, on a beach, in a garden, on a balcony, in a courtyard, at a
+        market, on a terrace, in a barn"""),
+    "town": words("""Marlow Bay, Harwell, Oldcastle, Port Anders, Lindhurst, Brackwater, Tarrow, Dunmoor,
+        Selby Cross, Westmere, Ardenholm"""),
     "number": words("two, three, four, five, six, seven, eight, nine, eleven, twelve"),
     "percent": words("2, 3, 4, 5, 6, 7, 9, 11, 12"),
     "minutes": words("ten, fifteen, twenty, thirty, forty, forty-five, fifty"),
     "weekday": words("Monday, Tuesday, Wednesday, Thursday, Friday, Saturday, Sunday"),
-    "firm": words("Norrand Steel, Calder Foods, Blue Finch Air, Vell Motors, Ostra Bank, Pinder Rail, Hale Energy"),
+    "firm": words("""Norrand Steel, Calder Foods, Blue Finch Air, Vell Motors, Ostra Bank, Pinder Rail,
+        Hale Energy"""),
     "device": words("phone, laptop, tablet, printer, camera, router, keyboard, monitor"),
     "plant": words("tomatoes, roses, beans, peppers, strawberries, tulips, carrots, geraniums"),
     "dish": words("bread, soup, pancakes, rice, pizza, stew, apple pie, dumplings"),
 }
 
 
-def parse(topics):
-    """Families as (topic, [wordings, unimportant, important, other action])."""
-    return tuple(
-        (topic, [part.strip().split("|") for part in entry.split(" # ")])
-        for topic, entries in topics.items() for entry in lines(entries)
-    )
+def by_topic(topics):
+    """The families of a genre as (topic, family)."""
+    return tuple((topic, family) for topic, text in topics.items() for family in families(text))
 
 
-GENRES = (parse(CAPTIONS), parse(HEADLINES), parse(FORUM))
+GENRES = tuple(by_topic(genre) for genre in (CAPTIONS, HEADLINES, FORUM))
 GENRE_WEIGHTS = {0: 45, 1: 30, 2: 25}
 
 
@@ -57,11 +56,11 @@ def votes(pen, grade):
 
 def within_family(pen, family, grade):
     """Two sentences of one family that differ as the grade says."""
-    same, *changes = family[1]
+    same = family["="]
     first = pen.any(same)
     if grade == 5:
         return first, pen.any([text for text in same if text != first])
-    return (same[0] if pen.chance(0.6) else first), pen.any(changes[4 - grade])
+    return (same[0] if pen.chance(0.6) else first), pen.any(family[str(grade)])
 
 
 def other_family(pen, genre, family, grade):
@@ -78,8 +77,8 @@ def write(pen):
     family = pen.pick(genre)
     if grade >= 2:
         slots = Slots(pen, LISTS)
-        pair = [text.format_map(slots) for text in within_family(pen, family, grade)]
+        pair = [text.format_map(slots) for text in within_family(pen, family[1], grade)]
     else:
         second = other_family(pen, genre, family, grade)
-        pair = [pen.any(one[1][0]).format_map(Slots(pen, LISTS)) for one in (family, second)]
+        pair = [pen.any(one[1]["="]).format_map(Slots(pen, LISTS)) for one in (family, second)]
     return tuple(pen.shuffled(tidy(text) for text in pair)), grade

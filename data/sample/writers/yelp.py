@@ -108,9 +108,7 @@ GOODS = {
         They have had my {thing} for {years} months and do not answer the telephone."""),
 }
 
-FOOD_PLACES = words("cafe, restaurant, pizza place, bakery, noodle bar, tea room, steak house, fish restaurant")
-SHOPS = words("bicycle shop, watchmaker, shoe shop, hardware store, music shop, repair shop, camera shop, tailor")
-
+FOOD_PLACES = words("cafe, restaurant, pizza place, bakery, noodle bar, tea room, steak house, fish bar")
 LISTS = {
     "owner": words("the owner, the manager, the man at the counter, the woman at the till, the young waiter"),
     "town": words("Marlow Bay, Harwell, Oldcastle, Port Anders, Lindhurst, Brackwater, Tarrow, Dunmoor"),
@@ -120,11 +118,8 @@ LISTS = {
     "month": words("January, March, April, May, June, August, October, November, December"),
     "landmark": words("station, library, old mill, post office, harbour, town hall, swimming pool, museum"),
     "relative": words("sister, father, husband, neighbour, wife, cousin, mother, boss"),
-    "dish": words("""mushroom soup, lasagne, lemon cake, fish pie, vegetable curry, roast chicken, onion tart,
-        apple strudel, pea soup, lamb stew, cheese omelette, rice pudding"""),
-}
-SHOP_LISTS = {
-    "owner": words("the owner, the manager, the man at the counter, the woman at the till, the assistant"),
+    "dish": words("""mushroom soup, lasagne, lemon cake, fish pie, vegetable curry, roast chicken, onion
+        tart, apple strudel, pea soup, lamb stew, cheese omelette, rice pudding"""),
 }
 SHOP_THINGS = {
     "bicycle shop": words("bicycle, bicycle pump, child seat, helmet"),
@@ -136,6 +131,16 @@ SHOP_THINGS = {
     "camera shop": words("camera, lens, tripod, film projector"),
     "tailor": words("winter coat, suit, wedding dress, waistcoat"),
 }
+SHOPS = tuple(SHOP_THINGS)
+
+
+def slot_lists(business):
+    """The slot values for a kind of business; a shop has no waiter, and goods of its own."""
+    lists = {**LISTS, "business": (business,)}
+    if business in SHOPS:
+        lists["owner"] = (*LISTS["owner"][:4], "the assistant")
+        lists["thing"] = SHOP_THINGS[business]
+    return lists
 
 
 def sentences(pen, plan, special):
@@ -155,9 +160,8 @@ def write(pen):
     label = pen.any(tuple(PLANS))
     food = pen.chance(0.6)
     business = pen.any(FOOD_PLACES if food else SHOPS)
-    lists = {**LISTS, "business": (business,)} | ({} if food else SHOP_LISTS | {"thing": SHOP_THINGS[business]})
     parts = sentences(pen, pen.any(PLANS[label]), FOOD if food else GOODS)
     if pen.chance(0.7):
-        parts[0] = pen.any((f"{business} in {{town}}. ", f"we tried this {business} last {{month}}. ",
-                            f"a {business} near the {{landmark}}. ")) + parts[0]
-    return (tidy(" ".join(parts).format_map(Slots(pen, lists))),), label
+        parts[0] = pen.any((f"{business} in {{town}}. ", f"we tried this {business} with some friends. ",
+                            f"a {business} that I had often walked past. ")) + parts[0]
+    return (tidy(" ".join(parts).format_map(Slots(pen, slot_lists(business)))),), label

@@ -1,0 +1,77 @@
+"""What a run ran on: device, versions, memory, revision; and how to make it repeat."""
+
+import importlib.metadata
+import os
+import platform
+import random
+import subprocess
+import sys
+
+import numpy as np
+import torch
+
+from mtbert import paths
+from mtbert.errors import UserError
+
+_PACKAGES = ("torch", "tokenizers", "safetensors", "numpy")
+
+
+def reproducible(seed: int = 0) -> None:
+    """Seed Python, NumPy and torch, and keep the tokenizer from forking threads."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def pick_device(name: str | None = None) -> torch.device:
+    """The device of that name; by default CUDA if there is one, else the CPU. UserError if it is not there."""
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise UserError(f"device {name!r} is not available here: choose cpu") from None
+    return device
+
+
+def describe(device: torch.device) -> dict:
+    """Device, threads and versions, as run.json keeps them."""
+    kind = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return {
+        "device": f"{device.type} ({kind})",
+        "threads": torch.get_num_threads(),
+        "versions": {"python": platform.python_version(), **versions},
+        "revision": _revision(),
+    }
+
+
+def peak_memory_mb(device: torch.device) -> float | None:
+    """The most memory used so far: on CUDA the allocator's, else the process's; None where it cannot be told."""
+    if device.type == "cuda":
+        return round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB on Linux, bytes on macOS
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _revision() -> str | None:
+    """The git revision of the project, marked if files differ from it; None outside a repository."""
+    command = ["git", "-C", str(paths.ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,305 @@
+"""Named experiments. A Recipe holds everything that decides a result; ``train`` takes nothing else but the data."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from mtbert.data.sampling import SAMPLERS
+from mtbert.data.tasks import TASKS, Task
+from mtbert.data.tokens import Encoding
+from mtbert.errors import UserError
+from mtbert.nn.heads import HEADS
+from mtbert.nn.pooling import Pooling
+from mtbert.optim.schedule import Decay
+
+Option = Literal["finetune", "pretrain"]
+Overlap = Literal["refuse", "drop", "keep"]
+Precision = Literal["float32", "bfloat16"]
+PerTask = Mapping[str, Any]
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "option": get_args(Option),
+    "pooling": (*get_args(Pooling), "pooler"),
+    "sampler": tuple(SAMPLERS),
+    "decay": get_args(Decay),
+    "overlap": get_args(Overlap),
+    "precision": get_args(Precision),
+}
+_CHOICES_PER_TASK: dict[str, tuple[str, ...]] = {"encoding": get_args(Encoding), "head": tuple(HEADS)}
+# field: (type, smallest, largest); None where there is no bound
+_NUMBERS: dict[str, tuple[type, float | None, float | None]] = {
+    "epochs": (int, 1, None), "seed": (int, 0, None), "lr": (float, 0, None), "weight_decay": (float, 0, None),
+    "warmup": (float, 0, 1), "clip": (float, 0, None), "head_dropout": (float, 0, 0.999),
+    "hidden_dropout": (float, 0, 0.999), "attention_dropout": (float, 0, 0.999),
+}  # fmt: skip
+_OPTIONAL_NUMBERS = {"layers": (int, 1, None), "steps_per_epoch": (int, 1, None), "train_rows": (int, 1, None)}
+_NUMBERS_PER_TASK = {"batch_size": (int, 1, None), "max_length": (int, 4, None)}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a result. Unknown or impossible values raise UserError (a ValueError) naming the field.
+
+    Fields marked * take one value for all tasks or a mapping from task to value; they are kept as a mapping.
+
+    name: what to call it. tasks: trained together, in this order (which matters to "sequential").
+    encoder, layers: what to start from (see ``load_encoder``); layers keeps the lowest so many.
+    option: "finetune" trains everything; "pretrain" freezes the encoder and trains the heads on cached features.
+    encoding*: pairs as one sequence ("cross") or two ("bi"). head*: see ``mtbert.nn.HEADS``.
+    pooling: "cls", "pooler", "mean" or "max". max_length*: tokens a sequence may have.
+    sampler: which task next (see ``mtbert.data.SAMPLERS``). batch_size*: rows of a task in its step.
+    epochs, steps_per_epoch: an epoch is one round of the sampler unless its steps are given.
+    lr, weight_decay, warmup, decay, clip: AdamW; warmup is a share of all steps, clip the largest gradient norm
+    (0 for none). head_dropout, hidden_dropout, attention_dropout: probabilities.
+    train_rows: use only the first so many rows of each train file. overlap: train rows that also stand in dev or
+    test: "refuse" to train, "drop" them, or "keep" them. precision: of the encoder's arithmetic. seed: of all chance.
+    """
+
+    name: str = "custom"
+    tasks: tuple[str, ...] = ("sst", "quora", "sts")
+    encoder: str = "minilm"
+    layers: int | None = None
+    option: Option = "finetune"
+    encoding: PerTask | str = field(default_factory=lambda: {"quora": "cross", "sts": "bi"})
+    head: PerTask | str = field(default_factory=lambda: {"sst": "linear", "quora": "linear", "sts": "cosine"})
+    pooling: str = "mean"
+    max_length: PerTask | int = 128
+    sampler: str = "mixed"
+    batch_size: PerTask | int = 32
+    epochs: int = 3
+    steps_per_epoch: int | None = None
+    lr: float = 5e-5
+    weight_decay: float = 0.01
+    warmup: float = 0.1
+    decay: Decay = "linear"
+    clip: float = 1.0
+    head_dropout: float = 0.1
+    hidden_dropout: float = 0.1
+    attention_dropout: float = 0.1
+    train_rows: int | None = None
+    overlap: Overlap = "refuse"
+    precision: Precision = "float32"
+    seed: int = 0
+
+    def __post_init__(self):
+        self._put("tasks", _task_names(self.tasks))
+        for name, bounds in _NUMBERS.items():
+            self._put(name, _number(name, getattr(self, name), *bounds))
+        for name, bounds in _OPTIONAL_NUMBERS.items():
+            if getattr(self, name) is not None:
+                self._put(name, _number(name, getattr(self, name), *bounds))
+        for name, choices in _CHOICES.items():
+            _choice(name, getattr(self, name), choices)
+        for name, bounds in _NUMBERS_PER_TASK.items():
+            self._put(name, {task: _number(f"{name}.{task}", value, *bounds)
+                             for task, value in self._by_task(name, None).items()})  # fmt: skip
+        for name, default in (("encoding", "cross"), ("head", "linear")):
+            values = self._by_task(name, default)
+            for task, value in values.items():
+                _choice(f"{name}.{task}", value, _CHOICES_PER_TASK[name])
+            self._put(name, values)
+        self._check_heads()
+
+    def _put(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    def _by_task(self, name: str, default: Any) -> dict[str, Any]:
+        """A field's value for each task of this recipe; ``default`` where a mapping does not name the task."""
+        value = getattr(self, name)
+        if not isinstance(value, Mapping):
+            return dict.fromkeys(self.tasks, value)
+        for task in value:
+            if task not in TASKS:
+                raise UserError(f"{name}: unknown task {task!r}: choose from {', '.join(TASKS)}")
+        missing = [task for task in self.tasks if task not in value]
+        if missing and default is None:
+            raise UserError(f"{name}: no value for task {missing[0]!r}: add one")
+        return {task: value.get(task, default) for task in self.tasks}
+
+    def _check_heads(self) -> None:
+        for name in self.tasks:
+            task, head = TASKS[name], self.head[name]
+            two_vectors = task.is_pair and self.encoding[name] == "bi"
+            if HEADS[head].pair and not two_vectors:
+                why = "has one sentence a row" if not task.is_pair else "is cross-encoded: set encoding to bi"
+                raise UserError(f"head.{name}: {head!r} needs two vectors, but {name} {why}")
+            if two_vectors and not HEADS[head].pair:
+                pairs = ", ".join(kind for kind, of in HEADS.items() if of.pair)
+                raise UserError(f"head.{name}: {head!r} sees one vector, but {name} is bi-encoded: choose from {pairs}")
+
+    @property
+    def task_list(self) -> list[Task]:
+        return [TASKS[name] for name in self.tasks]
+
+    def with_(self, **changes: Any) -> "Recipe":
+        """A copy with some fields changed. A mapping for a per-task field changes only the tasks it names."""
+        names = [each.name for each in dataclasses.fields(self)]
+        for name, value in changes.items():
+            if name not in names:
+                raise UserError(f"a recipe has no field {name!r}: choose from {', '.join(names)}")
+            old = getattr(self, name)
+            if isinstance(value, Mapping) and isinstance(old, Mapping):
+                changes[name] = {**old, **value}
+        tasks = _task_names(changes.get("tasks", self.tasks))
+        for name in ("batch_size", "max_length"):
+            changes.setdefault(name, getattr(self, name))
+            if isinstance(changes[name], Mapping) and (values := list(changes[name].values())):
+                changes[name] = {**dict.fromkeys(tasks, values[0]), **changes[name]}
+        return dataclasses.replace(self, **changes)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as they stand in recipe.json."""
+        return {**dataclasses.asdict(self), "tasks": list(self.tasks)}
+
+    def differences(self, other: "Recipe") -> dict[str, tuple[Any, Any]]:
+        """Fields whose values differ, but for the name: field -> (mine, the other's)."""
+        mine, theirs = self.as_dict(), other.as_dict()
+        return {name: (mine[name], theirs[name]) for name in mine if name != "name" and mine[name] != theirs[name]}
+
+
+def _task_names(tasks: Any) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in tasks.split(",")) if isinstance(tasks, str) else tuple(tasks)
+    for name in names:
+        if name not in TASKS:
+            raise UserError(f"tasks: unknown task {name!r}: choose from {', '.join(TASKS)}")
+    if not names or len(set(names)) < len(names):
+        raise UserError(f"tasks: {', '.join(names) or 'none'} given: name at least one task, and each once")
+    return names
+
+
+def _number(name: str, value: Any, kind: type, low: float | None, high: float | None) -> int | float:
+    """The value as a number of that kind within its bounds; text such as "1e-3" counts as a number."""
+    wanted = "a whole number" if kind is int else "a number"
+    try:
+        number = float(value)
+        fits = not isinstance(value, bool) and (kind is float or number == int(number))
+    except (TypeError, ValueError, OverflowError):
+        fits = False
+    if fits and (low is None or number >= low) and (high is None or number <= high):
+        return kind(number)
+    bounds = f" from {low:g}" + (f" to {high:g}" if high is not None else " up") if low is not None else ""
+    raise UserError(f"{name} is {value!r}, but must be {wanted}{bounds}")
+
+
+def _choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise UserError(f"{name} is {value!r}: choose from {', '.join(choices)}")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A named recipe: what it is for, and the figures its report prints for it on dev, if it comes from one."""
+
+    recipe: Recipe
+    about: str
+    printed: Mapping[str, float] = field(default_factory=dict)
+
+
+def recipe(name: str | Path) -> Recipe:
+    """The recipe of that name, or from that recipe.json. Raises UserError if there is none, or it cannot be used."""
+    if str(name) in RECIPES:
+        return RECIPES[str(name)].recipe
+    path = Path(name)
+    if path.suffix != ".json":
+        raise UserError(f"unknown recipe {str(name)!r}: choose from {', '.join(RECIPES)}, or give a recipe.json")
+    try:
+        written = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"recipe file {path} does not exist") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"recipe file {path} is not JSON: {error}") from None
+    if not isinstance(written, dict):
+        raise UserError(f"recipe file {path} holds no fields: it should be one JSON object")
+    return from_dict(written)
+
+
+def from_dict(values: Mapping[str, Any]) -> Recipe:
+    """A recipe from plain values; fields that are not given have their defaults."""
+    names = {each.name for each in dataclasses.fields(Recipe)}
+    for name in values:
+        if name not in names:
+            raise UserError(f"a recipe has no field {name!r}: choose from {', '.join(sorted(names))}")
+    return Recipe(**values)
+
+
+def settings(texts: list[str]) -> dict[str, Any]:
+    """Changes from ``name=value`` texts; ``name.task=value`` sets a field for one task.
+
+    Values are read as JSON where they are JSON (numbers, true, null, lists) and as text otherwise.
+    """
+    changes: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f"--set {text!r}: write name=value")
+        try:
+            value = json.loads(value)
+        except json.JSONDecodeError:
+            pass
+        name, dot, task = name.strip().partition(".")
+        if dot:
+            changes.setdefault(name, {})[task] = value
+        else:
+            changes[name] = value
+    return changes
+
+
+def _entries() -> dict[str, Entry]:
+    full = Recipe(overlap="drop", batch_size={"sst": 8, "quora": 32, "sts": 8}, epochs=4)
+    demo = Recipe(epochs=3, batch_size={"sst": 16, "quora": 24, "sts": 12})
+    # Li & Tang: CLS vectors, cross-encoded pairs, linear heads, constant 1e-5; batches of 2, 24 and 2 when mixed
+    li_tang = Recipe(
+        encoder="bert-base-uncased", encoding="cross", head="linear", pooling="cls", overlap="drop", epochs=10,
+        lr=1e-5, decay="constant", warmup=0, clip=0, head_dropout=0.3, batch_size={"sst": 2, "quora": 24, "sts": 2},
+    )  # fmt: skip
+    order = ("quora", "sst", "sts")
+    found = {
+        "demo": Entry(demo, "three tasks on the sample data, mixed, a minute or two on two cores"),
+        "tiny": Entry(
+            Recipe(encoder="tiny", epochs=2, steps_per_epoch=6, batch_size=4, lr=1e-3),
+            "a random two-layer encoder for a few steps: to see that everything works",
+        ),
+        "heads": Entry(
+            Recipe(option="pretrain", encoding="bi", head={"sst": "linear", "quora": "concat_diff", "sts": "cosine"},
+                   lr=1e-3, epochs=10, overlap="drop"),
+            "encoder frozen, heads on cached features: seconds",
+        ),
+        "mixed": Entry(full, "three tasks on real data, one batch of each in every step"),
+        "round_robin": Entry(full.with_(sampler="round_robin"), "three tasks on real data, one task a step"),
+        "sequential": Entry(full.with_(sampler="sequential"), "three tasks on real data, one after the other"),
+        "li-tang/pretrain": Entry(
+            li_tang.with_(option="pretrain", lr=1e-3, batch_size=32),
+            "heads alone on a frozen encoder",
+            {"sst": 0.390, "quora": 0.702, "sts": 0.457, "overall": 0.516},
+        ),
+        "li-tang/seq": Entry(
+            li_tang.with_(sampler="sequential", tasks=order, batch_size=32),
+            "the tasks one after the other in every epoch",
+            {"sst": 0.510, "quora": 0.877, "sts": 0.830, "overall": 0.739},
+        ),
+        "li-tang/mix-0.3": Entry(
+            li_tang, "a batch of each task in every step",
+            {"sst": 0.524, "quora": 0.872, "sts": 0.855, "overall": 0.750},
+        ),
+        "li-tang/mix-0.5": Entry(
+            li_tang.with_(head_dropout=0.5), "the same with dropout .5",
+            {"sst": 0.505, "quora": 0.872, "sts": 0.849, "overall": 0.742},
+        ),
+        "li-tang/mix-aux-0.3": Entry(
+            li_tang.with_(tasks=("sst", "quora", "sts", "yelp"), batch_size={"yelp": 2}),
+            "with Yelp stars as a fourth, auxiliary task",
+            {"sst": 0.510, "quora": 0.875, "sts": 0.851, "overall": 0.745},
+        ),
+        "li-tang/mix-aux-0.5": Entry(
+            li_tang.with_(tasks=("sst", "quora", "sts", "yelp"), batch_size={"yelp": 2}, head_dropout=0.5),
+            "the same with dropout .5",
+            {"sst": 0.501, "quora": 0.877, "sts": 0.846, "overall": 0.741},
+        ),
+    }  # fmt: skip
+    return {name: dataclasses.replace(entry, recipe=entry.recipe.with_(name=name)) for name, entry in found.items()}
+
+
+RECIPES: dict[str, Entry] = _entries()

@@ -1,0 +1,403 @@
+"""The one training loop: ``train(recipe)``.
+
+A run can be stopped at any moment, by Ctrl-C or by losing power, and goes on when it is started again: on a CPU it ends
+with the same weights, bit for bit, as one that was never stopped.
+"""
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from mtbert import paths
+from mtbert.checkpoint import checkpoints, load_checkpoint, save_checkpoint
+from mtbert.data.batch import PackedBatch
+from mtbert.data.read import Rows, data_folder, overlap, read_split
+from mtbert.data.sampling import SAMPLERS, Step
+from mtbert.data.tasks import Task
+from mtbert.data.tokens import SequenceTable, TokenTable
+from mtbert.errors import UserError
+from mtbert.evaluate import overall, score, write_predictions
+from mtbert.files import write_json
+from mtbert.machine import describe, peak_memory_mb, pick_device, reproducible
+from mtbert.optim import AdamW, FlatParameters, learning_rate_factor
+from mtbert.recipes import Recipe, from_dict
+from mtbert.run import Run, build_model, read_run, recipe_encoder, save_model
+
+CHECKPOINT_SECONDS = 120.0
+_REFRESH_SECONDS = 0.5
+
+
+class Interrupted(Exception):
+    """Ctrl-C stopped a run between two steps; its checkpoint is written."""
+
+
+def train(
+    recipe: Recipe,
+    out: str | Path | None = None,
+    data: str | Path | None = None,
+    device: str | None = None,
+    progress: bool = True,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    say: Callable[[str], None] = print,
+) -> Run:
+    """Train a model, or go on with a run that was stopped, and return its record.
+
+    out: the run's folder (default: runs/NAME-sSEED). A finished run of the same recipe is returned as it is; an
+    unfinished one is resumed. data: the data folder (see ``data_folder``). device: "cpu", "cuda" ... checkpoint_seconds:
+    at most so much work is lost when the process dies (0: none, a checkpoint every step). say: takes messages.
+
+    Raises UserError for bad input, a folder that holds a run of another recipe or other data, or a loss that is not a
+    number. On Ctrl-C raises ``Interrupted`` after writing a checkpoint.
+    """
+    out = Path(out) if out else paths.RUNS / f"{recipe.name.replace('/', '-')}-s{recipe.seed}"
+    folder = data_folder(data)
+    say(f"data: {folder}")
+    earlier = _earlier_run(out, recipe)
+    if earlier is not None and earlier.finished:
+        say(f"{out} is finished: nothing to do")
+        return earlier
+    trainer = Trainer(recipe, out, folder, pick_device(device), progress, say)
+    with _interrupt_at_step_ends() as interrupted:
+        return trainer.run(checkpoint_seconds, interrupted)
+
+
+class Trainer:
+    """One run: its data, model, optimiser and place in the schedule."""
+
+    def __init__(self, recipe: Recipe, out: Path, folder: Path, device: torch.device, progress=True, say=print):
+        self.recipe, self.out, self.device, self.progress, self.say = recipe, out, device, progress, say
+        self.rows = read_tasks(recipe, folder, say)
+        reproducible(recipe.seed)
+        encoder = recipe_encoder(recipe)
+        for note in encoder.notes:
+            say(f"encoder {recipe.encoder}: {note}")
+        self.model = build_model(recipe, encoder).to(device)
+        self.record = self._new_record(encoder.sha256)
+        self.sources = {name: self._source(name, rows["train"]) for name, rows in self.rows.items()}
+        self.dev = {name: self._source(name, rows["dev"]) for name, rows in self.rows.items() if "dev" in rows}
+
+        self.model.bert.requires_grad_(recipe.option == "finetune")
+        self.model.bert.pooler.requires_grad_(recipe.option == "finetune" and recipe.pooling == "pooler")
+        self.flat = FlatParameters(self.model.named_parameters(), owner=_owner)
+        self.optimizer = AdamW(self.flat.groups(recipe.weight_decay), lr=recipe.lr)
+        counts = {name: len(source) for name, source in self.sources.items()}
+        self.sampler = SAMPLERS[recipe.sampler](counts, recipe.batch_size, recipe.seed)
+        self.epoch_steps = recipe.steps_per_epoch or self.sampler.steps_per_epoch
+        self.total_steps = recipe.epochs * self.epoch_steps
+        self.step = 0  # the next one
+        self.seconds = 0.0  # in earlier sittings
+        self.started = time.monotonic()
+        self._begin_epoch()
+
+    # -- the loop -------------------------------------------------------------------------------------------------
+
+    def run(self, checkpoint_seconds: float, interrupted: Callable[[], bool]) -> Run:
+        self._resume()
+        write_json(self.out / "recipe.json", self.recipe.as_dict())
+        Run(self.out, self.record).write()
+        saved = time.monotonic()
+        with self._bar() as bar:
+            for step in self.sampler.steps(self.step):
+                if step.number >= self.total_steps:
+                    break
+                self._train_step(step)
+                self.step += 1
+                self._show(bar)
+                if self.step % self.epoch_steps == 0:
+                    self._end_epoch()
+                stopping = interrupted()
+                if stopping or time.monotonic() - saved >= checkpoint_seconds or self.step % self.epoch_steps == 0:
+                    self._save()
+                    saved = time.monotonic()
+                if stopping and self.step < self.total_steps:
+                    raise Interrupted(f"stopped after step {self.step} of {self.total_steps}: "
+                                      "the same command goes on from there")  # fmt: skip
+        return self._finish()
+
+    def _train_step(self, step: Step) -> None:
+        self.model.train()
+        labels = {name: self.sources[name].labels[rows].to(self.device) for name, rows in step.rows.items()}
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
+            losses = self._losses(step, labels)
+        reached = self.flat.backward(torch.stack(list(losses.values())).sum())
+        if self.recipe.clip:
+            torch.nn.utils.clip_grad_norm_(reached, self.recipe.clip)
+        factor = learning_rate_factor(step.number, self.total_steps, self.recipe.warmup, self.recipe.decay)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.lr * factor
+        self.optimizer.step()
+        for name, loss in losses.items():
+            self.loss_sums[name] += loss.detach().double()
+            self.loss_counts[name] += 1
+            self.examples += len(labels[name])
+
+    def _losses(self, step: Step, labels: dict[str, Tensor]) -> dict[str, Tensor]:
+        if self.recipe.option == "pretrain":
+            vectors = {name: self.sources[name].cached(rows) for name, rows in step.rows.items()}
+            return self.model.losses_of(vectors, labels)
+        batch = PackedBatch.join({name: self.sources[name].sequences.batch(rows) for name, rows in step.rows.items()})
+        self.tokens += batch.tokens
+        return self.model.losses(batch, labels)
+
+    # -- epochs ---------------------------------------------------------------------------------------------------
+
+    def _begin_epoch(self) -> None:
+        self.loss_sums = {name: torch.zeros((), dtype=torch.float64, device=self.device) for name in self.sources}
+        self.loss_counts = dict.fromkeys(self.sources, 0)
+        self.examples = self.tokens = 0
+        self.epoch_seconds = 0.0  # in earlier sittings
+        self.epoch_started = time.monotonic()
+
+    def _end_epoch(self) -> None:
+        """Score the dev sets, note the epoch, and keep the weights if it is the best so far."""
+        losses = self._mean_losses()
+        spent = self.epoch_seconds + time.monotonic() - self.epoch_started
+        outputs = self._dev_outputs()
+        scores = {name: score(self.rows[name]["dev"].task, out, self.rows[name]["dev"].labels)
+                  for name, out in outputs.items()}  # fmt: skip
+        scores |= overall(scores)
+        number = self.step // self.epoch_steps
+        self.record["epochs"].append({
+            "epoch": number, "step": self.step, "losses": losses, "scores": scores, "seconds": round(spent, 2),
+            "examples": self.examples, "examples_per_second": round(self.examples / spent, 1),
+            "tokens_per_second": round(self.tokens / spent, 1),
+        })  # fmt: skip
+        best = self.record["best_epoch"]
+        if not best or scores["plain"] > self.record["epochs"][best - 1]["scores"]["plain"]:
+            self.record["best_epoch"] = number
+            save_model(self.model, self.recipe, self.out)
+            for name, out in outputs.items():
+                write_predictions(self.out / "predictions" / f"{name}-dev.csv", self.rows[name]["dev"], out)
+        self._note_cost()
+        Run(self.out, self.record).write()
+        figures = ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
+        means = ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
+        self.say(f"epoch {number}/{self.recipe.epochs}: loss {means}; dev {figures}; {spent:.0f} s")
+        self._begin_epoch()
+
+    def _dev_outputs(self) -> dict[str, Tensor]:
+        self.model.eval()
+        total = sum(len(source) for source in self.dev.values())
+        with tqdm(total=total, desc="dev", unit="row", leave=False, disable=not self.progress) as bar, torch.no_grad():
+            return {name: source.outputs(bar.update) for name, source in self.dev.items()}
+
+    def _mean_losses(self) -> dict[str, float]:
+        """Mean training loss per task so far in this epoch. Raises UserError at one that is not a number."""
+        counted = {name: count for name, count in self.loss_counts.items() if count}
+        means = {name: float(self.loss_sums[name]) / count for name, count in counted.items()}
+        for name, mean in means.items():
+            if not math.isfinite(mean):
+                raise UserError(f"the loss of {name} is {mean} by step {self.step}: lower lr, now {self.recipe.lr:g}")
+        return means
+
+    def _finish(self) -> Run:
+        self.record["status"] = "finished"
+        self._note_cost()
+        run = Run(self.out, self.record)
+        run.write()
+        for path in checkpoints(self.out):
+            path.unlink()
+        return run
+
+    # -- what a stopped run needs to go on --------------------------------------------------------------------------
+
+    def _save(self) -> None:
+        tensors = {"theta": self.flat.theta, "random": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            tensors["random_cuda"] = torch.cuda.get_rng_state(self.device)
+        steps = []
+        for number, segment in enumerate(self.flat.segments):
+            state = self.optimizer.state.get(segment.parameter, {})
+            steps.append(state.get("step", 0))
+            if state:
+                tensors[f"exp_avg.{number}"] = state["exp_avg"]
+                tensors[f"exp_avg_sq.{number}"] = state["exp_avg_sq"]
+        tensors["loss_sums"] = torch.stack(list(self.loss_sums.values()))
+        now = time.monotonic()
+        facts = {
+            "recipe": self.recipe.as_dict(), "epochs": self.record["epochs"], "best_epoch": self.record["best_epoch"],
+            "loss_counts": self.loss_counts, "examples": self.examples, "tokens": self.tokens, "segment_steps": steps,
+            "seconds": self.seconds + now - self.started, "inputs": self._inputs(),
+            "epoch_seconds": self.epoch_seconds + now - self.epoch_started,
+        }  # fmt: skip
+        save_checkpoint(self.out, self.step, tensors, facts)
+
+    def _resume(self) -> None:
+        found = load_checkpoint(self.out, self.say)
+        if found is None:
+            return
+        tensors, facts = found
+        _same_recipe(self.recipe, from_dict(facts["recipe"]), self.out)
+        if facts["inputs"] != self._inputs():
+            raise UserError(f"{self.out} was begun with other data or other encoder weights: choose another folder")
+        self.flat.theta.copy_(tensors["theta"])
+        torch.set_rng_state(tensors["random"])
+        if "random_cuda" in tensors and self.device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["random_cuda"], self.device)
+        for number, segment in enumerate(self.flat.segments):
+            if facts["segment_steps"][number]:
+                self.optimizer.state[segment.parameter] = {
+                    "step": facts["segment_steps"][number],
+                    "exp_avg": tensors[f"exp_avg.{number}"].to(self.device),
+                    "exp_avg_sq": tensors[f"exp_avg_sq.{number}"].to(self.device),
+                }
+        self.loss_sums = dict(zip(self.sources, tensors["loss_sums"].to(self.device).unbind(), strict=True))
+        self.loss_counts, self.examples, self.tokens = facts["loss_counts"], facts["examples"], facts["tokens"]
+        self.record["epochs"], self.record["best_epoch"] = facts["epochs"], facts["best_epoch"]
+        self.step, self.seconds, self.epoch_seconds = facts["step"], facts["seconds"], facts["epoch_seconds"]
+        self.say(f"going on after step {self.step} of {self.total_steps}")
+
+    def _inputs(self) -> dict[str, str | None]:
+        files = {rows.path.name: rows.sha256 for splits in self.rows.values() for rows in splits.values()}
+        return {**files, "encoder": self.record["encoder_sha256"]}
+
+    # -- records and progress ---------------------------------------------------------------------------------------
+
+    def _new_record(self, encoder_sha256: str | None) -> dict:
+        files = {
+            rows.path.name: {"task": name, "split": split, "sha256": rows.sha256, "rows": len(rows),
+                             "unlabelled": rows.unlabelled}
+            for name, splits in self.rows.items() for split, rows in splits.items()
+        }  # fmt: skip
+        return {
+            "status": "unfinished", "recipe": self.recipe.as_dict(), "encoder_sha256": encoder_sha256, "data": files,
+            **describe(self.device), "epochs": [], "best_epoch": 0, "seconds": 0.0, "peak_memory_mb": None,
+        }  # fmt: skip
+
+    def _note_cost(self) -> None:
+        self.record["seconds"] = round(self.seconds + time.monotonic() - self.started, 1)
+        self.record["peak_memory_mb"] = peak_memory_mb(self.device)
+
+    def _source(self, name: str, rows: Rows) -> "Source":
+        table = TokenTable.of_rows(rows, self.model.encoder.word_pieces, progress=self.progress)
+        sequences = self.model.sequences(name, table)
+        if sequences.truncated:
+            self.say(f"{rows.path.name}: {sequences.truncated} of {len(sequences) * sequences.per_row} sequences "
+                     f"are longer than {self.recipe.max_length[name]} tokens and are truncated")  # fmt: skip
+        vectors = None
+        if self.recipe.option == "pretrain":
+            with tqdm(total=len(rows), desc=f"features of {rows.path.name}", unit="row", leave=False,
+                      disable=not self.progress) as bar:  # fmt: skip
+                vectors = self.model.table_vectors(sequences, bar.update)
+        return Source(rows.task, self.model, sequences.to(self.device), table.labels, vectors)
+
+    def _bar(self) -> tqdm:
+        return tqdm(total=self.total_steps, initial=self.step, desc=self.recipe.name, unit="step",
+                    disable=not self.progress)  # fmt: skip
+
+    def _show(self, bar: tqdm) -> None:
+        bar.update()
+        now = time.monotonic()
+        if not bar.disable and now - getattr(bar, "shown", 0.0) >= _REFRESH_SECONDS:
+            bar.shown = now
+            bar.set_postfix({name: f"{mean:.3f}" for name, mean in self._mean_losses().items()}, refresh=False)
+
+
+class Source:
+    """The rows of one file as the model reads them: sequences, labels, and their vectors if the encoder is frozen."""
+
+    def __init__(self, task: Task, model, sequences: SequenceTable, labels: Tensor, vectors: Tensor | None):
+        self.task, self.model, self.sequences, self.labels, self.vectors = task, model, sequences, labels, vectors
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def cached(self, rows: Tensor) -> Tensor:
+        """(sequences of these rows, hidden)."""
+        per_row = self.sequences.per_row
+        return self.vectors[(rows[:, None] * per_row + torch.arange(per_row)).flatten().to(self.vectors.device)]
+
+    def outputs(self, progress: Callable[[int], object]) -> Tensor:
+        """(rows, outputs) of the task's head, on the host; the model must be in evaluation mode."""
+        if self.vectors is None:
+            return self.model.table_outputs(self.task.name, self.sequences, progress)
+        progress(len(self))
+        return self.model.outputs(self.task.name, self.vectors).cpu()
+
+
+def read_tasks(recipe: Recipe, folder: Path, say: Callable[[str], None] = print) -> dict[str, dict[str, Rows]]:
+    """Train and dev rows of each task of a recipe, with overlaps treated as the recipe says.
+
+    Raises UserError for unreadable files, and for train rows that also stand in dev or test if the recipe refuses them.
+    """
+    found = {}
+    for task in recipe.task_list:
+        splits = {split: read_split(folder, task, split) for split in ("train", "dev") if split in task.files}
+        for rows in splits.values():
+            for note in rows.notes():
+                say(note)
+        splits["train"] = _first_rows(_guarded(recipe, folder, task, splits, say), recipe.train_rows)
+        found[task.name] = splits
+    return found
+
+
+def _guarded(recipe: Recipe, folder: Path, task: Task, splits: dict[str, Rows], say) -> Rows:
+    """The train rows after the overlap guard."""
+    train = splits["train"]
+    others = [rows for split, rows in splits.items() if split != "train"]
+    if "test" in task.files and (folder / task.files["test"]).exists():
+        others.append(read_split(folder, task, "test"))
+    counts = {other.path.name: count for other in others if (count := overlap(train, other))}
+    if not counts:
+        return train
+    shared = f"{train.path.name}: " + ", ".join(f"{count} rows also stand in {name}" for name, count in counts.items())
+    if recipe.overlap == "refuse":
+        raise UserError(f"{shared}: set overlap to drop (leave them out) or keep (train on them)")
+    say(f"{shared}: {'left out' if recipe.overlap == 'drop' else 'kept'}")
+    return train.without(others) if recipe.overlap == "drop" else train
+
+
+def _first_rows(rows: Rows, count: int | None) -> Rows:
+    if count is None or count >= len(rows):
+        return rows
+    return Rows(rows.task, rows.split, rows.path, rows.sha256, rows.examples[:count], rows.unlabelled)
+
+
+def _owner(name: str) -> str:
+    """"encoder" for what all tasks share, else the task whose head it is."""
+    return name.split(".")[1] if name.startswith("heads.") else "encoder"
+
+
+def _earlier_run(out: Path, recipe: Recipe) -> Run | None:
+    """The run that ``out`` holds already, if any; UserError if it is of another recipe or no run at all."""
+    earlier = read_run(out)
+    if earlier is not None:
+        _same_recipe(recipe, earlier.recipe, out)
+    elif out.exists() and any(out.iterdir()) and not checkpoints(out):
+        raise UserError(f"{out} is not empty and holds no run: choose another folder")
+    return earlier
+
+
+def _same_recipe(recipe: Recipe, other: Recipe, out: Path) -> None:
+    differences = recipe.differences(other)
+    if differences:
+        named = "; ".join(f"{name} is {mine!r}, there {theirs!r}" for name, (mine, theirs) in differences.items())
+        raise UserError(f"{out} holds a run of another recipe ({named}): choose another folder")
+
+
+@contextmanager
+def _interrupt_at_step_ends():
+    """Turn Ctrl-C into a question asked between steps; a second Ctrl-C stops at once."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set  # signals only reach the main thread
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def ask(number, frame):
+        signal.signal(signal.SIGINT, before)
+        asked.set()
+
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
