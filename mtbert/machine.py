@@ -52,12 +52,15 @@ def peak_memory_mb(device: torch.device) -> float | None:
     """The most memory used so far: on CUDA the allocator's, else the process's; None where it cannot be told."""
     if device.type == "cuda":
         return round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
+    if sys.platform == "linux":  # getrusage would count the parent's memory too
+        with open("/proc/self/status", encoding="utf-8") as status:
+            peak = next(line for line in status if line.startswith("VmHWM"))
+        return round(int(peak.split()[1]) / 2**10, 1)
     try:
         import resource
     except ImportError:  # Windows
         return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB on Linux, bytes on macOS
-    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 1)  # bytes on macOS
 
 
 def _processor() -> str:

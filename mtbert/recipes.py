@@ -1,5 +1,6 @@
 """Named experiments. A Recipe holds everything that decides a result; ``train`` takes nothing else but the data."""
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Mapping
@@ -235,10 +236,8 @@ def settings(texts: list[str]) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         if not equals:
             raise UserError(f"--set {text!r}: write name=value")
-        try:
+        with contextlib.suppress(json.JSONDecodeError):
             value = json.loads(value)
-        except json.JSONDecodeError:
-            pass
         name, dot, task = name.strip().partition(".")
         if dot:
             changes.setdefault(name, {})[task] = value
@@ -303,3 +302,8 @@ def _entries() -> dict[str, Entry]:
 
 
 RECIPES: dict[str, Entry] = _entries()
+
+
+def reports() -> list[str]:
+    """Names of the reports that have recipes."""
+    return sorted({name.split("/")[0] for name in RECIPES if "/" in name})

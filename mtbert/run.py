@@ -49,7 +49,11 @@ class Run:
     def history(self) -> pd.DataFrame:
         """One row per epoch, columns such as "loss sst" and "sst"; epochs count from 1."""
         rows = [
-            {"epoch": each["epoch"], **{f"loss {task}": loss for task, loss in each["losses"].items()}, **each["scores"]}
+            {
+                "epoch": each["epoch"],
+                **{f"loss {task}": loss for task, loss in each["losses"].items()},
+                **each["scores"],
+            }
             for each in self.epochs
         ]
         return pd.DataFrame(rows)

@@ -51,8 +51,8 @@ def train(
     """Train a model, or go on with a run that was stopped, and return its record.
 
     out: the run's folder (default: runs/NAME-sSEED). A finished run of the same recipe is returned as it is; an
-    unfinished one is resumed. data: the data folder (see ``data_folder``). device: "cpu", "cuda" ... checkpoint_seconds:
-    at most so much work is lost when the process dies (0: none, a checkpoint every step). say: takes messages.
+    unfinished one is resumed. data: the data folder (see ``data_folder``). device: "cpu", "cuda" ... say: takes
+    messages. checkpoint_seconds: at most so much work is lost when the process dies (0: a checkpoint every step).
 
     Raises UserError for bad input, a folder that holds a run of another recipe or other data, or a loss that is not a
     number. On Ctrl-C raises ``Interrupted`` after writing a checkpoint.
@@ -86,7 +86,7 @@ class Trainer:
 
         self.model.bert.requires_grad_(recipe.option == "finetune")
         self.model.bert.pooler.requires_grad_(recipe.option == "finetune" and recipe.pooling == "pooler")
-        self.flat = FlatParameters(self.model.named_parameters(), owner=_owner)
+        self.flat = FlatParameters(self.model, owner=_owner)
         self.optimizer = AdamW(self.flat.groups(recipe.weight_decay), lr=recipe.lr)
         counts = {name: len(source) for name, source in self.sources.items()}
         self.sampler = SAMPLERS[recipe.sampler](counts, recipe.batch_size, recipe.seed)
@@ -362,7 +362,7 @@ def _first_rows(rows: Rows, count: int | None) -> Rows:
 
 
 def _owner(name: str) -> str:
-    """"encoder" for what all tasks share, else the task whose head it is."""
+    """ "encoder" for what all tasks share, else the task whose head it is."""
     return name.split(".")[1] if name.startswith("heads.") else "encoder"
 
 

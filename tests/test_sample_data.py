@@ -47,8 +47,7 @@ def read(task, split):
 def texts(row):
     """The texts of a row, in lower case and without punctuation."""
     columns = [row[name] for name in ("sentence", "sentence1", "sentence2") if name in row]
-    return tuple(" ".join("".join(c for c in text.casefold() if c.isalnum() or c == " ").split())
-                 for text in columns)
+    return tuple(" ".join("".join(c for c in text.casefold() if c.isalnum() or c == " ").split()) for text in columns)
 
 
 def test_files_are_what_the_generator_writes(generator, tmp_path):

@@ -50,8 +50,10 @@ def write_task(task):
     """The rows of every split; the small splits are drawn first, so that the large one leaves them room."""
     totals = TASKS[task][4]
     register = Register()
-    drawn = {split: write_split(task, split, total, register)
-             for split, total in reversed(list(zip(SPLITS, totals, strict=False)))}
+    drawn = {
+        split: write_split(task, split, total, register)
+        for split, total in reversed(list(zip(SPLITS, totals, strict=False)))
+    }
     return {split: drawn[split] for split in SPLITS if split in drawn}
 
 

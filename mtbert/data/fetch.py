@@ -120,9 +120,7 @@ def _about_yelp(folder: Path) -> str:
     )
 
 
-def _fetch_file(
-    file: RemoteFile, folder: Path, progress: bool, force: bool, say: Callable[[str], None]
-) -> Path:
+def _fetch_file(file: RemoteFile, folder: Path, progress: bool, force: bool, say: Callable[[str], None]) -> Path:
     target = folder / file.name
     # The record only says what came last time; force asks for what the addresses give now.
     expected = file.sha256 or (None if force else _recorded(folder).get(file.name))

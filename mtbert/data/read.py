@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from mtbert.data.tasks import TASKS, Split, Task
 from mtbert.errors import UserError
 
 csv.field_size_limit(2**24)
+_NOT_ALPHANUMERIC = re.compile(r"[\W_]+")
 
 
 class Example(NamedTuple):
@@ -53,6 +55,11 @@ class Rows:
         """Labels as numbers; NaN where a file carries none."""
         return [math.nan if example.label is None else example.label for example in self.examples]
 
+    @cached_property
+    def keys(self) -> list[tuple[str, ...]]:
+        """The ``text_key`` of each row."""
+        return [text_key(example) for example in self.examples]
+
     def notes(self) -> list[str]:
         """What a reader should know of this file, a sentence each."""
         if not self.unlabelled:
@@ -61,14 +68,14 @@ class Rows:
 
     def without(self, others: Sequence["Rows"]) -> "Rows":
         """These rows but for those whose texts occur in ``others``, case and punctuation aside."""
-        seen = {text_key(example) for other in others for example in other.examples}
-        kept = [example for example in self.examples if text_key(example) not in seen]
+        seen = set().union(*(other.keys for other in others))
+        kept = [example for example, key in zip(self.examples, self.keys, strict=True) if key not in seen]
         return Rows(self.task, self.split, self.path, self.sha256, kept, self.unlabelled)
 
 
 def text_key(example: Example) -> tuple[str, ...]:
     """What two rows share if they hold the same texts: letters and digits only, a pair in either order."""
-    return tuple(sorted(re.sub(r"[\W_]+", "", text.casefold()) for text in example.texts))
+    return tuple(sorted(_NOT_ALPHANUMERIC.sub("", text.casefold()) for text in example.texts))
 
 
 def data_folder(given: str | Path | None = None) -> Path:
@@ -129,9 +136,7 @@ def overlap(rows: Rows, other: Rows) -> int:
 
 def available(folder: Path) -> list[tuple[Task, Split]]:
     """The tasks and splits that have a file in ``folder``."""
-    return [
-        (task, split) for task in TASKS.values() for split, name in task.files.items() if (folder / name).exists()
-    ]
+    return [(task, split) for task in TASKS.values() for split, name in task.files.items() if (folder / name).exists()]
 
 
 def _bytes_of(path: Path) -> bytes:

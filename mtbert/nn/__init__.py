@@ -1,6 +1,5 @@
 """What a model is: attention, BERT, pretrained weights, heads, losses, and the multitask model."""
 
-from mtbert.nn.attention import attention, packed_attention
 from mtbert.nn.bert import Bert, BertConfig
 from mtbert.nn.heads import HEADS, build_head
 from mtbert.nn.losses import task_loss
@@ -9,6 +8,13 @@ from mtbert.nn.pooling import pool
 from mtbert.nn.pretrained import Encoder, load_encoder
 
 __all__ = [
-    "HEADS", "Bert", "BertConfig", "Encoder", "MultitaskModel", "attention", "build_head", "load_encoder",
-    "packed_attention", "pool", "task_loss",
-]  # fmt: skip
+    "HEADS",
+    "Bert",
+    "BertConfig",
+    "Encoder",
+    "MultitaskModel",
+    "build_head",
+    "load_encoder",
+    "pool",
+    "task_loss",
+]

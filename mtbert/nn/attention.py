@@ -1,7 +1,7 @@
 """Scaled dot-product attention (Vaswani et al. 2017, eq. 1): a readable reference, and the fast packed paths.
 
 ``attention`` is the definition. ``packed_attention`` computes the same for the sequences of a PackedBatch without
-padding the batch: on a CPU over groups of similar length, on CUDA with a variable-length flash kernel.
+padding the batch: on CUDA with a variable-length flash kernel where there is one, else over groups of similar length.
 """
 
 import math
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mtbert.data.batch import LengthGroups, PackedBatch
-from mtbert.nn.dropout import dropout
+from mtbert.nn.dropout import dropout, dropout_mask
 
 try:
     from torch.nn.attention.varlen import varlen_attn
@@ -41,7 +41,10 @@ def packed_attention(qkv: Tensor, batch: PackedBatch, heads: int, p: float = 0.0
     """
     if varlen_attn is not None and qkv.is_cuda and qkv.dtype in (torch.bfloat16, torch.float16) and p == 0:
         return _varlen_attention(qkv, batch, heads)
-    return _grouped_attention(qkv, batch.groups, heads, p)
+    needs_gradient = torch.is_grad_enabled() and qkv.requires_grad
+    if needs_gradient and not qkv.is_cuda and qkv.dtype in (torch.float32, torch.float64):
+        return _GroupedAttention.apply(qkv, batch.groups, heads, p)
+    return _sdpa_by_group(qkv, batch.groups, heads, p)
 
 
 def _varlen_attention(qkv: Tensor, batch: PackedBatch, heads: int) -> Tensor:
@@ -51,48 +54,75 @@ def _varlen_attention(qkv: Tensor, batch: PackedBatch, heads: int) -> Tensor:
     return mixed.reshape(tokens, width // 3)
 
 
-def _grouped_attention(qkv: Tensor, groups: LengthGroups, heads: int, p: float) -> Tensor:
-    width = qkv.shape[1]
-    cells = _ToCells.apply(qkv, groups.token_of, groups.cell_of)  # (cells, 3 * hidden)
+def _sdpa_by_group(qkv: Tensor, groups: LengthGroups, heads: int, p: float) -> Tensor:
     mixed = []
-    sizes = [sequences * longest for sequences, longest in groups.shapes]
-    for block, (sequences, longest), mask in zip(cells.split(sizes), groups.shapes, groups.masks, strict=True):
-        block = block.view(sequences, longest, 3, heads, width // (3 * heads))
-        query, key, value = block.permute(2, 0, 3, 1, 4)  # each (sequences, heads, longest, d)
+    for block, mask in zip(_blocks(qkv.index_select(0, groups.token_of), groups), groups.masks, strict=True):
+        sequences, longest, width = block.shape
+        query, key, value = block.view(sequences, longest, 3, heads, -1).permute(
+            2, 0, 3, 1, 4
+        )  # (n, heads, longest, d)
         mask = None if mask is None else mask[:, None, None, :]
-        if p:
-            out = attention(query, key, value, mask, p)
-        else:
-            out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=p)
         mixed.append(out.transpose(1, 2).reshape(sequences * longest, width // 3))
-    return _ToTokens.apply(torch.cat(mixed), groups.cell_of)
+    return torch.cat(mixed).index_select(0, groups.cell_of)
 
 
-class _ToCells(torch.autograd.Function):
-    """Tokens to padded cells. Each token fills one real cell and padding has no gradient, so the way back is a
-    plain gather too, where autograd would have to add up repeated rows."""
+class _GroupedAttention(torch.autograd.Function):
+    """``attention`` over length groups, with its gradient by hand.
 
-    @staticmethod
-    def forward(ctx, tokens, token_of, cell_of):
-        ctx.save_for_backward(cell_of)
-        return tokens.index_select(0, token_of)
+    Autograd would record a dozen small steps for each group, copy the strided heads in most of them, and add up the
+    gradients of gathered rows; here every token has one cell, so the way back is a gather as well.
 
-    @staticmethod
-    def backward(ctx, gradient):
-        (cell_of,) = ctx.saved_tensors
-        return gradient.index_select(0, cell_of), None, None
-
-
-class _ToTokens(torch.autograd.Function):
-    """Padded cells back to tokens; padding receives no gradient."""
+    With A = softmax(S), S = Q K^T / sqrt(d), W = A * dropout and O = W V, and G the gradient of O:
+    dV = W^T G, dA = (G V^T) * dropout, dS = A * (dA - rowsum(dA * A)), dQ = dS K / sqrt(d), dK = dS^T Q / sqrt(d).
+    """
 
     @staticmethod
-    def forward(ctx, cells, cell_of):
-        ctx.save_for_backward(cell_of)
-        ctx.cells = len(cells)
-        return cells.index_select(0, cell_of)
+    def forward(ctx, qkv: Tensor, groups: LengthGroups, heads: int, p: float) -> Tensor:
+        ctx.groups, ctx.heads, ctx.kept = groups, heads, []
+        out = qkv.new_empty(len(groups.token_of), qkv.shape[1] // 3)  # (cells, hidden)
+        blocks = zip(
+            _blocks(qkv.index_select(0, groups.token_of), groups), _blocks(out, groups), groups.masks, strict=True
+        )
+        for block, out_block, mask in blocks:
+            query, key, value = parts = _heads_first(block, 3, heads)
+            scores = (query @ key.mT).mul_(1 / math.sqrt(query.shape[-1]))  # (sequences, heads, longest, longest)
+            if mask is not None:
+                scores.masked_fill_(~mask[:, None, None, :], torch.finfo(scores.dtype).min)
+            weights = scores.softmax(dim=-1)
+            keep = dropout_mask(weights, p) if p else None
+            mixed = (weights if keep is None else weights * keep) @ value
+            out_block.unflatten(2, (heads, -1)).copy_(mixed.transpose(1, 2))
+            ctx.kept.append((parts, weights, keep))
+        return out.index_select(0, groups.cell_of)
 
     @staticmethod
-    def backward(ctx, gradient):
-        (cell_of,) = ctx.saved_tensors
-        return gradient.new_zeros(ctx.cells, gradient.shape[1]).index_copy_(0, cell_of, gradient), None
+    def backward(ctx, gradient: Tensor):
+        groups, heads = ctx.groups, ctx.heads
+        cells = gradient.new_zeros(len(groups.token_of), gradient.shape[1])  # padding has no gradient
+        cells.index_copy_(0, groups.cell_of, gradient)
+        d_qkv = gradient.new_empty(len(cells), 3 * gradient.shape[1])
+        blocks = zip(_blocks(cells, groups), _blocks(d_qkv, groups), ctx.kept, strict=True)
+        for block, d_block, ((query, key, value), weights, keep) in blocks:
+            (g,) = _heads_first(block, 1, heads)
+            d_value = (weights if keep is None else weights * keep).mT @ g
+            d_weights = g @ value.mT
+            if keep is not None:
+                d_weights.mul_(keep)
+            d_scores = torch._softmax_backward_data(d_weights, weights, -1, weights.dtype)
+            d_scores.mul_(1 / math.sqrt(query.shape[-1]))
+            into = d_block.unflatten(2, (3, heads, -1))  # (sequences, longest, 3, heads, d)
+            for part, value in enumerate((d_scores @ key, d_scores.mT @ query, d_value)):
+                into[:, :, part].copy_(value.transpose(1, 2))
+        return d_qkv.index_select(0, groups.cell_of), None, None, None
+
+
+def _blocks(cells: Tensor, groups: LengthGroups) -> list[Tensor]:
+    """(cells, width) as one (sequences, longest, width) view for each group."""
+    sizes = [sequences * longest for sequences, longest in groups.shapes]
+    return [part.unflatten(0, shape) for part, shape in zip(cells.split(sizes), groups.shapes, strict=True)]
+
+
+def _heads_first(block: Tensor, parts: int, heads: int) -> Tensor:
+    """(sequences, longest, parts * heads * d) as (parts, sequences, heads, longest, d), contiguous."""
+    return block.unflatten(2, (parts, heads, -1)).permute(2, 0, 3, 1, 4).contiguous()

@@ -23,8 +23,13 @@ def dropout(x: Tensor, p: float, training: bool = True) -> Tensor:
         return x
     if x.device.type != "cpu":
         return F.dropout(x, p)
+    return x * dropout_mask(x, p)
+
+
+def dropout_mask(x: Tensor, p: float) -> Tensor:
+    """What ``dropout`` multiplies with on a CPU: 0 with probability ``p``, else 1 / (1 - p), in the shape of ``x``."""
     dropped = round(p * _STEPS)
     draws = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
     bits = draws.view(torch.int16)[: x.numel()].view(x.shape)  # uniform on [-2^15, 2^15)
     keep = (bits >= dropped - _STEPS // 2).to(x.dtype)
-    return x * keep.mul_(_STEPS / (_STEPS - dropped))
+    return keep.mul_(_STEPS / (_STEPS - dropped))

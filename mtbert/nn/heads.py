@@ -61,6 +61,11 @@ class Cosine(nn.Module):
         return self.top * ((cosine + 1) / 2 if self.shifted else cosine.relu())
 
 
+def vector(single: Tensor) -> Tensor:
+    """(rows, width), as it is: for a head on one vector."""
+    return single
+
+
 def concatenation(pair: Tensor) -> Tensor:
     """(rows, 2, width) -> (rows, 2 * width): u, v."""
     return pair.flatten(1)
@@ -73,14 +78,14 @@ def concatenation_difference(pair: Tensor) -> Tensor:
 
 
 class Features(nn.Module):
-    """A head on features of the pair."""
+    """A head on features of one vector or of a pair."""
 
     def __init__(self, features: Callable[[Tensor], Tensor], head: nn.Module):
         super().__init__()
         self.features, self.head = features, head
 
-    def forward(self, pair: Tensor) -> Tensor:
-        return self.head(self.features(pair))
+    def forward(self, vectors: Tensor) -> Tensor:
+        return self.head(self.features(vectors))
 
 
 class HeadKind(NamedTuple):
@@ -100,14 +105,15 @@ def _two_layer_on(features: Callable[[Tensor], Tensor], parts: int):
     return lambda task, width, p: Features(features, TwoLayer(parts * width, task.outputs, p, width))
 
 
-_UV, _UVD = (concatenation, 2), (concatenation_difference, 3)
 HEADS: dict[str, HeadKind] = {
-    "linear": HeadKind(False, "W x + b", lambda task, width, p: Linear(width, task.outputs, p)),
-    "two_layer": HeadKind(False, "two layers with GELU", lambda task, width, p: TwoLayer(width, task.outputs, p, width)),
-    "concat": HeadKind(True, "linear on (u, v)", _linear_on(*_UV)),
-    "concat_two_layer": HeadKind(True, "two layers on (u, v)", _two_layer_on(*_UV)),
-    "concat_diff": HeadKind(True, "linear on (u, v, |u - v|)", _linear_on(*_UVD)),
-    "concat_diff_two_layer": HeadKind(True, "two layers on (u, v, |u - v|)", _two_layer_on(*_UVD)),
+    "linear": HeadKind(False, "W x + b", _linear_on(vector, 1)),
+    "two_layer": HeadKind(False, "two layers with GELU", _two_layer_on(vector, 1)),
+    "concat": HeadKind(True, "linear on (u, v)", _linear_on(concatenation, 2)),
+    "concat_two_layer": HeadKind(True, "two layers on (u, v)", _two_layer_on(concatenation, 2)),
+    "concat_diff": HeadKind(True, "linear on (u, v, |u - v|)", _linear_on(concatenation_difference, 3)),
+    "concat_diff_two_layer": HeadKind(
+        True, "two layers on (u, v, |u - v|)", _two_layer_on(concatenation_difference, 3)
+    ),
     "cosine": HeadKind(True, "relu(cos(u, v)), scaled to the label", lambda task, width, p: Cosine(task)),
     "cosine_shifted": HeadKind(True, "(cos(u, v) + 1) / 2, scaled", lambda task, width, p: Cosine(task, True)),
 }  # fmt: skip

@@ -115,7 +115,7 @@ def load_encoder(name: str | Path = "minilm", layers: int | None = None, seed: i
     name = str(name)
     if name == "tiny":
         return _tiny(layers, seed, changes)
-    folder = _folder_of(name)
+    folder = encoder_folder(name)
     config, written_layers = _read_config(folder / "config.json", layers, changes)
     checksum = sha256_of(_existing(folder / "model.safetensors"))
     if name == "minilm" and checksum != MINILM_SHA256:
@@ -182,7 +182,8 @@ def _modern(name: str) -> str:
     return re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name))
 
 
-def _folder_of(name: str) -> Path:
+def encoder_folder(name: str) -> Path:
+    """The folder that holds an encoder's files; downloads those of a hub id. Raises UserError if there is none."""
     if name == "minilm":
         return _minilm_folder()
     if Path(name).is_dir():

@@ -4,7 +4,7 @@ The papers write an optimiser for a vector theta and a gradient g. Here they are
 view into ``theta``, and each backward pass leaves its gradients in ``gradient``, at the same places.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -34,10 +34,11 @@ class FlatParameters:
     Biases and LayerNorm, the tensors of fewer than two dimensions, do not decay. Frozen parameters are left out.
 
     owner: maps a parameter's name to its owner; a step that does not reach an owner leaves it untouched.
+    On a CPU, the embeddings of ``model`` are told to give their gradient as the few rows that a batch reads.
     """
 
-    def __init__(self, named: Iterable[tuple[str, nn.Parameter]], owner: Callable[[str], str]):
-        kept = [(name, parameter) for name, parameter in named if parameter.requires_grad]
+    def __init__(self, model: nn.Module, owner: Callable[[str], str]):
+        kept = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
         if not kept:
             raise ValueError("no trainable parameter: everything is frozen")
         groups: dict[tuple[str, bool], list[tuple[str, nn.Parameter]]] = {}
@@ -50,6 +51,10 @@ class FlatParameters:
         self.gradient = torch.zeros_like(self.theta)
         self.segments: list[Segment] = []
         self._reached: set[str] = set()
+        self._rows: dict[str, Tensor] = {}  # of a sparse gradient: the rows that are not zero
+        for module in model.modules():
+            if isinstance(module, nn.Embedding):
+                module.sparse = first.device.type == "cpu"
         end = 0
         for (of, decays), members in sorted(groups.items(), key=lambda item: (not item[0][1], item[0][0])):
             start = end
@@ -70,12 +75,19 @@ class FlatParameters:
 
     def _collect(self, name: str, place: Tensor, parameter: nn.Parameter) -> None:
         """Called by autograd once a parameter's gradient is complete: the first one of a step overwrites."""
-        if name in self._reached:
-            place.add_(parameter.grad)
+        gradient, parameter.grad = parameter.grad, None
+        first = name not in self._reached
+        self._reached.add(name)
+        if gradient.is_sparse:
+            rows = gradient._indices().squeeze(0)
+            if first:
+                place[self._rows.get(name, rows)] = 0
+            self._rows[name] = rows if first else torch.cat([self._rows[name], rows])
+            place.index_add_(0, rows, gradient._values())
+        elif first:
+            place.copy_(gradient)
         else:
-            place.copy_(parameter.grad)
-            self._reached.add(name)
-        parameter.grad = None
+            place.add_(gradient)
 
     def __len__(self) -> int:
         return len(self.theta)

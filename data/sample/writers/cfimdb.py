@@ -213,6 +213,6 @@ def write(pen):
     verdict = pen.several(VERDICTS[label], pen.any((1, 1, 2)))
     parts = [pen.pick(OPENINGS), *premise, *middle, *verdict]
     if pen.chance(0.2):
-        parts = [pen.any(EARLY_VERDICTS[label]), *parts[:-len(verdict)]]
+        parts = [pen.any(EARLY_VERDICTS[label]), *parts[: -len(verdict)]]
     text = " ".join(parts).format_map(Slots(pen, LISTS))
     return (tidy(text),), label

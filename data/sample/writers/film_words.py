@@ -54,8 +54,10 @@ STORY = (
         minutes, the conversations, the twists, the quieter passages, the early chapters"""),
 )
 
-SOFTENERS = {1: words("fairly, reasonably, mostly, generally, often"),
-             -1: words("a little, slightly, somewhat, a bit, at times, a touch")}
+SOFTENERS = {
+    1: words("fairly, reasonably, mostly, generally, often"),
+    -1: words("a little, slightly, somewhat, a bit, at times, a touch"),
+}
 BOOSTERS = words("very, really, remarkably, thoroughly, particularly, exceptionally, unusually, wonderfully")
 DARK_BOOSTERS = words("""very, really, remarkably, thoroughly, painfully, exceptionally, woefully,
         depressingly""")

@@ -56,8 +56,17 @@ NOUN_FORMS = {
     "not quite {noun}": (2, {3: 0.9, -2: -0.9, -3: -1.2}),
     "very nearly {noun}": (2, {3: 1.8, -3: -2}),
 }
-OPENERS = ("from start to finish", "to be fair", "in the end", "to my surprise", "as far as I am concerned",
-           "all things considered", "for what it is worth", "on a second viewing", "truth be told")
+OPENERS = (
+    "from start to finish",
+    "to be fair",
+    "in the end",
+    "to my surprise",
+    "as far as I am concerned",
+    "all things considered",
+    "for what it is worth",
+    "on a second viewing",
+    "truth be told",
+)
 SIMPLE = 3  # adjectives of more words than this stand alone
 
 
@@ -171,8 +180,14 @@ def side_by_side(pen):
 def balanced(pen):
     """Two opposite clauses of like weight; the score is their mean."""
     (first, score), (second, score2) = two_clauses(pen, opposed=True)
-    form = pen.any(("{0}; on the other hand, {1}.", "on the one hand, {0}; on the other, {1}.",
-                    "{0}, while {1}.", "for every scene where {0}, there is one where {1}."))
+    form = pen.any(
+        (
+            "{0}; on the other hand, {1}.",
+            "on the one hand, {0}; on the other, {1}.",
+            "{0}, while {1}.",
+            "for every scene where {0}, there is one where {1}.",
+        )
+    )
     if "scene where" in form and not (first.startswith("the ") and second.startswith("the ")):
         form = "{0}, while {1}."
     return form.format(first, second), (score + score2) / 2
@@ -181,9 +196,19 @@ def balanced(pen):
 def contrast(pen):
     """Two opposite clauses; the one that the sentence rests on counts twice."""
     (light, score), (heavy, score2) = two_clauses(pen, opposed=True)
-    form = pen.any(("{0}, but {1}.", "although {0}, {1}.", "{0}, and yet {1}.", "{1}, even though {0}.",
-                    "{0}. All the same, {1}.", "never mind that {0}: {1}.", "granted, {0}, but {1}.",
-                    "it may be true that {0}; what counts is that {1}.", "{1}, even if {0}."))
+    form = pen.any(
+        (
+            "{0}, but {1}.",
+            "although {0}, {1}.",
+            "{0}, and yet {1}.",
+            "{1}, even though {0}.",
+            "{0}. All the same, {1}.",
+            "never mind that {0}: {1}.",
+            "granted, {0}, but {1}.",
+            "it may be true that {0}; what counts is that {1}.",
+            "{1}, even if {0}.",
+        )
+    )
     return form.format(light, heavy), (score + 2 * score2) / 3
 
 
@@ -202,8 +227,24 @@ def fragment(pen):
     return text, (level + level2) / 2
 
 
-UNCOUNTED = ("acting", "music", "camera work", "direction", "editing", "casting", "set design", "lighting",
-             "staging", "sound", "photography", "choreography", "pacing", "dialogue", "humour", "narration")
+UNCOUNTED = (
+    "acting",
+    "music",
+    "camera work",
+    "direction",
+    "editing",
+    "casting",
+    "set design",
+    "lighting",
+    "staging",
+    "sound",
+    "photography",
+    "choreography",
+    "pacing",
+    "dialogue",
+    "humour",
+    "narration",
+)
 
 
 def unfulfilled(pen):
@@ -212,15 +253,23 @@ def unfulfilled(pen):
     noun, verb, _ = aspect(pen)
     word = adjective(pen, level, True, plain=True)
     if level > 0:
-        form = pen.any(("with a better hand on {noun}, {{title}} might have been {word}.",
-                        "{{title}} could have been {word}, had anyone taken trouble over {noun}.",
-                        "it would have been {word} if only they had thought about {noun}.",
-                        "{{name}} wants it to be {word}, and wanting is not enough."))
+        form = pen.any(
+            (
+                "with a better hand on {noun}, {{title}} might have been {word}.",
+                "{{title}} could have been {word}, had anyone taken trouble over {noun}.",
+                "it would have been {word} if only they had thought about {noun}.",
+                "{{name}} wants it to be {word}, and wanting is not enough.",
+            )
+        )
         return fill(pen, form.format(noun=noun, word=word)), -1.2
-    form = pen.any(("in other hands {{title}} would have been {word}; here it never is.",
-                    "it could so easily have been {word}, and thanks to {noun} it is not.",
-                    "I kept waiting for it to turn {word}, and I waited in vain.",
-                    "anyone who calls this {{genre}} {word} was not paying attention to {noun}."))
+    form = pen.any(
+        (
+            "in other hands {{title}} would have been {word}; here it never is.",
+            "it could so easily have been {word}, and thanks to {noun} it is not.",
+            "I kept waiting for it to turn {word}, and I waited in vain.",
+            "anyone who calls this {{genre}} {word} was not paying attention to {noun}.",
+        )
+    )
     return fill(pen, form.format(noun=noun, word=word)), 1.2
 
 
@@ -230,13 +279,17 @@ def against_expectation(pen):
     own = pen.any(tuple(ADJECTIVES))
     while own * level > 0:
         own = pen.any(tuple(ADJECTIVES))
-    form = pen.any(("I expected something {said} and found something {own}.",
-                    "the posters promise something {said}; the film itself is {own}.",
-                    "my {{relative}} found {{title}} {said}, but to my mind it is {own}.",
-                    "critics have called it {said}, which is odd, because it is {own}.",
-                    "people will tell you that {{title}} is {said}; do not believe them, for it is {own}.",
-                    "where the last film by {{name}} was {said}, this one is {own}.",
-                    "it is {own}, whatever my {{relative}} says about it being {said}."))
+    form = pen.any(
+        (
+            "I expected something {said} and found something {own}.",
+            "the posters promise something {said}; the film itself is {own}.",
+            "my {{relative}} found {{title}} {said}, but to my mind it is {own}.",
+            "critics have called it {said}, which is odd, because it is {own}.",
+            "people will tell you that {{title}} is {said}; do not believe them, for it is {own}.",
+            "where the last film by {{name}} was {said}, this one is {own}.",
+            "it is {own}, whatever my {{relative}} says about it being {said}.",
+        )
+    )
     said, mine = (adjective(pen, one, True, plain=True) for one in (level, own))
     return fill(pen, form.format(said=said, own=mine)), own
 
@@ -252,8 +305,17 @@ def fact(pen):
     return fill(pen, pen.pick(FACTS)), 0
 
 
-WRITERS = {single: 4, side_by_side: 3, balanced: 2, contrast: 6, fragment: 2, unfulfilled: 1.2,
-           against_expectation: 2, idiom: 1.6, fact: 1.6}
+WRITERS = {
+    single: 4,
+    side_by_side: 3,
+    balanced: 2,
+    contrast: 6,
+    fragment: 2,
+    unfulfilled: 1.2,
+    against_expectation: 2,
+    idiom: 1.6,
+    fact: 1.6,
+}
 
 
 def write(pen):

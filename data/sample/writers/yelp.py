@@ -162,6 +162,14 @@ def write(pen):
     business = pen.any(FOOD_PLACES if food else SHOPS)
     parts = sentences(pen, pen.any(PLANS[label]), FOOD if food else GOODS)
     if pen.chance(0.7):
-        parts[0] = pen.any((f"{business} in {{town}}. ", f"we tried this {business} with some friends. ",
-                            f"a {business} that I had often walked past. ")) + parts[0]
+        parts[0] = (
+            pen.any(
+                (
+                    f"{business} in {{town}}. ",
+                    f"we tried this {business} with some friends. ",
+                    f"a {business} that I had often walked past. ",
+                )
+            )
+            + parts[0]
+        )
     return (tidy(" ".join(parts).format_map(Slots(pen, slot_lists(business)))),), label

@@ -1,0 +1,176 @@
+"""The command line. Exit codes: 0 done, 1 a user's mistake or a failed check, 2 wrong usage, 130 Ctrl-C."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from mtbert import recipes as named
+from mtbert.bench import bench_memory, bench_step
+from mtbert.data import check as checking
+from mtbert.data import fetch as fetching
+from mtbert.data.read import data_folder, read_rows, read_split
+from mtbert.data.tasks import get_task
+from mtbert.errors import UserError
+from mtbert.evaluate import evaluate as evaluate_model
+from mtbert.evaluate import outputs_for, write_predictions
+from mtbert.machine import pick_device
+from mtbert.results import gather, record
+from mtbert.run import load_model, open_run
+from mtbert.train import CHECKPOINT_SECONDS, Interrupted
+from mtbert.train import train as train_recipe
+
+app = typer.Typer(help="BERT and multi-task fine-tuning: data, training, prediction, benchmarks.",
+                  no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)  # fmt: skip
+data_app = typer.Typer(help="Look at the data, or download the real sets.", no_args_is_help=True)
+bench_app = typer.Typer(help="Side by side with the peers, in one run, as ratios.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+app.add_typer(bench_app, name="bench")
+
+Data = Annotated[Path | None, typer.Option(help="Data folder; default $MTBERT_DATA, data/full, data/sample.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda ...; default: cuda if there is one.")]
+
+
+@data_app.command("check")
+def check(data: Data = None):
+    """What is there: rows, labels, lengths, overlaps between splits, sha256. Exit code 1 if a file has an error."""
+    folder = data_folder(data)
+    typer.echo(f"data: {folder}")
+    report = checking.check(folder)
+    typer.echo(report.text())
+    for error in report.errors:
+        typer.echo(f"mtbert: {error}", err=True)
+    if report.errors:
+        raise typer.Exit(1)
+
+
+@data_app.command("fetch")
+def fetch(
+    only: Annotated[str | None, typer.Option(help="Tasks, separated by commas: sst,cfimdb,quora,sts.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Where to put the files; default data/full.")] = None,
+    force: Annotated[bool, typer.Option(help="Replace files that differ from the published ones.")] = False,
+):
+    """Download the real sets, checksummed; a broken download goes on where it stopped."""
+    tasks = [name.strip() for name in only.split(",")] if only else None
+    fetching.fetch(data, tasks, force=force, say=typer.echo)
+
+
+@app.command("train")
+def train(
+    recipe: Annotated[str, typer.Argument(help="A name from `recipes`, or a recipe.json.")],
+    data: Data = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder; default runs/NAME-sSEED.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="name=value or name.task=value; repeatable.")] = None,
+    device: Device = None,
+    checkpoint_seconds: Annotated[float, typer.Option(help="Work that may be lost.", min=0)] = CHECKPOINT_SECONDS,
+    progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
+):
+    """Train a recipe. A run that was stopped goes on when the same command is given again."""
+    wanted = named.recipe(recipe).with_(**named.settings(set_ or []))
+    run = train_recipe(wanted, out, data, device, progress, checkpoint_seconds, typer.echo)
+    typer.echo(f"best epoch {run.record['best_epoch']}: {_figures(run.scores)}")
+    typer.echo(f"run: {run.folder}")
+
+
+@app.command("evaluate")
+def evaluate(run: Path, data: Data = None, device: Device = None):
+    """A run's scores on the dev files of a data folder."""
+    folder = data_folder(data)
+    typer.echo(f"data: {folder}")
+    recipe = open_run(run).recipe
+    model = load_model(run, pick_device(device))
+    sets = {task.name: read_split(folder, task, "dev") for task in recipe.task_list if "dev" in task.files}
+    for rows in sets.values():
+        for note in rows.notes():
+            typer.echo(note)
+    typer.echo(_figures(evaluate_model(model, sets)))
+
+
+@app.command("predict")
+def predict(
+    run: Path,
+    source: Annotated[Path, typer.Argument(metavar="IN.csv", help="The course's format; labels are not read.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT.csv", help="Written as id,prediction.")],
+    task: Annotated[str, typer.Option(help="Which head: sst, cfimdb, quora, sts or yelp.")],
+    force: Annotated[bool, typer.Option(help="Write over OUT.csv if it exists.")] = False,
+    device: Device = None,
+):
+    """Predict the rows of a file."""
+    if target.exists() and not force:
+        raise UserError(f"{target} exists: give another name, or --force to write over it")
+    rows = read_rows(source, get_task(task), "predict", labels=False)
+    model = load_model(run, pick_device(device))
+    if task not in model.tasks:
+        raise UserError(f"{run} has no head for {task!r}: it was trained on {', '.join(model.tasks)}")
+    write_predictions(target, rows, outputs_for(model, rows))
+    typer.echo(f"{len(rows)} predictions in {target}")
+
+
+@app.command("recipes")
+def recipes(report: Annotated[str | None, typer.Argument(help="Only recipes of this report.")] = None):
+    """Named recipes: what each is for, what it changes, and the figures its report prints."""
+    chosen = {name: entry for name, entry in named.RECIPES.items() if not report or name.split("/")[0] == report}
+    if not chosen:
+        raise UserError(f"no recipe of {report!r}: the reports are {', '.join(named.reports())}")
+    default = named.Recipe()
+    for name, entry in chosen.items():
+        typer.echo(f"{name}: {entry.about}")
+        changed = entry.recipe.differences(default)
+        typer.echo("    " + ", ".join(f"{field}={value!r}" for field, (value, _) in changed.items()))
+        if entry.printed:
+            typer.echo(f"    printed in the report (dev): {_figures(entry.printed)}")
+
+
+@app.command("results")
+def results(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders.")],
+    name: Annotated[str | None, typer.Option("--record", help="Also add them to data/results/NAME.csv.")] = None,
+):
+    """Runs as a table; with --record, kept in data/results."""
+    columns = ["recipe", "seed", "encoder", "sst", "cfimdb", "quora", "sts", "plain", "normalised", "seconds"]
+    typer.echo(gather(runs)[columns].dropna(axis=1, how="all").to_string(index=False, float_format="{:.4f}".format))
+    if name:
+        typer.echo(f"recorded in {record(runs, name)}")
+
+
+@bench_app.command("step")
+def step(
+    data: Data = None,
+    encoder: str = "minilm",
+    tasks: str = "sst,quora,sts",
+    batch: Annotated[int, typer.Option(min=1)] = 32,
+    steps: Annotated[int, typer.Option(min=1)] = 30,
+    device: Device = None,
+):
+    """A training step against transformers.BertModel: examples a second, their ratio, peak memory."""
+    folder, on = data_folder(data), pick_device(device)
+    names = [get_task(name.strip()).name for name in tasks.split(",")]
+    typer.echo(f"data: {folder}; encoder {encoder}, batch {batch}, {steps} steps a side, alternating, "
+               f"{on.type}, {torch.get_num_threads()} threads")  # fmt: skip
+    typer.echo(f"{'task':8}{'mtbert/s':>10}{'peer/s':>10}{'ratio':>8}{'mtbert MB':>11}{'peer MB':>9}")
+    for timing in bench_step(folder, encoder, names, batch, steps, on):
+        peak = bench_memory(folder, encoder, timing.task, batch, min(steps, 8), on.type)
+        typer.echo(f"{timing.task:8}{timing.ours:10.1f}{timing.peer:10.1f}{timing.ratio:8.2f}"
+                   f"{peak['ours']:11.0f}{peak['peer']:9.0f}")  # fmt: skip
+
+
+def _figures(scores) -> str:
+    return ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
+
+
+def main() -> None:
+    """Run the command line; a user's mistake becomes one line on stderr."""
+    try:
+        app()
+    except Interrupted as stop:
+        print(f"mtbert: {stop}", file=sys.stderr)
+        sys.exit(130)
+    except UserError as error:
+        print(f"mtbert: {error}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"mtbert: {where}{error.strerror or error}", file=sys.stderr)
+        sys.exit(1)

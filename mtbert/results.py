@@ -1,0 +1,52 @@
+"""Runs gathered into tables: what data/results keeps."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from mtbert import paths
+from mtbert.files import write_whole
+from mtbert.run import Run, open_run
+
+# weights that are known by a hub id, whatever folder they were read from
+_HUB_IDS = {
+    "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db": "sentence-transformers/all-MiniLM-L6-v2",
+    "440103ce1b64b3b5e9f5482b670d93497c89d69a4d2b73875c4adf4cc580ddc2": "intfloat/e5-small",
+}
+
+
+def row(run: Run) -> dict:
+    """One flat record of a run: what was asked, on which inputs and machine, and what came of it."""
+    recipe, record = run.recipe, run.record
+    asked = recipe.as_dict()
+    encoder = _HUB_IDS.get(record["encoder_sha256"], Path(recipe.encoder).name)
+    tasks = {task: run.scores.get(task) for task in ("sst", "cfimdb", "quora", "sts", "yelp")}
+    return {
+        "recipe": recipe.name, "seed": recipe.seed, "encoder": encoder, "layers": recipe.layers,
+        **tasks, "plain": run.scores.get("plain"), "normalised": run.scores.get("normalised"),
+        "best_epoch": record["best_epoch"], "epochs": len(run.epochs), "steps": run.epochs[-1]["step"],
+        "status": record["status"], "seconds": record["seconds"], "peak_memory_mb": record["peak_memory_mb"],
+        "device": record["device"], "threads": record["threads"], "torch": record["versions"]["torch"],
+        "revision": record["revision"], "encoder_sha256": record["encoder_sha256"],
+        "data_sha256": json.dumps({name: of["sha256"] for name, of in record["data"].items()}),
+        "fields": json.dumps({name: value for name, value in asked.items() if name not in ("name", "encoder", "seed")}),
+    }  # fmt: skip
+
+
+def gather(folders: Iterable[str | Path]) -> pd.DataFrame:
+    """One row for each run folder that has finished an epoch. Raises UserError for a folder without a run."""
+    runs = [open_run(folder) for folder in folders]
+    return pd.DataFrame([row(run) for run in runs if run.epochs])
+
+
+def record(folders: Iterable[str | Path], name: str) -> Path:
+    """Add runs to data/results/NAME.csv; a run of the same recipe, fields, data and seed replaces its older row."""
+    path = paths.RESULTS / f"{name}.csv"
+    table = gather(folders)
+    if path.exists():
+        table = pd.concat([pd.read_csv(path), table], ignore_index=True)
+    same = ["recipe", "seed", "encoder", "fields", "data_sha256"]
+    write_whole(path, table.drop_duplicates(same, keep="last").to_csv(index=False))
+    return path
