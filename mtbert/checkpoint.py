@@ -19,12 +19,12 @@ _NAME = re.compile(r"checkpoint-(\d+)\.safetensors")
 def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], facts: dict[str, Any]) -> Path:
     """Write checkpoint-STEP.safetensors, then remove all but the two newest.
 
-    facts: anything JSON holds; a checksum of the tensors is added to it.
+    facts: anything JSON holds. A checksum of facts and tensors goes with them.
     """
     path = folder / f"checkpoint-{step:08d}.safetensors"
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    facts = json.dumps({**facts, "step": step, "checksum": _checksum(tensors)})
-    write_whole(path, save(tensors, {"facts": facts}))
+    facts = json.dumps({**facts, "step": step})
+    write_whole(path, save(tensors, {"facts": facts, "checksum": _checksum(facts, tensors)}))
     for old in checkpoints(folder)[2:]:
         old.unlink()
     return path
@@ -44,7 +44,7 @@ def load_checkpoint(folder: Path, say=print) -> tuple[dict[str, Tensor], dict[st
     for path in found:
         try:
             return _read(path)
-        except (SafetensorError, ValueError, OSError) as error:
+        except (SafetensorError, LookupError, ValueError, OSError) as error:
             say(f"{path.name} is damaged ({error}); trying the one before it")
     if found:
         raise UserError(f"{folder}: every checkpoint is damaged: delete the folder to start the run anew")
@@ -53,16 +53,16 @@ def load_checkpoint(folder: Path, say=print) -> tuple[dict[str, Tensor], dict[st
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     with safe_open(path, framework="pt") as file:
-        facts = json.loads(file.metadata()["facts"])
+        metadata = file.metadata() or {}
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    if _checksum(tensors) != facts["checksum"]:
+    if _checksum(metadata["facts"], tensors) != metadata["checksum"]:
         raise ValueError("its contents do not match their checksum")
-    return tensors, facts
+    return tensors, json.loads(metadata["facts"])
 
 
-def _checksum(tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.sha1(usedforsecurity=False)
+def _checksum(facts: str, tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha1(facts.encode(), usedforsecurity=False)
     for name in sorted(tensors):
-        digest.update(name.encode())
+        digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
         digest.update(tensors[name].numpy())
     return digest.hexdigest()

@@ -7,6 +7,7 @@ from typing import Annotated
 import torch
 import typer
 
+from mtbert import paths
 from mtbert import recipes as named
 from mtbert.bench import bench_memory, bench_step
 from mtbert.data import check as checking
@@ -37,7 +38,7 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda ...; default: cuda i
 def check(data: Data = None):
     """What is there: rows, labels, lengths, overlaps between splits, sha256. Exit code 1 if a file has an error."""
     folder = data_folder(data)
-    typer.echo(f"data: {folder}")
+    typer.echo(f"data: {paths.shown(folder)}")
     report = checking.check(folder)
     typer.echo(report.text())
     for error in report.errors:
@@ -71,14 +72,14 @@ def train(
     wanted = named.recipe(recipe).with_(**named.settings(set_ or []))
     run = train_recipe(wanted, out, data, device, progress, checkpoint_seconds, typer.echo)
     typer.echo(f"best epoch {run.record['best_epoch']}: {_figures(run.scores)}")
-    typer.echo(f"run: {run.folder}")
+    typer.echo(f"run: {paths.shown(run.folder)}")
 
 
 @app.command("evaluate")
 def evaluate(run: Path, data: Data = None, device: Device = None):
     """A run's scores on the dev files of a data folder."""
     folder = data_folder(data)
-    typer.echo(f"data: {folder}")
+    typer.echo(f"data: {paths.shown(folder)}")
     recipe = open_run(run).recipe
     model = load_model(run, pick_device(device))
     sets = {task.name: read_split(folder, task, "dev") for task in recipe.task_list if "dev" in task.files}
@@ -98,6 +99,8 @@ def predict(
     device: Device = None,
 ):
     """Predict the rows of a file."""
+    if target.exists() and not target.is_file():
+        raise UserError(f"{target} is no file that can be written over: give another name")
     if target.exists() and not force:
         raise UserError(f"{target} exists: give another name, or --force to write over it")
     rows = read_rows(source, get_task(task), "predict", labels=False)
@@ -132,7 +135,7 @@ def results(
     columns = ["recipe", "seed", "encoder", "sst", "cfimdb", "quora", "sts", "plain", "normalised", "seconds"]
     typer.echo(gather(runs)[columns].dropna(axis=1, how="all").to_string(index=False, float_format="{:.4f}".format))
     if name:
-        typer.echo(f"recorded in {record(runs, name)}")
+        typer.echo(f"recorded in {paths.shown(record(runs, name))}")
 
 
 @bench_app.command("step")
@@ -147,7 +150,7 @@ def step(
     """A training step against transformers.BertModel: examples a second, their ratio, peak memory."""
     folder, on = data_folder(data), pick_device(device)
     names = [get_task(name.strip()).name for name in tasks.split(",")]
-    typer.echo(f"data: {folder}; encoder {encoder}, batch {batch}, {steps} steps a side, alternating, "
+    typer.echo(f"data: {paths.shown(folder)}; encoder {encoder}, batch {batch}, {steps} steps a side, alternating, "
                f"{on.type}, {torch.get_num_threads()} threads")  # fmt: skip
     typer.echo(f"{'task':8}{'mtbert/s':>10}{'peer/s':>10}{'ratio':>8}{'mtbert MB':>11}{'peer MB':>9}")
     for timing in bench_step(folder, encoder, names, batch, steps, on):

@@ -27,7 +27,8 @@ def pearson(predicted: Sequence[float], labels: Sequence[float]) -> float:
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         return 0.0
     x, y = x - x.mean(), y - y.mean()
-    return float((x * y).sum() / np.sqrt((x * x).sum() * (y * y).sum()))
+    x, y = x / np.abs(x).max(), y / np.abs(y).max()  # tiny differences would vanish when squared
+    return float(np.clip((x * y).sum() / np.sqrt((x * x).sum() * (y * y).sum()), -1, 1))
 
 
 def score(task: Task, outputs: Tensor, labels: Sequence[float]) -> float:

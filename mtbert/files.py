@@ -3,8 +3,11 @@
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
+
+_PART = re.compile(r"\.\d+\.part$")
 
 
 def sha256_of(path: Path) -> str:
@@ -28,9 +31,18 @@ def write_whole(path: Path, content: bytes | str) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
-    except BaseException:
+    except BaseException as error:
         part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a full disk does not say which file it was
         raise
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what ``write_whole`` left in a folder, and in those inside it, when a process died while writing."""
+    for part in Path(folder).rglob("*.part"):
+        if _PART.search(part.name):
+            part.unlink(missing_ok=True)
 
 
 def write_json(path: Path, record: Any) -> None:

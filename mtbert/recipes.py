@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +30,8 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "overlap": get_args(Overlap),
     "precision": get_args(Precision),
 }
-_CHOICES_PER_TASK: dict[str, tuple[str, ...]] = {"encoding": get_args(Encoding), "head": tuple(HEADS)}
+# field: (what a task has that a mapping does not name, choices)
+_CHOICES_PER_TASK = {"encoding": ("cross", get_args(Encoding)), "head": ("linear", tuple(HEADS))}
 # field: (type, smallest, largest); None where there is no bound
 _NUMBERS: dict[str, tuple[type, float | None, float | None]] = {
     "epochs": (int, 1, None), "seed": (int, 0, None), "lr": (float, 0, None), "weight_decay": (float, 0, None),
@@ -37,7 +39,10 @@ _NUMBERS: dict[str, tuple[type, float | None, float | None]] = {
     "hidden_dropout": (float, 0, 0.999), "attention_dropout": (float, 0, 0.999),
 }  # fmt: skip
 _OPTIONAL_NUMBERS = {"layers": (int, 1, None), "steps_per_epoch": (int, 1, None), "train_rows": (int, 1, None)}
-_NUMBERS_PER_TASK = {"batch_size": (int, 1, None), "max_length": (int, 4, None)}
+# field: (what a task has that a mapping does not name, type, smallest, largest)
+_NUMBERS_PER_TASK = {"batch_size": (32, int, 1, None), "max_length": (128, int, 4, None)}
+# field: tasks that have something else there
+_EXCEPTIONS = {"max_length": {"cfimdb": 512, "yelp": 256}}  # long texts
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ class Recipe:
     encoding: PerTask | str = field(default_factory=lambda: {"quora": "cross", "sts": "bi"})
     head: PerTask | str = field(default_factory=lambda: {"sst": "linear", "quora": "linear", "sts": "cosine"})
     pooling: str = "mean"
-    max_length: PerTask | int = 128
+    max_length: PerTask | int = field(default_factory=dict)
     sampler: str = "mixed"
     batch_size: PerTask | int = 32
     epochs: int = 3
@@ -87,6 +92,8 @@ class Recipe:
 
     def __post_init__(self):
         self._put("tasks", _task_names(self.tasks))
+        self._put("name", str(self.name))
+        self._put("encoder", str(self.encoder))
         for name, bounds in _NUMBERS.items():
             self._put(name, _number(name, getattr(self, name), *bounds))
         for name, bounds in _OPTIONAL_NUMBERS.items():
@@ -94,13 +101,13 @@ class Recipe:
                 self._put(name, _number(name, getattr(self, name), *bounds))
         for name, choices in _CHOICES.items():
             _choice(name, getattr(self, name), choices)
-        for name, bounds in _NUMBERS_PER_TASK.items():
-            self._put(name, {task: _number(f"{name}.{task}", value, *bounds)
-                             for task, value in self._by_task(name, None).items()})  # fmt: skip
-        for name, default in (("encoding", "cross"), ("head", "linear")):
+        for name, (default, *bounds) in _NUMBERS_PER_TASK.items():
+            values = self._by_task(name, default)
+            self._put(name, {task: _number(f"{name}.{task}", value, *bounds) for task, value in values.items()})
+        for name, (default, choices) in _CHOICES_PER_TASK.items():
             values = self._by_task(name, default)
             for task, value in values.items():
-                _choice(f"{name}.{task}", value, _CHOICES_PER_TASK[name])
+                _choice(f"{name}.{task}", value, choices)
             self._put(name, values)
         self._check_heads()
 
@@ -115,10 +122,8 @@ class Recipe:
         for task in value:
             if task not in TASKS:
                 raise UserError(f"{name}: unknown task {task!r}: choose from {', '.join(TASKS)}")
-        missing = [task for task in self.tasks if task not in value]
-        if missing and default is None:
-            raise UserError(f"{name}: no value for task {missing[0]!r}: add one")
-        return {task: value.get(task, default) for task in self.tasks}
+        usual = _EXCEPTIONS.get(name, {})
+        return {task: value.get(task, usual.get(task, default)) for task in self.tasks}
 
     def _check_heads(self) -> None:
         for name in self.tasks:
@@ -144,11 +149,6 @@ class Recipe:
             old = getattr(self, name)
             if isinstance(value, Mapping) and isinstance(old, Mapping):
                 changes[name] = {**old, **value}
-        tasks = _task_names(changes.get("tasks", self.tasks))
-        for name in ("batch_size", "max_length"):
-            changes.setdefault(name, getattr(self, name))
-            if isinstance(changes[name], Mapping) and (values := list(changes[name].values())):
-                changes[name] = {**dict.fromkeys(tasks, values[0]), **changes[name]}
         return dataclasses.replace(self, **changes)
 
     def as_dict(self) -> dict[str, Any]:
@@ -162,9 +162,11 @@ class Recipe:
 
 
 def _task_names(tasks: Any) -> tuple[str, ...]:
+    if not isinstance(tasks, (str, list, tuple)):
+        raise UserError(f"tasks is {tasks!r}, but must be names: choose from {', '.join(TASKS)}")
     names = tuple(part.strip() for part in tasks.split(",")) if isinstance(tasks, str) else tuple(tasks)
     for name in names:
-        if name not in TASKS:
+        if not isinstance(name, str) or name not in TASKS:
             raise UserError(f"tasks: unknown task {name!r}: choose from {', '.join(TASKS)}")
     if not names or len(set(names)) < len(names):
         raise UserError(f"tasks: {', '.join(names) or 'none'} given: name at least one task, and each once")
@@ -176,7 +178,7 @@ def _number(name: str, value: Any, kind: type, low: float | None, high: float | 
     wanted = "a whole number" if kind is int else "a number"
     try:
         number = float(value)
-        fits = not isinstance(value, bool) and (kind is float or number == int(number))
+        fits = not isinstance(value, bool) and math.isfinite(number) and (kind is float or number == int(number))
     except (TypeError, ValueError, OverflowError):
         fits = False
     if fits and (low is None or number >= low) and (high is None or number <= high):
@@ -240,7 +242,9 @@ def settings(texts: list[str]) -> dict[str, Any]:
             value = json.loads(value)
         name, dot, task = name.strip().partition(".")
         if dot:
-            changes.setdefault(name, {})[task] = value
+            if not isinstance(changes.setdefault(name, {}), dict):
+                raise UserError(f"--set {text!r}: {name} is set for all tasks already: set it for all or for each")
+            changes[name][task] = value
         else:
             changes[name] = value
     return changes
@@ -248,7 +252,14 @@ def settings(texts: list[str]) -> dict[str, Any]:
 
 def _entries() -> dict[str, Entry]:
     full = Recipe(overlap="drop", batch_size={"sst": 8, "quora": 32, "sts": 8}, epochs=4)
-    demo = Recipe(epochs=3, batch_size={"sst": 16, "quora": 24, "sts": 12})
+    # few rows: a high learning rate, and pairs bi-encoded, since this encoder compares vectors well from the start
+    demo = Recipe(
+        epochs=2,
+        lr=2e-4,
+        encoding="bi",
+        head={"quora": "concat_diff", "sts": "cosine"},
+        batch_size={"sst": 24, "quora": 32, "sts": 16},
+    )
     # Li & Tang: CLS vectors, cross-encoded pairs, linear heads, constant 1e-5; batches of 2, 24 and 2 when mixed
     li_tang = Recipe(
         encoder="bert-base-uncased", encoding="cross", head="linear", pooling="cls", overlap="drop", epochs=10,

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from mtbert import paths
+from mtbert.errors import UserError
 from mtbert.files import write_whole
 from mtbert.run import Run, open_run
 
@@ -36,8 +37,11 @@ def row(run: Run) -> dict:
 
 
 def gather(folders: Iterable[str | Path]) -> pd.DataFrame:
-    """One row for each run folder that has finished an epoch. Raises UserError for a folder without a run."""
+    """One row for each run folder that has finished an epoch. Raises UserError for a folder without a run, or if
+    none has finished one."""
     runs = [open_run(folder) for folder in folders]
+    if not any(run.epochs for run in runs):
+        raise UserError(f"no epoch is finished yet in {', '.join(str(run.folder) for run in runs) or 'no run'}")
     return pd.DataFrame([row(run) for run in runs if run.epochs])
 
 

@@ -72,9 +72,12 @@ def read_run(folder: str | Path) -> Run | None:
     if not path.exists():
         return None
     try:
-        return Run(folder, json.loads(path.read_text(encoding="utf-8")))
+        record = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is damaged ({error}): delete the folder or choose another") from None
+    if not isinstance(record, dict) or not {"recipe", "status", "epochs", "best_epoch"} <= record.keys():
+        raise UserError(f"{path} is no record of a run: delete the folder or choose another")
+    return Run(folder, record)
 
 
 def open_run(folder: str | Path) -> Run:
@@ -86,7 +89,14 @@ def open_run(folder: str | Path) -> Run:
 
 
 def build_model(recipe: Recipe, encoder: Encoder) -> MultitaskModel:
-    """The model that a recipe describes, on an encoder; heads are drawn from the recipe's seed."""
+    """The model that a recipe describes, on an encoder; heads are drawn from the recipe's seed.
+
+    Raises UserError for a max_length beyond the encoder's positions.
+    """
+    positions = encoder.config.max_position_embeddings
+    for name, length in recipe.max_length.items():
+        if length > positions:
+            raise UserError(f"max_length.{name} is {length}, but this encoder has {positions} positions")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         return MultitaskModel(
@@ -123,7 +133,10 @@ def load_model(folder: str | Path, device: str | torch.device = "cpu") -> Multit
     recipe, path = run.recipe, run.folder / "heads.safetensors"
     if not path.exists():
         raise UserError(f"{folder} holds no model yet: no epoch of this run is finished")
-    encoder = recipe_encoder(recipe, run.folder / "encoder" if recipe.option == "finetune" else None)
+    trained = run.folder / "encoder" if recipe.option == "finetune" else None
+    if trained is not None and not trained.is_dir():
+        raise UserError(f"{trained} does not exist: the run's trained encoder is missing")
+    encoder = recipe_encoder(recipe, trained)
     model = build_model(recipe, encoder)
     try:
         model.heads.load_state_dict(load(path.read_bytes()))

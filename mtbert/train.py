@@ -5,6 +5,7 @@ with the same weights, bit for bit, as one that was never stopped.
 """
 
 import math
+import os
 import signal
 import threading
 import time
@@ -25,7 +26,7 @@ from mtbert.data.tasks import Task
 from mtbert.data.tokens import SequenceTable, TokenTable
 from mtbert.errors import UserError
 from mtbert.evaluate import overall, score, write_predictions
-from mtbert.files import write_json
+from mtbert.files import remove_parts, write_json
 from mtbert.machine import describe, peak_memory_mb, pick_device, reproducible
 from mtbert.optim import AdamW, FlatParameters, learning_rate_factor
 from mtbert.recipes import Recipe, from_dict
@@ -59,11 +60,12 @@ def train(
     """
     out = Path(out) if out else paths.RUNS / f"{recipe.name.replace('/', '-')}-s{recipe.seed}"
     folder = data_folder(data)
-    say(f"data: {folder}")
+    say(f"data: {paths.shown(folder)}")
     earlier = _earlier_run(out, recipe)
     if earlier is not None and earlier.finished:
-        say(f"{out} is finished: nothing to do")
+        say(f"{paths.shown(out)} is finished: nothing to do")
         return earlier
+    progress = progress and not os.environ.get("TQDM_DISABLE")
     trainer = Trainer(recipe, out, folder, pick_device(device), progress, say)
     with _interrupt_at_step_ends() as interrupted:
         return trainer.run(checkpoint_seconds, interrupted)
@@ -86,6 +88,8 @@ class Trainer:
 
         self.model.bert.requires_grad_(recipe.option == "finetune")
         self.model.bert.pooler.requires_grad_(recipe.option == "finetune" and recipe.pooling == "pooler")
+        if not any(parameter.requires_grad for parameter in self.model.parameters()):
+            raise UserError("nothing to train: the encoder is frozen (option pretrain) and the heads have no weights")
         self.flat = FlatParameters(self.model, owner=_owner)
         self.optimizer = AdamW(self.flat.groups(recipe.weight_decay), lr=recipe.lr)
         counts = {name: len(source) for name, source in self.sources.items()}
@@ -101,8 +105,9 @@ class Trainer:
 
     def run(self, checkpoint_seconds: float, interrupted: Callable[[], bool]) -> Run:
         self._resume()
+        remove_parts(self.out)
+        Run(self.out, self.record).write()  # first: it is what tells a run's folder from any other
         write_json(self.out / "recipe.json", self.recipe.as_dict())
-        Run(self.out, self.record).write()
         saved = time.monotonic()
         with self._bar() as bar:
             for step in self.sampler.steps(self.step):
@@ -161,6 +166,10 @@ class Trainer:
         losses = self._mean_losses()
         spent = self.epoch_seconds + time.monotonic() - self.epoch_started
         outputs = self._dev_outputs()
+        for name, out in outputs.items():
+            if not out.isfinite().all():
+                raise UserError(f"{name} has predictions that are no numbers by step {self.step}: "
+                                f"lower lr, now {self.recipe.lr:g}")  # fmt: skip
         scores = {name: score(self.rows[name]["dev"].task, out, self.rows[name]["dev"].labels)
                   for name, out in outputs.items()}  # fmt: skip
         scores |= overall(scores)
@@ -371,7 +380,9 @@ def _earlier_run(out: Path, recipe: Recipe) -> Run | None:
     earlier = read_run(out)
     if earlier is not None:
         _same_recipe(recipe, earlier.recipe, out)
-    elif out.exists() and any(out.iterdir()) and not checkpoints(out):
+    elif out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file: choose a folder")
+    elif out.exists() and not checkpoints(out) and any(not path.name.startswith("run.json.") for path in out.iterdir()):
         raise UserError(f"{out} is not empty and holds no run: choose another folder")
     return earlier
 

@@ -107,7 +107,10 @@ def read_rows(path: Path, task: Task, split: str, labels: bool | None = None) ->
     path = Path(path)
     labels = split != "test" if labels is None else labels
     raw = _bytes_of(path)
-    table = list(_table(path, _text_of(path, raw)))
+    text = _text_of(path, raw)
+    if not text.strip():
+        raise UserError(f"{path} is empty: a header and at least one row are needed")
+    table = list(_table(path, text))
     header = table[0][1]
     text_at = [_column(path, header, name) for name in task.text_columns]
     label_at = _column(path, header, task.label_column) if labels else None
@@ -141,16 +144,13 @@ def available(folder: Path) -> list[tuple[Task, Split]]:
 
 def _bytes_of(path: Path) -> bytes:
     try:
-        raw = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
         raise UserError(
             f"{path} does not exist: give a folder with the course's files, or run `python -m mtbert data fetch`"
         ) from None
     except IsADirectoryError:
         raise UserError(f"{path} is a folder: give a file") from None
-    if not raw.strip():
-        raise UserError(f"{path} is empty: a header and at least one row are needed")
-    return raw
 
 
 def _text_of(path: Path, raw: bytes) -> str:
@@ -165,16 +165,19 @@ def _text_of(path: Path, raw: bytes) -> str:
 
 def _table(path: Path, text: str):
     """(line, fields) of the header and of each row that is not blank."""
-    delimiter = "\t" if "\t" in text.split("\n", 1)[0] else ","
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    last = 0
+    delimiter = "\t" if "\t" in text.lstrip("\r\n").split("\n", 1)[0] else ","
+    # strict: without it a quote that is never closed swallows all the rows after it
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    row = last = 0
     try:
         for fields in reader:
             line, last = last + 1, reader.line_num
             if fields:
                 yield line, fields
+                row += 1
     except csv.Error as error:
-        raise UserError(f"{path}, line {reader.line_num}: {error}: check the quotes there") from None
+        where = f"row {row} (line {last + 1})" if row else "header"
+        raise UserError(f"{path}, {where}: {error}: check the quotes there") from None
 
 
 def _column(path: Path, header: list[str], name: str) -> int:

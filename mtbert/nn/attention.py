@@ -9,6 +9,7 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from mtbert.data.batch import LengthGroups, PackedBatch
 from mtbert.nn.dropout import dropout, dropout_mask
@@ -97,6 +98,7 @@ class _GroupedAttention(torch.autograd.Function):
         return out.index_select(0, groups.cell_of)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, gradient: Tensor):
         groups, heads = ctx.groups, ctx.heads
         cells = gradient.new_zeros(len(groups.token_of), gradient.shape[1])  # padding has no gradient

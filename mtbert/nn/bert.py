@@ -3,6 +3,7 @@
 Shapes: ``tokens`` is the number of word pieces in the whole batch, over all of its sequences.
 """
 
+import dataclasses
 from dataclasses import dataclass
 
 import torch
@@ -32,6 +33,10 @@ class BertConfig:
     pad_token_id: int = 0
 
     def __post_init__(self):
+        for field in dataclasses.fields(self):
+            kinds = (int, float) if field.type is float else int
+            if not isinstance(getattr(self, field.name), kinds):
+                raise ValueError(f"{field.name} is {getattr(self, field.name)!r}, but must be a number")
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size {self.hidden_size} does not divide into {self.num_attention_heads} attention heads"

@@ -164,13 +164,13 @@ def _fill(bert: Bert, tensors: dict[str, Tensor], folder: Path, written_layers: 
                 continue
             if missing:
                 raise UserError(f"{folder / 'model.safetensors'} holds no tensor {missing[0]!r}: not a BERT's weights")
-            value = torch.cat([tensors[name] for name in wanted])
-            if value.shape != target.shape:
-                raise UserError(
-                    f"{folder / 'model.safetensors'}: {wanted[0]!r} has shape {tuple(value.shape)}, config.json "
-                    f"asks for {tuple(target.shape)}: the two files do not belong together"
-                )
-            target.copy_(value)
+            for name, part in zip(wanted, target.chunk(len(wanted)), strict=True):
+                if tensors[name].shape != part.shape:
+                    raise UserError(
+                        f"{folder / 'model.safetensors'}: {name!r} has shape {tuple(tensors[name].shape)}, config.json "
+                        f"asks for {tuple(part.shape)}: the two files do not belong together"
+                    )
+                part.copy_(tensors[name])
     if len(bert.layers) < written_layers:
         notes.append(f"the lowest {len(bert.layers)} of {written_layers} layers are kept")
     return notes
@@ -227,11 +227,16 @@ def _read_config(path: Path, layers: int | None, changes: dict) -> tuple[BertCon
         written = json.loads(_existing(path).read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise UserError(f"{path} is not JSON ({error}): download it again") from None
+    if not isinstance(written, dict):
+        raise UserError(f"{path} holds no fields: it should be one JSON object")
     for field, wanted in (("model_type", "bert"), ("hidden_act", "gelu"), ("position_embedding_type", "absolute")):
         if written.get(field, wanted) != wanted:
             raise UserError(f"{path}: {field} is {written[field]!r}, but mtbert knows only {wanted!r}")
     known = {field.name: written[field.name] for field in dataclasses.fields(BertConfig) if field.name in written}
-    config = BertConfig(**{**known, **changes})
+    try:
+        config = BertConfig(**{**known, **changes})
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{path}: {error}") from None
     return _with_layers(config, layers), config.num_hidden_layers
 
 
@@ -252,7 +257,11 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 
 def _read_tokenizer(folder: Path) -> WordPieces:
     if (folder / "tokenizer.json").is_file():
-        return WordPieces(Tokenizer.from_file(str(folder / "tokenizer.json")))
+        try:
+            tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        except Exception as error:  # tokenizers raises nothing narrower
+            raise UserError(f"{folder / 'tokenizer.json'} is damaged ({error}): download it again") from None
+        return WordPieces(tokenizer)
     lower_case = True
     if (folder / "tokenizer_config.json").is_file():
         settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))

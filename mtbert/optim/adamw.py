@@ -35,7 +35,7 @@ class AdamW(torch.optim.Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.01,
     ):
-        if lr < 0 or eps <= 0 or weight_decay < 0:
+        if not (lr >= 0 and eps > 0 and weight_decay >= 0):  # so asked, a NaN is refused as well
             raise ValueError(f"lr {lr} and weight_decay {weight_decay} must not be negative, eps {eps} be positive")
         if not all(0 <= beta < 1 for beta in betas):
             raise ValueError(f"betas must be in [0, 1), not {betas}")
@@ -68,7 +68,7 @@ class AdamW(torch.optim.Optimizer):
         kept = 1 - group["lr"] * group["weight_decay"]
 
         vectors = (parameter, parameter.grad, state["exp_avg"], state["exp_avg_sq"])
-        for theta, g, m, v in zip(*map(_chunks, vectors), strict=True):
+        for theta, g, m, v in _chunks(vectors):
             if kept != 1:
                 theta.mul_(kept)
             m.lerp_(g, 1 - beta1)
@@ -78,6 +78,8 @@ class AdamW(torch.optim.Optimizer):
             theta.addcdiv_(m, root.add_(eps), value=-alpha)
 
 
-def _chunks(tensor: Tensor) -> tuple[Tensor, ...]:
-    """Pieces of a tensor that the caller may change in place."""
-    return tensor.view(-1).split(_CHUNK) if tensor.is_contiguous() else (tensor,)
+def _chunks(tensors: tuple[Tensor, ...]) -> Iterable[tuple[Tensor, ...]]:
+    """The same pieces of tensors of one shape, for the caller to change in place."""
+    if all(tensor.is_contiguous() for tensor in tensors):
+        return zip(*(tensor.view(-1).split(_CHUNK) for tensor in tensors), strict=True)
+    return [tensors]

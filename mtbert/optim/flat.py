@@ -106,7 +106,8 @@ class FlatParameters:
         segment: such a parameter belongs frozen, or under an owner of its own.
         """
         self._reached.clear()
-        loss.backward()
+        if loss.requires_grad:  # a frozen encoder under a head without weights has nothing to learn
+            loss.backward()
         reached = []
         for segment in self.segments:
             missing = [name for name in segment.names if name not in self._reached]

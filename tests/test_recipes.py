@@ -1,0 +1,268 @@
+"""Recipes: everything that decides a result, checked where it is written down."""
+
+import dataclasses
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mtbert import RECIPES, Recipe, UserError, load_encoder, recipe
+from mtbert.data import TASKS
+from mtbert.nn.heads import HEADS
+from mtbert.recipes import from_dict, reports, settings
+from mtbert.run import build_model
+
+
+def refused(**fields) -> str:
+    """What Recipe says of impossible fields: one line, that ``with_`` says too."""
+    with pytest.raises(UserError) as caught:
+        Recipe(**fields)
+    with pytest.raises(UserError):
+        Recipe().with_(**fields)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# -- impossible values ------------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_field_is_named_beside_the_known_ones():
+    with pytest.raises(UserError, match="no field 'learning_rate': choose from .*lr"):
+        Recipe().with_(learning_rate=1)
+    with pytest.raises(UserError, match="no field 'learning_rate': choose from .*lr"):
+        from_dict({"learning_rate": 1})
+
+
+def test_user_errors_are_value_errors():
+    with pytest.raises(ValueError, match="lr"):
+        Recipe(lr=-1)
+
+
+@pytest.mark.parametrize("tasks", ["imdb", ["sst", "imdb"], "sst,imdb", [["sst"]], [1]])
+def test_an_unknown_task_is_named(tasks):
+    assert refused(tasks=tasks).startswith("tasks: unknown task ")
+
+
+@pytest.mark.parametrize("tasks", [[], (), "sst,sst", ["sts", "sst", "sts"]])
+def test_tasks_are_at_least_one_and_each_once(tasks):
+    assert "at least one task, and each once" in refused(tasks=tasks)
+
+
+@pytest.mark.parametrize("tasks", [5, None, True])
+def test_tasks_that_are_no_names_are_refused(tasks):
+    assert refused(tasks=tasks).startswith(f"tasks is {tasks!r}")
+
+
+@pytest.mark.parametrize("field", ["encoding", "head", "batch_size", "max_length"])
+def test_an_unknown_task_in_a_mapping_names_the_field(field):
+    assert refused(**{field: {"imdb": 1}}).startswith(f"{field}: unknown task 'imdb'")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("option", "freeze"), ("pooling", "sum"), ("sampler", "random"), ("decay", "cosine"), ("overlap", "ignore"),
+        ("precision", "float16"), ("option", None), ("pooling", ["mean"]),
+    ],
+)  # fmt: skip
+def test_a_choice_that_does_not_exist_names_the_field_and_the_choices(field, value):
+    message = refused(**{field: value})
+    assert message.startswith(f"{field} is {value!r}: choose from ") and getattr(Recipe(), field) in message
+
+
+@pytest.mark.parametrize(("field", "value"), [("encoding", "tri"), ("head", "quadratic")])
+def test_a_choice_per_task_names_field_and_task(field, value):
+    assert refused(**{field: {"quora": value}}).startswith(f"{field}.quora is {value!r}: choose from ")
+    assert refused(**{field: value}).startswith(f"{field}.sst is {value!r}")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("epochs", 0), ("epochs", 1.5), ("epochs", True), ("epochs", "many"), ("epochs", None), ("seed", -1),
+        ("lr", -1e-5), ("lr", "fast"), ("lr", float("nan")), ("lr", float("inf")), ("lr", {"sst": 1e-5}), ("lr", [1]),
+        ("weight_decay", float("inf")), ("warmup", 1.1), ("clip", -1), ("head_dropout", 1), ("hidden_dropout", -0.1),
+        ("attention_dropout", 1), ("layers", 0), ("steps_per_epoch", 0), ("train_rows", 0.5), ("seed", float("inf")),
+    ],
+)  # fmt: skip
+def test_an_impossible_number_names_field_value_and_bounds(field, value):
+    message = refused(**{field: value})
+    assert message.startswith(f"{field} is {value!r}, but must be ") and "number from" in message
+
+
+@pytest.mark.parametrize(("field", "value"), [("batch_size", 0), ("max_length", 3), ("batch_size", "x")])
+def test_an_impossible_number_per_task_names_field_and_task(field, value):
+    assert refused(**{field: {"sts": value}}).startswith(f"{field}.sts is {value!r}, but must be a whole number from")
+
+
+PAIR_HEADS = [name for name, head in HEADS.items() if head.pair]
+VECTOR_HEADS = [name for name, head in HEADS.items() if not head.pair]
+
+
+@pytest.mark.parametrize("head", PAIR_HEADS)
+def test_heads_on_two_vectors_need_a_bi_encoded_pair(head):
+    assert refused(head={"sst": head}).startswith(f"head.sst: {head!r} needs two vectors, but sst has one sentence")
+    message = refused(head={"sts": head}, encoding={"sts": "cross"})
+    assert message.startswith("head.sts") and "set encoding to bi" in message
+    assert Recipe(tasks=("sts",), head=head, encoding="bi").head == {"sts": head}
+
+
+@pytest.mark.parametrize("head", VECTOR_HEADS)
+def test_heads_on_one_vector_refuse_a_bi_encoded_pair(head):
+    message = refused(head={"sts": head}, encoding={"sts": "bi"})
+    assert message.startswith(f"head.sts: {head!r} sees one vector") and "cosine" in message
+    assert Recipe(tasks=("sst", "sts"), head=head, encoding="cross").head == {"sst": head, "sts": head}
+
+
+def test_encoding_does_not_matter_to_single_sentences():
+    assert Recipe(tasks=("sst",), encoding="bi", head="linear").encoding == {"sst": "bi"}
+
+
+# -- values and defaults ----------------------------------------------------------------------------------------------
+
+
+def test_numbers_written_as_text_are_numbers():
+    made = Recipe(lr="1e-3", epochs="4", batch_size="8", seed=3.0)
+    assert (made.lr, made.epochs, made.batch_size["sst"], made.seed) == (1e-3, 4, 8, 3)
+    assert isinstance(made.epochs, int) and isinstance(made.seed, int) and isinstance(made.batch_size["sst"], int)
+
+
+def test_a_name_is_text_whatever_it_looks_like():
+    assert Recipe(name=2024).name == "2024"
+
+
+def test_tasks_may_be_one_text():
+    assert Recipe(tasks="sts, sst").tasks == ("sts", "sst")
+
+
+def test_one_value_serves_all_tasks():
+    assert Recipe(batch_size=7).batch_size == {"sst": 7, "quora": 7, "sts": 7}
+
+
+def test_tasks_that_a_mapping_does_not_name_have_the_default():
+    made = Recipe(tasks=tuple(TASKS), batch_size={"sst": 8}, max_length={"sst": 64})
+    assert made.batch_size == {"sst": 8, "cfimdb": 32, "quora": 32, "sts": 32, "yelp": 32}
+    assert made.max_length == {"sst": 64, "cfimdb": 512, "quora": 128, "sts": 128, "yelp": 256}
+
+
+def test_a_task_that_joins_later_has_the_same_length_as_one_that_was_there_from_the_start():
+    assert recipe("demo").with_(tasks="cfimdb,yelp").max_length == {"cfimdb": 512, "yelp": 256}
+    assert RECIPES["li-tang/mix-aux-0.3"].recipe.max_length["yelp"] == 256
+
+
+def test_recipes_are_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Recipe().lr = 1.0
+
+
+def test_with_changes_only_the_tasks_a_mapping_names():
+    before = Recipe(batch_size={"sst": 8, "quora": 24, "sts": 4})
+    after = before.with_(batch_size={"sts": 12}, head={"quora": "two_layer"})
+    assert after.batch_size == {"sst": 8, "quora": 24, "sts": 12}
+    assert after.head == {"sst": "linear", "quora": "two_layer", "sts": "cosine"}
+    assert before.batch_size["sts"] == 4  # the first one is as it was
+
+
+def test_with_a_plain_value_changes_all_tasks():
+    assert set(Recipe(batch_size={"sst": 8}).with_(batch_size=5).batch_size.values()) == {5}
+
+
+def test_differences_name_fields_and_leave_out_the_name():
+    one, two = Recipe(name="one", lr=1e-3, batch_size=4), Recipe(name="two", lr=2e-3, batch_size=4)
+    assert one.differences(two) == {"lr": (1e-3, 2e-3)}
+    assert one.differences(one.with_(name="three")) == {}
+
+
+# -- in and out of JSON -----------------------------------------------------------------------------------------------
+
+FIELDS = {
+    "tasks": st.lists(st.sampled_from(list(TASKS)), min_size=1, unique=True),
+    "lr": st.floats(0, 1), "seed": st.integers(0, 2**40), "epochs": st.integers(1, 99),
+    "layers": st.none() | st.integers(1, 12), "batch_size": st.integers(1, 99),
+    "sampler": st.sampled_from(["mixed", "round_robin", "sequential"]), "overlap": st.sampled_from(["drop", "keep"]),
+}  # fmt: skip
+
+
+@given(st.fixed_dictionaries({}, optional=FIELDS))
+def test_a_recipe_comes_back_from_json_as_it_was(fields):
+    made = Recipe(**fields)
+    assert from_dict(json.loads(json.dumps(made.as_dict()))) == made
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_named_recipe_comes_back_from_its_file(name, tmp_path):
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps(recipe(name).as_dict()))
+    assert recipe(path) == recipe(str(path)) == recipe(name)
+    assert recipe(name).name == name
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_named_recipe_describes_a_model_that_can_be_built(name):
+    made = recipe(name)
+    model = build_model(made, load_encoder("tiny", layers=1))
+    assert set(model.heads) == set(made.tasks)
+    assert RECIPES[name].about
+
+
+def test_reports_are_the_first_half_of_names():
+    assert reports() == sorted({name.split("/")[0] for name in RECIPES if "/" in name}) and "li-tang" in reports()
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones():
+    with pytest.raises(UserError, match="unknown recipe 'demmo': choose from demo, "):
+        recipe("demmo")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"{", "is not JSON"), (b"\xff\xfe", "is not JSON"), (b"[1]", "holds no fields"), (b'{"lr": -1}', "lr is -1")],
+)
+def test_a_recipe_file_that_cannot_be_used_says_why(tmp_path, content, words):
+    path = tmp_path / "mine.json"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=words) as caught:
+        recipe(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_recipe_file_that_does_not_exist_is_named(tmp_path):
+    with pytest.raises(UserError, match="none.json does not exist"):
+        recipe(tmp_path / "none.json")
+
+
+# -- name=value -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("texts", "changes"),
+    [
+        ([], {}),
+        (["lr=1e-3"], {"lr": 1e-3}),
+        (["layers=null", "tasks=sst,sts"], {"layers": None, "tasks": "sst,sts"}),
+        (['tasks=["sst"]', "encoder=some/where"], {"tasks": ["sst"], "encoder": "some/where"}),
+        (["encoder=a=b"], {"encoder": "a=b"}),
+        (["batch_size.sst=8", "batch_size.sts=4"], {"batch_size": {"sst": 8, "sts": 4}}),
+        (['batch_size={"sst": 8}', "batch_size.sts=4"], {"batch_size": {"sst": 8, "sts": 4}}),
+        (["lr=1", "lr=2"], {"lr": 2}),
+        (["encoder="], {"encoder": ""}),
+    ],
+)
+def test_settings_are_read_as_json_where_they_are_json(texts, changes):
+    assert settings(texts) == changes
+
+
+def test_a_setting_without_a_value_is_an_error():
+    with pytest.raises(UserError, match="--set 'lr': write name=value"):
+        settings(["lr"])
+
+
+def test_a_field_set_for_all_tasks_cannot_be_set_for_one_as_well():
+    with pytest.raises(UserError, match="'head.sts=cosine': head is set for all tasks already"):
+        settings(["head=linear", "head.sts=cosine"])
+
+
+def test_a_setting_per_task_reaches_its_task():
+    made = recipe("demo").with_(**settings(["batch_size.sts=5", "head.quora=two_layer"]))
+    assert made.batch_size["sts"] == 5 and made.head["quora"] == "two_layer" and made.head["sts"] == "cosine"
