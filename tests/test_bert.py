@@ -501,6 +501,8 @@ def test_pack_bi_encodes_pairs_as_two_sequences(small):
     assert batch.lengths == [4, 3, 3] and not batch.token_types.any()
 
 
-def test_pack_refuses_nothing():
+def test_pack_refuses_nothing_and_a_sentence_that_stands_alone(small):
     with pytest.raises(UserError, match="at least one sentence"):
-        load_encoder("tiny", layers=1).pack([])
+        small.pack([])
+    with pytest.raises(UserError, match="'film' is one text: give a list"):
+        small.pack("film")

@@ -208,8 +208,8 @@ def test_a_row_with_too_many_or_too_few_fields_is_counted(written, row, fields):
     assert "row 1 (line 2)" in message and f"{fields} fields" in message and "names 4" in message
 
 
-def test_rows_after_a_text_of_several_lines_are_found_at_their_line(written):
-    message = complaint(written(HEADER + '0\ta\t"two\nlines"\t3\n1\tb\tx\t9\n'))
+def test_texts_of_several_lines_are_found_at_the_line_where_they_begin(written):
+    message = complaint(written(HEADER + '0\ta\t"two\nlines"\t3\n1\tb\t"three\nmore\nlines"\t9\n'))
     assert "row 2 (line 4)" in message
 
 

@@ -264,5 +264,5 @@ def test_a_field_set_for_all_tasks_cannot_be_set_for_one_as_well():
 
 
 def test_a_setting_per_task_reaches_its_task():
-    made = recipe("demo").with_(**settings(["batch_size.sts=5", "head.quora=two_layer"]))
+    made = Recipe().with_(**settings(["batch_size.sts=5", "head.quora=two_layer"]))
     assert made.batch_size["sts"] == 5 and made.head["quora"] == "two_layer" and made.head["sts"] == "cosine"

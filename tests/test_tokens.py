@@ -152,6 +152,11 @@ def test_batches_cover_every_row_exactly_once_and_keep_to_their_size(word_pieces
     assert sorted(seen) == list(range(len(texts)))
 
 
+def test_rows_that_fill_a_batch_exactly_are_one_batch(word_pieces):
+    table = read_by_bert([("a film",)] * 6, word_pieces)  # 4 tokens each
+    assert [len(rows) for rows, _ in table.batches(12)] == [3, 3]
+
+
 def test_batches_put_rows_of_similar_length_together(word_pieces):
     table = read_by_bert([("word " * count,) for count in (30, 1, 20, 2, 10)], word_pieces)
     assert [row for rows, _ in table.batches(25) for row in rows.tolist()] == [1, 3, 4, 2, 0]
@@ -202,12 +207,11 @@ def test_a_changed_file_is_tokenised_anew(rows, word_pieces, tmp_path):
     assert len(list(cache.iterdir())) == 2
 
 
-def test_rows_that_were_left_out_are_not_found_in_the_cache_of_the_whole_file(rows, word_pieces, tmp_path):
-    cache = tmp_path / "cache"
-    TokenTable.of_rows(rows, word_pieces, cache)
-    fewer = Rows(rows.task, rows.split, rows.path, rows.sha256, rows.examples[1:])
-    table = TokenTable.of_rows(fewer, word_pieces, cache)
-    assert same(table, TokenTable.of_texts([("A dog", "The dog runs")], word_pieces, [4.0]))
+def test_rows_that_were_left_out_are_not_found_in_the_cache_of_other_rows_of_the_file(rows, word_pieces, tmp_path):
+    for kept in (rows.examples, rows.examples[:1], rows.examples[1:]):
+        some = Rows(rows.task, rows.split, rows.path, rows.sha256, kept)
+        table = TokenTable.of_rows(some, word_pieces, tmp_path / "cache")
+        assert same(table, TokenTable.of_texts([each.texts for each in kept], word_pieces, some.labels))
 
 
 def test_another_tokenizer_has_a_cache_of_its_own(rows, word_pieces, tmp_path):

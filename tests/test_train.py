@@ -637,8 +637,8 @@ def test_texts_of_the_wrong_form_are_named(model, task, texts, expected):
 
 
 def test_a_sentence_given_alone_is_not_read_letter_by_letter(model):
-    with pytest.raises(UserError):
-        model.predict("sst", "A fine film.")
+    with pytest.raises(UserError, match="'film' is one text: give a list"):
+        model.predict("sst", "film")
 
 
 def test_a_folder_without_a_model_is_a_user_error(recipe, train, tmp_path):

@@ -119,7 +119,9 @@ class MultitaskModel(nn.Module):
 
     def _outputs_of_texts(self, name: str, texts: Sequence[str | tuple[str, str]]) -> Tensor:
         task = self._task(name)
-        rows = [(text,) if isinstance(text, str) else tuple(text) for text in texts]
+        if isinstance(texts, str):
+            raise UserError(f"task {name!r}: {texts!r} is one text: give a list of them")
+        rows = [tuple(text) if isinstance(text, Sequence) and not isinstance(text, str) else (text,) for text in texts]
         wanted = len(task.text_columns)
         for number, row in enumerate(rows, start=1):
             if len(row) != wanted or not all(isinstance(text, str) and text.strip() for text in row):

@@ -67,10 +67,12 @@ class Encoder:
         """Sentences and pairs as one PackedBatch, in order.
 
         A pair is one sequence ("cross": token types 0 and 1) or two ("bi"). Longer sequences than ``max_length``
-        (default: all positions the encoder has) are truncated. Raises UserError if ``texts`` is empty.
+        (default: all positions the encoder has) are truncated. Raises UserError if ``texts`` is empty or a string.
         """
         if not texts:
             raise UserError("nothing to pack: give at least one sentence")
+        if isinstance(texts, str):
+            raise UserError(f"{texts!r} is one text: give a list of them")
         rows = [(text,) if isinstance(text, str) else tuple(text) for text in texts]
         limit = max_length or self.config.max_position_embeddings
         batches = {}
