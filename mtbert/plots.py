@@ -42,13 +42,13 @@ def fill(shares: Mapping[str, float]) -> Figure:
     """Bars of the share of a padded batch that is real tokens, per task."""
     figure, axes = plt.subplots(figsize=(8, 2.4))
     names = list(shares)
-    axes.barh(names, [1] * len(names), color="0.88", label="padding")
+    axes.barh(names, [1] * len(names), color="0.88")
     axes.barh(names, list(shares.values()), color=[COLOURS[name] for name in names])
     for row, share in enumerate(shares.values()):
         axes.text(share - 0.01, row, f"{share:.0%} tokens", ha="right", va="center", color="white", fontsize=10)
-    axes.set(xlim=(0, 1), xlabel="share of a padded batch", title="Half of a padded batch is padding")
+        axes.text(0.99, row, "padding", ha="right", va="center", color="0.4", fontsize=10)
+    axes.set(xlim=(0, 1), xlabel="share of a padded batch", title="What a padded batch holds")
     axes.invert_yaxis()
-    axes.legend(loc="lower right", labelcolor="0.3")
     return figure
 
 

@@ -106,6 +106,8 @@ class Recipe:
             self._put(name, {task: _number(f"{name}.{task}", value, *bounds) for task, value in values.items()})
         for name, (default, choices) in _CHOICES_PER_TASK.items():
             values = self._by_task(name, default)
+            if name == "encoding":  # a single sentence has but one
+                values = {task: value for task, value in values.items() if TASKS[task].is_pair}
             for task, value in values.items():
                 _choice(f"{name}.{task}", value, choices)
             self._put(name, values)

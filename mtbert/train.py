@@ -265,7 +265,11 @@ class Trainer:
         self.say(f"going on after step {self.step} of {self.total_steps}")
 
     def _inputs(self) -> dict[str, str | None]:
-        files = {rows.path.name: rows.sha256 for splits in self.rows.values() for rows in splits.values()}
+        files = {
+            rows.path.name: f"{rows.sha256}, {len(rows)} rows"  # the overlap guard may leave some out
+            for splits in self.rows.values()
+            for rows in splits.values()
+        }
         return {**files, "encoder": self.record["encoder_sha256"]}
 
     # -- records and progress ---------------------------------------------------------------------------------------

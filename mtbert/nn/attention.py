@@ -4,6 +4,7 @@
 padding the batch: on CUDA with a variable-length flash kernel where there is one, else over groups of similar length.
 """
 
+import functools
 import math
 
 import torch
@@ -14,10 +15,15 @@ from torch.autograd.function import once_differentiable
 from mtbert.data.batch import LengthGroups, PackedBatch
 from mtbert.nn.dropout import dropout, dropout_mask
 
-try:
-    from torch.nn.attention.varlen import varlen_attn
-except ImportError:  # this build of torch does not have the kernel
-    varlen_attn = None
+
+@functools.cache
+def _varlen_kernel():
+    """torch's variable-length flash kernel, or None where this build has none. Imported late: it loads the compiler."""
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:
+        return None
+    return varlen_attn
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, p: float = 0.0) -> Tensor:
@@ -40,7 +46,8 @@ def packed_attention(qkv: Tensor, batch: PackedBatch, heads: int, p: float = 0.0
     qkv: (tokens, 3 * hidden), the query, key and value of each token side by side. p: dropout probability on the
     attention weights (0 in evaluation). Returns (tokens, hidden), the heads side by side.
     """
-    if varlen_attn is not None and qkv.is_cuda and qkv.dtype in (torch.bfloat16, torch.float16) and p == 0:
+    half = qkv.dtype in (torch.bfloat16, torch.float16)
+    if qkv.is_cuda and half and p == 0 and _varlen_kernel() is not None:
         return _varlen_attention(qkv, batch, heads)
     needs_gradient = torch.is_grad_enabled() and qkv.requires_grad
     if needs_gradient and not qkv.is_cuda and qkv.dtype in (torch.float32, torch.float64):
@@ -51,7 +58,7 @@ def packed_attention(qkv: Tensor, batch: PackedBatch, heads: int, p: float = 0.0
 def _varlen_attention(qkv: Tensor, batch: PackedBatch, heads: int) -> Tensor:
     tokens, width = qkv.shape
     query, key, value = qkv.view(tokens, 3, heads, width // (3 * heads)).unbind(1)  # (tokens, heads, d)
-    mixed = varlen_attn(query, key, value, batch.offsets, batch.offsets, batch.longest, batch.longest)
+    mixed = _varlen_kernel()(query, key, value, batch.offsets, batch.offsets, batch.longest, batch.longest)
     return mixed.reshape(tokens, width // 3)
 
 

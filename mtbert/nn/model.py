@@ -19,8 +19,8 @@ EVALUATION_TOKENS = 4096
 class MultitaskModel(nn.Module):
     """An encoder shared by all tasks, a pooling, and a head per task.
 
-    encoding: "cross" or "bi" per pair task. max_length: tokens a sequence may have, per task. Weights that nothing
-    uses (the pooler, under another pooling) are frozen, so that no optimiser moves them.
+    encoding: "cross" or "bi" per pair task ("cross" if not named). max_length: tokens a sequence may have, per task.
+    Weights that nothing uses (the pooler, under another pooling) are frozen, so that no optimiser moves them.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class MultitaskModel(nn.Module):
 
     def sequences(self, task: str, table: TokenTable) -> SequenceTable:
         """What BERT reads of a task's rows, under this model's encoding and length limit."""
-        return table.sequences(self.encoding[task], self.max_length[task], self.encoder.word_pieces)
+        return table.sequences(self.encoding.get(task, "cross"), self.max_length[task], self.encoder.word_pieces)
 
     @torch.no_grad()
     def table_vectors(self, sequences: SequenceTable, progress=None) -> Tensor:
