@@ -71,10 +71,10 @@ def test_a_choice_that_does_not_exist_names_the_field_and_the_choices(field, val
     assert message.startswith(f"{field} is {value!r}: choose from ") and getattr(Recipe(), field) in message
 
 
-@pytest.mark.parametrize(("field", "value"), [("encoding", "tri"), ("head", "quadratic")])
-def test_a_choice_per_task_names_field_and_task(field, value):
+@pytest.mark.parametrize(("field", "value", "first"), [("encoding", "tri", "quora"), ("head", "quadratic", "sst")])
+def test_a_choice_per_task_names_field_and_task(field, value, first):
     assert refused(**{field: {"quora": value}}).startswith(f"{field}.quora is {value!r}: choose from ")
-    assert refused(**{field: value}).startswith(f"{field}.sst is {value!r}")
+    assert refused(**{field: value}).startswith(f"{field}.{first} is {value!r}")
 
 
 @pytest.mark.parametrize(
@@ -266,3 +266,7 @@ def test_a_field_set_for_all_tasks_cannot_be_set_for_one_as_well():
 def test_a_setting_per_task_reaches_its_task():
     made = Recipe().with_(**settings(["batch_size.sts=5", "head.quora=two_layer"]))
     assert made.batch_size["sts"] == 5 and made.head["quora"] == "two_layer" and made.head["sts"] == "cosine"
+
+
+def test_only_pairs_have_an_encoding():
+    assert Recipe(encoding="bi", head={"quora": "concat", "sts": "cosine"}).encoding == {"quora": "bi", "sts": "bi"}
