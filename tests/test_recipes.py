@@ -116,7 +116,7 @@ def test_heads_on_one_vector_refuse_a_bi_encoded_pair(head):
 
 
 def test_encoding_does_not_matter_to_single_sentences():
-    assert Recipe(tasks=("sst",), encoding="bi", head="linear").encoding == {"sst": "bi"}
+    assert Recipe(tasks=("sst",), encoding="bi", head="linear").encoding == {}
 
 
 # -- values and defaults ----------------------------------------------------------------------------------------------
@@ -266,7 +266,3 @@ def test_a_field_set_for_all_tasks_cannot_be_set_for_one_as_well():
 def test_a_setting_per_task_reaches_its_task():
     made = Recipe().with_(**settings(["batch_size.sts=5", "head.quora=two_layer"]))
     assert made.batch_size["sts"] == 5 and made.head["quora"] == "two_layer" and made.head["sts"] == "cosine"
-
-
-def test_only_pairs_have_an_encoding():
-    assert Recipe(encoding="bi", head={"quora": "concat", "sts": "cosine"}).encoding == {"quora": "bi", "sts": "bi"}
