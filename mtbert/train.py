@@ -408,7 +408,7 @@ def _interrupt_at_step_ends():
     before = signal.getsignal(signal.SIGINT)
 
     def ask(number, frame):
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         asked.set()
 
     signal.signal(signal.SIGINT, ask)
