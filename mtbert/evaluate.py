@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -50,15 +50,18 @@ def overall(scores: Mapping[str, float]) -> dict[str, float]:
     return {"plain": float(np.mean(list(counted.values()))), "normalised": float(np.mean(shifted))}
 
 
-def outputs_for(model: MultitaskModel, rows: Rows, progress=None) -> Tensor:
-    """(rows, outputs) of the task's head for a file's rows, in their order."""
-    table = TokenTable.of_rows(rows, model.encoder.word_pieces)
-    return model.table_outputs(rows.task.name, model.sequences(rows.task.name, table), progress)
+def outputs_for(model: MultitaskModel, rows: Rows, say: Callable[[str], None] = print) -> Tensor:
+    """(rows, outputs) of the task's head for a file's rows, in their order; says how many had to be truncated."""
+    task = rows.task.name
+    sequences = model.sequences(task, TokenTable.of_rows(rows, model.encoder.word_pieces))
+    for note in sequences.notes(rows.path.name, model.max_length[task]):
+        say(note)
+    return model.table_outputs(task, sequences)
 
 
-def evaluate(model: MultitaskModel, sets: Mapping[str, Rows]) -> dict[str, float]:
+def evaluate(model: MultitaskModel, sets: Mapping[str, Rows], say: Callable[[str], None] = print) -> dict[str, float]:
     """Each task's score on its labelled rows, and both overall scores."""
-    scores = {name: score(rows.task, outputs_for(model, rows), rows.labels) for name, rows in sets.items()}
+    scores = {name: score(rows.task, outputs_for(model, rows, say), rows.labels) for name, rows in sets.items()}
     return {**scores, **overall(scores)}
 
 

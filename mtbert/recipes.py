@@ -269,7 +269,7 @@ def _entries() -> dict[str, Entry]:
     )  # fmt: skip
     order = ("quora", "sst", "sts")
     found = {
-        "demo": Entry(demo, "three tasks on the sample data, mixed, a minute or two on two cores"),
+        "demo": Entry(demo, "three tasks on the sample data, mixed, about three minutes on two cores"),
         "tiny": Entry(
             Recipe(encoder="tiny", epochs=2, steps_per_epoch=6, batch_size=4, lr=1e-3),
             "a random two-layer encoder for a few steps: to see that everything works",

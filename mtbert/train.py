@@ -292,9 +292,8 @@ class Trainer:
     def _source(self, name: str, rows: Rows) -> "Source":
         table = TokenTable.of_rows(rows, self.model.encoder.word_pieces, progress=self.progress)
         sequences = self.model.sequences(name, table)
-        if sequences.truncated:
-            self.say(f"{rows.path.name}: {sequences.truncated} of {len(sequences) * sequences.per_row} sequences "
-                     f"are longer than {self.recipe.max_length[name]} tokens and are truncated")  # fmt: skip
+        for note in sequences.notes(rows.path.name, self.recipe.max_length[name]):
+            self.say(note)
         vectors = None
         if self.recipe.option == "pretrain":
             with tqdm(total=len(rows), desc=f"features of {rows.path.name}", unit="row", leave=False,

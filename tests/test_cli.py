@@ -417,3 +417,11 @@ def test_a_mistake_in_a_process_is_one_line_without_traceback(tmp_path):
     result = process("train", "tiny", "--set", "lr=-1", cwd=tmp_path)
     assert_one_line(result)
     assert (result.out, result.err) == ("", "mtbert: lr is -1, but must be a number from 0 up\n")
+
+
+def test_predict_says_how_many_texts_were_truncated(mtbert, trained, tmp_path):
+    source, target = tmp_path / "long.csv", tmp_path / "out.csv"
+    source.write_text("id\tsentence\na\tshort\nb\t" + "long " * 200 + "\n", encoding="utf-8")
+    result = mtbert("predict", trained, "--task", "sst", source, target)
+    assert result.code == 0 and "long.csv: 1 of 2 sequences are longer than 128 tokens and are truncated" in result.out
+    assert len(target.read_text(encoding="utf-8").splitlines()) == 3

@@ -138,6 +138,13 @@ class SequenceTable:
         """(sequences,) int64."""
         return self.offsets.diff()
 
+    def notes(self, file: str, max_length: int) -> list[str]:
+        """What a reader should know of these sequences, a sentence each."""
+        if not self.truncated:
+            return []
+        count = len(self.offsets) - 1
+        return [f"{file}: {self.truncated} of {count} sequences are longer than {max_length} tokens and are truncated"]
+
     def to(self, device: torch.device | str) -> "SequenceTable":
         """The tokens on ``device``; the offsets stay on the host, where batches are laid out."""
         return replace(self, ids=self.ids.to(device), token_types=self.token_types.to(device))
