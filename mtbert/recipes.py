@@ -268,12 +268,24 @@ def _entries() -> dict[str, Entry]:
         lr=1e-5, decay="constant", warmup=0, clip=0, head_dropout=0.3, batch_size={"sst": 2, "quora": 24, "sts": 2},
     )  # fmt: skip
     order = ("quora", "sst", "sts")
+    # one task end to end; "last layer" is the course's name for training the head alone
+    one = Recipe(tasks=("sst",), overlap="drop", lr=1e-4)
+    long = one.with_(tasks=("cfimdb",), batch_size=8, lr=5e-5)
+    last_layer = {"option": "pretrain", "lr": 1e-3, "epochs": 10}
+    # Ahmed & Karamardian, Table 1: CLS vectors and a two-layer head; rates, batches and epochs are the course's
+    part_one = one.with_(encoder="bert-base-uncased", head="two_layer", pooling="cls", batch_size=64, epochs=10,
+                         lr=1e-5, decay="constant", warmup=0, clip=0, head_dropout=0.3)  # fmt: skip
+    part_one_long = part_one.with_(tasks=("cfimdb",), batch_size=8)
     found = {
         "demo": Entry(demo, "three tasks on the sample data, mixed, about three minutes on two cores"),
         "tiny": Entry(
             Recipe(encoder="tiny", epochs=2, steps_per_epoch=6, batch_size=4, lr=1e-3),
             "a random two-layer encoder for a few steps: to see that everything works",
         ),
+        "sst": Entry(one, "sentiment alone, every layer trained"),
+        "sst-last-layer": Entry(one.with_(**last_layer), "sentiment alone, encoder frozen"),
+        "cfimdb": Entry(long, "long reviews alone, every layer trained"),
+        "cfimdb-last-layer": Entry(long.with_(**last_layer), "long reviews alone, encoder frozen"),
         "heads": Entry(
             Recipe(option="pretrain", encoding="bi", head={"sst": "linear", "quora": "concat_diff", "sts": "cosine"},
                    lr=1e-3, epochs=10, overlap="drop"),
@@ -282,6 +294,16 @@ def _entries() -> dict[str, Entry]:
         "mixed": Entry(full, "three tasks on real data, one batch of each in every step"),
         "round_robin": Entry(full.with_(sampler="round_robin"), "three tasks on real data, one task a step"),
         "sequential": Entry(full.with_(sampler="sequential"), "three tasks on real data, one after the other"),
+        "ahmed-karamardian/sst-pretrain": Entry(
+            part_one.with_(option="pretrain", lr=1e-3), "sentiment, encoder frozen", {"sst": 0.399}
+        ),
+        "ahmed-karamardian/sst-finetune": Entry(part_one, "sentiment, every layer trained", {"sst": 0.525}),
+        "ahmed-karamardian/cfimdb-pretrain": Entry(
+            part_one_long.with_(option="pretrain", lr=1e-3), "long reviews, encoder frozen", {"cfimdb": 0.796}
+        ),
+        "ahmed-karamardian/cfimdb-finetune": Entry(
+            part_one_long, "long reviews, every layer trained", {"cfimdb": 0.967}
+        ),
         "li-tang/pretrain": Entry(
             li_tang.with_(option="pretrain", lr=1e-3, batch_size=32),
             "heads alone on a frozen encoder",
