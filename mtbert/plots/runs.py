@@ -1,4 +1,4 @@
-"""Figures in one style: colours that everybody can tell apart, named axes, a caption that says what to see."""
+"""Figures of data and of training runs."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,33 +9,8 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mtbert import paths
 from mtbert.data.sampling import Sampler
-
-_PALETTE = sns.color_palette("colorblind")
-COLOURS = {name: _PALETTE[i] for i, name in enumerate(("sst", "quora", "sts", "cfimdb", "yelp"))}
-COLOURS["plain"] = (0.35, 0.35, 0.35)
-
-
-def use_style() -> None:
-    """Set the workbook's style for every figure that follows."""
-    sns.set_theme(context="notebook", style="ticks", palette="colorblind")
-    plt.rcParams.update(
-        {"figure.dpi": 72, "figure.figsize": (8, 3.4), "axes.spines.top": False, "axes.spines.right": False,
-         "axes.titlesize": "medium", "axes.titleweight": "bold", "legend.frameon": False, "font.size": 11}
-    )  # fmt: skip
-
-
-def caption(figure: Figure, text: str) -> None:
-    """A line under the figure that says what to see."""
-    figure.tight_layout()
-    figure.text(0.01, -0.03, text, ha="left", va="top", fontsize=10, style="italic", wrap=True)
-
-
-def keep(figure: Figure, name: str) -> None:
-    """Write the figure to figures/NAME.png."""
-    paths.FIGURES.mkdir(exist_ok=True)
-    figure.savefig(paths.FIGURES / f"{name}.png", dpi=150, bbox_inches="tight")
+from mtbert.plots.style import COLOURS
 
 
 def fill(shares: Mapping[str, float]) -> Figure:
