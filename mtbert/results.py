@@ -1,10 +1,12 @@
 """Runs gathered into tables: what data/results keeps."""
 
 import json
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
+from scipy import stats
 
 from mtbert import paths
 from mtbert.errors import UserError
@@ -54,3 +56,25 @@ def record(folders: Iterable[str | Path], name: str) -> Path:
     same = ["recipe", "seed", "encoder", "fields", "data_sha256"]
     write_whole(path, table.drop_duplicates(same, keep="last").to_csv(index=False))
     return path
+
+
+def summary(name: str, metrics: Sequence[str], by: Sequence[str] = ("recipe", "encoder")) -> pd.DataFrame:
+    """Recorded runs of data/results/NAME.csv, one row per group of ``by`` and metric.
+
+    Columns: ``by``, metric, runs (how many seeds), mean, and half: half the width of the 95 % interval of the mean
+    (Student's t over the seeds; NaN for a single run). Raises UserError if nothing is recorded under that name.
+    """
+    path = paths.RESULTS / f"{name}.csv"
+    if not path.exists():
+        raise UserError(f"{paths.shown(path)} does not exist: record runs with `mtbert results --record {name}`")
+    long = pd.read_csv(path).melt(list(by), list(metrics), var_name="metric", value_name="score").dropna()
+    groups = long.groupby([*by, "metric"], sort=False)["score"]
+    table = groups.agg(runs="count", mean="mean", half=half_interval)
+    return table.reset_index()
+
+
+def half_interval(scores: pd.Series) -> float:
+    """Half the width of the 95 % interval of a mean, Student's t; NaN for fewer than two values."""
+    if len(scores) < 2:
+        return math.nan
+    return float(stats.t.ppf(0.975, len(scores) - 1) * stats.sem(scores))

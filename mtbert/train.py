@@ -75,6 +75,7 @@ class Trainer:
     """One run: its data, model, optimiser and place in the schedule."""
 
     def __init__(self, recipe: Recipe, out: Path, folder: Path, device: torch.device, progress=True, say=print):
+        self.started = time.monotonic()
         self.recipe, self.out, self.device, self.progress, self.say = recipe, out, device, progress, say
         self.rows = read_tasks(recipe, folder, say)
         reproducible(recipe.seed)
@@ -98,7 +99,6 @@ class Trainer:
         self.total_steps = recipe.epochs * self.epoch_steps
         self.step = 0  # the next one
         self.seconds = 0.0  # in earlier sittings
-        self.started = time.monotonic()
         self._begin_epoch()
 
     # -- the loop -------------------------------------------------------------------------------------------------

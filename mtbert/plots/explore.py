@@ -13,8 +13,8 @@ def explore(draw: Callable[..., Figure], **choices: Any) -> dict[str, Widget]:
     """Show ``draw(...)`` with a control for each of its arguments; moving one draws the figure anew in its place.
 
     choices: per argument what ipywidgets turns into a control: a list (a menu), (low, high) or (low, high, step) (a
-    slider), True or False (a box), or a widget. The figure begins at the controls' initial values and is a picture of its
-    own, so that a notebook that is only read shows it too. What goes wrong later is printed under the controls.
+    slider), True or False (a box), or a widget. The figure begins at the controls' initial values and is a picture of
+    its own, so that a notebook that is only read shows it too. What goes wrong later is printed under the controls.
     Returns the controls by name.
     """
     panel = interactive(lambda **values: None, **choices)  # only for what it makes of the choices
