@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +16,14 @@ from mtbert.data.tokens import Encoding
 from mtbert.errors import UserError
 from mtbert.nn.heads import HEADS
 from mtbert.nn.pooling import Pooling
+from mtbert.optim.loss_weighting import LOSS_WEIGHTINGS
 from mtbert.optim.schedule import Decay
+from mtbert.optim.surgery import GRANULARITIES
 
 Option = Literal["finetune", "pretrain"]
 Overlap = Literal["refuse", "drop", "keep"]
 Precision = Literal["float32", "bfloat16"]
+SURGERIES = ("none", "plain", "pcgrad", "gradvac")  # or torchjd:NAME
 PerTask = Mapping[str, Any]
 
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -29,6 +33,8 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "decay": get_args(Decay),
     "overlap": get_args(Overlap),
     "precision": get_args(Precision),
+    "granularity": GRANULARITIES,
+    "loss_weighting": tuple(LOSS_WEIGHTINGS),
 }
 # field: (what a task has that a mapping does not name, choices)
 _CHOICES_PER_TASK = {"encoding": ("cross", get_args(Encoding)), "head": ("linear", tuple(HEADS))}
@@ -37,6 +43,7 @@ _NUMBERS: dict[str, tuple[type, float | None, float | None]] = {
     "epochs": (int, 1, None), "seed": (int, 0, None), "lr": (float, 0, None), "weight_decay": (float, 0, None),
     "warmup": (float, 0, 1), "clip": (float, 0, None), "head_dropout": (float, 0, 0.999),
     "hidden_dropout": (float, 0, 0.999), "attention_dropout": (float, 0, 0.999),
+    "accumulate": (int, 1, None), "surgery_beta": (float, 0, 1),
 }  # fmt: skip
 _OPTIONAL_NUMBERS = {"layers": (int, 1, None), "steps_per_epoch": (int, 1, None), "train_rows": (int, 1, None)}
 # field: (what a task has that a mapping does not name, type, smallest, largest)
@@ -59,7 +66,11 @@ class Recipe:
     sampler: which task next (see ``mtbert.data.SAMPLERS``). batch_size*: rows of a task in its step.
     epochs, steps_per_epoch: an epoch is one round of the sampler unless its steps are given.
     lr, weight_decay, warmup, decay, clip: AdamW; warmup is a share of all steps, clip the largest gradient norm
-    (0 for none). head_dropout, hidden_dropout, attention_dropout: probabilities.
+    (0 for none). accumulate: in how many parts a step's rows are computed, which saves memory and changes nothing else.
+    surgery: how the tasks' gradients of shared weights become one: "none" (one backward of the summed losses), "plain"
+    (a backward per task, summed: to see conflicts), "pcgrad", "gradvac" or "torchjd:NAME"; surgery_beta is GradVac's;
+    granularity: surgery on the whole "model", each "layer" or each "matrix". loss_weighting: "equal", "uw", "dwa" or
+    "famo". head_dropout, hidden_dropout, attention_dropout: probabilities.
     train_rows: use only the first so many rows of each train file. overlap: train rows that also stand in dev or
     test: "refuse" to train, "drop" them, or "keep" them. precision: of the encoder's arithmetic. seed: of all chance.
     """
@@ -82,6 +93,11 @@ class Recipe:
     warmup: float = 0.1
     decay: Decay = "linear"
     clip: float = 1.0
+    accumulate: int = 1
+    surgery: str = "none"
+    surgery_beta: float = 0.01
+    granularity: str = "model"
+    loss_weighting: str = "equal"
     head_dropout: float = 0.1
     hidden_dropout: float = 0.1
     attention_dropout: float = 0.1
@@ -101,6 +117,12 @@ class Recipe:
                 self._put(name, _number(name, getattr(self, name), *bounds))
         for name, choices in _CHOICES.items():
             _choice(name, getattr(self, name), choices)
+        if not (isinstance(self.surgery, str) and re.fullmatch(r"torchjd:\w+", self.surgery)):
+            _choice("surgery", self.surgery, (*SURGERIES, "torchjd:NAME"))
+        if self.surgery != "none" and self.loss_weighting != "equal":
+            raise UserError(
+                f"loss_weighting is {self.loss_weighting!r} and surgery {self.surgery!r}: use only one of them"
+            )
         for name, (default, *bounds) in _NUMBERS_PER_TASK.items():
             values = self._by_task(name, default)
             self._put(name, {task: _number(f"{name}.{task}", value, *bounds) for task, value in values.items()})
@@ -292,6 +314,9 @@ def _entries() -> dict[str, Entry]:
             "encoder frozen, heads on cached features: seconds",
         ),
         "mixed": Entry(full, "three tasks on real data, one batch of each in every step"),
+        "mixed-plain": Entry(full.with_(surgery="plain"), "the same, a backward per task: to see how gradients meet"),
+        "mixed-pcgrad": Entry(full.with_(surgery="pcgrad"), "the same with gradient surgery (PCGrad)"),
+        "mixed-gradvac": Entry(full.with_(surgery="gradvac"), "the same with Gradient Vaccine"),
         "round_robin": Entry(full.with_(sampler="round_robin"), "three tasks on real data, one task a step"),
         "sequential": Entry(full.with_(sampler="sequential"), "three tasks on real data, one after the other"),
         "ahmed-karamardian/sst-pretrain": Entry(
@@ -321,6 +346,14 @@ def _entries() -> dict[str, Entry]:
         "li-tang/mix-0.5": Entry(
             li_tang.with_(head_dropout=0.5), "the same with dropout .5",
             {"sst": 0.505, "quora": 0.872, "sts": 0.849, "overall": 0.742},
+        ),
+        "li-tang/mix-surgery-0.3": Entry(
+            li_tang.with_(surgery="pcgrad"), "with gradient surgery",
+            {"sst": 0.515, "quora": 0.871, "sts": 0.849, "overall": 0.745},
+        ),
+        "li-tang/mix-surgery-0.5": Entry(
+            li_tang.with_(surgery="pcgrad", head_dropout=0.5), "with gradient surgery and dropout .5",
+            {"sst": 0.513, "quora": 0.877, "sts": 0.855, "overall": 0.748},
         ),
         "li-tang/mix-aux-0.3": Entry(
             li_tang.with_(tasks=("sst", "quora", "sts", "yelp"), batch_size={"yelp": 2}),

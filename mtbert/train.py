@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,7 +28,15 @@ from mtbert.errors import UserError
 from mtbert.evaluate import overall, score, write_predictions
 from mtbert.files import remove_parts, write_json
 from mtbert.machine import describe, peak_memory_mb, pick_device, reproducible
-from mtbert.optim import AdamW, FlatParameters, learning_rate_factor
+from mtbert.optim import (
+    AdamW,
+    Conflicts,
+    FlatParameters,
+    Surgery,
+    build_loss_weighting,
+    build_weighting,
+    learning_rate_factor,
+)
 from mtbert.recipes import Recipe, from_dict
 from mtbert.run import Run, build_model, read_run, recipe_encoder, save_model
 
@@ -91,7 +99,12 @@ class Trainer:
         self.model.bert.pooler.requires_grad_(recipe.option == "finetune" and recipe.pooling == "pooler")
         if not any(parameter.requires_grad for parameter in self.model.parameters()):
             raise UserError("nothing to train: the encoder is frozen (option pretrain) and the heads have no weights")
+        squared = [task.name for task in recipe.task_list if task.kind == "score"]
+        self.loss_weighting = build_loss_weighting(recipe.loss_weighting, recipe.tasks, squared).to(device)
+        self.model.add_module("loss_weighting", self.loss_weighting)  # what it learns is trained with the rest
         self.flat = FlatParameters(self.model, owner=_owner)
+        self.generator = torch.Generator().manual_seed(recipe.seed)  # of surgery's random orders
+        self.surgery = self._surgery() if recipe.surgery != "none" else None
         self.optimizer = AdamW(self.flat.groups(recipe.weight_decay), lr=recipe.lr)
         counts = {name: len(source) for name, source in self.sources.items()}
         self.sampler = SAMPLERS[recipe.sampler](counts, recipe.batch_size, recipe.seed)
@@ -127,30 +140,80 @@ class Trainer:
                                       "the same command goes on from there")  # fmt: skip
         return self._finish()
 
+    def _surgery(self) -> Surgery:
+        tasks = list(self.recipe.tasks)
+        weighting = build_weighting(self.recipe.surgery, len(tasks), self.recipe.surgery_beta, self.generator)
+        return Surgery(self.flat, tasks, weighting, self.recipe.granularity)
+
     def _train_step(self, step: Step) -> None:
         self.model.train()
-        labels = {name: self.sources[name].labels[rows].to(self.device) for name, rows in step.rows.items()}
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
-            losses = self._losses(step, labels)
-        reached = self.flat.backward(torch.stack(list(losses.values())).sum())
+        reached = self._gradient_of_sum(step) if self.surgery is None else self._gradient_by_surgery(step)
         if self.recipe.clip:
             torch.nn.utils.clip_grad_norm_(reached, self.recipe.clip)
         factor = learning_rate_factor(step.number, self.total_steps, self.recipe.warmup, self.recipe.decay)
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.lr * factor
         self.optimizer.step()
-        for name, loss in losses.items():
-            self.loss_sums[name] += loss.detach().double()
+        if getattr(self.loss_weighting, "looks_again", False):
+            with torch.no_grad():
+                self.loss_weighting.after(self._losses(step.rows))
+        for name, rows in step.rows.items():
             self.loss_counts[name] += 1
-            self.examples += len(labels[name])
+            self.examples += len(rows)
 
-    def _losses(self, step: Step, labels: dict[str, Tensor]) -> dict[str, Tensor]:
-        if self.recipe.option == "pretrain":
-            vectors = {name: self.sources[name].cached(rows) for name, rows in step.rows.items()}
-            return self.model.losses_of(vectors, labels)
-        batch = PackedBatch.join({name: self.sources[name].sequences.batch(rows) for name, rows in step.rows.items()})
-        self.tokens += batch.tokens
-        return self.model.losses(batch, labels)
+    def _gradient_of_sum(self, step: Step) -> list[torch.nn.Parameter]:
+        """One forward for all tasks, one backward of their summed losses; returns the segments that were reached."""
+        self.flat.vector.start()
+        for rows in self._parts(step.rows):
+            losses = self._losses(rows)
+            shares = {name: len(rows[name]) / len(step.rows[name]) for name in rows}
+            self._note_losses(losses, shares)
+            weighted = self.loss_weighting(losses)
+            self.flat.add(torch.stack([shares[name] * loss for name, loss in weighted.items()]).sum(), self.flat.vector)
+        return self.flat.hand_out()
+
+    def _gradient_by_surgery(self, step: Step) -> list[torch.nn.Parameter]:
+        """A forward and a backward per task, and surgery on what they share; returns the segments that were reached."""
+        self.surgery.start()
+        for rows in self._parts(step.rows):
+            for name, of_task in rows.items():
+                shares = {name: len(of_task) / len(step.rows[name])}
+                losses = self._losses({name: of_task})
+                self._note_losses(losses, shares)
+                self.surgery.add(name, shares[name] * losses[name])
+        try:
+            reached = self.surgery.finish()
+        except FloatingPointError as error:
+            raise UserError(f"step {step.number + 1}: {error}: lower lr, now {self.recipe.lr:g}") from None
+        self.conflicts.note(self.surgery)
+        return reached
+
+    def _parts(self, rows: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+        """The rows of a step in as many parts as the recipe accumulates."""
+        split = {name: of_task.tensor_split(self.recipe.accumulate) for name, of_task in rows.items()}
+        for number in range(self.recipe.accumulate):
+            part = {name: pieces[number] for name, pieces in split.items() if len(pieces[number])}
+            if part:
+                yield part
+
+    def _losses(self, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Each task's mean loss over some rows."""
+        labels = {name: self.sources[name].labels[of_task].to(self.device) for name, of_task in rows.items()}
+        with self._autocast():
+            if self.recipe.option == "pretrain":
+                vectors = {name: self.sources[name].cached(of_task) for name, of_task in rows.items()}
+                return self.model.losses_of(vectors, labels)
+            batches = {name: self.sources[name].sequences.batch(of_task) for name, of_task in rows.items()}
+            batch = PackedBatch.join(batches)
+            self.tokens += batch.tokens
+            return self.model.losses(batch, labels)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16")
+
+    def _note_losses(self, losses: Mapping[str, Tensor], shares: Mapping[str, float]) -> None:
+        for name, loss in losses.items():
+            self.loss_sums[name] += shares[name] * loss.detach().double()
 
     # -- epochs ---------------------------------------------------------------------------------------------------
 
@@ -158,12 +221,23 @@ class Trainer:
         self.loss_sums = {name: torch.zeros((), dtype=torch.float64, device=self.device) for name in self.sources}
         self.loss_counts = dict.fromkeys(self.sources, 0)
         self.examples = self.tokens = 0
+        self.conflicts = Conflicts(list(self.recipe.tasks))
+        self._look_back()
         self.epoch_seconds = 0.0  # in earlier sittings
         self.epoch_started = time.monotonic()
+
+    def _look_back(self) -> None:
+        """Let a weighting that goes by the epochs so far see them."""
+        if hasattr(self.loss_weighting, "look_back"):
+            self.loss_weighting.look_back([epoch["losses"] for epoch in self.record["epochs"]])
 
     def _end_epoch(self) -> None:
         """Score the dev sets, note the epoch, and keep the weights if it is the best so far."""
         losses = self._mean_losses()
+        try:
+            conflicts = self.conflicts.summary()
+        except FloatingPointError as error:
+            raise UserError(f"step {self.step}: {error}: lower lr, now {self.recipe.lr:g}") from None
         spent = self.epoch_seconds + time.monotonic() - self.epoch_started
         outputs = self._dev_outputs()
         for name, out in outputs.items():
@@ -178,6 +252,7 @@ class Trainer:
             "epoch": number, "step": self.step, "losses": losses, "scores": scores, "seconds": round(spent, 2),
             "examples": self.examples, "examples_per_second": round(self.examples / spent, 1),
             "tokens_per_second": round(self.tokens / spent, 1),
+            **({"surgery": conflicts} if self.surgery else {}),
         })  # fmt: skip
         best = self.record["best_epoch"]
         if not best or scores["plain"] > self.record["epochs"][best - 1]["scores"]["plain"]:
@@ -195,7 +270,8 @@ class Trainer:
     def _dev_outputs(self) -> dict[str, Tensor]:
         self.model.eval()
         total = sum(len(source) for source in self.dev.values())
-        with tqdm(total=total, desc="dev", unit="row", leave=False, disable=not self.progress) as bar, torch.no_grad():
+        bar = tqdm(total=total, desc="dev", unit="row", leave=False, disable=not self.progress)
+        with bar, torch.no_grad(), self._autocast():
             return {name: source.outputs(bar.update) for name, source in self.dev.items()}
 
     def _mean_losses(self) -> dict[str, float]:
@@ -230,6 +306,9 @@ class Trainer:
                 tensors[f"exp_avg.{number}"] = state["exp_avg"]
                 tensors[f"exp_avg_sq.{number}"] = state["exp_avg_sq"]
         tensors["loss_sums"] = torch.stack(list(self.loss_sums.values()))
+        tensors["conflicts"], tensors["generator"] = self.conflicts.tensor(), self.generator.get_state()
+        for name, state in self._weighting_states().items():
+            tensors[name] = state
         now = time.monotonic()
         facts = {
             "recipe": self.recipe.as_dict(), "epochs": self.record["epochs"], "best_epoch": self.record["best_epoch"],
@@ -258,11 +337,30 @@ class Trainer:
                     "exp_avg": tensors[f"exp_avg.{number}"].to(self.device),
                     "exp_avg_sq": tensors[f"exp_avg_sq.{number}"].to(self.device),
                 }
+        self.conflicts.load(tensors["conflicts"])
+        self.generator.set_state(tensors["generator"])
+        self._load_weighting_states(tensors)
         self.loss_sums = dict(zip(self.sources, tensors["loss_sums"].to(self.device).unbind(), strict=True))
         self.loss_counts, self.examples, self.tokens = facts["loss_counts"], facts["examples"], facts["tokens"]
         self.record["epochs"], self.record["best_epoch"] = facts["epochs"], facts["best_epoch"]
+        self._look_back()
         self.step, self.seconds, self.epoch_seconds = facts["step"], facts["seconds"], facts["epoch_seconds"]
         self.say(f"going on after step {self.step} of {self.total_steps}")
+
+    def _weighting_states(self) -> dict[str, Tensor]:
+        """What the weightings keep between steps, but for what is trained."""
+        states = {f"loss_weighting.{name}": tensor for name, tensor in self.loss_weighting.named_buffers()}
+        if self.surgery and hasattr(self.surgery.weighting, "state_dict"):
+            states |= {f"surgery.{name}": tensor for name, tensor in self.surgery.weighting.state_dict().items()}
+        return states
+
+    def _load_weighting_states(self, tensors: Mapping[str, Tensor]) -> None:
+        for name, buffer in self.loss_weighting.named_buffers():
+            buffer.copy_(tensors[f"loss_weighting.{name}"])
+        if self.surgery and hasattr(self.surgery.weighting, "load_state_dict"):
+            states = {name.removeprefix("surgery."): tensor.to(self.device)
+                      for name, tensor in tensors.items() if name.startswith("surgery.")}  # fmt: skip
+            self.surgery.weighting.load_state_dict(states)
 
     def _inputs(self) -> dict[str, str | None]:
         files = {
@@ -374,8 +472,10 @@ def _first_rows(rows: Rows, count: int | None) -> Rows:
 
 
 def _owner(name: str) -> str:
-    """ "encoder" for what all tasks share, else the task whose head it is."""
-    return name.split(".")[1] if name.startswith("heads.") else "encoder"
+    """ "encoder" for what all tasks share, else the task whose head it is, or "loss_weighting"."""
+    if name.startswith("heads."):
+        return name.split(".")[1]
+    return "loss_weighting" if name.startswith("loss_weighting.") else "encoder"
 
 
 def _earlier_run(out: Path, recipe: Recipe) -> Run | None:

@@ -549,7 +549,7 @@ def test_pretrain_on_cached_vectors_gives_the_losses_of_the_encoder_itself(pretr
     step = next(iter(trainer.sampler.steps()))
     labels = {name: trainer.sources[name].labels[rows] for name, rows in step.rows.items()}
     trainer.model.eval()
-    cached = trainer._losses(step, labels)
+    cached = trainer._losses(step.rows)
     for name, rows in step.rows.items():
         batch = trainer.sources[name].sequences.batch(rows)
         batch.slices = {name: slice(0, len(batch))}

@@ -5,7 +5,7 @@ view into ``theta``, and each backward pass leaves its gradients in ``gradient``
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
@@ -25,6 +25,38 @@ class Segment:
     names: list[str]
     where: slice
     parameter: nn.Parameter
+
+
+@dataclass
+class GradientVector:
+    """A gradient in the layout of the parameters: zeros where nothing was added since ``start``.
+
+    values: (size,). reached: names of the parameters that something was added to. rows: per embedding whose gradient
+    came as rows, the numbers of those that may differ from zero.
+    """
+
+    values: Tensor
+    reached: set[str] = field(default_factory=set)
+    rows: dict[str, Tensor] = field(default_factory=dict)
+
+    def start(self) -> None:
+        """Forget what was added; the numbers themselves are overwritten by what comes first."""
+        self.reached.clear()
+
+    def add(self, name: str, where: slice, shape: torch.Size, gradient: Tensor) -> None:
+        place = self.values[where].view(shape)
+        first = name not in self.reached
+        self.reached.add(name)
+        if gradient.is_sparse:
+            rows = gradient._indices().squeeze(0)
+            if first:
+                place[self.rows.get(name, rows)] = 0
+            self.rows[name] = rows if first else torch.cat([self.rows[name], rows])
+            place.index_add_(0, rows, gradient._values())
+        elif first:
+            place.copy_(gradient)
+        else:
+            place.add_(gradient)
 
 
 class FlatParameters:
@@ -48,10 +80,11 @@ class FlatParameters:
         first = kept[0][1]
         size = sum(parameter.numel() for _, parameter in kept)
         self.theta = torch.empty(size, dtype=first.dtype, device=first.device)
-        self.gradient = torch.zeros_like(self.theta)
+        self.vector = GradientVector(torch.zeros_like(self.theta))
         self.segments: list[Segment] = []
-        self._reached: set[str] = set()
-        self._rows: dict[str, Tensor] = {}  # of a sparse gradient: the rows that are not zero
+        self.places: dict[str, slice] = {}
+        self.shapes: dict[str, torch.Size] = {}
+        self._into = self.vector  # where a backward pass leaves its gradients
         for module in model.modules():
             if isinstance(module, nn.Embedding):
                 module.sparse = first.device.type == "cpu"
@@ -69,28 +102,22 @@ class FlatParameters:
         view = self.theta[start:end].view_as(parameter)
         view.copy_(parameter.detach())
         parameter.data = view
-        place = self.gradient[start:end].view_as(parameter)
-        parameter.register_post_accumulate_grad_hook(partial(self._collect, name, place))
+        self.places[name], self.shapes[name] = slice(start, end), parameter.shape
+        parameter.register_post_accumulate_grad_hook(partial(self._collect, name))
         return end
 
-    def _collect(self, name: str, place: Tensor, parameter: nn.Parameter) -> None:
-        """Called by autograd once a parameter's gradient is complete: the first one of a step overwrites."""
+    def _collect(self, name: str, parameter: nn.Parameter) -> None:
+        """Called by autograd once a parameter's gradient is complete."""
         gradient, parameter.grad = parameter.grad, None
-        first = name not in self._reached
-        self._reached.add(name)
-        if gradient.is_sparse:
-            rows = gradient._indices().squeeze(0)
-            if first:
-                place[self._rows.get(name, rows)] = 0
-            self._rows[name] = rows if first else torch.cat([self._rows[name], rows])
-            place.index_add_(0, rows, gradient._values())
-        elif first:
-            place.copy_(gradient)
-        else:
-            place.add_(gradient)
+        self._into.add(name, self.places[name], self.shapes[name], gradient)
 
     def __len__(self) -> int:
         return len(self.theta)
+
+    @property
+    def gradient(self) -> Tensor:
+        """(size,): the gradient that the optimiser will see."""
+        return self.vector.values
 
     def groups(self, weight_decay: float) -> list[dict]:
         """The segments as parameter groups for an optimiser: decayed ones, then the others."""
@@ -99,22 +126,47 @@ class FlatParameters:
             {"params": [part.parameter for part in self.segments if not part.decays], "weight_decay": 0.0},
         ]
 
-    def backward(self, loss: Tensor) -> list[nn.Parameter]:
-        """Leave the gradient of ``loss`` in ``gradient``. Returns the segments that it reached.
+    def backward(self, *losses: Tensor) -> list[nn.Parameter]:
+        """Leave the gradient of the losses' sum in ``gradient``. Returns the segments that it reached.
 
-        Raises RuntimeError naming a parameter that the loss does not depend on while it does on others of the same
-        segment: such a parameter belongs frozen, or under an owner of its own.
+        Raises RuntimeError as ``reached`` does.
         """
-        self._reached.clear()
-        if loss.requires_grad:  # a frozen encoder under a head without weights has nothing to learn
+        self.vector.start()
+        for loss in losses:
+            self.add(loss, self.vector)
+        return self.hand_out()
+
+    def add(self, loss: Tensor, into: GradientVector) -> None:
+        """Add the gradient of ``loss`` to a vector."""
+        if not loss.requires_grad:  # a frozen encoder under a head without weights has nothing to learn
+            return
+        self._into = into
+        try:
             loss.backward()
-        reached = []
+        finally:
+            self._into = self.vector
+
+    def reached(self, vector: GradientVector) -> list[Segment]:
+        """The segments that a vector has the gradient of.
+
+        Raises RuntimeError naming a parameter that has none while others of the same segment do: such a parameter
+        belongs frozen, or under an owner of its own.
+        """
+        found = []
         for segment in self.segments:
-            missing = [name for name in segment.names if name not in self._reached]
+            missing = [name for name in segment.names if name not in vector.reached]
             if missing and len(missing) < len(segment.names):
                 raise RuntimeError(f"{missing[0]} has no gradient, though other parameters of {segment.owner} do: "
                                    "freeze it or give it an owner of its own")  # fmt: skip
-            segment.parameter.grad = None if missing else self.gradient[segment.where]
             if not missing:
-                reached.append(segment.parameter)
-        return reached
+                found.append(segment)
+        return found
+
+    def hand_out(self) -> list[nn.Parameter]:
+        """Give each segment that ``vector`` reached its stretch of the gradient, and the others none; return those."""
+        reached = self.reached(self.vector)
+        for segment in self.segments:
+            segment.parameter.grad = None
+        for segment in reached:
+            segment.parameter.grad = self.gradient[segment.where]
+        return [segment.parameter for segment in reached]
