@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -111,7 +112,7 @@ def bench_step(
         for number in range(warm_up + steps):
             turn = list(sides) if number % 2 else list(reversed(sides))
             for side in turn:
-                spent = _timed(sides[side].step, order.batch(number), device)
+                spent = timed(sides[side].step, order.batch(number), device)
                 seconds[side] += spent if number >= warm_up else 0.0
         examples = steps * batch_size
         yield Timing(name, examples / seconds["ours"], examples / seconds["peer"])
@@ -140,7 +141,8 @@ def _inputs(folder: Path, encoder: str, name: str, batch_size: int) -> tuple[Tas
     return task, table, RowOrder(name, len(table), batch_size, seed=0)
 
 
-def _timed(step: Callable[[Tensor], None], rows: Tensor, device: torch.device) -> float:
+def timed(step: Callable[[Any], None], rows: Any, device: torch.device) -> float:
+    """Seconds of ``step(rows)``, with all that it queued on the device."""
     _wait(device)
     start = time.perf_counter()
     step(rows)

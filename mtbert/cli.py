@@ -10,6 +10,7 @@ import typer
 from mtbert import paths
 from mtbert import recipes as named
 from mtbert.bench import bench_memory, bench_step
+from mtbert.bench_surgery import bench_surgery
 from mtbert.data import check as checking
 from mtbert.data import fetch as fetching
 from mtbert.data.read import data_folder, read_rows, read_split
@@ -136,6 +137,29 @@ def results(
     typer.echo(gather(runs)[columns].dropna(axis=1, how="all").to_string(index=False, float_format="{:.4f}".format))
     if name:
         typer.echo(f"recorded in {paths.shown(record(runs, name))}")
+
+
+@bench_app.command("surgery")
+def surgery(
+    data: Data = None,
+    encoder: str = "minilm",
+    batch: Annotated[str, typer.Option(help="Rows of SST, Quora and STS in a step.")] = "8,32,8",
+    steps: Annotated[int, typer.Option(min=1)] = 20,
+    device: Device = None,
+):
+    """A step with PCGrad against a plain sum, TorchJD's autojac and a textbook implementation."""
+    folder, on = data_folder(data), pick_device(device)
+    sizes = batch.split(",")
+    if len(sizes) != 3 or not all(size.strip().isdigit() and int(size) for size in sizes):
+        raise UserError(f"--batch is {batch!r}: give three whole numbers, such as 8,32,8")
+    rows = dict(zip(("sst", "quora", "sts"), map(int, sizes), strict=True))
+    typer.echo(f"data: {paths.shown(folder)}; encoder {encoder}, rows a step {batch}, {steps} steps a side, "
+               f"alternating, {on.type}, {torch.get_num_threads()} threads")  # fmt: skip
+    costs = list(bench_surgery(folder, encoder, rows, steps, on))
+    typer.echo("side        ms a step   against plain   MB in a step")
+    for cost in costs:
+        memory = "not measured" if cost.step_memory_mb is None else f"{cost.step_memory_mb:.0f}"
+        typer.echo(f"{cost.side:<11} {1000 * cost.seconds:9.0f} {cost.seconds / costs[0].seconds:14.2f}x {memory:>14}")
 
 
 @bench_app.command("step")
