@@ -50,7 +50,7 @@ def packed_attention(qkv: Tensor, batch: PackedBatch, heads: int, p: float = 0.0
     if qkv.is_cuda and half and p == 0 and _varlen_kernel() is not None:
         return _varlen_attention(qkv, batch, heads)
     needs_gradient = torch.is_grad_enabled() and qkv.requires_grad
-    if needs_gradient and not qkv.is_cuda and qkv.dtype in (torch.float32, torch.float64):
+    if needs_gradient and not qkv.is_cuda and qkv.dtype != torch.float16:
         return _GroupedAttention.apply(qkv, batch.groups, heads, p)
     return _sdpa_by_group(qkv, batch.groups, heads, p)
 
