@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 import typer
 
-from mtbert import paths
+from mtbert import bench_notebooks, paths
 from mtbert import recipes as named
 from mtbert.bench import bench_memory, bench_step
 from mtbert.bench_surgery import bench_surgery
@@ -15,6 +15,7 @@ from mtbert.data import check as checking
 from mtbert.data import fetch as fetching
 from mtbert.data.read import data_folder, read_rows, read_split
 from mtbert.data.tasks import get_task
+from mtbert.environment import inspect_environment
 from mtbert.errors import UserError
 from mtbert.evaluate import evaluate as evaluate_model
 from mtbert.evaluate import outputs_for, write_predictions
@@ -57,6 +58,16 @@ def fetch(
     """Download the real sets, checksummed; a broken download goes on where it stopped."""
     tasks = [name.strip() for name in only.split(",")] if only else None
     fetching.fetch(data, tasks, force=force, say=typer.echo)
+
+
+@app.command("doctor")
+def doctor():
+    """Look at Python, packages, weights, data, memory and device; exit code 1 if something is missing."""
+    findings = inspect_environment()
+    for finding in findings:
+        typer.echo(str(finding))
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
 
 
 @app.command("train")
@@ -160,6 +171,19 @@ def surgery(
     for cost in costs:
         memory = "not measured" if cost.step_memory_mb is None else f"{cost.step_memory_mb:.0f}"
         typer.echo(f"{cost.side:<11} {1000 * cost.seconds:9.0f} {cost.seconds / costs[0].seconds:14.2f}x {memory:>14}")
+
+
+@bench_app.command("notebooks")
+def notebooks(
+    only: Annotated[str | None, typer.Option(help="Only those whose name begins so, such as 04.")] = None,
+    record_: Annotated[bool, typer.Option("--record", help="Keep the figures in data/results/notebooks.csv.")] = False,
+):
+    """Seconds and peak memory of every notebook under papermill, each in a process of its own."""
+    typer.echo("notebook                  seconds   peak MB")
+    for found in bench_notebooks.measure(bench_notebooks.notebooks(only)):
+        typer.echo(f"{found['notebook']:<24} {found['seconds']:8.1f} {found['peak_memory_mb']:9}")
+        if record_:
+            bench_notebooks.record(found)
 
 
 @bench_app.command("step")

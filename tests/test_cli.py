@@ -146,7 +146,7 @@ def test_recipes_of_one_report(mtbert, mistake):
     out = mtbert("recipes", "li-tang").out
     named = [line.split(":")[0] for line in out.splitlines() if not line.startswith(" ")]
     assert named == [name for name in RECIPES if name.startswith("li-tang/")]
-    assert "no recipe of 'nobody': the reports are li-tang" in mistake("recipes", "nobody")
+    assert "no recipe of 'nobody': the reports are ahmed-karamardian, li-tang" in mistake("recipes", "nobody")
 
 
 # -- train, evaluate, results -----------------------------------------------------------------------------------------
@@ -425,3 +425,25 @@ def test_predict_says_how_many_texts_were_truncated(mtbert, trained, tmp_path):
     result = mtbert("predict", trained, "--task", "sst", source, target)
     assert result.code == 0 and "long.csv: 1 of 2 sequences are longer than 128 tokens and are truncated" in result.out
     assert len(target.read_text(encoding="utf-8").splitlines()) == 3
+
+
+def test_the_doctor_finds_all_in_place(mtbert):
+    lines = mtbert("doctor").out.splitlines()
+    assert len(lines) == 8 and all(line.startswith("[ OK ] ") for line in lines)
+
+
+def test_bench_surgery_shows_all_sides_as_ratios_to_the_plain_sum(mtbert, sample):
+    said = mtbert("bench", "surgery", "--data", sample, "--encoder", "tiny", "--steps", 1, "--batch", "2,3,2").out
+    rows = [line.split() for line in said.splitlines() if line.endswith(tuple("0123456789"))]
+    ratios = {" ".join(row[:-3]): float(row[-2].rstrip("x")) for row in rows}
+    assert list(ratios) == ["plain sum", "surgery", "TorchJD", "textbook"]
+    assert ratios["plain sum"] == 1 and all(ratio > 0 for ratio in ratios.values())
+
+
+@pytest.mark.parametrize("batch", ["8,32", "8,0,8", "a,b,c"])
+def test_bench_surgery_refuses_other_batches(mistake, batch):
+    assert "give three whole numbers" in mistake("bench", "surgery", "--batch", batch)
+
+
+def test_bench_notebooks_refuses_a_number_that_no_notebook_has(mistake):
+    assert "begins with '99'" in mistake("bench", "notebooks", "--only", "99")

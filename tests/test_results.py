@@ -1,0 +1,40 @@
+"""Recorded runs, summarised."""
+
+import math
+
+import pandas as pd
+import pytest
+from scipy import stats
+
+from mtbert import paths, results
+from mtbert.errors import UserError
+
+
+@pytest.fixture
+def recorded(monkeypatch, tmp_path):
+    monkeypatch.setattr(paths, "RESULTS", tmp_path)
+    table = pd.DataFrame(
+        [("a", 0, "x", 0.5, math.nan), ("a", 1, "x", 0.6, math.nan), ("a", 2, "x", 0.7, math.nan),
+         ("b", 0, "x", math.nan, 0.9), ("a", 0, "y", 0.1, math.nan)],
+        columns=["recipe", "seed", "encoder", "sst", "cfimdb"],
+    )  # fmt: skip
+    table.to_csv(tmp_path / "runs.csv", index=False)
+
+
+def test_a_summary_has_means_and_students_interval_over_the_seeds(recorded):
+    table = results.summary("runs", ["sst", "cfimdb"]).set_index(["recipe", "encoder", "metric"])
+    assert len(table) == 3  # nothing for what was not measured
+    row = table.loc[("a", "x", "sst")]
+    assert row.runs == 3 and row["mean"] == pytest.approx(0.6)
+    low, high = stats.t.interval(0.95, 2, 0.6, stats.sem([0.5, 0.6, 0.7]))
+    assert row.half == pytest.approx((high - low) / 2)
+
+
+def test_a_single_run_has_no_interval(recorded):
+    table = results.summary("runs", ["cfimdb"])
+    assert list(table.runs) == [1] and math.isnan(table.half[0])
+
+
+def test_what_was_never_recorded_is_said(recorded):
+    with pytest.raises(UserError, match="nothing.csv does not exist: record runs"):
+        results.summary("nothing", ["sst"])
