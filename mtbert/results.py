@@ -11,6 +11,7 @@ from scipy import stats
 from mtbert import paths
 from mtbert.errors import UserError
 from mtbert.files import write_whole
+from mtbert.recipes import Recipe
 from mtbert.run import Run, open_run
 
 # weights that are known by a hub id, whatever folder they were read from
@@ -18,6 +19,7 @@ _HUB_IDS = {
     "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db": "sentence-transformers/all-MiniLM-L6-v2",
     "440103ce1b64b3b5e9f5482b670d93497c89d69a4d2b73875c4adf4cc580ddc2": "intfloat/e5-small",
 }
+_OWN_COLUMNS = ("name", "encoder", "seed")
 
 
 def row(run: Run) -> dict:
@@ -34,7 +36,7 @@ def row(run: Run) -> dict:
         "device": record["device"], "threads": record["threads"], "torch": record["versions"]["torch"],
         "revision": record["revision"], "encoder_sha256": record["encoder_sha256"],
         "data_sha256": json.dumps({name: of["sha256"] for name, of in record["data"].items()}),
-        "fields": json.dumps({name: value for name, value in asked.items() if name not in ("name", "encoder", "seed")}),
+        "fields": json.dumps({name: value for name, value in asked.items() if name not in _OWN_COLUMNS}),
     }  # fmt: skip
 
 
@@ -52,10 +54,19 @@ def record(folders: Iterable[str | Path], name: str) -> Path:
     path = paths.RESULTS / f"{name}.csv"
     table = gather(folders)
     if path.exists():
-        table = pd.concat([pd.read_csv(path), table], ignore_index=True)
+        older = pd.read_csv(path)
+        older["fields"] = older["fields"].map(_completed)
+        table = pd.concat([older, table], ignore_index=True)
     same = ["recipe", "seed", "encoder", "fields", "data_sha256"]
     write_whole(path, table.drop_duplicates(same, keep="last").to_csv(index=False))
     return path
+
+
+def _completed(fields: str) -> str:
+    """The fields of an older record; those that recipes did not have then stand at their defaults."""
+    known = json.loads(fields)
+    defaults = {name: value for name, value in Recipe().as_dict().items() if name not in _OWN_COLUMNS}
+    return json.dumps({name: known.get(name, value) for name, value in defaults.items()})
 
 
 def summary(name: str, metrics: Sequence[str], by: Sequence[str] = ("recipe", "encoder")) -> pd.DataFrame:

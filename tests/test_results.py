@@ -1,5 +1,6 @@
 """Recorded runs, summarised."""
 
+import json
 import math
 
 import pandas as pd
@@ -8,6 +9,7 @@ from scipy import stats
 
 from mtbert import paths, results
 from mtbert.errors import UserError
+from mtbert.recipes import Recipe
 
 
 @pytest.fixture
@@ -33,6 +35,15 @@ def test_a_summary_has_means_and_students_interval_over_the_seeds(recorded):
 def test_a_single_run_has_no_interval(recorded):
     table = results.summary("runs", ["cfimdb"])
     assert list(table.runs) == [1] and math.isnan(table.half[0])
+
+
+def test_a_record_from_before_a_field_existed_is_that_of_its_default():
+    fields = Recipe().as_dict()
+    now = json.dumps({name: fields[name] for name in fields if name not in ("name", "encoder", "seed")})
+    before = json.loads(now)
+    del before["surgery"], before["accumulate"]
+    assert results._completed(json.dumps(before)) == now == results._completed(now)
+    assert results._completed(json.dumps({**before, "surgery": "pcgrad"})) != now
 
 
 def test_what_was_never_recorded_is_said(recorded):

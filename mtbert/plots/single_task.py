@@ -87,7 +87,7 @@ def against(table: pd.DataFrame, title: str) -> Figure:
     table: columns row, source, mean, half (NaN where no interval is known).
     """
     rows, sources = list(dict.fromkeys(table.row)), list(dict.fromkeys(table.source))
-    figure, axes = plt.subplots(figsize=(8, 0.55 * len(rows) + 1.4))
+    figure, axes = plt.subplots(figsize=(10, 0.55 * len(rows) + 1.4))
     for number, (source, marker) in enumerate(zip(sources, "osD^v", strict=False)):
         of = table[table.source == source]
         height = [rows.index(row) + 0.18 * (number - (len(sources) - 1) / 2) for row in of.row]
