@@ -70,7 +70,8 @@ def _completed(fields: str) -> str:
 
 
 def summary(name: str, metrics: Sequence[str], by: Sequence[str] = ("recipe", "encoder")) -> pd.DataFrame:
-    """Recorded runs of data/results/NAME.csv, one row per group of ``by`` and metric.
+    """Recorded runs of data/results/NAME.csv, one row per group of ``by`` and metric; runs whose fields or data differ
+    in anything but the seed are never pooled.
 
     Columns: ``by``, metric, runs (how many seeds), mean, and half: half the width of the 95 % interval of the mean
     (Student's t over the seeds; NaN for a single run). Raises UserError if nothing is recorded under that name.
@@ -78,10 +79,14 @@ def summary(name: str, metrics: Sequence[str], by: Sequence[str] = ("recipe", "e
     path = paths.RESULTS / f"{name}.csv"
     if not path.exists():
         raise UserError(f"{paths.shown(path)} does not exist: record runs with `mtbert results --record {name}`")
-    long = pd.read_csv(path).melt(list(by), list(metrics), var_name="metric", value_name="score").dropna()
-    groups = long.groupby([*by, "metric"], sort=False)["score"]
-    table = groups.agg(runs="count", mean="mean", half=half_interval)
-    return table.reset_index()
+    table = pd.read_csv(path)
+    table["fields"] = table["fields"].map(_completed)
+    kept = [*by, *(name for name in ("recipe", "encoder", "fields", "data_sha256") if name not in by)]
+    long = table.melt(kept, list(metrics), var_name="metric", value_name="score").dropna(subset="score")
+    groups = long.groupby([*kept, "metric"], sort=False)["score"]
+    return groups.agg(runs="count", mean="mean", half=half_interval).reset_index()[
+        [*by, "metric", "runs", "mean", "half"]
+    ]
 
 
 def half_interval(scores: pd.Series) -> float:

@@ -19,22 +19,23 @@ def recorded(monkeypatch, tmp_path):
         [("a", 0, "x", 0.5, math.nan), ("a", 1, "x", 0.6, math.nan), ("a", 2, "x", 0.7, math.nan),
          ("b", 0, "x", math.nan, 0.9), ("a", 0, "y", 0.1, math.nan)],
         columns=["recipe", "seed", "encoder", "sst", "cfimdb"],
-    )  # fmt: skip
+    ).assign(fields='{"lr": 1}', data_sha256="{}")  # fmt: skip
+    table.loc[len(table)] = ["b", 1, "x", math.nan, 0.5, '{"lr": 2}', "{}"]
     table.to_csv(tmp_path / "runs.csv", index=False)
 
 
 def test_a_summary_has_means_and_students_interval_over_the_seeds(recorded):
     table = results.summary("runs", ["sst", "cfimdb"]).set_index(["recipe", "encoder", "metric"])
-    assert len(table) == 3  # nothing for what was not measured
+    assert len(table) == 4  # nothing for what was not measured
     row = table.loc[("a", "x", "sst")]
     assert row.runs == 3 and row["mean"] == pytest.approx(0.6)
     low, high = stats.t.interval(0.95, 2, 0.6, stats.sem([0.5, 0.6, 0.7]))
     assert row.half == pytest.approx((high - low) / 2)
 
 
-def test_a_single_run_has_no_interval(recorded):
+def test_a_single_run_has_no_interval_and_runs_with_other_fields_are_not_pooled(recorded):
     table = results.summary("runs", ["cfimdb"])
-    assert list(table.runs) == [1] and math.isnan(table.half[0])
+    assert list(table.runs) == [1, 1] and list(table["mean"]) == [0.9, 0.5] and table.half.isna().all()
 
 
 def test_a_record_from_before_a_field_existed_is_that_of_its_default():

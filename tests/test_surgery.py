@@ -11,7 +11,8 @@ from torch import nn
 
 from mtbert.errors import UserError
 from mtbert.optim import Conflicts, FlatParameters, GradVac, Surgery, TorchJD, build_weighting, cosines, pcgrad
-from mtbert.optim.surgery import altered, group_of, plain
+from mtbert.optim.surgery import group_of
+from mtbert.optim.weightings import altered, plain
 
 torchjd = pytest.importorskip("torchjd")
 

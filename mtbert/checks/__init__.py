@@ -4,12 +4,6 @@
 fails. It returns a Result and never raises, so that a notebook with open exercises runs to its end.
 """
 
-import importlib
-from types import ModuleType
+from mtbert.checks import adamw, attention, multitask, single_task, start, surgery, transformer_layer
 
-
-def __getattr__(topic: str) -> ModuleType:
-    try:
-        return importlib.import_module(f"mtbert.checks.{topic}")
-    except ModuleNotFoundError:
-        raise AttributeError(f"there are no checks for {topic!r}") from None
+__all__ = ["adamw", "attention", "multitask", "single_task", "start", "surgery", "transformer_layer"]

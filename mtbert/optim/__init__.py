@@ -4,7 +4,8 @@ from mtbert.optim.adamw import AdamW
 from mtbert.optim.flat import FlatParameters, GradientVector, Segment
 from mtbert.optim.loss_weighting import LOSS_WEIGHTINGS, build_loss_weighting
 from mtbert.optim.schedule import learning_rate_factor
-from mtbert.optim.surgery import Conflicts, GradVac, Surgery, TorchJD, build_weighting, cosines, pcgrad
+from mtbert.optim.surgery import Conflicts, Surgery
+from mtbert.optim.weightings import GradVac, TorchJD, build_weighting, cosines, pcgrad
 
 __all__ = [
     "LOSS_WEIGHTINGS", "AdamW", "Conflicts", "FlatParameters", "GradVac", "GradientVector", "Segment", "Surgery",

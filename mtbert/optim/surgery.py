@@ -1,163 +1,20 @@
-"""Gradient surgery: one gradient per task, combined by weights that depend on their inner products alone.
+"""Gradient surgery: one gradient per task, side by side, weighed by their inner products, and handed on as one.
 
-With J the tasks' gradients as rows, (T, P), and G = J J^T their Gramian, every method here is a *weighting*: it maps
-G, (..., T, T), to weights, (..., T), and the step follows w J. Written out, PCGrad and GradVac change vectors of P
-numbers; but each changed gradient stays a combination sum_k C_ik g_k, so it is enough to change the T x T matrix C, and
-w = 1 C.
-Leading dimensions of G are groups of parameters that are treated apart (each layer, or each matrix).
+The tasks' gradients are the rows of J, (T, P); a weighting (see ``mtbert.optim.weightings``) maps J J^T to weights w,
+and the step follows w J. No gradient is copied, projected or flattened: besides J only T x T numbers are kept.
 """
 
 import re
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mtbert.errors import UserError
 from mtbert.optim.flat import FlatParameters, GradientVector, Segment
+from mtbert.optim.weightings import Weighting, altered, cosines
 
-Weighting = Callable[[Tensor], Tensor]
 GRANULARITIES = ("model", "layer", "matrix")
 _CHUNK = 1 << 16  # numbers of each gradient that are worked on at a time: they stay in the processor's cache
-
-
-def plain(gramian: Tensor) -> Tensor:
-    """Weights of plain summing: all ones. (..., T, T) -> (..., T)."""
-    return torch.ones_like(gramian[..., 0])
-
-
-def pcgrad(gramian: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """PCGrad (Yu et al. 2020, algorithm 1): take from each gradient what points against another task's.
-
-    For every task i, and every other j in random order: if g_i' . g_j < 0, g_i' loses its component along the original
-    g_j. The step is the sum of the g_i'. gramian: (..., T, T). Returns (..., T). A zero gradient conflicts with none.
-    """
-    changed = _identity(gramian)  # C: g_i' = sum_k C_ik g_k
-    for i, j in _pairs(gramian.shape[-1], generator):
-        product = (changed[..., i, :] * gramian[..., :, j]).sum(-1)  # g_i' . g_j
-        square = gramian[..., j, j]
-        changed[..., i, j] -= torch.where(square > 0, product.clamp(max=0) / square, 0)
-    return changed.sum(-2)
-
-
-class GradVac:
-    """Gradient Vaccine (Wang et al. 2021): pull each pair's cosine up to its running mean.
-
-    For every task i, and every other j in random order: where cos(g_i', g_j) is below the pair's target, so much of
-    g_j is added to g_i' that the cosine equals the target (eq. 4). Then every target moves by ``beta`` towards the
-    cosine of the unchanged pair. Targets begin at 0, where this is PCGrad.
-
-    beta: in [0, 1]; the paper's runs use 0.01. Called with a Gramian, (..., T, T); returns weights, (..., T).
-    """
-
-    def __init__(self, beta: float = 0.01, generator: torch.Generator | None = None):
-        if not 0 <= beta <= 1:
-            raise ValueError(f"beta is {beta}, but must be from 0 to 1")
-        self.beta, self.generator = beta, generator
-        self.targets: Tensor | None = None  # (..., T, T)
-
-    def __call__(self, gramian: Tensor) -> Tensor:
-        if self.targets is None:
-            self.targets = torch.zeros_like(gramian)
-        if self.targets.shape != gramian.shape:
-            raise ValueError(f"the Gramian is {tuple(gramian.shape)}, but the targets are {tuple(self.targets.shape)}")
-        changed = _identity(gramian)
-        for i, j in _pairs(gramian.shape[-1], self.generator):
-            row = changed[..., i, :]
-            products = (row.unsqueeze(-2) @ gramian).squeeze(-2)  # g_i' . g_k for every k
-            own = (products * row).sum(-1).clamp(min=0).sqrt()  # |g_i'|
-            other = gramian[..., j, j].sqrt()
-            changed[..., i, j] += _vaccine(products[..., j], own, other, self.targets[..., i, j])
-        self.targets = torch.lerp(self.targets, cosines(gramian), self.beta)
-        return changed.sum(-2)
-
-    def state_dict(self) -> dict[str, Tensor]:
-        return {} if self.targets is None else {"targets": self.targets}
-
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        self.targets = state.get("targets")
-
-
-def _vaccine(product: Tensor, own: Tensor, other: Tensor, target: Tensor) -> Tensor:
-    """How much of g_j brings cos(g_i', g_j) up to the target; 0 where it is there, or where a gradient is zero."""
-    norms = own * other
-    cosine = torch.where(norms > 0, product / norms, 0).clamp(-1, 1)
-    sine, target_sine = (1 - cosine.square()).sqrt(), (1 - target.square()).sqrt()
-    amount = own * (target * sine - cosine * target_sine) / (other * target_sine)
-    return torch.where((cosine < target) & (norms > 0) & (target_sine > 0), amount, 0)
-
-
-def cosines(gramian: Tensor) -> Tensor:
-    """Cosine of every pair of gradients, (..., T, T); 0 where one of them is zero."""
-    norms = gramian.diagonal(dim1=-2, dim2=-1).sqrt()
-    products = norms.unsqueeze(-1) * norms.unsqueeze(-2)
-    return torch.where(products > 0, gramian / products, 0).clamp(-1, 1)
-
-
-def altered(gramians: Tensor, weights: Tensor) -> Tensor:
-    """How far a weighting moves the step from the plain sum, relative to the sum: |w J - 1 J| / |1 J|, one number.
-
-    gramians: (groups, T, T). weights: (groups, T).
-    """
-    change = (weights - 1).unsqueeze(1)
-    moved = (change @ gramians @ change.mT).sum().clamp(min=0)
-    return (moved / gramians.sum().clamp(min=torch.finfo(gramians.dtype).tiny)).sqrt()
-
-
-def _identity(gramian: Tensor) -> Tensor:
-    return torch.eye(gramian.shape[-1], dtype=gramian.dtype, device=gramian.device).expand_as(gramian).clone()
-
-
-def _pairs(tasks: int, generator: torch.Generator | None) -> list[tuple[int, int]]:
-    """Every task i with every other task j, the j in random order."""
-    return [(i, j) for i in range(tasks) for j in torch.randperm(tasks, generator=generator).tolist() if j != i]
-
-
-class TorchJD:
-    """A weighting of the TorchJD package by its name there, such as "UPGrad" or "CAGrad", with its usual settings.
-
-    Methods that ask for the gradients themselves get the root of the Gramian: it has the same inner products, which is
-    all that a weighting depends on. Groups are weighted one after the other. Raises UserError if the package or the
-    method is not there, or needs another package.
-    """
-
-    def __init__(self, name: str, tasks: int):
-        try:
-            from torchjd import aggregation
-        except ImportError:
-            raise UserError("torchjd is not installed: pip install 'torchjd[full]'") from None
-        settings = {"CAGrad": {"c": 0.5}, "NashMTL": {"n_tasks": tasks}}.get(name, {})
-        try:
-            self.of_gramian = hasattr(aggregation, f"{name}Weighting")
-            if self.of_gramian:
-                self.weighting = getattr(aggregation, f"{name}Weighting")(**settings)
-            else:
-                self.weighting = getattr(aggregation, name)(**settings).weighting
-        except (AttributeError, TypeError):
-            raise UserError(f"torchjd has no weighting {name!r} that works from inner products alone") from None
-        except ImportError as error:
-            raise UserError(f"torchjd's {name} needs another package ({error}): pip install 'torchjd[full]'") from None
-
-    def __call__(self, gramian: Tensor) -> Tensor:
-        groups = gramian.reshape(-1, *gramian.shape[-2:])
-        weights = [self.weighting(group if self.of_gramian else _root(group)) for group in groups]
-        return torch.stack(weights).reshape(gramian.shape[:-1]).to(gramian)
-
-
-def _root(gramian: Tensor) -> Tensor:
-    """R with R R^T = G."""
-    values, vectors = torch.linalg.eigh(gramian)
-    return vectors * values.clamp(min=0).sqrt()
-
-
-def build_weighting(name: str, tasks: int, beta: float, generator: torch.Generator) -> Weighting:
-    """The weighting of that name: "plain", "pcgrad", "gradvac", or "torchjd:NAME"."""
-    if name.startswith("torchjd:"):
-        return TorchJD(name.removeprefix("torchjd:"), tasks)
-    if name == "gradvac":
-        return GradVac(beta, generator)
-    return {"plain": plain, "pcgrad": lambda gramian: pcgrad(gramian, generator)}[name]
 
 
 class Surgery:
