@@ -69,7 +69,7 @@ class Summed(_Side):
         self.optimizer = AdamW(self.flat.groups(_DECAY), lr=_LR)
 
     def step(self, rows: Rows) -> None:
-        self.flat.backward(*[torch.stack(list(self.losses(rows).values())).sum()])
+        self.flat.backward(torch.stack(list(self.losses(rows).values())).sum())
         self.optimizer.step()
 
 

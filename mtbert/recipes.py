@@ -123,6 +123,8 @@ class Recipe:
             raise UserError(
                 f"loss_weighting is {self.loss_weighting!r} and surgery {self.surgery!r}: use only one of them"
             )
+        if self.loss_weighting == "famo" and self.accumulate > 1:
+            raise UserError(f"accumulate is {self.accumulate}, but famo weighs the losses of whole steps: set it to 1")
         for name, (default, *bounds) in _NUMBERS_PER_TASK.items():
             values = self._by_task(name, default)
             self._put(name, {task: _number(f"{name}.{task}", value, *bounds) for task, value in values.items()})

@@ -160,6 +160,7 @@ class Trainer:
         for name, rows in step.rows.items():
             self.loss_counts[name] += 1
             self.examples += len(rows)
+            self.tokens += self.sources[name].tokens(rows)
 
     def _gradient_of_sum(self, step: Step) -> list[torch.nn.Parameter]:
         """One forward for all tasks, one backward of their summed losses; returns the segments that were reached."""
@@ -204,9 +205,7 @@ class Trainer:
                 vectors = {name: self.sources[name].cached(of_task) for name, of_task in rows.items()}
                 return self.model.losses_of(vectors, labels)
             batches = {name: self.sources[name].sequences.batch(of_task) for name, of_task in rows.items()}
-            batch = PackedBatch.join(batches)
-            self.tokens += batch.tokens
-            return self.model.losses(batch, labels)
+            return self.model.losses(PackedBatch.join(batches), labels)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16")
@@ -424,6 +423,13 @@ class Source:
         """(sequences of these rows, hidden)."""
         per_row = self.sequences.per_row
         return self.vectors[(rows[:, None] * per_row + torch.arange(per_row)).flatten().to(self.vectors.device)]
+
+    def tokens(self, rows: Tensor) -> int:
+        """Tokens that the encoder reads for these rows; none where their vectors are kept."""
+        if self.vectors is not None:
+            return 0
+        per_row, offsets = self.sequences.per_row, self.sequences.offsets
+        return int((offsets[(rows + 1) * per_row] - offsets[rows * per_row]).sum())
 
     def outputs(self, progress: Callable[[int], object]) -> Tensor:
         """(rows, outputs) of the task's head, on the host; the model must be in evaluation mode."""

@@ -53,6 +53,12 @@ def test_dynamic_average_needs_two_epochs_and_favours_the_task_that_fell_least()
     torch.testing.assert_close(torch.tensor(list(found.values())), 3 * (ratios / 2).softmax(0))
 
 
+def test_dynamic_average_waits_where_a_task_had_no_step_in_an_epoch():
+    weighting = build_loss_weighting("dwa", TASKS)
+    weighting.look_back([{"a": 1, "b": 1, "c": 1}, {"a": 0.9, "b": 0.5}])
+    assert weighting.weights == dict.fromkeys(TASKS, 1.0)
+
+
 def test_famo_begins_inverse_to_the_losses_and_the_weights_add_up_to_the_tasks():
     weighting = build_loss_weighting("famo", TASKS)
     one = torch.ones((), requires_grad=True)

@@ -142,6 +142,15 @@ def test_a_gradient_that_is_no_number_ends_the_run_with_task_and_step(recipe, tm
         train(recipe.with_(surgery="pcgrad"), tmp_path / "run")
 
 
+def test_a_second_look_at_the_losses_counts_no_token_twice(recipe, tmp_path):
+    rates = []
+    for weighting in ("equal", "famo"):
+        run = train(recipe.with_(loss_weighting=weighting, epochs=1), tmp_path / weighting)
+        rates.append([run.epochs[0][key] for key in ("tokens_per_second", "examples_per_second")])
+    ratios = [tokens / examples for tokens, examples in rates]
+    assert ratios[0] == pytest.approx(ratios[1], rel=0.01)
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
@@ -151,6 +160,7 @@ def test_a_gradient_that_is_no_number_ends_the_run_with_task_and_step(recipe, tm
         ({"surgery_beta": 2}, "surgery_beta is 2"),
         ({"accumulate": 0}, "accumulate is 0"),
         ({"loss_weighting": "famo", "surgery": "pcgrad"}, "use only one of them"),
+        ({"loss_weighting": "famo", "accumulate": 2}, "famo weighs the losses of whole steps"),
     ],
 )
 def test_impossible_fields_are_refused(recipe, wrong, said):

@@ -49,10 +49,10 @@ class DynamicAverage(nn.Module):
         self.weights = dict.fromkeys(tasks, 1.0)
 
     def look_back(self, epochs: Sequence[Mapping[str, float]]) -> None:
-        """Set the weights from the mean losses of the epochs so far."""
-        if len(epochs) < 2:
-            return
+        """Set the weights from the mean losses of the epochs so far; they stay if one of the last two lacks a task."""
         tasks = list(self.weights)
+        if len(epochs) < 2 or not all(epoch.get(task, 0) > 0 for epoch in epochs[-2:] for task in tasks):
+            return
         ratios = torch.tensor([epochs[-1][task] / epochs[-2][task] for task in tasks], dtype=torch.float64)
         shares = len(tasks) * (ratios / self.temperature).softmax(0)
         self.weights = dict(zip(tasks, shares.tolist(), strict=True))
