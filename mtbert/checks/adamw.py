@@ -1,12 +1,12 @@
 """Checks of the exercises in notebook 03: momentum, Adam's direction, a step of AdamW, the schedule."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mtbert.checks.engine import Draw, check, expect, same, shaped
+from mtbert.checks.engine import Draw, check, expect, same, shaped, untouched
 from mtbert.optim import AdamW, learning_rate_factor
 
 
@@ -17,9 +17,9 @@ def momentum(answer, draw):
     for shape in ((5,), (3, 4)):
         _parts(answer(*_tensors(draw, 3, *shape), 0.1, 0.9), ("parameters", "velocity"), shape)
     theta, gradient, velocity = _tensors(draw, 3, 3, 4)
-    lr, mu = _between(draw, 0.05, 0.5), _between(draw, 0.5, 0.9)
+    lr, mu = draw.between(0.05, 0.5), draw.between(0.5, 0.9)
     yield "makes new tensors and leaves its arguments as they were"
-    _untouched(lambda *tensors: answer(*tensors, lr, mu), (theta, gradient, velocity))
+    untouched(lambda *tensors: answer(*tensors, lr, mu), theta, gradient, velocity)
     yield "with mu = 0 it is a step of SGD: theta - lr * gradient"
     same(answer(theta, gradient, velocity, lr, 0.0)[0], theta - lr * gradient)
     yield "the velocity becomes mu * velocity + gradient, without lr"
@@ -44,7 +44,7 @@ def direction(answer, draw):
     for shape in ((5,), (3, 4)):
         shaped(answer(draw.normal(*shape), draw.uniform(*shape) + 0.1, 2, 0.9, 0.999, 1e-8), *shape)
     m, v = draw.normal(3, 4), 4 * draw.uniform(3, 4) + 0.2
-    beta1, beta2 = _between(draw, 0.6, 0.9), _between(draw, 0.9, 0.98)
+    beta1, beta2 = draw.between(0.6, 0.9), draw.between(0.9, 0.98)
     t = draw.whole(3, 6)
     yield "after very many steps it is m / sqrt(v)"
     same(answer(m, v, 10**6, beta1, beta2, 1e-12), m / v.sqrt())
@@ -67,11 +67,11 @@ def step(answer, draw):
         _parts(answer(*_state(draw, *shape), 2, 0.1, 0.9, 0.99, 1e-8, 0.1), ("parameters", "m", "v"), shape)
     theta, gradient, m, v = state = _state(draw, 3, 4)
     zeros = torch.zeros(3, 4)
-    lr, decay = _between(draw, 0.2, 0.4), _between(draw, 0.3, 0.6)
-    beta1, beta2 = _between(draw, 0.6, 0.9), _between(draw, 0.9, 0.98)
+    lr, decay = draw.between(0.2, 0.4), draw.between(0.3, 0.6)
+    beta1, beta2 = draw.between(0.6, 0.9), draw.between(0.9, 0.98)
     t = draw.whole(3, 6)
     yield "makes new tensors and leaves its arguments as they were"
-    _untouched(lambda *tensors: answer(*tensors, t, lr, beta1, beta2, 1e-8, decay), state)
+    untouched(lambda *tensors: answer(*tensors, t, lr, beta1, beta2, 1e-8, decay), *state)
     new_m, new_v = beta1 * m + (1 - beta1) * gradient, beta2 * v + (1 - beta2) * gradient**2
     yield "m and v are running means of the gradient and of its square"
     _, got_m, got_v = answer(*state, t, lr, beta1, beta2, 1e-8, 0.0)
@@ -149,10 +149,6 @@ def _state(draw: Draw, *shape: int) -> list[Tensor]:
     return [theta, gradient.sign() * (gradient.abs() + 0.1), m, draw.uniform(*shape) + 0.2]
 
 
-def _between(draw: Draw, low: float, high: float) -> float:
-    return low + (high - low) * float(draw.uniform())
-
-
 def _direction(m: Tensor, v: Tensor, t: int, beta1: float, beta2: float, eps: float) -> Tensor:
     return m / (1 - beta1**t) / ((v / (1 - beta2**t)).sqrt() + eps)
 
@@ -165,11 +161,3 @@ def _parts(got: Any, names: Sequence[str], shape: tuple[int, ...]) -> None:
     expect(len(got) == len(names), f"it returned {len(got)} things, but should return {len(names)}: {wanted}")
     for part in got:
         shaped(part, *shape)
-
-
-def _untouched(answer: Callable, tensors: Sequence[Tensor]) -> None:
-    """The property fails if the answer writes into its arguments."""
-    given = [tensor.clone() for tensor in tensors]
-    answer(*given)
-    for number, (now, before) in enumerate(zip(given, tensors, strict=True), start=1):
-        expect(torch.equal(now, before), f"tensor {number} of the arguments was changed in place")

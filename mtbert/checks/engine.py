@@ -46,6 +46,9 @@ class Draw:
     def uniform(self, *shape: int) -> Tensor:
         return torch.rand(shape, generator=self.generator)
 
+    def between(self, low: float, high: float) -> float:
+        return low + (high - low) * float(self.uniform())
+
     def whole(self, low: int, high: int) -> int:
         """A whole number from low to high, both included."""
         return int(torch.randint(low, high + 1, (), generator=self.generator))
@@ -92,6 +95,14 @@ def same(got: Any, wanted: Tensor | float | Sequence, tolerance: float = 1e-4) -
         entry = tuple(int(i) for i in torch.unravel_index(apart.argmax(), wanted.shape))
         name = f"entry {list(entry)} is" if entry else "it is"
         raise AssertionError(f"{name} {got[entry]:.4g}, but should be {wanted[entry]:.4g}")
+
+
+def untouched(answer: Callable, *tensors: Tensor) -> None:
+    """The property fails if ``answer(*tensors)`` writes into its arguments."""
+    given = [tensor.clone() for tensor in tensors]
+    answer(*given)
+    for number, (now, before) in enumerate(zip(given, tensors, strict=True), start=1):
+        expect(torch.equal(now, before), f"tensor {number} of the arguments was changed in place: begin with a clone")
 
 
 def shaped(got: Any, *shape: int) -> Tensor:

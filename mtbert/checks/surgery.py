@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from mtbert.checks.engine import Draw, check, expect, same, shaped
+from mtbert.checks.engine import Draw, check, expect, same, shaped, untouched
 from mtbert.optim.weightings import GradVac, cosines
 from mtbert.optim.weightings import pcgrad as reference
 
@@ -14,15 +14,15 @@ from mtbert.optim.weightings import pcgrad as reference
 def project(answer, draw):
     """answer(gradient, other) -> gradient without its part along other, if the two conflict; (P,) each."""
     size = draw.whole(4, 8)
-    gradient, other = _pair(draw, size, -_between(draw, 0.3, 0.8))
+    gradient, other = _pair(draw, size, -draw.between(0.3, 0.8))
     unit = other / other.norm()
     wanted = gradient - (gradient @ unit) * unit
     yield "gives a vector as long as the gradient"
     shaped(answer(*_pair(draw, size, -0.5)), size)
     yield "makes a new tensor and leaves its arguments as they were"
-    _untouched(answer, gradient, other)
+    untouched(answer, gradient, other)
     yield "changes nothing where the two do not conflict"
-    agreeing = _pair(draw, size, _between(draw, 0.3, 0.8))
+    agreeing = _pair(draw, size, draw.between(0.3, 0.8))
     same(answer(*agreeing), agreeing[0])
     yield "of two in conflict, takes from the gradient its part along an other of length 1"
     same(answer(gradient, unit), wanted)
@@ -40,7 +40,7 @@ def pcgrad(answer, draw):
     yield "gives one vector, as long as a gradient"
     shaped(answer(_gradients(draw, _agreeing(3), size), _rising(3)), size)
     yield "leaves the gradients as they were"
-    _untouched(lambda tensor: answer(tensor, _rising(2)), _gradients(draw, _two(draw), size))
+    untouched(lambda tensor: answer(tensor, _rising(2)), _gradients(draw, _two(draw), size))
     yield "without a conflict it is the plain sum"
     gradients = _gradients(draw, _agreeing(3), size)
     same(answer(gradients, _rising(3)), gradients.sum(0))
@@ -68,11 +68,11 @@ def weights(answer, draw):
     yield "gives one weight a task"
     shaped(answer(_agreeing(3), _rising(3)), 3)
     yield "leaves the Gramian as it was"
-    _untouched(lambda tensor: answer(tensor, _rising(2)), _two(draw))
+    untouched(lambda tensor: answer(tensor, _rising(2)), _two(draw))
     yield "without a conflict all weights are 1"
     same(answer(_agreeing(3), _rising(3)), torch.ones(3))
     yield "two of length 1 in conflict: each weight grows by minus their product"
-    cosine = -_between(draw, 0.3, 0.8)
+    cosine = -draw.between(0.3, 0.8)
     same(answer(torch.tensor([[1.0, cosine], [cosine, 1.0]]), _rising(2)), [1 - cosine, 1 - cosine])
     yield "of unequal lengths: what is taken along g_j is divided by its square, and counts for g_j's own weight"
     gramian = _two(draw)
@@ -102,15 +102,15 @@ def vaccine(answer, draw):
     for cosine, target in ((0.6, 0.3), (0.2, -0.4), (-0.3, -0.7)):
         same(answer(*_pair(draw, size, cosine), target), 0.0)
     yield "two of length 1 and a target of 0: what PCGrad takes, minus their product"
-    cosine = -_between(draw, 0.3, 0.8)
+    cosine = -draw.between(0.3, 0.8)
     same(answer(*_units(draw, size, cosine), 0.0), -cosine)
     yield "two of length 1 and any target: afterwards their cosine is the target"
     for cosine, target in ((-0.4, 0.3), (0.1, 0.6), (-0.7, -0.2)):
         _reaches(answer, *_units(draw, size, cosine), target)
     yield "of any lengths: afterwards the cosine is the target"
     for length in (0.2, 1.0, 5.0):
-        one, two = _pair(draw, size, _between(draw, -0.6, 0.1))
-        _reaches(answer, length * one, two, _between(draw, 0.2, 0.7))
+        one, two = _pair(draw, size, draw.between(-0.6, 0.1))
+        _reaches(answer, length * one, two, draw.between(0.2, 0.7))
     yield "moves both gradients as mtbert.optim.GradVac does"
     one, two = _pair(draw, size, -0.2)
     method = GradVac()
@@ -163,13 +163,9 @@ def _reaches(answer: Callable, gradient: Tensor, other: Tensor, target: float) -
 # -- inputs -----------------------------------------------------------------------------------------------------------
 
 
-def _between(draw: Draw, low: float, high: float) -> float:
-    return low + (high - low) * float(draw.uniform())
-
-
 def _pair(draw: Draw, size: int, cosine: float) -> tuple[Tensor, Tensor]:
     """Two vectors of unequal lengths with that cosine."""
-    lengths = torch.tensor([_between(draw, 2, 3), _between(draw, 0.5, 0.8)])
+    lengths = torch.tensor([draw.between(2, 3), draw.between(0.5, 0.8)])
     both = _gradients(draw, torch.tensor([[1.0, cosine], [cosine, 1.0]]), size)
     return tuple(both * lengths[:, None])
 
@@ -192,7 +188,7 @@ def _agreeing(tasks: int) -> Tensor:
 
 def _two(draw: Draw) -> Tensor:
     """The Gramian of two gradients in conflict, one of them three times as long."""
-    product = 3 * -_between(draw, 0.3, 0.8)
+    product = 3 * -draw.between(0.3, 0.8)
     return torch.tensor([[9.0, product], [product, 1.0]])
 
 
@@ -203,12 +199,5 @@ def _healed() -> Tensor:
 
 def _one_against_two(draw: Draw) -> Tensor:
     """The first conflicts with both others, also after a turn; how much is left depends on who comes first."""
-    a, b = -_between(draw, 0.8, 1.2), -_between(draw, 1.3, 1.6)
+    a, b = -draw.between(0.8, 1.2), -draw.between(1.3, 1.6)
     return torch.tensor([[4.0, a, b], [a, 1.0, 0.4], [b, 0.4, 2.0]])
-
-
-def _untouched(answer: Callable, *tensors: Tensor) -> None:
-    """The property fails if the answer writes into its arguments."""
-    given = [tensor.clone() for tensor in tensors]
-    answer(*given)
-    expect(all(map(torch.equal, given, tensors)), "an argument was changed in place: begin with a clone")
