@@ -451,6 +451,8 @@ def read_tasks(recipe: Recipe, folder: Path, say: Callable[[str], None] = print)
             for note in rows.notes():
                 say(note)
         splits["train"] = _first_rows(_guarded(recipe, folder, task, splits, say), recipe.train_rows)
+        if "dev" in splits:
+            splits["dev"] = _first_rows(splits["dev"], recipe.dev_rows)
         found[task.name] = splits
     return found
 

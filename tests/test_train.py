@@ -429,6 +429,13 @@ def overlapping(data, tmp_path):
     return folder
 
 
+def test_dev_rows_limits_what_is_scored(recipe, train, tmp_path):
+    run = train(recipe.with_(dev_rows=7, epochs=1, steps_per_epoch=1), tmp_path)
+    scored = {name: of["rows"] for name, of in run.record["data"].items() if of["split"] == "dev"}
+    assert set(scored.values()) == {7}
+    assert len((tmp_path / "predictions" / "sst-dev.csv").read_text().splitlines()) == 8
+
+
 def test_train_rows_that_stand_in_dev_are_refused(recipe, train, overlapping, tmp_path):
     with pytest.raises(UserError, match="ids-sst-train.csv: 3 rows also stand in ids-sst-dev.csv: set overlap"):
         train(recipe, tmp_path / "run", overlapping)

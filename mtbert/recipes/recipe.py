@@ -1,4 +1,4 @@
-"""Named experiments. A Recipe holds everything that decides a result; ``train`` takes nothing else but the data."""
+"""A Recipe holds everything that decides a result; ``train`` takes nothing else but the data."""
 
 import contextlib
 import dataclasses
@@ -7,7 +7,6 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 from mtbert.data.sampling import SAMPLERS
@@ -45,7 +44,7 @@ _NUMBERS: dict[str, tuple[type, float | None, float | None]] = {
     "hidden_dropout": (float, 0, 0.999), "attention_dropout": (float, 0, 0.999),
     "accumulate": (int, 1, None), "surgery_beta": (float, 0, 1),
 }  # fmt: skip
-_OPTIONAL_NUMBERS = {"layers": (int, 1, None), "steps_per_epoch": (int, 1, None), "train_rows": (int, 1, None)}
+_OPTIONAL_NUMBERS = dict.fromkeys(("layers", "steps_per_epoch", "train_rows", "dev_rows"), (int, 1, None))
 # field: (what a task has that a mapping does not name, type, smallest, largest)
 _NUMBERS_PER_TASK = {"batch_size": (32, int, 1, None), "max_length": (128, int, 4, None)}
 # field: tasks that have something else there
@@ -71,8 +70,9 @@ class Recipe:
     (a backward per task, summed: to see conflicts), "pcgrad", "gradvac" or "torchjd:NAME"; surgery_beta is GradVac's;
     granularity: surgery on the whole "model", each "layer" or each "matrix". loss_weighting: "equal", "uw", "dwa" or
     "famo". head_dropout, hidden_dropout, attention_dropout: probabilities.
-    train_rows: use only the first so many rows of each train file. overlap: train rows that also stand in dev or
-    test: "refuse" to train, "drop" them, or "keep" them. precision: of the encoder's arithmetic. seed: of all chance.
+    train_rows, dev_rows: use only the first so many rows of each train or dev file. overlap: train rows that also
+    stand in dev or test: "refuse" to train, "drop" them, or "keep" them. precision: of the encoder's
+    arithmetic. seed: of all chance.
     """
 
     name: str = "custom"
@@ -102,6 +102,7 @@ class Recipe:
     hidden_dropout: float = 0.1
     attention_dropout: float = 0.1
     train_rows: int | None = None
+    dev_rows: int | None = None
     overlap: Overlap = "refuse"
     precision: Precision = "float32"
     seed: int = 0
@@ -218,33 +219,6 @@ def _choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
         raise UserError(f"{name} is {value!r}: choose from {', '.join(choices)}")
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A named recipe: what it is for, and the figures its report prints for it on dev, if it comes from one."""
-
-    recipe: Recipe
-    about: str
-    printed: Mapping[str, float] = field(default_factory=dict)
-
-
-def recipe(name: str | Path) -> Recipe:
-    """The recipe of that name, or from that recipe.json. Raises UserError if there is none, or it cannot be used."""
-    if str(name) in RECIPES:
-        return RECIPES[str(name)].recipe
-    path = Path(name)
-    if path.suffix != ".json":
-        raise UserError(f"unknown recipe {str(name)!r}: choose from {', '.join(RECIPES)}, or give a recipe.json")
-    try:
-        written = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"recipe file {path} does not exist") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"recipe file {path} is not JSON: {error}") from None
-    if not isinstance(written, dict):
-        raise UserError(f"recipe file {path} holds no fields: it should be one JSON object")
-    return from_dict(written)
-
-
 def from_dict(values: Mapping[str, Any]) -> Recipe:
     """A recipe from plain values; fields that are not given have their defaults."""
     names = {each.name for each in dataclasses.fields(Recipe)}
@@ -274,106 +248,3 @@ def settings(texts: list[str]) -> dict[str, Any]:
         else:
             changes[name] = value
     return changes
-
-
-def _entries() -> dict[str, Entry]:
-    full = Recipe(overlap="drop", batch_size={"sst": 8, "quora": 32, "sts": 8}, epochs=4)
-    # few rows: a high learning rate, and pairs bi-encoded, since this encoder compares vectors well from the start
-    demo = Recipe(
-        epochs=2,
-        lr=2e-4,
-        encoding="bi",
-        head={"quora": "concat_diff", "sts": "cosine"},
-        batch_size={"sst": 24, "quora": 32, "sts": 16},
-    )
-    # Li & Tang: CLS vectors, cross-encoded pairs, linear heads, constant 1e-5; batches of 2, 24 and 2 when mixed
-    li_tang = Recipe(
-        encoder="bert-base-uncased", encoding="cross", head="linear", pooling="cls", overlap="drop", epochs=10,
-        lr=1e-5, decay="constant", warmup=0, clip=0, head_dropout=0.3, batch_size={"sst": 2, "quora": 24, "sts": 2},
-    )  # fmt: skip
-    order = ("quora", "sst", "sts")
-    # one task end to end; "last layer" is the course's name for training the head alone
-    one = Recipe(tasks=("sst",), overlap="drop", lr=1e-4)
-    long = one.with_(tasks=("cfimdb",), batch_size=8, lr=5e-5)
-    last_layer = {"option": "pretrain", "lr": 1e-3, "epochs": 10}
-    # Ahmed & Karamardian, Table 1: CLS vectors and a two-layer head; rates, batches and epochs are the course's
-    part_one = one.with_(encoder="bert-base-uncased", head="two_layer", pooling="cls", batch_size=64, epochs=10,
-                         lr=1e-5, decay="constant", warmup=0, clip=0, head_dropout=0.3)  # fmt: skip
-    part_one_long = part_one.with_(tasks=("cfimdb",), batch_size=8)
-    found = {
-        "demo": Entry(demo, "three tasks on the sample data, mixed, about three minutes on two cores"),
-        "tiny": Entry(
-            Recipe(encoder="tiny", epochs=2, steps_per_epoch=6, batch_size=4, lr=1e-3),
-            "a random two-layer encoder for a few steps: to see that everything works",
-        ),
-        "sst": Entry(one, "sentiment alone, every layer trained"),
-        "sst-last-layer": Entry(one.with_(**last_layer), "sentiment alone, encoder frozen"),
-        "cfimdb": Entry(long, "long reviews alone, every layer trained"),
-        "cfimdb-last-layer": Entry(long.with_(**last_layer), "long reviews alone, encoder frozen"),
-        "heads": Entry(
-            Recipe(option="pretrain", encoding="bi", head={"sst": "linear", "quora": "concat_diff", "sts": "cosine"},
-                   lr=1e-3, epochs=10, overlap="drop"),
-            "encoder frozen, heads on cached features: seconds",
-        ),
-        "mixed": Entry(full, "three tasks on real data, one batch of each in every step"),
-        "mixed-plain": Entry(full.with_(surgery="plain"), "the same, a backward per task: to see how gradients meet"),
-        "mixed-pcgrad": Entry(full.with_(surgery="pcgrad"), "the same with gradient surgery (PCGrad)"),
-        "mixed-gradvac": Entry(full.with_(surgery="gradvac"), "the same with Gradient Vaccine"),
-        "round_robin": Entry(full.with_(sampler="round_robin"), "three tasks on real data, one task a step"),
-        "sequential": Entry(full.with_(sampler="sequential"), "three tasks on real data, one after the other"),
-        "ahmed-karamardian/sst-pretrain": Entry(
-            part_one.with_(option="pretrain", lr=1e-3), "sentiment, encoder frozen", {"sst": 0.399}
-        ),
-        "ahmed-karamardian/sst-finetune": Entry(part_one, "sentiment, every layer trained", {"sst": 0.525}),
-        "ahmed-karamardian/cfimdb-pretrain": Entry(
-            part_one_long.with_(option="pretrain", lr=1e-3), "long reviews, encoder frozen", {"cfimdb": 0.796}
-        ),
-        "ahmed-karamardian/cfimdb-finetune": Entry(
-            part_one_long, "long reviews, every layer trained", {"cfimdb": 0.967}
-        ),
-        "li-tang/pretrain": Entry(
-            li_tang.with_(option="pretrain", lr=1e-3, batch_size=32),
-            "heads alone on a frozen encoder",
-            {"sst": 0.390, "quora": 0.702, "sts": 0.457, "overall": 0.516},
-        ),
-        "li-tang/seq": Entry(
-            li_tang.with_(sampler="sequential", tasks=order, batch_size=32),
-            "the tasks one after the other in every epoch",
-            {"sst": 0.510, "quora": 0.877, "sts": 0.830, "overall": 0.739},
-        ),
-        "li-tang/mix-0.3": Entry(
-            li_tang, "a batch of each task in every step",
-            {"sst": 0.524, "quora": 0.872, "sts": 0.855, "overall": 0.750},
-        ),
-        "li-tang/mix-0.5": Entry(
-            li_tang.with_(head_dropout=0.5), "the same with dropout .5",
-            {"sst": 0.505, "quora": 0.872, "sts": 0.849, "overall": 0.742},
-        ),
-        "li-tang/mix-surgery-0.3": Entry(
-            li_tang.with_(surgery="pcgrad"), "with gradient surgery",
-            {"sst": 0.515, "quora": 0.871, "sts": 0.849, "overall": 0.745},
-        ),
-        "li-tang/mix-surgery-0.5": Entry(
-            li_tang.with_(surgery="pcgrad", head_dropout=0.5), "with gradient surgery and dropout .5",
-            {"sst": 0.513, "quora": 0.877, "sts": 0.855, "overall": 0.748},
-        ),
-        "li-tang/mix-aux-0.3": Entry(
-            li_tang.with_(tasks=("sst", "quora", "sts", "yelp"), batch_size={"yelp": 2}),
-            "with Yelp stars as a fourth, auxiliary task",
-            {"sst": 0.510, "quora": 0.875, "sts": 0.851, "overall": 0.745},
-        ),
-        "li-tang/mix-aux-0.5": Entry(
-            li_tang.with_(tasks=("sst", "quora", "sts", "yelp"), batch_size={"yelp": 2}, head_dropout=0.5),
-            "the same with dropout .5",
-            {"sst": 0.501, "quora": 0.877, "sts": 0.846, "overall": 0.741},
-        ),
-    }  # fmt: skip
-    return {name: dataclasses.replace(entry, recipe=entry.recipe.with_(name=name)) for name, entry in found.items()}
-
-
-RECIPES: dict[str, Entry] = _entries()
-
-
-def reports() -> list[str]:
-    """Names of the reports that have recipes."""
-    return sorted({name.split("/")[0] for name in RECIPES if "/" in name})

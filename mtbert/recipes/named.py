@@ -1,0 +1,49 @@
+"""All named experiments: our own, and every row of the reports, as ``REPORT/row``."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from mtbert.errors import UserError
+from mtbert.recipes import ahmed_karamardian, li_tang, ours
+from mtbert.recipes.entry import Entry
+from mtbert.recipes.recipe import Recipe, from_dict
+
+_REPORTS: dict[str, Mapping[str, Entry]] = {
+    "ahmed-karamardian": ahmed_karamardian.ROWS,
+    "li-tang": li_tang.ROWS,
+}
+
+
+def _named() -> dict[str, Entry]:
+    found = dict(ours.ROWS)
+    for report, rows in _REPORTS.items():
+        found |= {f"{report}/{row}": entry for row, entry in rows.items()}
+    return {name: dataclasses.replace(entry, recipe=entry.recipe.with_(name=name)) for name, entry in found.items()}
+
+
+RECIPES: dict[str, Entry] = _named()
+
+
+def reports() -> list[str]:
+    """Names of the reports that have recipes."""
+    return list(_REPORTS)
+
+
+def recipe(name: str | Path) -> Recipe:
+    """The recipe of that name, or from that recipe.json. Raises UserError if there is none, or it cannot be used."""
+    if str(name) in RECIPES:
+        return RECIPES[str(name)].recipe
+    path = Path(name)
+    if path.suffix != ".json":
+        raise UserError(f"unknown recipe {str(name)!r}: choose from {', '.join(RECIPES)}, or give a recipe.json")
+    try:
+        written = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"recipe file {path} does not exist") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"recipe file {path} is not JSON: {error}") from None
+    if not isinstance(written, dict):
+        raise UserError(f"recipe file {path} holds no fields: it should be one JSON object")
+    return from_dict(written)
