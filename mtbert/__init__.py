@@ -7,11 +7,11 @@ from mtbert.machine import pick_device, reproducible
 from mtbert.nn.pooling import pool
 from mtbert.nn.pretrained import Encoder, load_encoder
 from mtbert.recipes import RECIPES, Recipe, recipe
-from mtbert.run import Run, load_model, open_run
+from mtbert.run import Run, join_runs, load_model, open_run
 from mtbert.train import Interrupted, train
 
 __version__ = "0.1.0"
 __all__ = [
-    "RECIPES", "Encoder", "Interrupted", "Recipe", "Run", "UserError", "data", "evaluate", "load_encoder",
+    "RECIPES", "Encoder", "Interrupted", "Recipe", "Run", "UserError", "data", "evaluate", "join_runs", "load_encoder",
     "load_model", "nn", "open_run", "optim", "pick_device", "pool", "recipe", "reproducible", "train",
 ]  # fmt: skip

@@ -76,12 +76,13 @@ def train(
     data: Data = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; default runs/NAME-sSEED.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="name=value or name.task=value; repeatable.")] = None,
+    scale: Annotated[str, typer.Option(help="full, or small: minilm on a few thousand rows.")] = "full",
     device: Device = None,
     checkpoint_seconds: Annotated[float, typer.Option(help="Work that may be lost.", min=0)] = CHECKPOINT_SECONDS,
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
 ):
     """Train a recipe. A run that was stopped goes on when the same command is given again."""
-    wanted = named.recipe(recipe).with_(**named.settings(set_ or []))
+    wanted = named.scaled(named.recipe(recipe), scale).with_(**named.settings(set_ or []))
     run = train_recipe(wanted, out, data, device, progress, checkpoint_seconds, typer.echo)
     typer.echo(f"best epoch {run.record['best_epoch']}: {_figures(run.scores)}")
     typer.echo(f"run: {paths.shown(run.folder)}")

@@ -33,6 +33,7 @@ def row(run: Run) -> dict:
         **tasks, "plain": run.scores.get("plain"), "normalised": run.scores.get("normalised"),
         "best_epoch": record["best_epoch"], "epochs": len(run.epochs), "steps": run.epochs[-1]["step"],
         "status": record["status"], "seconds": record["seconds"], "peak_memory_mb": record["peak_memory_mb"],
+        "trainable": record.get("trainable"),
         "device": record["device"], "threads": record["threads"], "torch": record["versions"]["torch"],
         "revision": record["revision"], "encoder_sha256": record["encoder_sha256"],
         "data_sha256": json.dumps({name: of["sha256"] for name, of in record["data"].items()}),

@@ -1,10 +1,12 @@
 """A run's folder: its record, its best model, its predictions.
 
 recipe.json and run.json say what was asked and what came of it; encoder/ (transformers' layout, only if the encoder was
-trained) and heads.safetensors hold the best epoch's weights; predictions/ its dev predictions.
+trained), adapters.safetensors (if there are any, with the encoder's LayerNorms if only they were trained) and
+heads.safetensors hold the best epoch's weights; predictions/ its dev predictions.
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,11 @@ import pandas as pd
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
+from torch import Tensor
 
 from mtbert.errors import UserError
 from mtbert.files import write_json, write_whole
+from mtbert.nn.adapters import AdapterShape, build_adapter
 from mtbert.nn.model import MultitaskModel
 from mtbert.nn.pretrained import Encoder, load_encoder
 from mtbert.recipes import Recipe, from_dict
@@ -99,10 +103,16 @@ def build_model(recipe: Recipe, encoder: Encoder) -> MultitaskModel:
             raise UserError(f"max_length.{name} is {length}, but this encoder has {positions} positions")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        return MultitaskModel(
+        model = MultitaskModel(
             encoder, recipe.task_list, recipe.head, recipe.encoding, recipe.max_length, recipe.pooling,
             recipe.head_dropout,
         )  # fmt: skip
+        if recipe.adapter != "none":
+            shape = AdapterShape(recipe.adapter_size, recipe.adapter_heads, recipe.adapter_projections,
+                                 recipe.adapter_activation)  # fmt: skip
+            for task in recipe.tasks:
+                model.adapters[task] = build_adapter(recipe.adapter, encoder.config, shape)
+        return model
 
 
 def recipe_encoder(recipe: Recipe, name: str | Path | None = None) -> Encoder:
@@ -117,29 +127,85 @@ def recipe_encoder(recipe: Recipe, name: str | Path | None = None) -> Encoder:
 
 
 def save_model(model: MultitaskModel, recipe: Recipe, folder: Path) -> None:
-    """Write the heads, and the encoder unless the recipe left it as it was."""
+    """Write the heads, the adapters, and the encoder unless the recipe left it as it was."""
     if recipe.option == "finetune":
         model.encoder.save(folder / "encoder")
-    heads = {name: tensor.detach().cpu().contiguous() for name, tensor in model.heads.state_dict().items()}
-    write_whole(folder / "heads.safetensors", save(heads))
+    if recipe.adapter != "none":
+        _write_tensors(folder / "adapters.safetensors", _adapter_tensors(model, recipe))
+    _write_tensors(folder / "heads.safetensors", model.heads.state_dict())
+
+
+def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    write_whole(path, save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
+
+
+def _adapter_tensors(model: MultitaskModel, recipe: Recipe) -> dict[str, Tensor]:
+    """What adapters.safetensors holds: the adapters, and the encoder's LayerNorms if they were trained with them."""
+    norms = model.norms() if recipe.option == "adapters_norms" else {}
+    return {f"adapters.{name}": tensor for name, tensor in model.adapters.state_dict().items()} | {
+        f"bert.{name}.{kind}": tensor for name, norm in norms.items() for kind, tensor in norm.state_dict().items()
+    }
 
 
 def load_model(folder: str | Path, device: str | torch.device = "cpu") -> MultitaskModel:
     """The best model of a run, in evaluation mode.
 
-    Raises UserError if ``folder`` holds no run, no epoch is finished yet, or a weight file is damaged.
+    Raises UserError if ``folder`` holds no run, no epoch is finished yet, a weight file is damaged, or the encoder that
+    a run left as it was is not the one it began with.
     """
     run = open_run(folder)
-    recipe, path = run.recipe, run.folder / "heads.safetensors"
-    if not path.exists():
+    recipe = run.recipe
+    if not (run.folder / "heads.safetensors").exists():
         raise UserError(f"{folder} holds no model yet: no epoch of this run is finished")
     trained = run.folder / "encoder" if recipe.option == "finetune" else None
     if trained is not None and not trained.is_dir():
         raise UserError(f"{trained} does not exist: the run's trained encoder is missing")
     encoder = recipe_encoder(recipe, trained)
+    if trained is None and encoder.sha256 != run.record.get("encoder_sha256"):
+        raise UserError(f"{folder} was trained on other weights of encoder {recipe.encoder}: sha256 was "
+                        f"{run.record.get('encoder_sha256')}, is {encoder.sha256}")  # fmt: skip
     model = build_model(recipe, encoder)
-    try:
-        model.heads.load_state_dict(load(path.read_bytes()))
-    except (SafetensorError, RuntimeError) as error:
-        raise UserError(f"{path} is damaged or of another recipe ({str(error).splitlines()[0]})") from None
+    _read_tensors(run.folder / "heads.safetensors", model.heads.state_dict())
+    if recipe.adapter != "none":
+        _read_tensors(run.folder / "adapters.safetensors", _adapter_tensors(model, recipe))
     return model.to(device).eval()
+
+
+def _read_tensors(path: Path, into: Mapping[str, Tensor]) -> None:
+    """Copy a file's tensors to those of the same names. Raises UserError if they are not the same names and shapes."""
+    try:
+        tensors = load(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: the run's weights are missing") from None
+    except SafetensorError as error:
+        raise UserError(f"{path} is damaged ({error})") from None
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    wanted = {name: tuple(tensor.shape) for name, tensor in into.items()}
+    for name in sorted(shapes.keys() ^ wanted.keys()) or [name for name in wanted if shapes[name] != wanted[name]]:
+        raise UserError(f"{path} is damaged or of another recipe: tensor {name!r} has shape {shapes.get(name)}, "
+                        f"the recipe asks for {wanted.get(name)}")  # fmt: skip
+    with torch.no_grad():
+        for name, tensor in into.items():
+            tensor.copy_(tensors[name])
+
+
+def join_runs(folders: Sequence[str | Path], device: str | torch.device = "cpu") -> MultitaskModel:
+    """One model for the tasks of several runs that left their encoder as it was, in evaluation mode.
+
+    The encoder is held once; every task brings its own head and adapter. Raises UserError if a run changed its
+    encoder (option finetune or adapters_norms), encoders or poolings differ, or a task comes twice.
+    """
+    if not folders:
+        raise UserError("nothing to join: give the folders of at least one run")
+    runs = [open_run(folder) for folder in folders]
+    for run in runs:
+        if run.recipe.option in ("finetune", "adapters_norms"):
+            raise UserError(f"{run.folder} changed its encoder (option {run.recipe.option}): only runs with option "
+                            "adapters or pretrain can share one")  # fmt: skip
+        mine, first = ((of.record["encoder_sha256"], of.recipe.layers) for of in (run, runs[0]))
+        if mine != first:
+            raise UserError(f"{run.folder} and {runs[0].folder} have different encoders: they cannot share one")
+    joined, *others = (load_model(folder) for folder in folders)
+    for other in others:
+        joined.adopt(other)
+    return joined.to(device).eval()

@@ -28,6 +28,7 @@ from mtbert.errors import UserError
 from mtbert.evaluate import overall, score, write_predictions
 from mtbert.files import remove_parts, write_json
 from mtbert.machine import describe, peak_memory_mb, pick_device, reproducible
+from mtbert.nn.model import MultitaskModel
 from mtbert.optim import (
     AdamW,
     Conflicts,
@@ -95,14 +96,14 @@ class Trainer:
         self.sources = {name: self._source(name, rows["train"]) for name, rows in self.rows.items()}
         self.dev = {name: self._source(name, rows["dev"]) for name, rows in self.rows.items() if "dev" in rows}
 
-        self.model.bert.requires_grad_(recipe.option == "finetune")
-        self.model.bert.pooler.requires_grad_(recipe.option == "finetune" and recipe.pooling == "pooler")
+        _freeze(self.model, recipe)
         if not any(parameter.requires_grad for parameter in self.model.parameters()):
             raise UserError("nothing to train: the encoder is frozen (option pretrain) and the heads have no weights")
         squared = [task.name for task in recipe.task_list if task.kind == "score"]
         self.loss_weighting = build_loss_weighting(recipe.loss_weighting, recipe.tasks, squared).to(device)
         self.model.add_module("loss_weighting", self.loss_weighting)  # what it learns is trained with the rest
         self.flat = FlatParameters(self.model, owner=_owner)
+        self.record["trainable"] = len(self.flat)
         self.generator = torch.Generator().manual_seed(recipe.seed)  # of surgery's random orders
         self.surgery = self._surgery() if recipe.surgery != "none" else None
         self.optimizer = AdamW(self.flat.groups(recipe.weight_decay), lr=recipe.lr)
@@ -479,9 +480,18 @@ def _first_rows(rows: Rows, count: int | None) -> Rows:
     return Rows(rows.task, rows.split, rows.path, rows.sha256, rows.examples[:count], rows.unlabelled)
 
 
+def _freeze(model: MultitaskModel, recipe: Recipe) -> None:
+    """Leave only what the recipe trains with a gradient."""
+    model.bert.requires_grad_(recipe.option == "finetune")
+    model.bert.pooler.requires_grad_(recipe.option == "finetune" and recipe.pooling == "pooler")
+    if recipe.option == "adapters_norms":
+        for norm in model.norms().values():
+            norm.requires_grad_(True)
+
+
 def _owner(name: str) -> str:
-    """ "encoder" for what all tasks share, else the task whose head it is, or "loss_weighting"."""
-    if name.startswith("heads."):
+    """ "encoder" for what all tasks share, else the task whose head or adapter it is, or "loss_weighting"."""
+    if name.startswith(("heads.", "adapters.")):
         return name.split(".")[1]
     return "loss_weighting" if name.startswith("loss_weighting.") else "encoder"
 

@@ -71,6 +71,22 @@ class PackedBatch:
     def groups(self) -> "LengthGroups":
         return LengthGroups.of(self)
 
+    @cached_property
+    def parts(self) -> dict[str, tuple[slice, "PackedBatch"]]:
+        """Of each task: which tokens are its own, and they as a batch. Raises ValueError unless ``slices`` name the
+        task of every sequence, in order."""
+        found, end, sequence = {}, 0, 0
+        for task, where in self.slices.items():
+            start, lengths = end, self.lengths[where]
+            if where.start != sequence:
+                break
+            end, sequence = start + sum(lengths), where.stop
+            tokens = slice(start, end)
+            found[task] = tokens, PackedBatch(self.ids[tokens], self.token_types[tokens], lengths)
+        if sequence != len(self):
+            raise ValueError(f"slices must name the task of all {len(self)} sequences, in order, not {self.slices}")
+        return found
+
     def to(self, device: torch.device | str) -> "PackedBatch":
         return PackedBatch(self.ids.to(device), self.token_types.to(device), self.lengths, self.slices)
 

@@ -1,5 +1,6 @@
 """What a model is: attention, BERT, pretrained weights, heads, losses, and the multitask model."""
 
+from mtbert.nn.adapters import ADAPTERS, TaskAdapters, build_adapter
 from mtbert.nn.bert import Bert, BertConfig
 from mtbert.nn.heads import HEADS, build_head
 from mtbert.nn.losses import task_loss
@@ -8,11 +9,14 @@ from mtbert.nn.pooling import pool
 from mtbert.nn.pretrained import Encoder, load_encoder
 
 __all__ = [
+    "ADAPTERS",
     "HEADS",
     "Bert",
     "BertConfig",
     "Encoder",
     "MultitaskModel",
+    "TaskAdapters",
+    "build_adapter",
     "build_head",
     "load_encoder",
     "pool",

@@ -47,7 +47,8 @@ def packed_attention(qkv: Tensor, batch: PackedBatch, heads: int, p: float = 0.0
     attention weights (0 in evaluation). Returns (tokens, hidden), the heads side by side.
     """
     half = qkv.dtype in (torch.bfloat16, torch.float16)
-    if qkv.is_cuda and half and p == 0 and _varlen_kernel() is not None:
+    fits = qkv.shape[1] % (24 * heads) == 0  # the kernel wants the width of a head in multiples of 8
+    if qkv.is_cuda and half and p == 0 and fits and _varlen_kernel() is not None:
         return _varlen_attention(qkv, batch, heads)
     needs_gradient = torch.is_grad_enabled() and qkv.requires_grad
     if needs_gradient and not qkv.is_cuda and qkv.dtype != torch.float16:

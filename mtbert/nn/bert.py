@@ -4,7 +4,9 @@ Shapes: ``tokens`` is the number of word pieces in the whole batch, over all of 
 """
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +15,11 @@ from torch import Tensor, nn
 from mtbert.data.batch import PackedBatch
 from mtbert.nn.attention import packed_attention
 from mtbert.nn.dropout import dropout
+
+# where a task's adapter may add something: to query, key and value, to the outputs of attention and of the
+# feed-forward part, to the sum that a layer's last LayerNorm sees, and to the last layer's output
+Place = Literal["qkv", "attention", "feed_forward", "layer", "top"]
+Add = Callable[[Place, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,11 @@ class Embeddings(nn.Module):
         return dropout(self.norm(summed), self.p, self.training)  # (tokens, hidden)
 
 
+def as_it_is(place: Place, y: Tensor, x: Tensor) -> Tensor:
+    """What stands at a place, with nothing added."""
+    return y
+
+
 class Layer(nn.Module):
     """h = LN(x + dropout(W_o MHA(x))); y = LN(h + dropout(W_2 gelu(W_1 h))).
 
@@ -83,12 +95,16 @@ class Layer(nn.Module):
         self.p = config.hidden_dropout_prob
         self.attention_p = config.attention_probs_dropout_prob
 
-    def forward(self, x: Tensor, batch: PackedBatch) -> Tensor:
+    def forward(self, x: Tensor, batch: PackedBatch, add: Add = as_it_is) -> Tensor:
+        """x: (tokens, hidden). add: maps what stands at a place, and what an adapter sees there, to what goes on."""
         attention_p = self.attention_p if self.training else 0.0
-        mixed = packed_attention(self.qkv(x), batch, self.heads, attention_p)  # (tokens, hidden)
-        h = self.attention_norm(x + dropout(self.attention_output(mixed), self.p, self.training))
+        qkv = add("qkv", self.qkv(x), x)
+        mixed = packed_attention(qkv, batch, self.heads, attention_p)  # (tokens, hidden)
+        attended = dropout(self.attention_output(mixed), self.p, self.training)
+        h = self.attention_norm(x + add("attention", attended, attended))
         wide = F.gelu(self.intermediate(h))  # (tokens, intermediate)
-        return self.output_norm(h + dropout(self.output(wide), self.p, self.training))
+        narrow = dropout(self.output(wide), self.p, self.training)
+        return self.output_norm(add("layer", h + add("feed_forward", narrow, narrow), x))
 
 
 class Bert(nn.Module):
@@ -112,9 +128,13 @@ class Bert(nn.Module):
                 module.bias.zero_()
         self.embeddings.word.weight[self.config.pad_token_id].zero_()
 
-    def forward(self, batch: PackedBatch) -> Tensor:
-        """(tokens, hidden): the last layer's output."""
+    def forward(self, batch: PackedBatch, adapters: nn.Module | None = None) -> Tensor:
+        """(tokens, hidden): the last layer's output. adapters: what tasks add (see ``mtbert.nn.TaskAdapters``)."""
         hidden = self.embeddings(batch)
-        for layer in self.layers:
-            hidden = layer(hidden, batch)
-        return hidden
+        if not adapters:
+            for layer in self.layers:
+                hidden = layer(hidden, batch)
+            return hidden
+        for number, layer in enumerate(self.layers):
+            hidden = layer(hidden, batch, lambda place, y, x, number=number: adapters(place, number, y, x, batch))
+        return adapters("top", len(self.layers), hidden, hidden, batch)

@@ -9,6 +9,7 @@ from mtbert.data.batch import PackedBatch
 from mtbert.data.tasks import Task
 from mtbert.data.tokens import Encoding, SequenceTable, TokenTable
 from mtbert.errors import UserError
+from mtbert.nn.adapters import Adapter, TaskAdapters
 from mtbert.nn.heads import HEADS, build_head
 from mtbert.nn.losses import task_loss
 from mtbert.nn.pretrained import Encoder
@@ -17,10 +18,11 @@ EVALUATION_TOKENS = 4096
 
 
 class MultitaskModel(nn.Module):
-    """An encoder shared by all tasks, a pooling, and a head per task.
+    """An encoder shared by all tasks, a pooling, and per task a head and perhaps an adapter.
 
     encoding: "cross" or "bi" per pair task ("cross" if not named). max_length: tokens a sequence may have, per task.
-    Weights that nothing uses (the pooler, under another pooling) are frozen, so that no optimiser moves them.
+    adapters: by task (see ``mtbert.nn.adapters``). Weights that nothing uses (the pooler, under another pooling) are
+    frozen, so that no optimiser moves them.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class MultitaskModel(nn.Module):
         max_length: Mapping[str, int],
         pooling: str = "mean",
         head_dropout: float = 0.0,
+        adapters: Mapping[str, Adapter] | None = None,
     ):
         super().__init__()
         self.encoder, self.bert = encoder, encoder.bert
@@ -42,6 +45,7 @@ class MultitaskModel(nn.Module):
             {task.name: build_head(heads[task.name], task, width, head_dropout) for task in tasks}
         )
         self._sees_pair = {name: HEADS[heads[name]].pair for name in self.tasks}
+        self.adapters = TaskAdapters(adapters)
         self.bert.pooler.requires_grad_(pooling == "pooler")
 
     @property
@@ -50,7 +54,7 @@ class MultitaskModel(nn.Module):
 
     def vectors(self, batch: PackedBatch) -> Tensor:
         """(sequences, hidden): the pooled vector of each sequence."""
-        return self.encoder.pool(self.bert(batch), batch, self.pooling)
+        return self.encoder.pool(self.bert(batch, self.adapters), batch, self.pooling)
 
     def outputs(self, task: str, vectors: Tensor) -> Tensor:
         """(rows, outputs) of a task's head on the vectors of its sequences; a bi-encoded pair has two in a row."""
@@ -70,19 +74,41 @@ class MultitaskModel(nn.Module):
             for task, of_task in vectors.items()
         }
 
+    def norms(self) -> dict[str, nn.LayerNorm]:
+        """The encoder's LayerNorms by name."""
+        return {name: module for name, module in self.bert.named_modules() if isinstance(module, nn.LayerNorm)}
+
+    def adopt(self, other: "MultitaskModel") -> None:
+        """Take over another model's tasks: their heads, adapters and how their rows are read. The encoders must be
+        the same. Raises UserError for a task that both have, or another pooling."""
+        both = self.tasks.keys() & other.tasks.keys()
+        if both:
+            raise UserError(f"both models have a head for {', '.join(sorted(both))}: give each task once")
+        if other.pooling != self.pooling:
+            raise UserError(f"one model pools by {self.pooling}, the other by {other.pooling}: they must agree")
+        for mine, theirs in (
+            (self.tasks, other.tasks), (self.encoding, other.encoding), (self.max_length, other.max_length),
+            (self._sees_pair, other._sees_pair), (self.heads, other.heads), (self.adapters, other.adapters),
+        ):  # fmt: skip
+            mine.update(theirs)
+
     def sequences(self, task: str, table: TokenTable) -> SequenceTable:
         """What BERT reads of a task's rows, under this model's encoding and length limit."""
         return table.sequences(self.encoding.get(task, "cross"), self.max_length[task], self.encoder.word_pieces)
 
     @torch.no_grad()
-    def table_vectors(self, sequences: SequenceTable, progress=None) -> Tensor:
-        """(sequences, hidden): the pooled vectors of a whole table, in evaluation mode, in the table's order."""
+    def table_vectors(self, sequences: SequenceTable, progress=None, task: str | None = None) -> Tensor:
+        """(sequences, hidden): the pooled vectors of a whole table, in evaluation mode, in the table's order.
+
+        task: whose adapter to use, if the model has any.
+        """
         training = self.training
         self.eval()
         width, per_row = self.encoder.config.hidden_size, sequences.per_row
         found = torch.empty(len(sequences), per_row, width, device=self.device)
         sequences = sequences.to(self.device)
         for rows, batch in sequences.batches(EVALUATION_TOKENS):
+            batch.slices = {task: slice(0, len(batch))} if task else {}
             found[rows.to(self.device)] = self.vectors(batch).view(-1, per_row, width).float()
             if progress is not None:
                 progress(len(rows))
@@ -92,7 +118,7 @@ class MultitaskModel(nn.Module):
     @torch.no_grad()
     def table_outputs(self, task: str, sequences: SequenceTable, progress=None) -> Tensor:
         """(rows, outputs) of a task's head over a whole table, on the host."""
-        vectors = self.table_vectors(sequences, progress)
+        vectors = self.table_vectors(sequences, progress, task)
         training = self.training
         self.eval()
         found = self.outputs(task, vectors).cpu()

@@ -3,5 +3,7 @@
 from mtbert.recipes.entry import Entry
 from mtbert.recipes.named import RECIPES, recipe, reports
 from mtbert.recipes.recipe import SURGERIES, Recipe, from_dict, settings
+from mtbert.recipes.scale import Scale, scaled
 
-__all__ = ["RECIPES", "SURGERIES", "Entry", "Recipe", "from_dict", "recipe", "reports", "settings"]
+__all__ = ["RECIPES", "SURGERIES", "Entry", "Recipe", "Scale", "from_dict", "recipe", "reports", "scaled",
+           "settings"]  # fmt: skip

@@ -13,13 +13,14 @@ from mtbert.data.sampling import SAMPLERS
 from mtbert.data.tasks import TASKS, Task
 from mtbert.data.tokens import Encoding
 from mtbert.errors import UserError
+from mtbert.nn.adapters import ADAPTERS, Activation, adapter_parts
 from mtbert.nn.heads import HEADS
 from mtbert.nn.pooling import Pooling
 from mtbert.optim.loss_weighting import LOSS_WEIGHTINGS
 from mtbert.optim.schedule import Decay
 from mtbert.optim.surgery import GRANULARITIES
 
-Option = Literal["finetune", "pretrain"]
+Option = Literal["finetune", "pretrain", "adapters", "adapters_norms"]
 Overlap = Literal["refuse", "drop", "keep"]
 Precision = Literal["float32", "bfloat16"]
 SURGERIES = ("none", "plain", "pcgrad", "gradvac")  # or torchjd:NAME
@@ -27,6 +28,7 @@ PerTask = Mapping[str, Any]
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "option": get_args(Option),
+    "adapter_activation": get_args(Activation),
     "pooling": (*get_args(Pooling), "pooler"),
     "sampler": tuple(SAMPLERS),
     "decay": get_args(Decay),
@@ -42,9 +44,11 @@ _NUMBERS: dict[str, tuple[type, float | None, float | None]] = {
     "epochs": (int, 1, None), "seed": (int, 0, None), "lr": (float, 0, None), "weight_decay": (float, 0, None),
     "warmup": (float, 0, 1), "clip": (float, 0, None), "head_dropout": (float, 0, 0.999),
     "hidden_dropout": (float, 0, 0.999), "attention_dropout": (float, 0, 0.999),
-    "accumulate": (int, 1, None), "surgery_beta": (float, 0, 1),
+    "accumulate": (int, 1, None), "surgery_beta": (float, 0, 1), "adapter_projections": (int, 1, None),
 }  # fmt: skip
-_OPTIONAL_NUMBERS = dict.fromkeys(("layers", "steps_per_epoch", "train_rows", "dev_rows"), (int, 1, None))
+_OPTIONAL_NUMBERS = dict.fromkeys(
+    ("layers", "steps_per_epoch", "train_rows", "dev_rows", "adapter_size", "adapter_heads"), (int, 1, None)
+)
 # field: (what a task has that a mapping does not name, type, smallest, largest)
 _NUMBERS_PER_TASK = {"batch_size": (32, int, 1, None), "max_length": (128, int, 4, None)}
 # field: tasks that have something else there
@@ -59,7 +63,12 @@ class Recipe:
 
     name: what to call it. tasks: trained together, in this order (which matters to "sequential").
     encoder, layers: what to start from (see ``load_encoder``); layers keeps the lowest so many.
-    option: "finetune" trains everything; "pretrain" freezes the encoder and trains the heads on cached features.
+    option: "finetune" trains everything; "pretrain" freezes the encoder and trains the heads on cached features;
+    "adapters" trains adapters and heads, "adapters_norms" the encoder's LayerNorms as well.
+    adapter: what each task adds to the encoder: "none", or some of ``mtbert.nn.ADAPTERS`` joined by "+";
+    adapter_size: its inner width (None: its kind's usual share of the encoder's); adapter_heads: of "pal" (None: as
+    the encoder); adapter_projections: how many matrices a projection consists of; adapter_activation: "identity" or
+    "gelu" (both for "pal" and "low_rank").
     encoding*: pairs as one sequence ("cross") or two ("bi"). head*: see ``mtbert.nn.HEADS``.
     pooling: "cls", "pooler", "mean" or "max". max_length*: tokens a sequence may have.
     sampler: which task next (see ``mtbert.data.SAMPLERS``). batch_size*: rows of a task in its step.
@@ -80,6 +89,11 @@ class Recipe:
     encoder: str = "minilm"
     layers: int | None = None
     option: Option = "finetune"
+    adapter: str = "none"
+    adapter_size: int | None = None
+    adapter_heads: int | None = None
+    adapter_projections: int = 1
+    adapter_activation: Activation = "identity"
     encoding: PerTask | str = field(default_factory=lambda: {"quora": "cross", "sts": "bi"})
     head: PerTask | str = field(default_factory=lambda: {"sst": "linear", "quora": "linear", "sts": "cosine"})
     pooling: str = "mean"
@@ -137,6 +151,7 @@ class Recipe:
                 _choice(f"{name}.{task}", value, choices)
             self._put(name, values)
         self._check_heads()
+        self._check_adapter()
 
     def _put(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
@@ -162,6 +177,24 @@ class Recipe:
             if two_vectors and not HEADS[head].pair:
                 pairs = ", ".join(kind for kind, of in HEADS.items() if of.pair)
                 raise UserError(f"head.{name}: {head!r} sees one vector, but {name} is bi-encoded: choose from {pairs}")
+
+    def _check_adapter(self) -> None:
+        parts = adapter_parts(self.adapter)
+        if self.option == "pretrain" and parts:
+            raise UserError(f"adapter is {self.adapter!r}, but option pretrain trains heads on vectors of the encoder "
+                            "as it is: set option to adapters or finetune")  # fmt: skip
+        if self.option in ("adapters", "adapters_norms") and not parts:
+            raise UserError(f"option is {self.option!r}, but there is no adapter: set adapter, such as pal")
+        sized = [part for part in parts if ADAPTERS[part].usual_size]
+        if self.adapter_size is not None and len(sized) != 1:
+            why = f"{' and '.join(sized)} have one each" if sized else f"adapter {self.adapter!r} has none"
+            raise UserError(f"adapter_size is {self.adapter_size}, but {why}: leave it out")
+        if self.adapter_heads is not None and "pal" not in parts:
+            raise UserError(f"adapter_heads is {self.adapter_heads}, but only pal has heads to choose: leave it out")
+        changed = self.adapter_projections != 1 or self.adapter_activation != "identity"
+        if changed and not any(ADAPTERS[part].projects for part in parts):
+            raise UserError(f"adapter_projections and adapter_activation mean nothing to adapter {self.adapter!r}: "
+                            "leave them out")  # fmt: skip
 
     @property
     def task_list(self) -> list[Task]:

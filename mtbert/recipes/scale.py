@@ -1,0 +1,32 @@
+"""A report's row as a small machine can run it."""
+
+from typing import Literal, get_args
+
+from mtbert.errors import UserError
+from mtbert.recipes.recipe import Recipe
+
+Scale = Literal["full", "small"]
+
+
+def scaled(recipe: Recipe, scale: Scale) -> Recipe:
+    """The recipe itself ("full"), or the same experiment on less ("small").
+
+    Small: the encoder is minilm, the first 3,200 rows of each train file are read, twice where the full recipe reads
+    them ten times, and the first 5,000 of each dev file are scored. Adapters keep their share of the encoder's width.
+    A rate meant for ten passes would not move the model much in two: it is at least 5e-5. Everything else, and so
+    everything that sets the rows of a report apart, stays. Raises UserError for another scale.
+    """
+    if scale not in get_args(Scale):
+        raise UserError(f"scale is {scale!r}: choose from {', '.join(get_args(Scale))}")
+    if scale == "full":
+        return recipe
+    size = recipe.adapter_size
+    return recipe.with_(
+        encoder="minilm", train_rows=3200, dev_rows=5000, epochs=max(1, round(recipe.epochs / 5)),
+        lr=max(recipe.lr, 5e-5), adapter_size=size and _half(size, recipe.adapter_heads or 12),
+    )  # fmt: skip
+
+
+def _half(size: int, heads: int) -> int:
+    """Half an adapter's size (minilm is half as wide as BERT-base), to a multiple of its heads."""
+    return max(1, round(size / 2 / heads)) * heads
