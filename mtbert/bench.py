@@ -5,7 +5,7 @@ Absolute times on a shared machine say little; two programs that take turns on t
 
 import multiprocessing
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from mtbert.data.tasks import Task, get_task
 from mtbert.data.tokens import TokenTable
 from mtbert.errors import UserError
 from mtbert.machine import peak_memory_mb
+from mtbert.nn.adapters import build_adapter
 from mtbert.nn.heads import build_head
 from mtbert.nn.losses import task_loss
 from mtbert.nn.model import MultitaskModel
@@ -44,12 +45,14 @@ class Timing:
 
 
 class Ours:
-    """A training step of mtbert: packed batch, flat parameters, our AdamW."""
+    """A training step of mtbert: packed batch, flat parameters, our AdamW. adapter: of that name, in every layer."""
 
-    def __init__(self, encoder: str, task: Task, table: TokenTable, device: torch.device):
+    def __init__(self, encoder: str, task: Task, table: TokenTable, device: torch.device, adapter: str = "none"):
         model = MultitaskModel(
             load_encoder(encoder), [task], {task.name: "linear"}, {task.name: "cross"}, {task.name: MAX_LENGTH}, "cls"
         )
+        if adapter != "none":
+            model.adapters[task.name] = build_adapter(adapter, model.encoder.config)
         self.model, self.task, self.labels = model.to(device).train(), task.name, table.labels.to(device)
         self.sequences = model.sequences(task.name, table).to(device)
         self.flat = FlatParameters(model, owner=lambda name: name.split(".")[0])
@@ -108,14 +111,32 @@ def bench_step(
     for name in tasks:
         task, table, order = _inputs(folder, encoder, name, batch_size)
         sides = {"ours": Ours(encoder, task, table, device), "peer": Peer(encoder, task, table, device)}
-        seconds = dict.fromkeys(sides, 0.0)
-        for number in range(warm_up + steps):
-            turn = list(sides) if number % 2 else list(reversed(sides))
-            for side in turn:
-                spent = timed(sides[side].step, order.batch(number), device)
-                seconds[side] += spent if number >= warm_up else 0.0
+        seconds = _alternate(sides, order, steps, device, warm_up)
         examples = steps * batch_size
         yield Timing(name, examples / seconds["ours"], examples / seconds["peer"])
+
+
+def bench_adapters(
+    folder: Path, encoder: str, tasks: list[str], adapters: list[str], batch_size: int, steps: int,
+    device: torch.device, warm_up: int = 3,
+) -> Iterator[tuple[str, dict[str, float]]]:  # fmt: skip
+    """Of each task: seconds of a training step with each adapter and, as "none", without, taking turns on the same
+    batches."""
+    for name in tasks:
+        task, table, order = _inputs(folder, encoder, name, batch_size)
+        sides = {adapter: Ours(encoder, task, table, device, adapter) for adapter in ("none", *adapters)}
+        seconds = _alternate(sides, order, steps, device, warm_up)
+        yield name, {adapter: spent / steps for adapter, spent in seconds.items()}
+
+
+def _alternate(sides: Mapping[str, Any], order: RowOrder, steps: int, device: torch.device, warm_up: int):
+    """Seconds that each side needed for the same ``steps`` batches, after some that do not count."""
+    seconds = dict.fromkeys(sides, 0.0)
+    for number in range(warm_up + steps):
+        for side in list(sides) if number % 2 else list(reversed(sides)):
+            spent = timed(sides[side].step, order.batch(number), device)
+            seconds[side] += spent if number >= warm_up else 0.0
+    return seconds
 
 
 def bench_memory(folder: Path, encoder: str, task: str, batch_size: int, steps: int, device: str) -> dict[str, float]:

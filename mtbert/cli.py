@@ -9,7 +9,7 @@ import typer
 
 from mtbert import bench_notebooks, paths
 from mtbert import recipes as named
-from mtbert.bench import bench_memory, bench_step
+from mtbert.bench import bench_adapters, bench_memory, bench_step
 from mtbert.bench_surgery import bench_surgery
 from mtbert.data import check as checking
 from mtbert.data import fetch as fetching
@@ -20,6 +20,7 @@ from mtbert.errors import UserError
 from mtbert.evaluate import evaluate as evaluate_model
 from mtbert.evaluate import outputs_for, write_predictions
 from mtbert.machine import pick_device
+from mtbert.nn.adapters import adapter_parts
 from mtbert.results import gather, record
 from mtbert.run import load_model, open_run
 from mtbert.train import CHECKPOINT_SECONDS, Interrupted
@@ -194,13 +195,24 @@ def step(
     tasks: str = "sst,quora,sts",
     batch: Annotated[int, typer.Option(min=1)] = 32,
     steps: Annotated[int, typer.Option(min=1)] = 30,
+    adapters: Annotated[str | None, typer.Option(help="Instead: the cost of adapters, such as pal,lora.")] = None,
     device: Device = None,
 ):
-    """A training step against transformers.BertModel: examples a second, their ratio, peak memory."""
+    """A training step against transformers.BertModel: examples a second, their ratio, peak memory.
+
+    With --adapters: a step with each of these adapters against one without.
+    """
     folder, on = data_folder(data), pick_device(device)
     names = [get_task(name.strip()).name for name in tasks.split(",")]
     typer.echo(f"data: {paths.shown(folder)}; encoder {encoder}, batch {batch}, {steps} steps a side, alternating, "
                f"{on.type}, {torch.get_num_threads()} threads")  # fmt: skip
+    if adapters:
+        kinds = [kind.strip() for kind in adapters.split(",") if adapter_parts(kind.strip())]
+        typer.echo(f"{'task':8}{'adapter':>16}{'ms a step':>11}{'against none':>14}")
+        for task, seconds in bench_adapters(folder, encoder, names, kinds, batch, steps, on):
+            for kind, spent in seconds.items():
+                typer.echo(f"{task:8}{kind:>16}{1000 * spent:11.0f}{spent / seconds['none']:14.2f}")
+        return
     typer.echo(f"{'task':8}{'mtbert/s':>10}{'peer/s':>10}{'ratio':>8}{'mtbert MB':>11}{'peer MB':>9}")
     for timing in bench_step(folder, encoder, names, batch, steps, on):
         peak = bench_memory(folder, encoder, timing.task, batch, min(steps, 8), on.type)

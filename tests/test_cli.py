@@ -432,6 +432,18 @@ def test_the_doctor_finds_all_in_place(mtbert):
     assert len(lines) == 8 and all(line.startswith("[ OK ] ") for line in lines)
 
 
+def test_bench_step_shows_what_adapters_cost(mtbert, sample):
+    said = mtbert("bench", "step", "--data", sample, "--encoder", "tiny", "--steps", 1, "--batch", 2, "--tasks", "sst",
+                  "--adapters", "pal, lora").out  # fmt: skip
+    rows = [line.split() for line in said.splitlines()[2:]]
+    assert [row[:2] for row in rows] == [["sst", "none"], ["sst", "pal"], ["sst", "lora"]]
+    assert rows[0][3] == "1.00" and all(float(row[3]) > 0 for row in rows)
+
+
+def test_bench_step_refuses_an_unknown_adapter(mistake):
+    assert "adapter is 'palm'" in mistake("bench", "step", "--adapters", "palm")
+
+
 def test_bench_surgery_shows_all_sides_as_ratios_to_the_plain_sum(mtbert, sample):
     said = mtbert("bench", "surgery", "--data", sample, "--encoder", "tiny", "--steps", 1, "--batch", "2,3,2").out
     rows = [line.split() for line in said.splitlines() if line.endswith(tuple("0123456789"))]
