@@ -21,7 +21,7 @@ from mtbert import paths
 from mtbert.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from mtbert.data.batch import PackedBatch
 from mtbert.data.read import Rows, data_folder, overlap, read_split
-from mtbert.data.sampling import SAMPLERS, Step
+from mtbert.data.sampling import SAMPLERS, LengthGrouped, Pace, Step
 from mtbert.data.tasks import Task
 from mtbert.data.tokens import SequenceTable, TokenTable
 from mtbert.errors import UserError
@@ -108,7 +108,10 @@ class Trainer:
         self.surgery = self._surgery() if recipe.surgery != "none" else None
         self.optimizer = AdamW(self.flat.groups(recipe.weight_decay), lr=recipe.lr)
         counts = {name: len(source) for name, source in self.sources.items()}
-        self.sampler = SAMPLERS[recipe.sampler](counts, recipe.batch_size, recipe.seed)
+        pace = Pace(recipe.epochs, recipe.steps_per_epoch, recipe.temperature, recipe.oversample)
+        orders = {name: LengthGrouped(name, self.sources[name].row_tokens, tokens, recipe.seed)
+                  for name, tokens in recipe.tokens_per_batch.items()}  # fmt: skip
+        self.sampler = SAMPLERS[recipe.sampler](counts, recipe.batch_size, recipe.seed, pace, orders)
         self.epoch_steps = recipe.steps_per_epoch or self.sampler.steps_per_epoch
         self.total_steps = recipe.epochs * self.epoch_steps
         self.step = 0  # the next one
@@ -424,6 +427,11 @@ class Source:
         """(sequences of these rows, hidden)."""
         per_row = self.sequences.per_row
         return self.vectors[(rows[:, None] * per_row + torch.arange(per_row)).flatten().to(self.vectors.device)]
+
+    @property
+    def row_tokens(self) -> Tensor:
+        """(rows,) int64: tokens of each row."""
+        return self.sequences.offsets[:: self.sequences.per_row].diff()
 
     def tokens(self, rows: Tensor) -> int:
         """Tokens that the encoder reads for these rows; none where their vectors are kept."""

@@ -24,7 +24,7 @@ from mtbert.run import read_run
 from mtbert.train import Trainer
 
 TASK_NAMES = ("sst", "quora", "sts")
-STEPS = 6  # of every run here: two epochs of three
+STEPS = 6  # of every run here: two epochs of three, or three of two
 
 
 class Died(BaseException):
@@ -138,7 +138,7 @@ def test_the_tiny_recipe_trains_on_the_sample_data(sample, train, tmp_path):
 def test_a_run_stopped_in_any_step_ends_with_the_same_weights(
     recipe, pretrain, train, undisturbed, tmp_path, sampler, option
 ):
-    wanted = (recipe if option == "finetune" else pretrain).with_(sampler=sampler)
+    wanted = (recipe if option == "finetune" else pretrain).with_(sampler=sampler, epochs=3, steps_per_epoch=2)
     for number, after in ((0, False), (1, True), (3, False), (5, True)):  # one run, stopped four times
         with pytest.MonkeyPatch.context() as patched, pytest.raises(Died):
             die_in_step(patched, number, after)

@@ -25,6 +25,7 @@ Overlap = Literal["refuse", "drop", "keep"]
 Precision = Literal["float32", "bfloat16"]
 SURGERIES = ("none", "plain", "pcgrad", "gradvac")  # or torchjd:NAME
 PerTask = Mapping[str, Any]
+_NEEDS_EPOCHS = ("curriculum", "oversampled_curriculum", "stages")
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "option": get_args(Option),
@@ -45,12 +46,15 @@ _NUMBERS: dict[str, tuple[type, float | None, float | None]] = {
     "warmup": (float, 0, 1), "clip": (float, 0, None), "head_dropout": (float, 0, 0.999),
     "hidden_dropout": (float, 0, 0.999), "attention_dropout": (float, 0, 0.999),
     "accumulate": (int, 1, None), "surgery_beta": (float, 0, 1), "adapter_projections": (int, 1, None),
+    "temperature": (float, 0.1, None), "oversample": (float, 1, None),
 }  # fmt: skip
 _OPTIONAL_NUMBERS = dict.fromkeys(
     ("layers", "steps_per_epoch", "train_rows", "dev_rows", "adapter_size", "adapter_heads"), (int, 1, None)
 )
 # field: (what a task has that a mapping does not name, type, smallest, largest)
 _NUMBERS_PER_TASK = {"batch_size": (32, int, 1, None), "max_length": (128, int, 4, None)}
+# field of some tasks only, None or not named for the others: (type, smallest, largest)
+_SOME_TASKS = {"tokens_per_batch": (int, 1, None)}
 # field: tasks that have something else there
 _EXCEPTIONS = {"max_length": {"cfimdb": 512, "yelp": 256}}  # long texts
 
@@ -71,7 +75,9 @@ class Recipe:
     "gelu" (both for "pal" and "low_rank").
     encoding*: pairs as one sequence ("cross") or two ("bi"). head*: see ``mtbert.nn.HEADS``.
     pooling: "cls", "pooler", "mean" or "max". max_length*: tokens a sequence may have.
-    sampler: which task next (see ``mtbert.data.SAMPLERS``). batch_size*: rows of a task in its step.
+    sampler: which task next (see ``mtbert.data.SAMPLERS``); temperature and oversample are those of the samplers of
+    that name. batch_size*: rows of a task in its step; tokens_per_batch*: instead, rows of similar length with about
+    so many tokens.
     epochs, steps_per_epoch: an epoch is one round of the sampler unless its steps are given.
     lr, weight_decay, warmup, decay, clip: AdamW; warmup is a share of all steps, clip the largest gradient norm
     (0 for none). accumulate: in how many parts a step's rows are computed, which saves memory and changes nothing else.
@@ -99,7 +105,10 @@ class Recipe:
     pooling: str = "mean"
     max_length: PerTask | int = field(default_factory=dict)
     sampler: str = "mixed"
+    temperature: float = 5.0
+    oversample: float = 5.0
     batch_size: PerTask | int = 32
+    tokens_per_batch: PerTask | int = field(default_factory=dict)
     epochs: int = 3
     steps_per_epoch: int | None = None
     lr: float = 5e-5
@@ -143,6 +152,9 @@ class Recipe:
         for name, (default, *bounds) in _NUMBERS_PER_TASK.items():
             values = self._by_task(name, default)
             self._put(name, {task: _number(f"{name}.{task}", value, *bounds) for task, value in values.items()})
+        for name, bounds in _SOME_TASKS.items():
+            values = {task: value for task, value in self._by_task(name, None).items() if value is not None}
+            self._put(name, {task: _number(f"{name}.{task}", value, *bounds) for task, value in values.items()})
         for name, (default, choices) in _CHOICES_PER_TASK.items():
             values = self._by_task(name, default)
             if name == "encoding":  # a single sentence has but one
@@ -152,6 +164,7 @@ class Recipe:
             self._put(name, values)
         self._check_heads()
         self._check_adapter()
+        self._check_sampler()
 
     def _put(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
@@ -195,6 +208,13 @@ class Recipe:
         if changed and not any(ADAPTERS[part].projects for part in parts):
             raise UserError(f"adapter_projections and adapter_activation mean nothing to adapter {self.adapter!r}: "
                             "leave them out")  # fmt: skip
+
+    def _check_sampler(self) -> None:
+        if self.sampler in _NEEDS_EPOCHS and self.epochs < len(self.tasks):
+            raise UserError(
+                f"epochs is {self.epochs}, but with sampler {self.sampler!r} each of {len(self.tasks)} tasks begins "
+                f"in an epoch of its own: set it to {len(self.tasks)} or more"
+            )
 
     @property
     def task_list(self) -> list[Task]:
