@@ -221,6 +221,13 @@ def test_a_curriculum_begins_with_the_largest_and_the_others_join_by_size():
     assert shares(Curriculum, 5, Pace(epochs=6)) == powers(1)
 
 
+def test_a_short_curriculum_still_begins_with_the_largest_alone_and_ends_with_all():
+    assert [shares(Curriculum, epoch, Pace(epochs=2))["quora"] for epoch in (0, 1)] == [
+        1.0,
+        powers(1).expected["quora"],
+    ]
+
+
 def test_an_oversampled_curriculum_ends_in_the_shares_of_oversampling():
     pace = Pace(epochs=3, oversample=5)
     assert shares(OversampledCurriculum, 2, pace) == shares(Oversampled, 0, pace)

@@ -299,14 +299,14 @@ class Oversampled(BySize):
 
 
 class Curriculum(BySize):
-    """The largest set first; the others join one by one, the larger ones earlier, at equal distances over the epochs.
-
-    Those that have joined share an epoch by size.
+    """The largest set first; the others join one by one, the larger ones earlier, at equal distances over the epochs
+    and no later than in the last. Those that have joined share an epoch by size.
     """
 
     def weights(self, number: int) -> dict[str, float]:
         ranked = sorted(self.rows, key=self.rows.__getitem__, reverse=True)
-        joins = {task: rank * self.pace.epochs // len(ranked) for rank, task in enumerate(ranked)}
+        epochs = self.pace.epochs
+        joins = {task: min(-(-rank * epochs // len(ranked)), epochs - 1) for rank, task in enumerate(ranked)}
         return {task: size if number >= joins[task] else 0.0 for task, size in self.sizes.items()}
 
 

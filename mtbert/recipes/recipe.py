@@ -25,7 +25,6 @@ Overlap = Literal["refuse", "drop", "keep"]
 Precision = Literal["float32", "bfloat16"]
 SURGERIES = ("none", "plain", "pcgrad", "gradvac")  # or torchjd:NAME
 PerTask = Mapping[str, Any]
-_NEEDS_EPOCHS = ("curriculum", "oversampled_curriculum", "stages")
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "option": get_args(Option),
@@ -210,11 +209,11 @@ class Recipe:
                             "leave them out")  # fmt: skip
 
     def _check_sampler(self) -> None:
-        if self.sampler in _NEEDS_EPOCHS and self.epochs < len(self.tasks):
-            raise UserError(
-                f"epochs is {self.epochs}, but with sampler {self.sampler!r} each of {len(self.tasks)} tasks begins "
-                f"in an epoch of its own: set it to {len(self.tasks)} or more"
-            )
+        if self.sampler == "stages" and self.epochs < len(self.tasks):
+            raise UserError(f"epochs is {self.epochs}, but sampler 'stages' gives each of {len(self.tasks)} tasks "
+                            f"one or more: set it to {len(self.tasks)} or more")  # fmt: skip
+        if self.sampler in ("curriculum", "oversampled_curriculum") and self.epochs < 2:
+            raise UserError(f"epochs is 1, but with sampler {self.sampler!r} tasks join later: set it to 2 or more")
 
     @property
     def task_list(self) -> list[Task]:
