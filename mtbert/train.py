@@ -4,11 +4,14 @@ A run can be stopped at any moment, by Ctrl-C or by losing power, and goes on wh
 with the same weights, bit for bit, as one that was never stopped.
 """
 
+import dataclasses
+import itertools
 import math
 import os
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,9 +22,10 @@ from tqdm.auto import tqdm
 
 from mtbert import paths
 from mtbert.checkpoint import checkpoints, load_checkpoint, save_checkpoint
+from mtbert.data.augment import augmented
 from mtbert.data.batch import PackedBatch
 from mtbert.data.read import Rows, data_folder, overlap, read_split
-from mtbert.data.sampling import SAMPLERS, Step
+from mtbert.data.sampling import SAMPLERS, LengthGrouped, Pace, Step
 from mtbert.data.tasks import Task
 from mtbert.data.tokens import SequenceTable, TokenTable
 from mtbert.errors import UserError
@@ -106,11 +110,16 @@ class Trainer:
         self.record["trainable"] = len(self.flat)
         self.generator = torch.Generator().manual_seed(recipe.seed)  # of surgery's random orders
         self.surgery = self._surgery() if recipe.surgery != "none" else None
-        self.optimizer = AdamW(self.flat.groups(recipe.weight_decay), lr=recipe.lr)
+        owners = recipe.tasks if recipe.optimizer_state == "per_task" else ("all",)
+        self.optimizers = {name: AdamW(self.flat.groups(recipe.weight_decay), lr=recipe.lr) for name in owners}
         counts = {name: len(source) for name, source in self.sources.items()}
-        self.sampler = SAMPLERS[recipe.sampler](counts, recipe.batch_size, recipe.seed)
+        pace = Pace(recipe.epochs, recipe.steps_per_epoch, recipe.temperature, recipe.oversample)
+        orders = {name: LengthGrouped(name, self.sources[name].row_tokens, tokens, recipe.seed)
+                  for name, tokens in recipe.tokens_per_batch.items()}  # fmt: skip
+        self.sampler = SAMPLERS[recipe.sampler](counts, recipe.batch_size, recipe.seed, pace, orders)
         self.epoch_steps = recipe.steps_per_epoch or self.sampler.steps_per_epoch
         self.total_steps = recipe.epochs * self.epoch_steps
+        self.task_steps = self._steps_of_tasks() if recipe.optimizer_state == "per_task" else {}
         self.step = 0  # the next one
         self.seconds = 0.0  # in earlier sittings
         self._begin_epoch()
@@ -151,10 +160,11 @@ class Trainer:
         reached = self._gradient_of_sum(step) if self.surgery is None else self._gradient_by_surgery(step)
         if self.recipe.clip:
             torch.nn.utils.clip_grad_norm_(reached, self.recipe.clip)
-        factor = learning_rate_factor(step.number, self.total_steps, self.recipe.warmup, self.recipe.decay)
-        for group in self.optimizer.param_groups:
+        owner, number, total = self._place_in_schedule(step)
+        factor = learning_rate_factor(number, total, self.recipe.warmup, self.recipe.decay)
+        for group in self.optimizers[owner].param_groups:
             group["lr"] = self.recipe.lr * factor
-        self.optimizer.step()
+        self.optimizers[owner].step()
         if getattr(self.loss_weighting, "looks_again", False):
             with torch.no_grad():
                 self.loss_weighting.after(self._losses(step.rows))
@@ -162,6 +172,18 @@ class Trainer:
             self.loss_counts[name] += 1
             self.examples += len(rows)
             self.tokens += self.sources[name].tokens(rows)
+
+    def _place_in_schedule(self, step: Step) -> tuple[str, int, int]:
+        """Whose optimiser takes this step, which of its steps this is (from 0), and how many it will take."""
+        if not self.task_steps:
+            return "all", step.number, self.total_steps
+        (task,) = step.rows
+        return task, step.turns[task], self.task_steps[task]
+
+    def _steps_of_tasks(self) -> Counter[str]:
+        """How many steps of the run each task takes part in."""
+        plan = itertools.chain.from_iterable(self.sampler.epoch(number) for number in itertools.count())
+        return Counter(task for tasks in itertools.islice(plan, self.total_steps) for task in tasks)
 
     def _gradient_of_sum(self, step: Step) -> list[torch.nn.Parameter]:
         """One forward for all tasks, one backward of their summed losses; returns the segments that were reached."""
@@ -298,13 +320,11 @@ class Trainer:
         tensors = {"theta": self.flat.theta, "random": torch.get_rng_state()}
         if self.device.type == "cuda":
             tensors["random_cuda"] = torch.cuda.get_rng_state(self.device)
-        steps = []
-        for number, segment in enumerate(self.flat.segments):
-            state = self.optimizer.state.get(segment.parameter, {})
-            steps.append(state.get("step", 0))
-            if state:
-                tensors[f"exp_avg.{number}"] = state["exp_avg"]
-                tensors[f"exp_avg_sq.{number}"] = state["exp_avg_sq"]
+        steps = {}
+        for owner, number, state in self._optimizer_states():
+            steps[f"{owner}.{number}"] = state["step"]
+            tensors[f"exp_avg.{owner}.{number}"] = state["exp_avg"]
+            tensors[f"exp_avg_sq.{owner}.{number}"] = state["exp_avg_sq"]
         tensors["loss_sums"] = torch.stack(list(self.loss_sums.values()))
         tensors["conflicts"], tensors["generator"] = self.conflicts.tensor(), self.generator.get_state()
         for name, state in self._weighting_states().items():
@@ -330,13 +350,13 @@ class Trainer:
         torch.set_rng_state(tensors["random"])
         if "random_cuda" in tensors and self.device.type == "cuda":
             torch.cuda.set_rng_state(tensors["random_cuda"], self.device)
-        for number, segment in enumerate(self.flat.segments):
-            if facts["segment_steps"][number]:
-                self.optimizer.state[segment.parameter] = {
-                    "step": facts["segment_steps"][number],
-                    "exp_avg": tensors[f"exp_avg.{number}"].to(self.device),
-                    "exp_avg_sq": tensors[f"exp_avg_sq.{number}"].to(self.device),
-                }
+        for name, count in facts["segment_steps"].items():
+            owner, number = name.split(".")
+            self.optimizers[owner].state[self.flat.segments[int(number)].parameter] = {
+                "step": count,
+                "exp_avg": tensors[f"exp_avg.{name}"].to(self.device),
+                "exp_avg_sq": tensors[f"exp_avg_sq.{name}"].to(self.device),
+            }
         self.conflicts.load(tensors["conflicts"])
         self.generator.set_state(tensors["generator"])
         self._load_weighting_states(tensors)
@@ -346,6 +366,13 @@ class Trainer:
         self._look_back()
         self.step, self.seconds, self.epoch_seconds = facts["step"], facts["seconds"], facts["epoch_seconds"]
         self.say(f"going on after step {self.step} of {self.total_steps}")
+
+    def _optimizer_states(self) -> Iterator[tuple[str, int, dict]]:
+        """Whose optimiser, which segment, and what the one keeps for the other, where it keeps anything yet."""
+        for owner, optimizer in self.optimizers.items():
+            for number, segment in enumerate(self.flat.segments):
+                if segment.parameter in optimizer.state:
+                    yield owner, number, optimizer.state[segment.parameter]
 
     def _weighting_states(self) -> dict[str, Tensor]:
         """What the weightings keep between steps, but for what is trained."""
@@ -375,7 +402,7 @@ class Trainer:
     def _new_record(self, encoder_sha256: str | None) -> dict:
         files = {
             rows.path.name: {"task": name, "split": split, "sha256": rows.sha256, "rows": len(rows),
-                             "unlabelled": rows.unlabelled}
+                             "unlabelled": rows.unlabelled, "overlaps": dict(rows.overlaps), "copies": rows.copies}
             for name, splits in self.rows.items() for split, rows in splits.items()
         }  # fmt: skip
         return {
@@ -425,6 +452,11 @@ class Source:
         per_row = self.sequences.per_row
         return self.vectors[(rows[:, None] * per_row + torch.arange(per_row)).flatten().to(self.vectors.device)]
 
+    @property
+    def row_tokens(self) -> Tensor:
+        """(rows,) int64: tokens of each row."""
+        return self.sequences.offsets[:: self.sequences.per_row].diff()
+
     def tokens(self, rows: Tensor) -> int:
         """Tokens that the encoder reads for these rows; none where their vectors are kept."""
         if self.vectors is not None:
@@ -451,7 +483,8 @@ def read_tasks(recipe: Recipe, folder: Path, say: Callable[[str], None] = print)
         for rows in splits.values():
             for note in rows.notes():
                 say(note)
-        splits["train"] = _first_rows(_guarded(recipe, folder, task, splits, say), recipe.train_rows)
+        train = _first_rows(_guarded(recipe, folder, task, splits, say), recipe.train_rows)
+        splits["train"] = _with_copies(recipe, train, say)
         if "dev" in splits:
             splits["dev"] = _first_rows(splits["dev"], recipe.dev_rows)
         found[task.name] = splits
@@ -471,13 +504,23 @@ def _guarded(recipe: Recipe, folder: Path, task: Task, splits: dict[str, Rows], 
     if recipe.overlap == "refuse":
         raise UserError(f"{shared}: set overlap to drop (leave them out) or keep (train on them)")
     say(f"{shared}: {'left out' if recipe.overlap == 'drop' else 'kept'}")
-    return train.without(others) if recipe.overlap == "drop" else train
+    return dataclasses.replace(train.without(others) if recipe.overlap == "drop" else train, overlaps=counts)
+
+
+def _with_copies(recipe: Recipe, train: Rows, say) -> Rows:
+    """The train rows and the noisy copies that the recipe asks for, of these rows alone."""
+    copies = recipe.augment.get(train.task.name)
+    if not copies:
+        return train
+    rows = augmented(train, copies, recipe.augment_share, recipe.seed, recipe.augment_scores)
+    say(f"{train.path.name}: {rows.copies} noisy copies of {len(train)} rows")
+    return rows
 
 
 def _first_rows(rows: Rows, count: int | None) -> Rows:
     if count is None or count >= len(rows):
         return rows
-    return Rows(rows.task, rows.split, rows.path, rows.sha256, rows.examples[:count], rows.unlabelled)
+    return dataclasses.replace(rows, examples=rows.examples[:count])
 
 
 def _freeze(model: MultitaskModel, recipe: Recipe) -> None:

@@ -84,6 +84,7 @@ def test_a_choice_per_task_names_field_and_task(field, value, first):
         ("lr", -1e-5), ("lr", "fast"), ("lr", float("nan")), ("lr", float("inf")), ("lr", {"sst": 1e-5}), ("lr", [1]),
         ("weight_decay", float("inf")), ("warmup", 1.1), ("clip", -1), ("head_dropout", 1), ("hidden_dropout", -0.1),
         ("attention_dropout", 1), ("layers", 0), ("steps_per_epoch", 0), ("train_rows", 0.5), ("seed", float("inf")),
+        ("temperature", 0), ("oversample", 0.5), ("augment_share", -0.1),
     ],
 )  # fmt: skip
 def test_an_impossible_number_names_field_value_and_bounds(field, value):
@@ -117,6 +118,32 @@ def test_heads_on_one_vector_refuse_a_bi_encoded_pair(head):
 
 def test_encoding_does_not_matter_to_single_sentences():
     assert Recipe(tasks=("sst",), encoding="bi", head="linear").encoding == {}
+
+
+def test_tasks_that_begin_later_need_epochs_to_begin_in():
+    assert "set it to 3 or more" in refused(sampler="stages", epochs=2)
+    assert "set it to 2 or more" in refused(sampler="curriculum", epochs=1)
+    assert "set it to 2 or more" in refused(sampler="oversampled_curriculum", epochs=1)
+    assert Recipe(sampler="stages", epochs=3).epochs == 3
+
+
+def test_an_optimiser_per_task_needs_steps_of_one_task():
+    assert "one task a step" in refused(optimizer_state="per_task", sampler="mixed")
+    assert Recipe(optimizer_state="per_task", sampler="round_robin").optimizer_state == "per_task"
+
+
+def test_copies_of_similarities_are_refused_unless_asked_for():
+    assert refused(augment={"sts": 9}).startswith("augment.sts: changed words change how similar")
+    assert Recipe(augment={"sts": 9}, augment_scores="keep").augment == {"sts": 9}
+    assert Recipe(augment={"sst": 9}).augment == {"sst": 9} and Recipe().augment == {}
+    assert refused(augment_share=1.5).startswith("augment_share is 1.5")
+
+
+def test_a_token_budget_is_a_tasks_own_and_none_unless_given():
+    assert Recipe().tokens_per_batch == {}
+    assert Recipe(tokens_per_batch={"sst": 500}).tokens_per_batch == {"sst": 500}
+    assert Recipe(tasks=("sst", "sts"), tokens_per_batch=500).tokens_per_batch == {"sst": 500, "sts": 500}
+    assert refused(tokens_per_batch={"sst": 0}).startswith("tokens_per_batch.sst is 0, but must be a whole number")
 
 
 # -- values and defaults ----------------------------------------------------------------------------------------------

@@ -1,15 +1,37 @@
 """Samplers: which task next and which rows, as a pure function of the seed."""
 
+from collections import Counter
 from itertools import islice
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from mtbert.data import SAMPLERS
-from mtbert.data.sampling import Mixed, RoundRobin, RowOrder, Sequential, derived_seed
+from mtbert.data.sampling import (
+    Annealed,
+    Curriculum,
+    LengthGrouped,
+    Mixed,
+    Oversampled,
+    OversampledCurriculum,
+    Pace,
+    Planned,
+    Proportional,
+    RoundRobin,
+    RowOrder,
+    Sequential,
+    SquareRoot,
+    Stages,
+    Temperature,
+    apportion,
+    derived_seed,
+)  # fmt: skip
 
+PLANNED = sorted(name for name, kind in SAMPLERS.items() if issubclass(kind, Planned))
+REAL = {"sst": 8544, "quora": 75842, "sts": 6040}
 COUNTS = st.dictionaries(st.sampled_from(["sst", "quora", "sts"]), st.integers(1, 40), min_size=1)
 NAMES = st.sampled_from(sorted(SAMPLERS))
 SIZES = {"sst": 3, "quora": 7, "sts": 4}
@@ -124,3 +146,173 @@ def test_steps_are_numbered_from_where_they_start(name, counts):
 def test_derived_seeds_are_the_same_everywhere():
     assert derived_seed(0, "sst", 0) == 2045953888470717470
     assert derived_seed(0, "sst", 1) != derived_seed(0, "sst", 0) != derived_seed(1, "sst", 0)
+
+
+# -- who gets how many steps ------------------------------------------------------------------------------------------
+
+
+def tasks_of(sampler, epoch=0):
+    return [task for (task,) in sampler.epoch(epoch)]
+
+
+@given(st.dictionaries(st.text(max_size=3), st.floats(0, 1e6), min_size=1), st.integers(0, 10_000))
+def test_apportioned_steps_are_all_given_and_none_is_a_whole_step_off_its_share(weights, total):
+    weights["last"] = 1.0  # some weight there must be
+    counts, whole = apportion(weights, total), sum(weights.values())
+    assert sum(counts.values()) == total and min(counts.values()) >= 0
+    assert all(abs(counts[task] - total * weight / whole) < 1 + 1e-6 for task, weight in weights.items())
+
+
+def test_what_is_left_over_goes_to_the_largest_remainders():
+    assert apportion({"a": 4.6, "b": 3.3, "c": 2.1}, 10) == {"a": 5, "b": 3, "c": 2}
+    assert apportion({"a": 1, "b": 1, "c": 0}, 4) == {"a": 2, "b": 2, "c": 0}
+
+
+@given(st.sampled_from(PLANNED), COUNTS, st.integers(1, 5), st.integers(1, 60), st.integers(0, 2**40))
+def test_an_epoch_holds_exactly_as_many_steps_of_each_task_as_it_promises(name, counts, epochs, steps, seed):
+    sampler = SAMPLERS[name](counts, SIZES, seed, Pace(epochs, steps))
+    for epoch in range(epochs):
+        weights, found = sampler.weights(epoch), Counter(tasks_of(sampler, epoch))
+        assert found.total() == steps == sampler.steps_per_epoch
+        whole = sum(weights.values())
+        assert all(abs(found[task] - steps * weight / whole) < 1 for task, weight in weights.items())
+
+
+def shares(kind, epoch=0, pace=Pace(), rows=REAL):  # noqa: B008
+    weights = kind(rows, dict.fromkeys(rows, 24), 0, pace).weights(epoch)
+    return {task: weight / sum(weights.values()) for task, weight in weights.items()}
+
+
+def powers(alpha, rows=REAL):
+    whole = sum(count**alpha for count in rows.values())
+    return pytest.approx({task: count**alpha / whole for task, count in rows.items()})
+
+
+def test_shares_are_the_papers_powers_of_the_rows():
+    assert shares(Proportional) == powers(1)
+    assert shares(SquareRoot) == powers(0.5)
+    assert [shares(Annealed, epoch, Pace(epochs=5)) for epoch in range(5)] == [
+        powers(a) for a in (1, 0.8, 0.6, 0.4, 0.2)
+    ]
+    assert shares(Annealed) == powers(1)  # a run of a single epoch
+    for temperature in (1.0, 2.0, 5.0):
+        assert shares(Temperature, pace=Pace(temperature=temperature)) == powers(1 / temperature)
+    assert shares(Temperature, pace=Pace(temperature=1e9)) == pytest.approx(dict.fromkeys(REAL, 1 / 3))
+
+
+def test_a_proportional_epoch_reads_each_set_once_within_a_batch():
+    sampler = Proportional(REAL, dict.fromkeys(REAL, 24))
+    found = Counter(tasks_of(sampler))
+    assert all(abs(found[task] - sampler.orders[task].batches) <= 1 for task in REAL)
+
+
+def test_oversampling_repeats_a_small_set_at_most_k_times_and_not_beyond_the_largest():
+    rows = {"large": 1000, "middle": 500, "small": 60}
+    sampler = Oversampled(rows, dict.fromkeys(rows, 10), 0, Pace(oversample=5))
+    assert Counter(tasks_of(sampler)) == {"large": 100, "middle": 100, "small": 30}
+    assert Oversampled(rows, dict.fromkeys(rows, 10), 0, Pace(oversample=1)).counts(0) == {
+        "large": 100, "middle": 50, "small": 6}  # fmt: skip
+
+
+def test_a_curriculum_begins_with_the_largest_and_the_others_join_by_size():
+    sampler = Curriculum(REAL, dict.fromkeys(REAL, 24), 0, Pace(epochs=6, steps_per_epoch=100))
+    joined = [{task for task, count in sampler.counts(epoch).items() if count} for epoch in range(7)]
+    assert joined == [{"quora"}] * 2 + [{"quora", "sst"}] * 2 + [set(REAL)] * 3
+    assert shares(Curriculum, 5, Pace(epochs=6)) == powers(1)
+
+
+def test_a_short_curriculum_still_begins_with_the_largest_alone_and_ends_with_all():
+    assert [shares(Curriculum, epoch, Pace(epochs=2))["quora"] for epoch in (0, 1)] == [
+        1.0,
+        powers(1).expected["quora"],
+    ]
+
+
+def test_an_oversampled_curriculum_ends_in_the_shares_of_oversampling():
+    pace = Pace(epochs=3, oversample=5)
+    assert shares(OversampledCurriculum, 2, pace) == shares(Oversampled, 0, pace)
+    assert shares(OversampledCurriculum, 0, pace) == {"sst": 0.0, "quora": 1.0, "sts": 0.0}
+
+
+def test_stages_give_each_task_its_epochs_alone_in_the_order_given():
+    sampler = Stages({"sts": 40, "quora": 90}, SIZES, 0, Pace(epochs=4, steps_per_epoch=5))
+    assert [set(tasks_of(sampler, epoch)) for epoch in range(4)] == [{"sts"}, {"sts"}, {"quora"}, {"quora"}]
+
+
+def test_a_shorter_sequential_epoch_keeps_its_order_and_its_proportions():
+    sampler = Sequential({"quora": 70, "sts": 16}, SIZES, 0, Pace(steps_per_epoch=7))  # 10 and 4 batches
+    assert tasks_of(sampler) == ["quora"] * 5 + ["sts"] * 2
+
+
+def test_at_any_place_of_an_epoch_a_task_stands_as_often_as_its_share_says():
+    """The order is random: over many seeds, the task at a place is distributed as the shares (chi-square)."""
+    rows, draws = {"sst": 50, "quora": 30, "sts": 20}, 2000
+    samplers = [Proportional(rows, dict.fromkeys(rows, 10), seed) for seed in range(draws)]
+    for place in (0, 4, 9):
+        found = Counter(tasks_of(sampler)[place] for sampler in samplers)
+        assert (
+            stats.chisquare([found[task] for task in rows], [draws * rows[task] / 100 for task in rows]).pvalue > 1e-3
+        )
+
+
+def test_epochs_are_ordered_differently():
+    sampler = Proportional({"sst": 50, "quora": 60}, SIZES)
+    assert len({tuple(tasks_of(sampler, epoch)) for epoch in range(5)}) == 5
+
+
+def test_a_step_says_how_often_each_task_was_read_before():
+    steps = list(islice(Proportional({"sst": 9, "quora": 21}, SIZES).steps(), 20))
+    for task in ("sst", "quora"):
+        turns = [step.turns[task] for step in steps if task in step.turns]
+        assert turns == list(range(len(turns)))
+
+
+# -- rows of similar length -------------------------------------------------------------------------------------------
+
+LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=80).map(torch.tensor)
+
+
+@given(LENGTHS, st.integers(1, 400), st.integers(0, 2**40))
+def test_each_pass_over_length_groups_is_a_permutation(lengths, tokens, seed):
+    for each in passes(LengthGrouped("sst", lengths, tokens, seed), 3):
+        assert sorted(each) == list(range(len(lengths)))
+
+
+@given(LENGTHS, st.integers(1, 400), st.integers(0, 2**40))
+def test_a_batch_is_off_its_share_of_the_tokens_by_less_than_the_longest_row(lengths, tokens, seed):
+    order = LengthGrouped("sst", lengths, tokens, seed)
+    share = int(lengths.sum()) / order.batches
+    for number in range(2 * order.batches):
+        batch = order.batch(number)
+        assert len(batch) and abs(int(lengths[batch].sum()) - share) < int(lengths.max())
+
+
+@pytest.mark.parametrize("tokens", [512, 2048])
+def test_tokens_per_step_are_within_a_tenth_of_the_budget(tokens):
+    lengths = torch.distributions.LogNormal(3.0, 0.5).sample((5000,)).clamp(3, tokens // 10).long()
+    order = LengthGrouped("sst", lengths, tokens, 0)
+    counts = [int(lengths[order.batch(number)].sum()) for number in range(3 * order.batches)]
+    assert all(0.9 * tokens <= count <= 1.1 * tokens for count in counts)
+
+
+def test_rows_of_a_length_group_are_of_similar_length_and_groups_change_and_are_shuffled():
+    lengths = torch.arange(1, 61).repeat_interleave(20)
+    order = LengthGrouped("sst", lengths, 600, 0)
+    batches = [order.batch(number) for number in range(order.batches)]
+    spreads = [int(lengths[batch].max() - lengths[batch].min()) for batch in batches]
+    assert sum(spreads) / len(spreads) < 12  # of 59 between all
+    means = [float(lengths[batch].float().mean()) for batch in batches]
+    assert means != sorted(means)
+    assert {tuple(sorted(batch.tolist())) for batch in batches} != {
+        tuple(sorted(order.batch(order.batches + number).tolist())) for number in range(order.batches)
+    }
+
+
+def test_a_sampler_takes_the_rows_from_the_orders_that_it_is_given():
+    lengths = torch.randint(5, 40, (200,), generator=torch.Generator().manual_seed(0))
+    order = LengthGrouped("sst", lengths, 300, 7)
+    sampler = Sequential({"sst": 200, "sts": 9}, SIZES, 7, orders={"sst": order})
+    assert sampler.steps_per_epoch == order.batches + 3
+    again = LengthGrouped("sst", lengths, 300, 7)  # drawn from its seed alone
+    for step in islice(sampler.steps(3), 5):
+        assert step.rows["sst"].tolist() == again.batch(step.number).tolist()

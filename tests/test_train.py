@@ -1,5 +1,6 @@
 """The training loop: the same weights every time, whatever stops it; and the records it leaves."""
 
+import itertools
 import json
 import os
 import shutil
@@ -24,7 +25,7 @@ from mtbert.run import read_run
 from mtbert.train import Trainer
 
 TASK_NAMES = ("sst", "quora", "sts")
-STEPS = 6  # of every run here: two epochs of three
+STEPS = 6  # of every run here: two epochs of three, or three of two
 
 
 class Died(BaseException):
@@ -138,7 +139,7 @@ def test_the_tiny_recipe_trains_on_the_sample_data(sample, train, tmp_path):
 def test_a_run_stopped_in_any_step_ends_with_the_same_weights(
     recipe, pretrain, train, undisturbed, tmp_path, sampler, option
 ):
-    wanted = (recipe if option == "finetune" else pretrain).with_(sampler=sampler)
+    wanted = (recipe if option == "finetune" else pretrain).with_(sampler=sampler, epochs=3, steps_per_epoch=2)
     for number, after in ((0, False), (1, True), (3, False), (5, True)):  # one run, stopped four times
         with pytest.MonkeyPatch.context() as patched, pytest.raises(Died):
             die_in_step(patched, number, after)
@@ -448,7 +449,87 @@ def test_train_rows_that_stand_in_dev_are_left_out_or_kept(recipe, train, overla
     wanted = recipe.with_(overlap=overlap, train_rows=None, epochs=1, steps_per_epoch=1)
     run = train(wanted, tmp_path / "run", overlapping, say=messages.append)
     assert [text for text in messages if text.startswith("ids-sst-train.csv: 3 rows") and text.endswith(said)]
-    assert run.record["data"]["ids-sst-train.csv"]["rows"] == rows
+    of_train = run.record["data"]["ids-sst-train.csv"]
+    assert of_train["rows"] == rows and of_train["overlaps"] == {"ids-sst-dev.csv": 3}
+
+
+# -- noisy copies -----------------------------------------------------------------------------------------------------
+
+
+def test_copies_are_made_of_the_train_rows_that_the_overlap_guard_left(recipe, train, overlapping, tmp_path):
+    messages = []
+    wanted = recipe.with_(overlap="drop", train_rows=None, augment={"sst": 2}, epochs=1, steps_per_epoch=1)
+    run = train(wanted, tmp_path / "run", overlapping, say=messages.append)
+    assert "ids-sst-train.csv: 42 noisy copies of 21 rows" in messages
+    found = {name: (of["rows"], of["copies"]) for name, of in run.record["data"].items() if of["task"] == "sst"}
+    assert found == {"ids-sst-train.csv": (63, 42), "ids-sst-dev.csv": (19, 0)}
+
+
+def test_a_run_on_noisy_copies_can_be_stopped(recipe, train, undisturbed, tmp_path):
+    wanted = recipe.with_(augment={"sst": 2})
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(Died):
+        die_in_step(patched, 3, True)
+        train(wanted, tmp_path / "run")
+    train(wanted, tmp_path / "run")
+    same_end(tmp_path / "run", undisturbed(wanted))
+    assert undisturbed(wanted) != undisturbed(recipe)
+
+
+# -- an optimiser per task --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def in_turn(recipe):
+    return recipe.with_(sampler="round_robin", epochs=1, steps_per_epoch=STEPS, decay="constant", warmup=0)
+
+
+def test_with_an_optimiser_per_task_a_run_stopped_in_any_step_ends_with_the_same_weights(
+    in_turn, train, undisturbed, tmp_path
+):
+    wanted = in_turn.with_(optimizer_state="per_task", decay="linear", warmup=0.5, epochs=2, steps_per_epoch=3)
+    for number, after in ((0, False), (1, True), (3, False), (5, True)):
+        with pytest.MonkeyPatch.context() as patched, pytest.raises(Died):
+            die_in_step(patched, number, after)
+            train(wanted, tmp_path / "run")
+    train(wanted, tmp_path / "run")
+    same_end(tmp_path / "run", undisturbed(wanted))
+
+
+def test_each_task_keeps_moments_of_the_shared_weights_that_only_its_own_steps_move(in_turn, data, tmp_path):
+    trainer = Trainer(in_turn.with_(optimizer_state="per_task"), tmp_path, data, torch.device("cpu"), False, print)
+    shared = next(segment for segment in trainer.flat.segments if segment.owner == "encoder").parameter
+    kept = {}
+    for step in itertools.islice(trainer.sampler.steps(), 4):  # sst, quora, sts, sst
+        trainer._train_step(step)
+        (task,) = step.rows
+        for name, before in kept.items():
+            now = trainer.optimizers[name].state[shared]
+            assert torch.equal(now["exp_avg"], before) == (name != task)
+        kept = {name: optimizer.state[shared]["exp_avg"].clone()
+                for name, optimizer in trainer.optimizers.items() if shared in optimizer.state}  # fmt: skip
+    counts = {name: optimizer.state[shared]["step"] for name, optimizer in trainer.optimizers.items()}
+    assert counts == {"sst": 2, "quora": 1, "sts": 1}
+
+
+def test_for_a_single_task_an_optimiser_of_its_own_changes_nothing(recipe, undisturbed):
+    alone = recipe.with_(tasks=("sst",), sampler="sequential")
+    one, other = undisturbed(alone), undisturbed(alone.with_(optimizer_state="per_task"))
+    assert one == other
+
+
+def test_for_several_tasks_it_does(in_turn, undisturbed):
+    one, other = undisturbed(in_turn), undisturbed(in_turn.with_(optimizer_state="per_task"))
+    assert one["heads.safetensors"] != other["heads.safetensors"]
+
+
+def test_each_task_has_a_learning_rate_schedule_of_its_own(in_turn, data, tmp_path):
+    wanted = in_turn.with_(optimizer_state="per_task", decay="linear", lr=1.0)
+    trainer = Trainer(wanted, tmp_path, data, torch.device("cpu"), False, print)
+    rates = {name: [] for name in TASK_NAMES}
+    for step in itertools.islice(trainer.sampler.steps(), STEPS):
+        owner, number, total = trainer._place_in_schedule(step)
+        rates[owner].append((number, total))
+    assert rates == dict.fromkeys(TASK_NAMES, [(0, 2), (1, 2)])
 
 
 # -- losses that are no numbers ---------------------------------------------------------------------------------------
@@ -475,7 +556,7 @@ def test_the_record_says_what_was_asked_and_what_came_of_it(finished, recipe, da
         for split, rows in (("train", 20), ("dev", 16)):
             name = TASKS[task].files[split]
             expected = {"task": task, "split": split, "sha256": files.sha256_of(data / name), "rows": rows}
-            assert record["data"][name] == {**expected, "unlabelled": 0}
+            assert record["data"][name] == {**expected, "unlabelled": 0, "overlaps": {}, "copies": 0}
     assert record["encoder_sha256"] == files.sha256_of(Path(recipe.encoder) / "model.safetensors")
     assert record["device"].startswith("cpu") and record["versions"]["torch"] == torch.__version__
     assert record["seconds"] > 0 and record["status"] == "finished" and record["peak_memory_mb"] > 0

@@ -5,13 +5,14 @@ without a label) and any CSV or TSV with the same column names. What is wrong is
 """
 
 import csv
+import dataclasses
 import hashlib
 import io
 import math
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -37,7 +38,8 @@ class Rows:
     """The usable rows of one file.
 
     sha256: of the file's bytes. unlabelled: rows that were left out because their label is empty (never in a file
-    that is read without labels).
+    that is read without labels). overlaps: of train rows, how many also stood in another file, by its name; whether
+    they are still here is the overlap guard's affair. copies: how many of the rows are noisy copies of others.
     """
 
     task: Task
@@ -46,6 +48,8 @@ class Rows:
     sha256: str
     examples: list[Example]
     unlabelled: int = 0
+    overlaps: Mapping[str, int] = field(default_factory=dict)
+    copies: int = 0
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -70,7 +74,7 @@ class Rows:
         """These rows but for those whose texts occur in ``others``, case and punctuation aside."""
         seen = set().union(*(other.keys for other in others))
         kept = [example for example, key in zip(self.examples, self.keys, strict=True) if key not in seen]
-        return Rows(self.task, self.split, self.path, self.sha256, kept, self.unlabelled)
+        return dataclasses.replace(self, examples=kept)
 
 
 def text_key(example: Example) -> tuple[str, ...]:

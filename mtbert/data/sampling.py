@@ -6,7 +6,9 @@ is reshuffled, and a run resumes by the number of its next step alone.
 
 import hashlib
 import itertools
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -14,10 +16,29 @@ from torch import Tensor
 
 
 class Step(NamedTuple):
-    """One optimiser step: its number from 0, and for each task that takes part the (batch,) rows it reads."""
+    """One optimiser step: its number from 0, for each task that takes part the (batch,) rows it reads, and the number
+    of batches that the task has read before."""
 
     number: int
     rows: dict[str, Tensor]
+    turns: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What a sampler may go by beside the rows.
+
+    epochs: of the whole run. steps_per_epoch: None for an epoch of the sampler's own length. temperature: of
+    ``Temperature``. oversample: how often, at most, an epoch of ``Oversampled`` repeats a set.
+    """
+
+    epochs: int = 1
+    steps_per_epoch: int | None = None
+    temperature: float = 5.0
+    oversample: float = 5.0
+
+
+PLAIN = Pace()
 
 
 def derived_seed(*parts: object) -> int:
@@ -42,12 +63,57 @@ class RowOrder:
         return self._shuffled[1][place * self.batch_size : (place + 1) * self.batch_size]
 
 
-class Sampler:
-    """Base of the samplers. A subclass says which tasks take part in each step of an epoch."""
+class LengthGrouped(RowOrder):
+    """Batches of rows of similar length, of about as many tokens each as the budget says; every row once a pass.
 
-    def __init__(self, rows: dict[str, int], batch_size: dict[str, int], seed: int = 0):
-        self.seed = seed
-        self.orders = {task: RowOrder(task, count, batch_size[task], seed) for task, count in rows.items()}
+    A pass ranks the rows by length, blurred by up to a fifth so that each pass groups others, cuts the ranking into
+    stretches of equally many tokens, and shuffles the stretches. A batch is off its stretch by less than the longest
+    row: by less than a tenth where no row is longer than a tenth of the budget. A stretch is never shorter than the
+    longest row, whatever the budget.
+
+    lengths: (rows,) int64, tokens of each row. tokens: the budget of a batch.
+    """
+
+    def __init__(self, task: str, lengths: Tensor, tokens: int, seed: int):
+        self.task, self.lengths, self.seed = task, lengths, seed
+        total = int(lengths.sum())
+        self.batches = max(1, min(round(total / tokens), total // int(lengths.max())))
+        self._pass: tuple[int, list[Tensor]] | None = None
+
+    def batch(self, number: int) -> Tensor:
+        """Rows of batch ``number``, counted from 0 over all passes."""
+        turn, place = divmod(number, self.batches)
+        if self._pass is None or self._pass[0] != turn:
+            self._pass = turn, self._cut(torch.Generator().manual_seed(derived_seed(self.seed, self.task, turn)))
+        return self._pass[1][place]
+
+    def _cut(self, generator: torch.Generator) -> list[Tensor]:
+        blurred = self.lengths * (1 + 0.2 * torch.rand(len(self.lengths), generator=generator))
+        ranked = blurred.argsort(stable=True)
+        lengths = self.lengths[ranked]
+        ends = lengths.cumsum(0)
+        stretch = (2 * ends - lengths) * self.batches // (2 * ends[-1])  # a row belongs where its middle falls
+        pieces = ranked.split(torch.bincount(stretch, minlength=self.batches).tolist())
+        return [pieces[place] for place in torch.randperm(self.batches, generator=generator).tolist()]
+
+
+class Sampler:
+    """Base of the samplers. A subclass says which tasks take part in each step of an epoch.
+
+    rows, batch_size: per task. orders: of tasks whose rows come in another order than shuffled batches of that size.
+    """
+
+    def __init__(
+        self,
+        rows: Mapping[str, int],
+        batch_size: Mapping[str, int],
+        seed: int = 0,
+        pace: Pace = PLAIN,
+        orders: Mapping[str, RowOrder] | None = None,
+    ):
+        self.rows, self.seed, self.pace = dict(rows), seed, pace
+        shuffled = {task: RowOrder(task, count, batch_size[task], seed) for task, count in rows.items()}
+        self.orders = {**shuffled, **(orders or {})}
 
     def epoch(self, number: int) -> Iterator[tuple[str, ...]]:
         """The tasks of each step of epoch ``number``."""
@@ -63,21 +129,10 @@ class Sampler:
         plan = itertools.chain.from_iterable(self.epoch(number) for number in itertools.count())
         for number, tasks in enumerate(plan):
             if number >= start:
-                yield Step(number, {task: self.orders[task].batch(taken[task]) for task in tasks})
+                rows = {task: self.orders[task].batch(taken[task]) for task in tasks}
+                yield Step(number, rows, {task: taken[task] for task in tasks})
             for task in tasks:
                 taken[task] += 1
-
-
-class Sequential(Sampler):
-    """All batches of the first task, then all of the second, and so on, in the order the tasks are given."""
-
-    @property
-    def steps_per_epoch(self) -> int:
-        return sum(order.batches for order in self.orders.values())
-
-    def epoch(self, number: int) -> Iterator[tuple[str, ...]]:
-        for task, order in self.orders.items():
-            yield from itertools.repeat((task,), order.batches)
 
 
 class RoundRobin(Sampler):
@@ -108,4 +163,167 @@ class Mixed(RoundRobin):
         yield from itertools.repeat(tuple(self.orders), self._turns)
 
 
-SAMPLERS: dict[str, type[Sampler]] = {"sequential": Sequential, "round_robin": RoundRobin, "mixed": Mixed}
+def apportion(weights: Mapping[str, float], total: int) -> dict[str, int]:
+    """``total`` steps shared out by weight: each task has its exact share rounded down, and what is left over goes to
+    the largest remainders (Hamilton's method). So no task is a whole step away from its share.
+    """
+    whole = sum(weights.values())
+    shares = {task: total * weight / whole for task, weight in weights.items()}
+    counts = {task: int(share) for task, share in shares.items()}
+    by_remainder = sorted(shares, key=lambda task: counts[task] - shares[task])
+    for task in by_remainder[: total - sum(counts.values())]:
+        counts[task] += 1
+    return counts
+
+
+class Planned(Sampler):
+    """One task a step; an epoch has as many steps of each task as its weight asks for, not just on average.
+
+    Its own length is the number of batches that all tasks have together, so that samplers compare at equal work.
+    """
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.pace.steps_per_epoch or sum(order.batches for order in self.orders.values())
+
+    def weights(self, number: int) -> dict[str, float]:
+        """How much of epoch ``number`` each task gets, in any unit."""
+        raise NotImplementedError
+
+    def counts(self, number: int) -> dict[str, int]:
+        """Steps of each task in epoch ``number``."""
+        return apportion(self.weights(number), self.steps_per_epoch)
+
+    def epoch(self, number: int) -> Iterator[tuple[str, ...]]:
+        """The steps of an epoch in an order drawn from (seed, epoch)."""
+        tasks = list(Counter(self.counts(number)).elements())
+        generator = torch.Generator().manual_seed(derived_seed(self.seed, "order of tasks", number))
+        for place in torch.randperm(len(tasks), generator=generator).tolist():
+            yield (tasks[place],)
+
+
+class Sequential(Planned):
+    """All batches of the first task, then all of the second, and so on, in the order the tasks are given.
+
+    In an epoch of a given number of steps every block is shorter, or longer, in proportion.
+    """
+
+    def weights(self, number: int) -> dict[str, float]:
+        return {task: order.batches for task, order in self.orders.items()}
+
+    def epoch(self, number: int) -> Iterator[tuple[str, ...]]:
+        for task, count in self.counts(number).items():
+            yield from itertools.repeat((task,), count)
+
+
+class Stages(Planned):
+    """One task after the other over the whole run, in the order given: each has its share of the epochs to itself."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.pace.steps_per_epoch or -(-super().steps_per_epoch // len(self.orders))
+
+    def weights(self, number: int) -> dict[str, float]:
+        number %= self.pace.epochs
+        current = number * len(self.orders) // self.pace.epochs
+        return {task: float(place == current) for place, task in enumerate(self.orders)}
+
+
+class Powers(Planned):
+    """Task i with a probability p_i proportional to N_i ** alpha, N_i its rows (Stickland & Murray 2019, section 4).
+
+    p_i is a share of the steps; where all batches have the same size it is the share of rows as well.
+    """
+
+    def alpha(self, number: int) -> float:
+        """The exponent in epoch ``number``, counted from 0."""
+        raise NotImplementedError
+
+    def weights(self, number: int) -> dict[str, float]:
+        return {task: rows ** self.alpha(number) for task, rows in self.rows.items()}
+
+
+class Proportional(Powers):
+    """alpha = 1: by rows, each set about once an epoch."""
+
+    def alpha(self, number: int) -> float:
+        return 1.0
+
+
+class SquareRoot(Powers):
+    """alpha = 1/2."""
+
+    def alpha(self, number: int) -> float:
+        return 0.5
+
+
+class Annealed(Powers):
+    """alpha falls from 1 in the first epoch to .2 in the last: 1 - .8 (e - 1) / (E - 1); 1 if there is only one."""
+
+    def alpha(self, number: int) -> float:
+        return 1 - 0.8 * min(number / max(self.pace.epochs - 1, 1), 1)
+
+
+class Temperature(Powers):
+    """alpha = 1 / temperature: 1 is proportional, 2 the square root, infinity the same for all (1907.05019)."""
+
+    def alpha(self, number: int) -> float:
+        return 1 / self.pace.temperature
+
+
+class BySize(Planned):
+    """By the size that a set counts as, in rows."""
+
+    @property
+    def sizes(self) -> dict[str, float]:
+        return dict(self.rows)
+
+    def weights(self, number: int) -> dict[str, float]:
+        return self.sizes
+
+
+class Oversampled(BySize):
+    """Small sets are repeated up to ``pace.oversample`` times an epoch, at most to the size of the largest."""
+
+    @property
+    def sizes(self) -> dict[str, float]:
+        most = max(self.rows.values())
+        return {task: min(self.pace.oversample * rows, most) for task, rows in self.rows.items()}
+
+    @property
+    def steps_per_epoch(self) -> int:
+        repeated = {task: size / self.rows[task] for task, size in self.sizes.items()}
+        return self.pace.steps_per_epoch or round(
+            sum(repeated[task] * order.batches for task, order in self.orders.items())
+        )
+
+
+class Curriculum(BySize):
+    """The largest set first; the others join one by one, the larger ones earlier, at equal distances over the epochs
+    and no later than in the last. Those that have joined share an epoch by size.
+    """
+
+    def weights(self, number: int) -> dict[str, float]:
+        ranked = sorted(self.rows, key=self.rows.__getitem__, reverse=True)
+        epochs = self.pace.epochs
+        joins = {task: min(-(-rank * epochs // len(ranked)), epochs - 1) for rank, task in enumerate(ranked)}
+        return {task: size if number >= joins[task] else 0.0 for task, size in self.sizes.items()}
+
+
+class OversampledCurriculum(Curriculum, Oversampled):
+    """The largest set first, then the others join, oversampled (Yin, Table 5)."""
+
+
+SAMPLERS: dict[str, type[Sampler]] = {
+    "sequential": Sequential,
+    "round_robin": RoundRobin,
+    "mixed": Mixed,
+    "proportional": Proportional,
+    "square_root": SquareRoot,
+    "annealed": Annealed,
+    "temperature": Temperature,
+    "oversampled": Oversampled,
+    "curriculum": Curriculum,
+    "oversampled_curriculum": OversampledCurriculum,
+    "stages": Stages,
+}

@@ -87,7 +87,7 @@ class TokenTable:
 
     @staticmethod
     def of_rows(rows: Rows, word_pieces: WordPieces, cache: Path | None = None, progress=False) -> "TokenTable":
-        """Tokenise a file's rows, or read them from the cache (kept by the checksums of rows and tokenizer)."""
+        """Tokenise rows, or read them from the cache (kept by the checksums of their contents and the tokenizer)."""
         key = _key(rows, word_pieces)
         path = (cache or paths.cache_folder()) / f"{rows.task.name}-{rows.split}-{key[:16]}.safetensors"
         table = _cached(path, len(rows.task.text_columns))
@@ -200,9 +200,8 @@ def _with_special_tokens(ids, starts, kept, word_pieces, per_row, truncated) -> 
 
 
 def _key(rows: Rows, word_pieces: WordPieces) -> str:
-    ids = "\n".join(example.id for example in rows.examples)  # rows may have been left out
-    parts = (rows.sha256, word_pieces.fingerprint, hashlib.sha256(ids.encode()).hexdigest())
-    return hashlib.sha256("".join(parts).encode()).hexdigest()
+    contents = repr(rows.examples)  # not the file's checksum: rows may have been left out, or copies added
+    return hashlib.sha256((word_pieces.fingerprint + contents).encode()).hexdigest()
 
 
 def _cached(path: Path, per_row: int) -> TokenTable | None:

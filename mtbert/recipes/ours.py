@@ -16,6 +16,12 @@ _DEMO = Recipe(
 _SST = Recipe(tasks=("sst",), overlap="drop", lr=1e-4)
 _CFIMDB = _SST.with_(tasks=("cfimdb",), batch_size=8, lr=5e-5)
 _LAST_LAYER = {"option": "pretrain", "lr": 1e-3, "epochs": 10}
+# one family for notebook 09: equally many steps of 24 rows, so that only the strategy differs
+_STRATEGY = MIXED.with_(batch_size=24, epochs=3, steps_per_epoch=150)
+_LARGEST_FIRST = _STRATEGY.with_(tasks=("quora", "sst", "sts"), sampler="sequential")
+_ALL_AT_ONCE = _STRATEGY.with_(batch_size=8)
+_TWO_STAGES = _STRATEGY.with_(tasks=("sst", "quora"), sampler="stages", epochs=4, steps_per_epoch=100, decay="constant")
+_FEW_ROWS = _SST.with_(train_rows=1000, batch_size=24, epochs=8, steps_per_epoch=42, decay="constant")
 
 ROWS: dict[str, Entry] = {
     "demo": Entry(_DEMO, "three tasks on the sample data, mixed, about three minutes on two cores"),
@@ -38,4 +44,28 @@ ROWS: dict[str, Entry] = {
     "mixed-gradvac": Entry(MIXED.with_(surgery="gradvac"), "the same with Gradient Vaccine"),
     "round_robin": Entry(MIXED.with_(sampler="round_robin"), "three tasks on real data, one task a step"),
     "sequential": Entry(MIXED.with_(sampler="sequential"), "three tasks on real data, one after the other"),
+    "strategy-proportional": Entry(_STRATEGY.with_(sampler="proportional"), "tasks drawn by their rows"),
+    "strategy-square-root": Entry(_STRATEGY.with_(sampler="square_root"), "tasks drawn by the root of their rows"),
+    "strategy-annealed": Entry(_STRATEGY.with_(sampler="annealed"), "by rows at first, nearly evenly at last"),
+    "strategy-temperature": Entry(_STRATEGY.with_(sampler="temperature"), "by the fifth root of their rows"),
+    "strategy-oversampled": Entry(_STRATEGY.with_(sampler="oversampled"), "by rows, small sets five times as large"),
+    "strategy-curriculum": Entry(_STRATEGY.with_(sampler="curriculum"), "Quora first, then SST and STS join"),
+    "strategy-oversampled-curriculum": Entry(
+        _STRATEGY.with_(sampler="oversampled_curriculum"), "Quora first, then SST and STS join, oversampled"
+    ),
+    "strategy-sequential": Entry(_LARGEST_FIRST, "in every epoch Quora, then SST, then STS"),
+    "strategy-sequential-reversed": Entry(
+        _LARGEST_FIRST.with_(tasks=("sts", "sst", "quora")), "in every epoch STS, then SST, then Quora"
+    ),
+    "strategy-round-robin": Entry(_STRATEGY.with_(sampler="round_robin"), "the tasks in turn"),
+    "strategy-mixed": Entry(_ALL_AT_ONCE, "8 rows of each task in every step"),
+    "strategy-auxiliary": Entry(
+        _ALL_AT_ONCE.with_(tasks=("sst", "quora", "sts", "yelp")), "the same and 8 rows of Yelp stars"
+    ),
+    "strategy-length-grouped": Entry(
+        _STRATEGY.with_(sampler="round_robin", tokens_per_batch=700), "the tasks in turn, 700 tokens of like lengths"
+    ),
+    "forgetting": Entry(_TWO_STAGES, "SST alone, then Quora alone"),
+    "forgetting-control": Entry(_TWO_STAGES.with_(sampler="round_robin"), "SST and Quora in turn, equally many steps"),
+    "few-rows": Entry(_FEW_ROWS, "1,000 rows of SST, eight times"),
 }  # fmt: skip

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from mtbert.data.augment import Scores, check_scores
 from mtbert.data.sampling import SAMPLERS
 from mtbert.data.tasks import TASKS, Task
 from mtbert.data.tokens import Encoding
@@ -22,6 +23,7 @@ from mtbert.optim.surgery import GRANULARITIES
 
 Option = Literal["finetune", "pretrain", "adapters", "adapters_norms"]
 Overlap = Literal["refuse", "drop", "keep"]
+OptimizerState = Literal["shared", "per_task"]
 Precision = Literal["float32", "bfloat16"]
 SURGERIES = ("none", "plain", "pcgrad", "gradvac")  # or torchjd:NAME
 PerTask = Mapping[str, Any]
@@ -32,6 +34,8 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "pooling": (*get_args(Pooling), "pooler"),
     "sampler": tuple(SAMPLERS),
     "decay": get_args(Decay),
+    "optimizer_state": get_args(OptimizerState),
+    "augment_scores": get_args(Scores),
     "overlap": get_args(Overlap),
     "precision": get_args(Precision),
     "granularity": GRANULARITIES,
@@ -45,12 +49,16 @@ _NUMBERS: dict[str, tuple[type, float | None, float | None]] = {
     "warmup": (float, 0, 1), "clip": (float, 0, None), "head_dropout": (float, 0, 0.999),
     "hidden_dropout": (float, 0, 0.999), "attention_dropout": (float, 0, 0.999),
     "accumulate": (int, 1, None), "surgery_beta": (float, 0, 1), "adapter_projections": (int, 1, None),
+    "temperature": (float, 0.1, None), "oversample": (float, 1, None),
+    "augment_share": (float, 0, 1),
 }  # fmt: skip
 _OPTIONAL_NUMBERS = dict.fromkeys(
     ("layers", "steps_per_epoch", "train_rows", "dev_rows", "adapter_size", "adapter_heads"), (int, 1, None)
 )
 # field: (what a task has that a mapping does not name, type, smallest, largest)
 _NUMBERS_PER_TASK = {"batch_size": (32, int, 1, None), "max_length": (128, int, 4, None)}
+# field of some tasks only, None or not named for the others: (type, smallest, largest)
+_SOME_TASKS = {"tokens_per_batch": (int, 1, None), "augment": (int, 1, None)}
 # field: tasks that have something else there
 _EXCEPTIONS = {"max_length": {"cfimdb": 512, "yelp": 256}}  # long texts
 
@@ -71,14 +79,20 @@ class Recipe:
     "gelu" (both for "pal" and "low_rank").
     encoding*: pairs as one sequence ("cross") or two ("bi"). head*: see ``mtbert.nn.HEADS``.
     pooling: "cls", "pooler", "mean" or "max". max_length*: tokens a sequence may have.
-    sampler: which task next (see ``mtbert.data.SAMPLERS``). batch_size*: rows of a task in its step.
+    sampler: which task next (see ``mtbert.data.SAMPLERS``); temperature and oversample are those of the samplers of
+    that name. batch_size*: rows of a task in its step; tokens_per_batch*: instead, rows of similar length with about
+    so many tokens.
     epochs, steps_per_epoch: an epoch is one round of the sampler unless its steps are given.
     lr, weight_decay, warmup, decay, clip: AdamW; warmup is a share of all steps, clip the largest gradient norm
-    (0 for none). accumulate: in how many parts a step's rows are computed, which saves memory and changes nothing else.
+    (0 for none). optimizer_state: "shared", or "per_task": moments and a place in the schedule for each task of its own
+    (one task a step). accumulate: in how many parts a step's rows are computed, which saves memory and changes nothing
+    else.
     surgery: how the tasks' gradients of shared weights become one: "none" (one backward of the summed losses), "plain"
     (a backward per task, summed: to see conflicts), "pcgrad", "gradvac" or "torchjd:NAME"; surgery_beta is GradVac's;
     granularity: surgery on the whole "model", each "layer" or each "matrix". loss_weighting: "equal", "uw", "dwa" or
     "famo". head_dropout, hidden_dropout, attention_dropout: probabilities.
+    augment*: noisy copies (EDA) of each train row, none unless given; augment_share: the share of the words that they
+    change; augment_scores: copies that keep a similarity, "refuse" or "keep".
     train_rows, dev_rows: use only the first so many rows of each train or dev file. overlap: train rows that also
     stand in dev or test: "refuse" to train, "drop" them, or "keep" them. precision: of the encoder's
     arithmetic. seed: of all chance.
@@ -99,7 +113,10 @@ class Recipe:
     pooling: str = "mean"
     max_length: PerTask | int = field(default_factory=dict)
     sampler: str = "mixed"
+    temperature: float = 5.0
+    oversample: float = 5.0
     batch_size: PerTask | int = 32
+    tokens_per_batch: PerTask | int = field(default_factory=dict)
     epochs: int = 3
     steps_per_epoch: int | None = None
     lr: float = 5e-5
@@ -107,6 +124,7 @@ class Recipe:
     warmup: float = 0.1
     decay: Decay = "linear"
     clip: float = 1.0
+    optimizer_state: OptimizerState = "shared"
     accumulate: int = 1
     surgery: str = "none"
     surgery_beta: float = 0.01
@@ -115,6 +133,9 @@ class Recipe:
     head_dropout: float = 0.1
     hidden_dropout: float = 0.1
     attention_dropout: float = 0.1
+    augment: PerTask | int = field(default_factory=dict)
+    augment_share: float = 0.1
+    augment_scores: Scores = "refuse"
     train_rows: int | None = None
     dev_rows: int | None = None
     overlap: Overlap = "refuse"
@@ -143,6 +164,11 @@ class Recipe:
         for name, (default, *bounds) in _NUMBERS_PER_TASK.items():
             values = self._by_task(name, default)
             self._put(name, {task: _number(f"{name}.{task}", value, *bounds) for task, value in values.items()})
+        for name, bounds in _SOME_TASKS.items():
+            values = {task: value for task, value in self._by_task(name, None).items() if value is not None}
+            self._put(name, {task: _number(f"{name}.{task}", value, *bounds) for task, value in values.items()})
+        for task in self.augment:
+            check_scores(TASKS[task], self.augment_scores)
         for name, (default, choices) in _CHOICES_PER_TASK.items():
             values = self._by_task(name, default)
             if name == "encoding":  # a single sentence has but one
@@ -152,6 +178,7 @@ class Recipe:
             self._put(name, values)
         self._check_heads()
         self._check_adapter()
+        self._check_sampler()
 
     def _put(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
@@ -195,6 +222,16 @@ class Recipe:
         if changed and not any(ADAPTERS[part].projects for part in parts):
             raise UserError(f"adapter_projections and adapter_activation mean nothing to adapter {self.adapter!r}: "
                             "leave them out")  # fmt: skip
+
+    def _check_sampler(self) -> None:
+        if self.sampler == "stages" and self.epochs < len(self.tasks):
+            raise UserError(f"epochs is {self.epochs}, but sampler 'stages' gives each of {len(self.tasks)} tasks "
+                            f"one or more: set it to {len(self.tasks)} or more")  # fmt: skip
+        if self.sampler in ("curriculum", "oversampled_curriculum") and self.epochs < 2:
+            raise UserError(f"epochs is 1, but with sampler {self.sampler!r} tasks join later: set it to 2 or more")
+        if self.optimizer_state == "per_task" and self.sampler == "mixed":
+            raise UserError("optimizer_state is 'per_task', but the steps of sampler 'mixed' are of all tasks at once: "
+                            "choose a sampler with one task a step")  # fmt: skip
 
     @property
     def task_list(self) -> list[Task]:
