@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mtbert.errors import UserError
-from mtbert.recipes import ahmed_karamardian, li_tang, ours
+from mtbert.recipes import ahmed_karamardian, li_tang, ours, sts
 from mtbert.recipes.entry import Entry
 from mtbert.recipes.recipe import Recipe, from_dict
 
@@ -17,7 +17,7 @@ _REPORTS: dict[str, Mapping[str, Entry]] = {
 
 
 def _named() -> dict[str, Entry]:
-    found = dict(ours.ROWS)
+    found = {**ours.ROWS, **sts.ROWS}
     for report, rows in _REPORTS.items():
         found |= {f"{report}/{row}": entry for row, entry in rows.items()}
     return {name: dataclasses.replace(entry, recipe=entry.recipe.with_(name=name)) for name, entry in found.items()}
