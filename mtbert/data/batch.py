@@ -71,6 +71,17 @@ class PackedBatch:
     def groups(self) -> "LengthGroups":
         return LengthGroups.of(self)
 
+    def part(self, sequences: slice) -> "PackedBatch":
+        """The batch of some neighbouring sequences; its tokens are those of ``tokens_of``."""
+        tokens = self.tokens_of(sequences)
+        return PackedBatch(self.ids[tokens], self.token_types[tokens], self.lengths[sequences])
+
+    def tokens_of(self, sequences: slice) -> slice:
+        """Which tokens neighbouring sequences hold."""
+        first, last, _ = sequences.indices(len(self))
+        before = sum(self.lengths[:first])
+        return slice(before, before + sum(self.lengths[first:last]))
+
     def to(self, device: torch.device | str) -> "PackedBatch":
         return PackedBatch(self.ids.to(device), self.token_types.to(device), self.lengths, self.slices)
 
