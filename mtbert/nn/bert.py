@@ -114,7 +114,10 @@ class Bert(nn.Module):
 
     def forward(self, batch: PackedBatch) -> Tensor:
         """(tokens, hidden): the last layer's output."""
-        hidden = self.embeddings(batch)
+        return self.encode(self.embeddings(batch), batch)
+
+    def encode(self, hidden: Tensor, batch: PackedBatch) -> Tensor:
+        """(tokens, hidden): the last layer's output, from the embeddings' output."""
         for layer in self.layers:
             hidden = layer(hidden, batch)
         return hidden
