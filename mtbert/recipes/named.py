@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mtbert.errors import UserError
-from mtbert.recipes import ahmed_karamardian, li_tang, ours, sts
+from mtbert.recipes import ahmed_karamardian, cambronero_meza, li_tang, marchini_callon_cussen, ours, sts
 from mtbert.recipes.entry import Entry
 from mtbert.recipes.recipe import Recipe, from_dict
 
 _REPORTS: dict[str, Mapping[str, Entry]] = {
     "ahmed-karamardian": ahmed_karamardian.ROWS,
+    "cambronero-meza": cambronero_meza.ROWS,
     "li-tang": li_tang.ROWS,
+    "marchini-callon-cussen": marchini_callon_cussen.ROWS,
 }
 
 
