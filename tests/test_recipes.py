@@ -112,7 +112,7 @@ def test_heads_on_two_vectors_need_a_bi_encoded_pair(head):
 def test_heads_on_one_vector_refuse_a_bi_encoded_pair(head):
     message = refused(head={"sts": head}, encoding={"sts": "bi"})
     assert message.startswith(f"head.sts: {head!r} sees one vector") and "cosine" in message
-    assert Recipe(tasks=("sst", "sts"), head=head, encoding="cross").head == {"sst": head, "sts": head}
+    assert Recipe(tasks=("sst", "sts"), head={"sts": head}, encoding="cross").head == {"sst": "linear", "sts": head}
 
 
 def test_encoding_does_not_matter_to_single_sentences():

@@ -176,6 +176,12 @@ class Recipe:
         for name in self.tasks:
             task, head = TASKS[name], self.head[name]
             two_vectors = task.is_pair and self.encoding[name] == "bi"
+            if HEADS[head].pair and not two_vectors:
+                why = "has one sentence a row" if not task.is_pair else "is cross-encoded: set encoding to bi"
+                raise UserError(f"head.{name}: {head!r} needs two vectors, but {name} {why}")
+            if two_vectors and not HEADS[head].pair:
+                pairs = ", ".join(kind for kind, of in HEADS.items() if of.pair)
+                raise UserError(f"head.{name}: {head!r} sees one vector, but {name} is bi-encoded: choose from {pairs}")
             if task.kind not in HEADS[head].kinds:
                 wanted, found = _kinds(HEADS[head]), _KINDS[task.kind]
                 raise UserError(f"head.{name}: {head!r} is for {wanted}, but {name} asks for {found}")
@@ -184,12 +190,6 @@ class Recipe:
                     f"head.{name}: {head!r} sees every token, but option pretrain keeps one vector of each sentence: "
                     "set option to finetune"
                 )
-            if HEADS[head].pair and not two_vectors:
-                why = "has one sentence a row" if not task.is_pair else "is cross-encoded: set encoding to bi"
-                raise UserError(f"head.{name}: {head!r} needs two vectors, but {name} {why}")
-            if two_vectors and not HEADS[head].pair:
-                pairs = ", ".join(kind for kind, of in HEADS.items() if of.pair)
-                raise UserError(f"head.{name}: {head!r} sees one vector, but {name} is bi-encoded: choose from {pairs}")
 
     def _check_losses(self) -> None:
         for name in self.tasks:
