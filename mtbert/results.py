@@ -11,7 +11,7 @@ from scipy import stats
 from mtbert import paths
 from mtbert.errors import UserError
 from mtbert.files import write_whole
-from mtbert.recipes import Recipe
+from mtbert.recipes import Recipe, from_dict
 from mtbert.run import Run, open_run
 
 # weights that are known by a hub id, whatever folder they were read from
@@ -65,9 +65,9 @@ def record(folders: Iterable[str | Path], name: str) -> Path:
 
 def _completed(fields: str) -> str:
     """The fields of an older record; those that recipes did not have then stand at their defaults."""
-    known = json.loads(fields)
-    defaults = {name: value for name, value in Recipe().as_dict().items() if name not in _OWN_COLUMNS}
-    return json.dumps({name: known.get(name, value) for name, value in defaults.items()})
+    names = Recipe().as_dict().keys() - set(_OWN_COLUMNS)
+    known = from_dict({name: value for name, value in json.loads(fields).items() if name in names}).as_dict()
+    return json.dumps({name: value for name, value in known.items() if name in names})
 
 
 def summary(name: str, metrics: Sequence[str], by: Sequence[str] = ("recipe", "encoder")) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from torch import Tensor
 from mtbert.errors import UserError
 from mtbert.files import write_json, write_whole
 from mtbert.nn.adapters import AdapterShape, build_adapter
+from mtbert.nn.losses import LossSettings, build_loss
 from mtbert.nn.model import MultitaskModel
 from mtbert.nn.pretrained import Encoder, load_encoder
 from mtbert.recipes import Recipe, from_dict
@@ -101,11 +102,16 @@ def build_model(recipe: Recipe, encoder: Encoder) -> MultitaskModel:
     for name, length in recipe.max_length.items():
         if length > positions:
             raise UserError(f"max_length.{name} is {length}, but this encoder has {positions} positions")
+    losses = {
+        task.name: build_loss(recipe.loss[task.name], task, LossSettings(
+            recipe.loss_scale[task.name], recipe.margin[task.name], recipe.positive_from[task.name]))
+        for task in recipe.task_list
+    }  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         model = MultitaskModel(
             encoder, recipe.task_list, recipe.head, recipe.encoding, recipe.max_length, recipe.pooling,
-            recipe.head_dropout,
+            recipe.head_dropout, losses, recipe.smart,
         )  # fmt: skip
         if recipe.adapter != "none":
             shape = AdapterShape(recipe.adapter_size, recipe.adapter_heads, recipe.adapter_projections,

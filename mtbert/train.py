@@ -25,13 +25,14 @@ from mtbert.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from mtbert.data.augment import augmented
 from mtbert.data.batch import PackedBatch
 from mtbert.data.read import Rows, data_folder, overlap, read_split
-from mtbert.data.sampling import SAMPLERS, LengthGrouped, Pace, Step
+from mtbert.data.sampling import SAMPLERS, LengthGrouped, Pace, RowOrder, Step, row_order
 from mtbert.data.tasks import Task
 from mtbert.data.tokens import SequenceTable, TokenTable
 from mtbert.errors import UserError
 from mtbert.evaluate import overall, score, write_predictions
 from mtbert.files import remove_parts, write_json
 from mtbert.machine import describe, peak_memory_mb, pick_device, reproducible
+from mtbert.nn.losses import LOSSES
 from mtbert.nn.model import MultitaskModel
 from mtbert.optim import (
     AdamW,
@@ -103,7 +104,8 @@ class Trainer:
         _freeze(self.model, recipe)
         if not any(parameter.requires_grad for parameter in self.model.parameters()):
             raise UserError("nothing to train: the encoder is frozen (option pretrain) and the heads have no weights")
-        squared = [task.name for task in recipe.task_list if task.kind == "score"]
+        squared = [task.name for task in recipe.task_list
+                   if task.kind == "score" and recipe.loss[task.name] in ("default", "mse")]  # fmt: skip
         self.loss_weighting = build_loss_weighting(recipe.loss_weighting, recipe.tasks, squared).to(device)
         self.model.add_module("loss_weighting", self.loss_weighting)  # what it learns is trained with the rest
         self.flat = FlatParameters(self.model, owner=_owner)
@@ -114,8 +116,7 @@ class Trainer:
         self.optimizers = {name: AdamW(self.flat.groups(recipe.weight_decay), lr=recipe.lr) for name in owners}
         counts = {name: len(source) for name, source in self.sources.items()}
         pace = Pace(recipe.epochs, recipe.steps_per_epoch, recipe.temperature, recipe.oversample)
-        orders = {name: LengthGrouped(name, self.sources[name].row_tokens, tokens, recipe.seed)
-                  for name, tokens in recipe.tokens_per_batch.items()}  # fmt: skip
+        orders = {name: self._order(name) for name in recipe.tasks}
         self.sampler = SAMPLERS[recipe.sampler](counts, recipe.batch_size, recipe.seed, pace, orders)
         self.epoch_steps = recipe.steps_per_epoch or self.sampler.steps_per_epoch
         self.total_steps = recipe.epochs * self.epoch_steps
@@ -425,6 +426,28 @@ class Trainer:
                       disable=not self.progress) as bar:  # fmt: skip
                 vectors = self.model.table_vectors(sequences, bar.update)
         return Source(rows.task, self.model, sequences.to(self.device), table.labels, vectors)
+
+    def _order(self, name: str) -> RowOrder:
+        """The batches of a task: shuffled rows, rows of similar length, or such as its loss needs."""
+        recipe = self.recipe
+        if LOSSES[recipe.loss[name]].ranks:
+            return self._ranking_order(name)
+        if name in recipe.tokens_per_batch:
+            return LengthGrouped(name, self.sources[name].row_tokens, recipe.tokens_per_batch[name], recipe.seed)
+        return RowOrder(name, len(self.sources[name]), recipe.batch_size[name], recipe.seed)
+
+    def _ranking_order(self, name: str) -> RowOrder:
+        recipe, rows, loss = self.recipe, self.rows[name]["train"], LOSSES[self.recipe.loss[name]]
+        if loss.sees == "pair" and any(True for _ in self.model.heads[name].parameters()):
+            self.say(f"{name}: loss {recipe.loss[name]} trains the vectors, and no weight of the head "
+                     f"{recipe.head[name]!r}, which stays as it was drawn")  # fmt: skip
+        bound = recipe.positive_from[name]
+        order = row_order(loss.rows, rows, recipe.batch_size[name], recipe.seed, bound)
+        if loss.rows != "all":
+            positives = sum(label >= bound for label in rows.labels)
+            self.say(f"{rows.path.name}: {positives} of {len(rows)} rows are positive ({rows.task.label_column} from "
+                     f"{bound:g}); loss {recipe.loss[name]} makes {order.batches} batches of {loss.rows}")  # fmt: skip
+        return order
 
     def _bar(self) -> tqdm:
         return tqdm(total=self.total_steps, initial=self.step, desc=self.recipe.name, unit="step",

@@ -4,10 +4,14 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 
+from mtbert.data.batch import pack
 from mtbert.data.tasks import TASKS, get_task
 from mtbert.errors import UserError
-from mtbert.nn.heads import HEADS, build_head
+from mtbert.nn.heads import HEADS, TokenVectors, build_head
 from mtbert.nn.losses import task_loss
 from mtbert.optim import AdamW
 
@@ -17,15 +21,26 @@ SERVED = [
     (name, task)
     for name, kind in HEADS.items()
     for task in TASKS.values()
-    if (not kind.pair or task.is_pair) and not (name.startswith("cosine") and task.kind == "classes")
+    if (not kind.pair or task.is_pair) and task.kind in kind.kinds
 ]
 named = pytest.mark.parametrize(("name", "task"), SERVED, ids=[f"{name}-{task.name}" for name, task in SERVED])
 
 
+LENGTHS = [1 + row % 4 for row in range(ROWS)]  # of the sequences whose tokens a head sees
+
+
 def vectors_and_labels(name: str, task, seed: int = 0):
     torch.manual_seed(seed)
-    shape = (ROWS, 2, WIDTH) if HEADS[name].pair else (ROWS, WIDTH)
+    shape = {"pair": (ROWS, 2, WIDTH), "vector": (ROWS, WIDTH), "tokens": (sum(LENGTHS), WIDTH)}[HEADS[name].sees]
     return torch.randn(shape), torch.randint(0, task.labels, (ROWS,)).float()
+
+
+def given_to(name: str, vectors: torch.Tensor, rows: slice = slice(None)):
+    """What a head of that name is given of some rows."""
+    if HEADS[name].sees != "tokens":
+        return vectors[rows]
+    batch = pack([[0] * length for length in LENGTHS])
+    return TokenVectors(vectors[batch.tokens_of(rows)], batch.part(rows))
 
 
 def pair(*cosines: float) -> torch.Tensor:
@@ -36,7 +51,7 @@ def pair(*cosines: float) -> torch.Tensor:
 @named
 def test_a_head_gives_the_outputs_its_task_asks_for(name, task):
     vectors, _ = vectors_and_labels(name, task)
-    outputs = build_head(name, task, WIDTH)(vectors)
+    outputs = build_head(name, task, WIDTH)(given_to(name, vectors))
     assert outputs.shape == (ROWS, 5 if task.name in ("sst", "yelp") else 2 if task.name == "cfimdb" else 1)
 
 
@@ -50,7 +65,7 @@ def test_a_head_and_the_vectors_under_it_learn(name, task):
     losses = []
     for _ in range(30):
         optimizer.zero_grad()
-        loss = task_loss(task, head(vectors), labels)
+        loss = task_loss(task, head(given_to(name, vectors)), labels)
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
@@ -63,17 +78,18 @@ def test_the_rows_of_a_batch_do_not_mix(name, task):
     vectors, _ = vectors_and_labels(name, task)
     head = build_head(name, task, WIDTH).eval()
     with torch.no_grad():
-        torch.testing.assert_close(head(vectors)[3:4], head(vectors[3:4]), rtol=0, atol=1e-6)
+        whole, one = head(given_to(name, vectors)), head(given_to(name, vectors, slice(3, 4)))
+        torch.testing.assert_close(whole[3:4], one, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", [name for name in HEADS if not name.startswith("cosine")])
+@pytest.mark.parametrize("name", [name for name in HEADS if not name.startswith(("cosine", "dot"))])
 def test_a_head_with_weights_drops_its_inputs_in_training_only(name):
     task = get_task("sts")
     vectors, _ = vectors_and_labels(name, task)
-    head = build_head(name, task, WIDTH, p=0.5)
-    assert not torch.equal(head(vectors), head(vectors))
+    head, seen = build_head(name, task, WIDTH, p=0.5), given_to(name, vectors)
+    assert not torch.equal(head(seen), head(seen))
     head.eval()
-    assert torch.equal(head(vectors), head(vectors))
+    assert torch.equal(head(seen), head(seen))
 
 
 def test_the_cosine_of_a_score_is_rectified_and_scaled_to_five():
@@ -134,6 +150,56 @@ def test_weights_are_drawn_as_berts_are():
     for key, parameter in head.named_parameters():
         if key.endswith("weight"):
             assert parameter.std().item() == pytest.approx(0.02, rel=0.1)
+
+
+def test_a_bounded_score_begins_at_the_middle_and_stays_on_its_scale():
+    for name in ("linear_sigmoid", "two_layer_relu", "concat_sigmoid"):
+        head, task = build_head(name, get_task("sts"), WIDTH).eval(), get_task("sts")
+        vectors, _ = vectors_and_labels(name, task)
+        assert not any(bias.any() for key, bias in head.named_parameters() if key.endswith("bias"))
+        torch.testing.assert_close(head(0 * vectors), torch.full((ROWS, 1), 2.5))
+        assert 0 <= head(1000 * vectors).min() < 1 and 4 < head(1000 * vectors).max() <= 5
+
+
+def test_the_relu_head_is_two_layers_with_a_relu():
+    head = build_head("two_layer_relu", get_task("quora"), WIDTH).double().eval()
+    vectors = torch.randn(ROWS, WIDTH, dtype=torch.float64)
+    hidden = (vectors @ head.first.weight.T + head.first.bias).clamp(min=0)
+    torch.testing.assert_close(head(vectors), hidden @ head.second.weight.T + head.second.bias)
+
+
+def test_the_dot_product_is_scaled_by_the_root_of_the_width():
+    vectors = torch.tensor([[[1.0, 2, 3, 4], [1, 1, 0, 2]]])
+    assert build_head("dot", get_task("sts"), 4)(vectors).item() == pytest.approx(11 / 2)
+
+
+# -- the convolution --------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(1, 7), min_size=1, max_size=6), st.integers(0, 2**32))
+def test_the_convolution_is_that_of_each_sequence_alone(lengths, seed):
+    torch.manual_seed(seed)
+    head = build_head("convolution", get_task("sst"), WIDTH).double().eval()
+    hidden = torch.randn(sum(lengths), WIDTH, dtype=torch.float64)
+    kernel = head.dense.weight.view(5, 3, WIDTH).transpose(1, 2)  # (classes, width, kernel)
+    expected = [F.conv1d(part.T[None], kernel, head.dense.bias, padding=1)[0].max(1).values
+                for part in hidden.split(lengths)]  # fmt: skip
+    found = head(TokenVectors(hidden, pack([[0] * length for length in lengths])))
+    torch.testing.assert_close(found, torch.stack(expected))
+
+
+def test_the_convolution_does_not_look_across_the_border_of_a_sequence():
+    head = build_head("convolution", get_task("sst"), WIDTH).eval()
+    batch, hidden = pack([[0] * 3, [0] * 4, [0] * 2]), torch.randn(9, WIDTH)
+    before = head(TokenVectors(hidden, batch))
+    hidden[3:7] += 100
+    after = head(TokenVectors(hidden, batch))
+    assert torch.equal(before[[0, 2]], after[[0, 2]]) and not torch.equal(before[1], after[1])
+
+
+def test_a_head_refuses_a_kind_of_task_that_it_does_not_serve():
+    with pytest.raises(UserError, match="head 'linear_sigmoid' gives score, but sst has classes"):
+        build_head("linear_sigmoid", get_task("sst"), WIDTH)
 
 
 def test_an_unknown_head_is_refused_with_the_choices():

@@ -113,7 +113,47 @@ def test_heads_on_two_vectors_need_a_bi_encoded_pair(head):
 def test_heads_on_one_vector_refuse_a_bi_encoded_pair(head):
     message = refused(head={"sts": head}, encoding={"sts": "bi"})
     assert message.startswith(f"head.sts: {head!r} sees one vector") and "cosine" in message
-    assert Recipe(tasks=("sst", "sts"), head=head, encoding="cross").head == {"sst": head, "sts": head}
+    assert Recipe(tasks=("sst", "sts"), head={"sts": head}, encoding="cross").head == {"sst": "linear", "sts": head}
+
+
+def test_a_head_that_sees_tokens_is_refused_on_kept_vectors():
+    message = refused(tasks=("sst",), head={"sst": "convolution"}, option="pretrain")
+    assert message.startswith("head.sst: 'convolution' sees every token") and "set option to finetune" in message
+
+
+def test_a_bounded_head_is_for_scores_only():
+    message = refused(tasks=("sst",), head="linear_sigmoid")
+    assert message == "head.sst: 'linear_sigmoid' is for a score, but sst asks for a choice of classes"
+
+
+BI = {"tasks": ("sts",), "encoding": "bi", "head": "cosine"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"tasks": ("sst",), "loss": "mnrl"}, "loss.sst: 'mnrl' is for a yes or no or a score, but sst"),
+        ({"tasks": ("sts",), "encoding": "cross", "head": "linear", "loss": "mnrl"},
+         "loss.sts: 'mnrl' needs two vectors, but sts is cross-encoded: set encoding to bi"),
+        ({**BI, "loss": "cross_entropy"}, "loss.sts: 'cross_entropy' is for a choice of classes or a yes or no"),
+        ({"tasks": ("sst",), "loss": "mse"}, "loss.sst: 'mse' is for a score"),
+        ({**BI, "head": "concat", "loss": "cosent", "option": "pretrain"}, "loss.sts: 'cosent' trains the vectors"),
+        ({**BI, "loss": "triplet", "accumulate": 2}, "accumulate is 2, but loss.sts: 'triplet' compares the rows"),
+        ({**BI, "loss": "mnrl", "batch_size": 1}, "batch_size.sts is 1, but loss.sts: 'mnrl' compares rows"),
+        ({**BI, "loss": "mnrl", "positive_from": 5.5}, "positive_from.sts is 5.5, but the labels of sts end at 5"),
+        ({**BI, "head": "concat", "smart": 1, "option": "pretrain"}, "smart.sts is 1, but SMART changes embeddings"),
+        ({**BI, "loss": "ranking"}, "loss.sts is 'ranking': choose from default, cross_entropy, mse, mnrl"),
+        ({**BI, "margin": -1}, "margin.sts is -1, but must be a number from 0 up"),
+        ({**BI, "loss_scale": "high"}, "loss_scale.sts is 'high', but must be a number from 0 up"),
+    ],
+)  # fmt: skip
+def test_an_impossible_loss_names_its_fields(fields, expected):
+    assert refused(**fields).startswith(expected)
+
+
+def test_a_duplicate_is_positive_from_one_and_a_similar_pair_from_three():
+    assert Recipe().positive_from == {"sst": 3.0, "quora": 1.0, "sts": 3.0}
+    assert Recipe(tasks=("quora",), encoding="bi", head="cosine", loss="mnrl").positive_from == {"quora": 1.0}
 
 
 def test_encoding_does_not_matter_to_single_sentences():

@@ -71,21 +71,25 @@ class PackedBatch:
     def groups(self) -> "LengthGroups":
         return LengthGroups.of(self)
 
+    def part(self, sequences: slice) -> "PackedBatch":
+        """The batch of some neighbouring sequences; its tokens are those of ``tokens_of``."""
+        tokens = self.tokens_of(sequences)
+        return PackedBatch(self.ids[tokens], self.token_types[tokens], self.lengths[sequences])
+
+    def tokens_of(self, sequences: slice) -> slice:
+        """Which tokens neighbouring sequences hold."""
+        first, last, _ = sequences.indices(len(self))
+        before = sum(self.lengths[:first])
+        return slice(before, before + sum(self.lengths[first:last]))
+
     @cached_property
     def parts(self) -> dict[str, tuple[slice, "PackedBatch"]]:
         """Of each task: which tokens are its own, and they as a batch. Raises ValueError unless ``slices`` name the
         task of every sequence, in order."""
-        found, end, sequence = {}, 0, 0
-        for task, where in self.slices.items():
-            start, lengths = end, self.lengths[where]
-            if where.start != sequence:
-                break
-            end, sequence = start + sum(lengths), where.stop
-            tokens = slice(start, end)
-            found[task] = tokens, PackedBatch(self.ids[tokens], self.token_types[tokens], lengths)
-        if sequence != len(self):
+        named = [number for where in self.slices.values() for number in range(*where.indices(len(self)))]
+        if named != list(range(len(self))):
             raise ValueError(f"slices must name the task of all {len(self)} sequences, in order, not {self.slices}")
-        return found
+        return {task: (self.tokens_of(where), self.part(where)) for task, where in self.slices.items()}
 
     def to(self, device: torch.device | str) -> "PackedBatch":
         return PackedBatch(self.ids.to(device), self.token_types.to(device), self.lengths, self.slices)

@@ -7,12 +7,17 @@ is reshuffled, and a run resumes by the number of its next step alone.
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
+
+from mtbert.data.read import Rows
+from mtbert.errors import UserError
+
+Make = Literal["all", "positives", "one positive"]  # of a batch, by the rows in it
 
 
 class Step(NamedTuple):
@@ -52,15 +57,80 @@ class RowOrder:
     def __init__(self, task: str, rows: int, batch_size: int, seed: int):
         self.task, self.rows, self.batch_size, self.seed = task, rows, batch_size, seed
         self.batches = -(-rows // batch_size)
-        self._shuffled: tuple[int, Tensor] | None = None
+        self._drawn: tuple[int, Sequence[Tensor]] | None = None
 
     def batch(self, number: int) -> Tensor:
         """Rows of batch ``number``, counted from 0 over all passes."""
         turn, place = divmod(number, self.batches)
-        if self._shuffled is None or self._shuffled[0] != turn:
+        if self._drawn is None or self._drawn[0] != turn:
             generator = torch.Generator().manual_seed(derived_seed(self.seed, self.task, turn))
-            self._shuffled = turn, torch.randperm(self.rows, generator=generator)
-        return self._shuffled[1][place * self.batch_size : (place + 1) * self.batch_size]
+            self._drawn = turn, self._pass(generator)
+        return self._drawn[1][place]
+
+    def _pass(self, generator: torch.Generator) -> Sequence[Tensor]:
+        """All batches of one pass."""
+        return torch.randperm(self.rows, generator=generator).split(self.batch_size)
+
+
+class DistinctPairs(RowOrder):
+    """Batches of some rows in which no text stands in two rows: every other row's text is then a true negative.
+
+    Rows are dealt like cards, each to the next batch that has room and none of its texts; one that finds no place waits
+    for the next pass. A text that many rows share makes as many batches.
+    """
+
+    def __init__(self, task: str, rows: Sequence[int], texts: Sequence[tuple[str, ...]], batch_size: int, seed: int):
+        super().__init__(task, len(rows), batch_size, seed)
+        self.members, self.texts = torch.tensor(rows), [set(texts[row]) for row in rows]
+        most_common = Counter(itertools.chain.from_iterable(self.texts)).most_common(1)
+        self.batches = max(self.batches, most_common[0][1])
+
+    def _pass(self, generator: torch.Generator) -> Sequence[Tensor]:
+        hands: list[list[int]] = [[] for _ in range(self.batches)]
+        on_hand: list[set[str]] = [set() for _ in range(self.batches)]
+        turn = 0
+        for card in torch.randperm(self.rows, generator=generator).tolist():
+            for place in itertools.chain(range(turn, self.batches), range(turn)):
+                if len(hands[place]) < self.batch_size and on_hand[place].isdisjoint(self.texts[card]):
+                    hands[place].append(card)
+                    on_hand[place] |= self.texts[card]
+                    turn = (place + 1) % self.batches
+                    break
+        return [self.members[hand] for hand in hands]
+
+
+class OnePositive(RowOrder):
+    """Batches of one positive and negatives (Marchini, Callon & Cussen); a pass reads every negative once.
+
+    Each batch has another positive; where they are fewer than the batches they come again.
+    """
+
+    def __init__(self, task: str, positives: Sequence[int], negatives: Sequence[int], batch_size: int, seed: int):
+        self.positives, self.negatives = torch.tensor(positives), torch.tensor(negatives)
+        super().__init__(task, len(negatives), batch_size - 1, seed)
+
+    def _pass(self, generator: torch.Generator) -> Sequence[Tensor]:
+        positives = self.positives[torch.randperm(len(self.positives), generator=generator)]
+        negatives = [self.negatives[places] for places in super()._pass(generator)]
+        return [torch.cat([positives[[i % len(positives)]], batch]) for i, batch in enumerate(negatives)]
+
+
+def row_order(make: Make, rows: Rows, batch_size: int, seed: int, positive_from: float) -> RowOrder:
+    """The order in which a loss that needs batches of this make reads a file's rows.
+
+    positive_from: the label from which a row is a positive. Raises UserError if the file lacks positives or negatives.
+    """
+    if make == "all":
+        return RowOrder(rows.task.name, len(rows), batch_size, seed)
+    positives = [number for number, label in enumerate(rows.labels) if label >= positive_from]
+    negatives = [number for number, label in enumerate(rows.labels) if label < positive_from]
+    if not positives or (make == "one positive" and not negatives):
+        missing, bound = ("from", "lower") if not positives else ("below", "raise")
+        raise UserError(f"{rows.path}: no row has a {rows.task.label_column} {missing} {positive_from:g}: "
+                        f"{bound} positive_from")  # fmt: skip
+    if make == "positives":
+        return DistinctPairs(rows.task.name, positives, rows.keys, batch_size, seed)
+    return OnePositive(rows.task.name, positives, negatives, batch_size, seed)
 
 
 class LengthGrouped(RowOrder):
@@ -75,19 +145,11 @@ class LengthGrouped(RowOrder):
     """
 
     def __init__(self, task: str, lengths: Tensor, tokens: int, seed: int):
-        self.task, self.lengths, self.seed = task, lengths, seed
-        total = int(lengths.sum())
+        super().__init__(task, len(lengths), len(lengths), seed)
+        self.lengths, total = lengths, int(lengths.sum())
         self.batches = max(1, min(round(total / tokens), total // int(lengths.max())))
-        self._pass: tuple[int, list[Tensor]] | None = None
 
-    def batch(self, number: int) -> Tensor:
-        """Rows of batch ``number``, counted from 0 over all passes."""
-        turn, place = divmod(number, self.batches)
-        if self._pass is None or self._pass[0] != turn:
-            self._pass = turn, self._cut(torch.Generator().manual_seed(derived_seed(self.seed, self.task, turn)))
-        return self._pass[1][place]
-
-    def _cut(self, generator: torch.Generator) -> list[Tensor]:
+    def _pass(self, generator: torch.Generator) -> Sequence[Tensor]:
         blurred = self.lengths * (1 + 0.2 * torch.rand(len(self.lengths), generator=generator))
         ranked = blurred.argsort(stable=True)
         lengths = self.lengths[ranked]

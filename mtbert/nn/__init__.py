@@ -3,7 +3,7 @@
 from mtbert.nn.adapters import ADAPTERS, TaskAdapters, build_adapter
 from mtbert.nn.bert import Bert, BertConfig
 from mtbert.nn.heads import HEADS, build_head
-from mtbert.nn.losses import task_loss
+from mtbert.nn.losses import LOSSES, build_loss, task_loss
 from mtbert.nn.model import MultitaskModel
 from mtbert.nn.pooling import pool
 from mtbert.nn.pretrained import Encoder, load_encoder
@@ -11,6 +11,7 @@ from mtbert.nn.pretrained import Encoder, load_encoder
 __all__ = [
     "ADAPTERS",
     "HEADS",
+    "LOSSES",
     "Bert",
     "BertConfig",
     "Encoder",
@@ -18,6 +19,7 @@ __all__ = [
     "TaskAdapters",
     "build_adapter",
     "build_head",
+    "build_loss",
     "load_encoder",
     "pool",
     "task_loss",

@@ -130,7 +130,10 @@ class Bert(nn.Module):
 
     def forward(self, batch: PackedBatch, adapters: nn.Module | None = None) -> Tensor:
         """(tokens, hidden): the last layer's output. adapters: what tasks add (see ``mtbert.nn.TaskAdapters``)."""
-        hidden = self.embeddings(batch)
+        return self.encode(self.embeddings(batch), batch, adapters)
+
+    def encode(self, hidden: Tensor, batch: PackedBatch, adapters: nn.Module | None = None) -> Tensor:
+        """(tokens, hidden): the last layer's output, from the embeddings' output."""
         if not adapters:
             for layer in self.layers:
                 hidden = layer(hidden, batch)

@@ -1,18 +1,29 @@
-"""Heads: from the vector of a sentence, or the vectors u and v of a pair, to what a task asks for.
+"""Heads: from the vector of a sentence, the vectors u and v of a pair, or all of a sequence's tokens, to what a task
+asks for.
 
 A head's name says which features it sees and what it computes from them. Heads over a pair need "bi" encoding; heads
-over one vector serve single sentences and "cross"-encoded pairs.
+over one vector or over tokens serve single sentences and "cross"-encoded pairs.
 """
 
+import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from mtbert.data.batch import PackedBatch
 from mtbert.data.tasks import Task
 from mtbert.errors import UserError
 from mtbert.nn.dropout import dropout
+from mtbert.nn.pooling import pool
+
+
+class TokenVectors(NamedTuple):
+    """What a head over tokens is given: hidden (tokens, width), and the batch that says where each sequence begins."""
+
+    hidden: Tensor
+    batch: PackedBatch
 
 
 class Linear(nn.Module):
@@ -39,6 +50,70 @@ class TwoLayer(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         wide = nn.functional.gelu(self.first(dropout(features, self.p, self.training)))  # (rows, hidden)
         return self.second(dropout(wide, self.p, self.training))  # (rows, outputs)
+
+
+class TwoLayerRelu(nn.Module):
+    """W_1, dropout, ReLU, W_2: Cambronero & Meza's head for cross-encoded pairs."""
+
+    def __init__(self, width: int, outputs: int, p: float, hidden: int):
+        super().__init__()
+        self.first = nn.Linear(width, hidden)
+        self.second = nn.Linear(hidden, outputs)
+        self.p = p
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.second(dropout(self.first(features), self.p, self.training).relu())  # (rows, outputs)
+
+
+class Bounded(nn.Module):
+    """top * sigmoid(head): a score that cannot leave its scale."""
+
+    def __init__(self, task: Task, head: nn.Module):
+        super().__init__()
+        self.top, self.head = task.top, head
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        return self.top * self.head(vectors).sigmoid()
+
+
+class Convolution(nn.Module):
+    """A convolution of kernel 3 over a sequence's tokens, then the maximum over them (Kim 2014).
+
+    Cambronero & Meza put no other layer on top; how they come from tokens to a sentence they do not say.
+    """
+
+    def __init__(self, width: int, outputs: int, p: float):
+        super().__init__()
+        self.dense = nn.Linear(3 * width, outputs)
+        self.p = p
+
+    def forward(self, seen: TokenVectors) -> Tensor:
+        hidden = dropout(seen.hidden, self.p, self.training)
+        return pool(self.dense(windows(hidden, seen.batch)), seen.batch, "max")  # (sequences, outputs)
+
+
+def windows(hidden: Tensor, batch: PackedBatch) -> Tensor:
+    """(tokens, width) -> (tokens, 3 * width): the token before, the token itself, the token after.
+
+    The first and last token of a sequence have zeros for the neighbour that they lack.
+    """
+    lengths = batch.counts[batch.sequence_of]
+    before = hidden.roll(1, 0) * (batch.positions > 0)[:, None]
+    after = hidden.roll(-1, 0) * (batch.positions + 1 < lengths)[:, None]
+    return torch.cat([before, hidden, after], dim=1)
+
+
+class Dot(nn.Module):
+    """a * (u . v) / sqrt(width) + b with learned a and b, which begin at 1 and 0."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+        self.shift = nn.Parameter(torch.zeros(1))
+
+    def forward(self, pair: Tensor) -> Tensor:
+        product = pair.prod(1).sum(1, keepdim=True) / math.sqrt(pair.shape[2])  # (rows, 1)
+        return self.scale * product + self.shift
 
 
 class Cosine(nn.Module):
@@ -89,12 +164,20 @@ class Features(nn.Module):
 
 
 class HeadKind(NamedTuple):
-    """pair: whether the head sees u and v (n, 2, width) rather than one vector (n, width). about: one line for lists.
-    build: (task, width, p) -> module."""
+    """What a head sees and serves.
 
-    pair: bool
+    sees: one "vector" (n, width), the "pair" u and v (n, 2, width), or "tokens" (TokenVectors). about: one line for
+    lists. build: (task, width, p) -> module. kinds: of tasks that it serves.
+    """
+
+    sees: Literal["vector", "pair", "tokens"]
     about: str
     build: Callable[[Task, int, float], nn.Module]
+    kinds: tuple[str, ...] = ("classes", "binary", "score")
+
+    @property
+    def pair(self) -> bool:
+        return self.sees == "pair"
 
 
 def _linear_on(features: Callable[[Tensor], Tensor], parts: int):
@@ -105,32 +188,60 @@ def _two_layer_on(features: Callable[[Tensor], Tensor], parts: int):
     return lambda task, width, p: Features(features, TwoLayer(parts * width, task.outputs, p, width))
 
 
+def _bounded(build: Callable[[Task, int, float], nn.Module]):
+    return lambda task, width, p: Bounded(task, build(task, width, p))
+
+
+def _two_layer_relu(task: Task, width: int, p: float) -> nn.Module:
+    head = TwoLayerRelu(width, task.outputs, p, width)
+    return Bounded(task, head) if task.kind == "score" else head
+
+
+_PAIR_KINDS = ("binary", "score")
+
 HEADS: dict[str, HeadKind] = {
-    "linear": HeadKind(False, "W x + b", _linear_on(vector, 1)),
-    "two_layer": HeadKind(False, "two layers with GELU", _two_layer_on(vector, 1)),
-    "concat": HeadKind(True, "linear on (u, v)", _linear_on(concatenation, 2)),
-    "concat_two_layer": HeadKind(True, "two layers on (u, v)", _two_layer_on(concatenation, 2)),
-    "concat_diff": HeadKind(True, "linear on (u, v, |u - v|)", _linear_on(concatenation_difference, 3)),
-    "concat_diff_two_layer": HeadKind(
-        True, "two layers on (u, v, |u - v|)", _two_layer_on(concatenation_difference, 3)
+    "linear": HeadKind("vector", "W x + b", _linear_on(vector, 1)),
+    "linear_sigmoid": HeadKind("vector", "5 sigmoid(W x + b)", _bounded(_linear_on(vector, 1)), ("score",)),
+    "two_layer": HeadKind("vector", "two layers with GELU", _two_layer_on(vector, 1)),
+    "two_layer_relu": HeadKind("vector", "two layers with ReLU; a score through 5 sigmoid", _two_layer_relu),
+    "convolution": HeadKind(
+        "tokens", "convolution of kernel 3, maximum", lambda task, width, p: Convolution(width, task.outputs, p)
     ),
-    "cosine": HeadKind(True, "relu(cos(u, v)), scaled to the label", lambda task, width, p: Cosine(task)),
-    "cosine_shifted": HeadKind(True, "(cos(u, v) + 1) / 2, scaled", lambda task, width, p: Cosine(task, True)),
+    "concat": HeadKind("pair", "linear on (u, v)", _linear_on(concatenation, 2)),
+    "concat_sigmoid": HeadKind(
+        "pair", "5 sigmoid of a linear layer on (u, v)", _bounded(_linear_on(concatenation, 2)), ("score",)
+    ),
+    "concat_two_layer": HeadKind("pair", "two layers on (u, v)", _two_layer_on(concatenation, 2)),
+    "concat_diff": HeadKind("pair", "linear on (u, v, |u - v|)", _linear_on(concatenation_difference, 3)),
+    "concat_diff_two_layer": HeadKind(
+        "pair", "two layers on (u, v, |u - v|)", _two_layer_on(concatenation_difference, 3)
+    ),
+    "dot": HeadKind("pair", "a u.v + b", lambda task, width, p: Dot(), _PAIR_KINDS),
+    "cosine": HeadKind(
+        "pair", "relu(cos(u, v)), scaled to the label", lambda task, width, p: Cosine(task), _PAIR_KINDS
+    ),
+    "cosine_shifted": HeadKind(
+        "pair", "(cos(u, v) + 1) / 2, scaled", lambda task, width, p: Cosine(task, True), _PAIR_KINDS
+    ),
 }  # fmt: skip
 
 
 def build_head(name: str, task: Task, width: int, p: float = 0.0) -> nn.Module:
     """The head of that name for a task, on vectors of ``width`` numbers, with dropout ``p`` on its inputs.
 
-    Its weights are drawn as BERT's are: N(0, 0.02^2), biases 0; a regression head's bias begins at the middle of the
-    scale, so that training need not first learn the mean. Raises UserError for an unknown name.
+    Its weights are drawn as BERT's are: N(0, 0.02^2), biases 0; a regression head's bias begins where it predicts the
+    middle of the scale, so that training need not first learn the mean. Raises UserError for an unknown name, or a head
+    that does not serve this kind of task.
     """
     if name not in HEADS:
         raise UserError(f"unknown head {name!r}: choose from {', '.join(HEADS)}")
+    if task.kind not in HEADS[name].kinds:
+        raise UserError(f"head {name!r} gives {' or '.join(HEADS[name].kinds)}, but {task.name} has {task.kind}")
     head = HEADS[name].build(task, width, p)
+    at_middle = 0.0 if isinstance(head, Bounded) else task.top / 2  # sigmoid(0) is the middle already
     for module in head.modules():
         if isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, 0.0, 0.02)
-            middle = task.top / 2 if task.kind == "score" and module.out_features == 1 else 0.0
-            nn.init.constant_(module.bias, middle)
+            last = task.kind == "score" and module.out_features == 1
+            nn.init.constant_(module.bias, at_middle if last else 0.0)
     return head

@@ -1,6 +1,6 @@
 """The multitask model: one encoder, one head per task."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,9 +10,10 @@ from mtbert.data.tasks import Task
 from mtbert.data.tokens import Encoding, SequenceTable, TokenTable
 from mtbert.errors import UserError
 from mtbert.nn.adapters import Adapter, TaskAdapters
-from mtbert.nn.heads import HEADS, build_head
-from mtbert.nn.losses import task_loss
+from mtbert.nn.heads import HEADS, TokenVectors, build_head
+from mtbert.nn.losses import TaskLoss, build_loss
 from mtbert.nn.pretrained import Encoder
+from mtbert.nn.smart import Chance, adversary, smoothness
 
 EVALUATION_TOKENS = 4096
 
@@ -21,6 +22,7 @@ class MultitaskModel(nn.Module):
     """An encoder shared by all tasks, a pooling, and per task a head and perhaps an adapter.
 
     encoding: "cross" or "bi" per pair task ("cross" if not named). max_length: tokens a sequence may have, per task.
+    loss: what each task minimises (by its kind if not named). smart: weight of SMART's smoothness term per task.
     adapters: by task (see ``mtbert.nn.adapters``). Weights that nothing uses (the pooler, under another pooling) are
     frozen, so that no optimiser moves them.
     """
@@ -34,6 +36,8 @@ class MultitaskModel(nn.Module):
         max_length: Mapping[str, int],
         pooling: str = "mean",
         head_dropout: float = 0.0,
+        loss: Mapping[str, TaskLoss] | None = None,
+        smart: Mapping[str, float] | None = None,
         adapters: Mapping[str, Adapter] | None = None,
     ):
         super().__init__()
@@ -44,7 +48,9 @@ class MultitaskModel(nn.Module):
         self.heads = nn.ModuleDict(
             {task.name: build_head(heads[task.name], task, width, head_dropout) for task in tasks}
         )
-        self._sees_pair = {name: HEADS[heads[name]].pair for name in self.tasks}
+        self._sees = {name: HEADS[heads[name]].sees for name in self.tasks}
+        self.loss = {task.name: build_loss("default", task) for task in tasks} | dict(loss or {})
+        self.smart = {name: weight for name, weight in (smart or {}).items() if weight}
         self.adapters = TaskAdapters(adapters)
         self.bert.pooler.requires_grad_(pooling == "pooler")
 
@@ -56,22 +62,56 @@ class MultitaskModel(nn.Module):
         """(sequences, hidden): the pooled vector of each sequence."""
         return self.encoder.pool(self.bert(batch, self.adapters), batch, self.pooling)
 
-    def outputs(self, task: str, vectors: Tensor) -> Tensor:
-        """(rows, outputs) of a task's head on the vectors of its sequences; a bi-encoded pair has two in a row."""
-        if self._sees_pair[task]:
-            vectors = vectors.view(-1, 2, vectors.shape[1])
-        return self.heads[task](vectors)
+    def outputs(self, task: str, seen: Tensor | TokenVectors) -> Tensor:
+        """(rows, outputs) of a task's head on the vectors of its sequences (a bi-encoded pair has two in a row), or on
+        all tokens if the head sees those."""
+        if self._sees[task] == "pair":
+            seen = seen.view(-1, 2, seen.shape[1])
+        return self.heads[task](seen)
 
     def losses(self, batch: PackedBatch, labels: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Each task's mean loss over its slice of the batch; one forward for all of them."""
-        vectors = self.vectors(batch)
-        return self.losses_of({task: vectors[where] for task, where in batch.slices.items()}, labels)
+        """Each task's mean loss over its slice of the batch; one forward for all of them, and two more for SMART."""
+        embedded = self.bert.embeddings(batch)
+        chance = Chance(self.device) if self.smart else None
+        seen = self._seen(embedded, batch)
+        outputs = {task: self.outputs(task, of_task) for task, of_task in seen.items()}
+        losses = {task: self.loss[task](outputs[task], seen[task], labels[task]) for task in seen}
+        for task, term in self._smoothness(embedded, batch, outputs, chance).items():
+            losses[task] = losses[task] + self.smart[task] * term
+        return losses
+
+    def _smoothness(
+        self, embedded: Tensor, batch: PackedBatch, outputs: Mapping[str, Tensor], chance: Chance | None
+    ) -> dict[str, Tensor]:
+        """SMART's term of each task that asks for it. chance: as it was when ``outputs`` were computed."""
+        tasks = [task for task in outputs if task in self.smart]
+        if not tasks:
+            return {}
+
+        def distances(delta: Tensor) -> dict[str, Tensor]:
+            with chance.again():  # the same dropout masks: delta alone makes the difference
+                seen = self._seen(embedded + delta, batch)
+                near = {task: self.outputs(task, of_task) for task, of_task in seen.items()}
+            return {task: smoothness(self.tasks[task], near[task], outputs[task]) for task in tasks}
+
+        return distances(adversary(lambda delta: sum(distances(delta).values()), embedded))
 
     def losses_of(self, vectors: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Each task's mean loss, from the pooled vectors of its sequences."""
         return {
-            task: task_loss(self.tasks[task], self.outputs(task, of_task), labels[task])
+            task: self.loss[task](self.outputs(task, of_task), of_task, labels[task])
             for task, of_task in vectors.items()
+        }
+
+    def _seen(self, embedded: Tensor, batch: PackedBatch) -> dict[str, Tensor | TokenVectors]:
+        """What each task's head sees of its slice of the batch."""
+        hidden = self.bert.encode(embedded, batch, self.adapters)
+        vectors = self.encoder.pool(hidden, batch, self.pooling)
+        return {
+            task: TokenVectors(hidden[batch.tokens_of(where)], batch.part(where))
+            if self._sees[task] == "tokens"
+            else vectors[where]
+            for task, where in batch.slices.items()
         }
 
     def norms(self) -> dict[str, nn.LayerNorm]:
@@ -88,7 +128,8 @@ class MultitaskModel(nn.Module):
             raise UserError(f"one model pools by {self.pooling}, the other by {other.pooling}: they must agree")
         for mine, theirs in (
             (self.tasks, other.tasks), (self.encoding, other.encoding), (self.max_length, other.max_length),
-            (self._sees_pair, other._sees_pair), (self.heads, other.heads), (self.adapters, other.adapters),
+            (self._sees, other._sees), (self.loss, other.loss), (self.smart, other.smart), (self.heads, other.heads),
+            (self.adapters, other.adapters),
         ):  # fmt: skip
             mine.update(theirs)
 
@@ -96,34 +137,48 @@ class MultitaskModel(nn.Module):
         """What BERT reads of a task's rows, under this model's encoding and length limit."""
         return table.sequences(self.encoding.get(task, "cross"), self.max_length[task], self.encoder.word_pieces)
 
-    @torch.no_grad()
     def table_vectors(self, sequences: SequenceTable, progress=None, task: str | None = None) -> Tensor:
         """(sequences, hidden): the pooled vectors of a whole table, in evaluation mode, in the table's order.
 
         task: whose adapter to use, if the model has any.
         """
-        training = self.training
-        self.eval()
-        width, per_row = self.encoder.config.hidden_size, sequences.per_row
-        found = torch.empty(len(sequences), per_row, width, device=self.device)
-        sequences = sequences.to(self.device)
-        for rows, batch in sequences.batches(EVALUATION_TOKENS):
-            batch.slices = {task: slice(0, len(batch))} if task else {}
-            found[rows.to(self.device)] = self.vectors(batch).view(-1, per_row, width).float()
-            if progress is not None:
-                progress(len(rows))
-        self.train(training)
-        return found.view(-1, width)
+        return self._over_table(sequences, self.vectors, progress, task)
 
     @torch.no_grad()
     def table_outputs(self, task: str, sequences: SequenceTable, progress=None) -> Tensor:
         """(rows, outputs) of a task's head over a whole table, on the host."""
+        if self._sees[task] == "tokens":
+            head = self.heads[task]
+
+            def outputs(batch: PackedBatch) -> Tensor:
+                return head(TokenVectors(self.bert(batch, self.adapters), batch))
+
+            return self._over_table(sequences, outputs, progress, task).cpu()
         vectors = self.table_vectors(sequences, progress, task)
         training = self.training
         self.eval()
         found = self.outputs(task, vectors).cpu()
         self.train(training)
         return found
+
+    @torch.no_grad()
+    def _over_table(
+        self, sequences: SequenceTable, of_batch: Callable[[PackedBatch], Tensor], progress, task: str | None
+    ) -> Tensor:
+        """(sequences, numbers): what ``of_batch`` makes of each sequence, in evaluation mode, in the table's order."""
+        training = self.training
+        self.eval()
+        sequences = sequences.to(self.device)
+        places, found = [], []
+        for rows, batch in sequences.batches(EVALUATION_TOKENS):
+            batch.slices = {task: slice(0, len(batch))} if task else {}
+            places.append(rows)
+            found.append(of_batch(batch).float().view(len(rows), -1))
+            if progress is not None:
+                progress(len(rows))
+        self.train(training)
+        in_order = torch.cat(found)[torch.cat(places).argsort().to(self.device)]  # (rows, per_row * numbers)
+        return in_order.view(sequences.per_row * len(sequences), -1)
 
     def scores(self, task: str, texts: Sequence[str | tuple[str, str]]) -> Tensor:
         """What the model makes of new texts: class probabilities (rows, classes), the probability of "duplicate"

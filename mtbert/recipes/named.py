@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mtbert.errors import UserError
-from mtbert.recipes import ahmed_karamardian, li_tang, marchini_callon_cussen, ours, yin
+from mtbert.recipes import ahmed_karamardian, cambronero_meza, li_tang, marchini_callon_cussen, ours, sts, yin
 from mtbert.recipes.entry import Entry
 from mtbert.recipes.recipe import Recipe, from_dict
 
 _REPORTS: dict[str, Mapping[str, Entry]] = {
     "ahmed-karamardian": ahmed_karamardian.ROWS,
+    "cambronero-meza": cambronero_meza.ROWS,
     "li-tang": li_tang.ROWS,
     "marchini-callon-cussen": marchini_callon_cussen.ROWS,
     "yin": yin.ROWS,
@@ -19,7 +20,7 @@ _REPORTS: dict[str, Mapping[str, Entry]] = {
 
 
 def _named() -> dict[str, Entry]:
-    found = dict(ours.ROWS)
+    found = {**ours.ROWS, **sts.ROWS}
     for report, rows in _REPORTS.items():
         found |= {f"{report}/{row}": entry for row, entry in rows.items()}
     return {name: dataclasses.replace(entry, recipe=entry.recipe.with_(name=name)) for name, entry in found.items()}

@@ -16,6 +16,7 @@ from mtbert.data.tokens import Encoding
 from mtbert.errors import UserError
 from mtbert.nn.adapters import ADAPTERS, Activation, adapter_parts
 from mtbert.nn.heads import HEADS
+from mtbert.nn.losses import LOSSES
 from mtbert.nn.pooling import Pooling
 from mtbert.optim.loss_weighting import LOSS_WEIGHTINGS
 from mtbert.optim.schedule import Decay
@@ -42,7 +43,11 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "loss_weighting": tuple(LOSS_WEIGHTINGS),
 }
 # field: (what a task has that a mapping does not name, choices)
-_CHOICES_PER_TASK = {"encoding": ("cross", get_args(Encoding)), "head": ("linear", tuple(HEADS))}
+_CHOICES_PER_TASK = {
+    "encoding": ("cross", get_args(Encoding)),
+    "head": ("linear", tuple(HEADS)),
+    "loss": ("default", tuple(LOSSES)),
+}
 # field: (type, smallest, largest); None where there is no bound
 _NUMBERS: dict[str, tuple[type, float | None, float | None]] = {
     "epochs": (int, 1, None), "seed": (int, 0, None), "lr": (float, 0, None), "weight_decay": (float, 0, None),
@@ -56,11 +61,17 @@ _OPTIONAL_NUMBERS = dict.fromkeys(
     ("layers", "steps_per_epoch", "train_rows", "dev_rows", "adapter_size", "adapter_heads"), (int, 1, None)
 )
 # field: (what a task has that a mapping does not name, type, smallest, largest)
-_NUMBERS_PER_TASK = {"batch_size": (32, int, 1, None), "max_length": (128, int, 4, None)}
+_NUMBERS_PER_TASK = {
+    "batch_size": (32, int, 1, None), "max_length": (128, int, 4, None), "loss_scale": (20.0, float, 0, None),
+    "margin": (0.5, float, 0, None), "positive_from": (3.0, float, 0, None), "smart": (0.0, float, 0, None),
+}  # fmt: skip
 # field of some tasks only, None or not named for the others: (type, smallest, largest)
 _SOME_TASKS = {"tokens_per_batch": (int, 1, None), "augment": (int, 1, None)}
 # field: tasks that have something else there
-_EXCEPTIONS = {"max_length": {"cfimdb": 512, "yelp": 256}}  # long texts
+_EXCEPTIONS = {
+    "max_length": {"cfimdb": 512, "yelp": 256},  # long texts
+    "positive_from": {"quora": 1.0},
+}
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,9 @@ class Recipe:
     "gelu" (both for "pal" and "low_rank").
     encoding*: pairs as one sequence ("cross") or two ("bi"). head*: see ``mtbert.nn.HEADS``.
     pooling: "cls", "pooler", "mean" or "max". max_length*: tokens a sequence may have.
+    loss*: what to minimise, "default" by the kind of task (see ``mtbert.nn.LOSSES``). loss_scale*: of cosines in mnrl,
+    mnrl_graded and cosent; margin*: of triplet; positive_from*: the label from which a pair counts as positive.
+    smart*: weight of SMART's smoothness term (0 for none).
     sampler: which task next (see ``mtbert.data.SAMPLERS``); temperature and oversample are those of the samplers of
     that name. batch_size*: rows of a task in its step; tokens_per_batch*: instead, rows of similar length with about
     so many tokens.
@@ -112,6 +126,11 @@ class Recipe:
     head: PerTask | str = field(default_factory=lambda: {"sst": "linear", "quora": "linear", "sts": "cosine"})
     pooling: str = "mean"
     max_length: PerTask | int = field(default_factory=dict)
+    loss: PerTask | str = "default"
+    loss_scale: PerTask | float = 20.0
+    margin: PerTask | float = 0.5
+    positive_from: PerTask | float = field(default_factory=dict)
+    smart: PerTask | float = 0.0
     sampler: str = "mixed"
     temperature: float = 5.0
     oversample: float = 5.0
@@ -177,6 +196,7 @@ class Recipe:
                 _choice(f"{name}.{task}", value, choices)
             self._put(name, values)
         self._check_heads()
+        self._check_losses()
         self._check_adapter()
         self._check_sampler()
 
@@ -204,6 +224,40 @@ class Recipe:
             if two_vectors and not HEADS[head].pair:
                 pairs = ", ".join(kind for kind, of in HEADS.items() if of.pair)
                 raise UserError(f"head.{name}: {head!r} sees one vector, but {name} is bi-encoded: choose from {pairs}")
+            if task.kind not in HEADS[head].kinds:
+                wanted, found = _kinds(HEADS[head]), _KINDS[task.kind]
+                raise UserError(f"head.{name}: {head!r} is for {wanted}, but {name} asks for {found}")
+            if HEADS[head].sees == "tokens" and self.option == "pretrain":
+                raise UserError(
+                    f"head.{name}: {head!r} sees every token, but option pretrain keeps one vector of each sentence: "
+                    "set option to finetune"
+                )
+
+    def _check_losses(self) -> None:
+        for name in self.tasks:
+            task, loss = TASKS[name], LOSSES[self.loss[name]]
+            what = f"loss.{name}: {self.loss[name]!r}"
+            if task.kind not in loss.kinds:
+                raise UserError(f"{what} is for {_kinds(loss)}, but {name} asks for {_KINDS[task.kind]}")
+            if loss.sees == "pair" and self.encoding[name] == "cross":
+                raise UserError(f"{what} needs two vectors, but {name} is cross-encoded: set encoding to bi")
+            if loss.sees == "pair" and self.option == "pretrain":
+                raise UserError(f"{what} trains the vectors, but option pretrain keeps them: set option to finetune")
+            if loss.ranks and self.accumulate > 1:
+                raise UserError(f"accumulate is {self.accumulate}, but {what} compares the rows of a step: set it to 1")
+            if loss.ranks and name in self.tokens_per_batch:
+                raise UserError(f"tokens_per_batch.{name} is {self.tokens_per_batch[name]}, but {what} needs its own "
+                                "batches: leave it out")  # fmt: skip
+            if loss.ranks and self.batch_size[name] == 1:
+                raise UserError(f"batch_size.{name} is 1, but {what} compares rows: set it to 2 or more")
+            if loss.rows != "all" and self.positive_from[name] > task.top:
+                bound = self.positive_from[name]
+                raise UserError(f"positive_from.{name} is {bound:g}, but the labels of {name} end at {task.top}")
+            if self.smart[name] and self.option == "pretrain":
+                raise UserError(
+                    f"smart.{name} is {self.smart[name]:g}, but SMART changes embeddings, and option pretrain keeps "
+                    "the vectors above them: set option to finetune"
+                )
 
     def _check_adapter(self) -> None:
         parts = adapter_parts(self.adapter)
@@ -256,6 +310,13 @@ class Recipe:
         """Fields whose values differ, but for the name: field -> (mine, the other's)."""
         mine, theirs = self.as_dict(), other.as_dict()
         return {name: (mine[name], theirs[name]) for name in mine if name != "name" and mine[name] != theirs[name]}
+
+
+_KINDS = {"classes": "a choice of classes", "binary": "a yes or no", "score": "a score"}
+
+
+def _kinds(of: Any) -> str:
+    return " or ".join(_KINDS[kind] for kind in of.kinds)
 
 
 def _task_names(tasks: Any) -> tuple[str, ...]:

@@ -1,0 +1,165 @@
+"""Ranking losses, beside float64 references of their formulas and beside sentence-transformers' classes."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mtbert.data.tasks import get_task
+from mtbert.nn.losses import LOSSES, LossSettings, build_loss, cosent, graded_mnrl, mnrl, task_loss, triplet
+
+SEEDS, ROWS = st.integers(0, 2**32), st.integers(2, 9)
+STS = get_task("sts")
+
+
+def vectors(rows: int, seed: int, count: int = 2, width: int = 6) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return list(torch.randn(count, rows, width, generator=generator, dtype=torch.float64))
+
+
+def cosine(a, b) -> float:
+    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+
+def scores(labels_seed: int, rows: int) -> torch.Tensor:
+    return torch.randint(0, 11, (rows,), generator=torch.Generator().manual_seed(labels_seed)).double() / 2
+
+
+# -- against the formulas ---------------------------------------------------------------------------------------------
+
+
+@given(ROWS, SEEDS, st.sampled_from([1.0, 20.0]))
+def test_mnrl_is_the_formula(rows, seed, scale):
+    u, v = vectors(rows, seed)
+    each = []
+    for i in range(rows):
+        similar = [math.exp(scale * cosine(u[i], v[j])) for j in range(rows)]
+        each.append(-math.log(similar[i] / sum(similar)))
+    assert mnrl(u, v, scale).item() == pytest.approx(np.mean(each), abs=1e-10)
+
+
+@given(st.integers(1, 8), SEEDS, st.sampled_from([1.0, 20.0]))
+def test_graded_mnrl_is_the_formula(negatives, seed, scale):
+    values = torch.rand(negatives + 1, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    positive = torch.arange(negatives + 1) == 0
+    p, rest = math.exp(scale * values[0]), sum(math.exp(scale * value) for value in values[1:])
+    assert graded_mnrl(values, positive, scale).item() == pytest.approx(-math.log(p / (p + rest)), abs=1e-10)
+
+
+@given(ROWS, SEEDS, st.floats(0, 1))
+def test_triplet_is_the_formula(rows, seed, margin):
+    a, p, n = vectors(rows, seed, 3)
+    expected = [max(0.0, (1 - cosine(a[i], p[i])) - (1 - cosine(a[i], n[i])) + margin) for i in range(rows)]
+    np.testing.assert_allclose(triplet(a, p, n, margin), expected, atol=1e-10)
+
+
+@given(ROWS, SEEDS, SEEDS, st.sampled_from([1.0, 20.0]))
+def test_cosent_is_the_formula(rows, seed, labels_seed, scale):
+    u, v = vectors(rows, seed)
+    labels, cosines = scores(labels_seed, rows), [cosine(u[i], v[i]) for i in range(rows)]
+    terms = [math.exp(scale * (cosines[j] - cosines[i]))
+             for i in range(rows) for j in range(rows) if labels[i] > labels[j]]  # fmt: skip
+    found = cosent(torch.tensor(cosines, dtype=torch.float64), labels, scale)
+    assert found.item() == pytest.approx(math.log(1 + sum(terms)), abs=1e-9)
+
+
+# -- against sentence-transformers ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def peer():
+    return pytest.importorskip("sentence_transformers.sentence_transformer.losses")
+
+
+def test_losses_equal_those_of_sentence_transformers(peer):
+    u, v, n = (each.float() for each in vectors(8, 3, 3))
+    labels = scores(4, 8).float()
+    expected = peer.MultipleNegativesRankingLoss(None, scale=20.0).compute_loss_from_embeddings([u, v], None)
+    torch.testing.assert_close(mnrl(u, v), expected, rtol=0, atol=1e-5)
+    expected = peer.CoSENTLoss(None, scale=20.0).compute_loss_from_embeddings([u, v], labels)
+    torch.testing.assert_close(cosent(torch.cosine_similarity(u, v), labels), expected, rtol=0, atol=1e-5)
+    by_cosine = peer.TripletLoss(None, peer.TripletDistanceMetric.COSINE, 0.5)
+    expected = by_cosine.compute_loss_from_embeddings([u, v, n], None)
+    torch.testing.assert_close(triplet(u, v, n).mean(), expected, rtol=0, atol=1e-5)
+
+
+# -- laws -------------------------------------------------------------------------------------------------------------
+
+
+@given(ROWS, SEEDS, SEEDS)
+def test_the_length_of_a_vector_does_not_matter(rows, seed, lengths_seed):
+    """A dot product of raw vectors would fail here."""
+    u, v, n = vectors(rows, seed, 3)
+    a, b, c = (1 + 9 * torch.rand(3, rows, 1, generator=torch.Generator().manual_seed(lengths_seed))).double()
+    torch.testing.assert_close(mnrl(a * u, b * v), mnrl(u, v))
+    torch.testing.assert_close(triplet(a * u, b * v, c * n), triplet(u, v, n))
+
+
+@given(ROWS, SEEDS)
+def test_mnrl_of_vectors_that_say_nothing_is_the_logarithm_of_the_rows(rows, seed):
+    (u,) = vectors(1, seed, 1)
+    same = u.expand(rows, -1)
+    assert mnrl(same, same).item() == pytest.approx(math.log(rows), abs=1e-9)
+
+
+@given(st.integers(2, 9), SEEDS)
+def test_cosent_asks_for_the_order_of_the_labels_and_no_more(rows, seed):
+    cosines = torch.rand(rows, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    labels = scores(seed, rows)
+    torch.testing.assert_close(cosent(cosines, labels), cosent(cosines, labels.exp() + 7))
+    assert cosent(cosines, torch.full((rows,), 3.0)) == 0
+
+
+@given(st.integers(1, 8), SEEDS)
+def test_graded_mnrl_does_not_see_grades(negatives, seed):
+    """What is above the bound is one class and what is below another: the reason why it forgets the scores."""
+    outputs = torch.rand(negatives + 1, 1, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    loss = build_loss("mnrl_graded", STS)
+    one = loss(outputs, None, torch.tensor([5.0] + [2.9] * negatives))
+    other = loss(outputs, None, torch.tensor([3.0] + [0.0] * negatives))
+    assert one == other
+
+
+def test_a_triplet_whose_negative_is_far_enough_has_no_loss_and_no_gradient():
+    a = torch.tensor([[1.0, 0.0]], requires_grad=True)
+    loss = triplet(a, torch.tensor([[2.0, 0.1]]), torch.tensor([[-1.0, 0.0]]), 0.5)
+    loss.sum().backward()
+    assert loss.item() == 0 and not a.grad.any()
+
+
+def test_less_similar_pairs_weigh_less_in_a_triplet():
+    u, v = vectors(3, 0)
+    seen = torch.stack([u, v], dim=1).flatten(0, 1)
+    plain = triplet(u, v, u.roll(-1, 0), 2.0)
+    weighted = build_loss("triplet", STS, LossSettings(margin=2.0))(None, seen, torch.tensor([5.0, 4.0, 3.0]))
+    torch.testing.assert_close(weighted, (plain * torch.tensor([1.0, 0.8, 0.6])).mean())
+
+
+# -- what a task uses -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [name for name, loss in LOSSES.items() if loss.sees == "pair"])
+def test_losses_of_vectors_read_left_and_right_in_turn(name):
+    u, v = vectors(4, 1)
+    seen, labels = torch.stack([u, v], dim=1).flatten(0, 1), torch.tensor([5.0, 4.0, 3.5, 1.0])
+    expected = {
+        "mnrl": mnrl(u, v, 3.0),
+        "triplet": (labels / 5 * triplet(u, v, u.roll(-1, 0), 0.9)).mean(),
+        "cosent": cosent(torch.cosine_similarity(u, v), labels, 3.0),
+    }
+    torch.testing.assert_close(build_loss(name, STS, LossSettings(3.0, 0.9))(None, seen, labels), expected[name])
+
+
+@pytest.mark.parametrize(("name", "task"), [("mse", "sts"), ("cross_entropy", "sst"), ("cross_entropy", "quora")])
+def test_a_named_loss_is_that_of_the_kind_of_task(name, task):
+    task = get_task(task)
+    outputs, labels = torch.randn(6, task.outputs), torch.randint(0, 2, (6,)).float()
+    expected = task_loss(task, outputs, labels)
+    assert (
+        build_loss(name, task)(outputs, None, labels) == build_loss("default", task)(outputs, None, labels) == expected
+    )
+    assert not LOSSES[name].ranks and LOSSES["cosent"].ranks
