@@ -6,9 +6,11 @@ from typing import Annotated
 
 import torch
 import typer
+from tqdm.auto import tqdm
 
 from mtbert import bench_notebooks, paths
 from mtbert import recipes as named
+from mtbert import sweep as sweeping
 from mtbert.bench import bench_adapters, bench_memory, bench_step
 from mtbert.bench_surgery import bench_surgery
 from mtbert.data import check as checking
@@ -77,7 +79,7 @@ def train(
     data: Data = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; default runs/NAME-sSEED.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="name=value or name.task=value; repeatable.")] = None,
-    scale: Annotated[str, typer.Option(help="full, or small: minilm on a few thousand rows.")] = "full",
+    scale: Annotated[str, typer.Option(help="full, small (minilm, few rows) or demo (fewer).")] = "full",
     device: Device = None,
     checkpoint_seconds: Annotated[float, typer.Option(help="Work that may be lost.", min=0)] = CHECKPOINT_SECONDS,
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
@@ -87,6 +89,42 @@ def train(
     run = train_recipe(wanted, out, data, device, progress, checkpoint_seconds, typer.echo)
     typer.echo(f"best epoch {run.record['best_epoch']}: {_figures(run.scores)}")
     typer.echo(f"run: {paths.shown(run.folder)}")
+
+
+@app.command("sweep")
+def sweep(
+    recipes: Annotated[str, typer.Argument(help="A report, or recipes separated by commas.")],
+    seeds: Annotated[int, typer.Option(min=1)] = 3,
+    profile: Annotated[str, typer.Option(help="full, small or demo (the sample data): how much of each row.")] = "full",
+    data: Data = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of all runs; default runs/sweep-RECIPES-PROFILE.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="name=value for all of them; repeatable.")] = None,
+    executor: Annotated[str, typer.Option(help="local, ray or slurm.")] = "local",
+    workers: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 1,
+    record_: Annotated[str | None, typer.Option("--record", help="Add them to data/results/NAME.csv.")] = None,
+):
+    """Recipes x seeds as papermill runs, one process each; finished ones are skipped, failures listed at the end."""
+    folder = paths.SAMPLE if profile == "demo" and data is None else data_folder(data)
+    out = out or paths.RUNS / f"sweep-{recipes.replace('/', '-').replace(',', '+')}-{profile}"
+    todo = sweeping.jobs(sweeping.chosen(recipes), seeds, profile, out, folder, named.settings(set_ or []), workers)
+    skipped = sum(job.finished for job in todo)
+    typer.echo(f"data: {paths.shown(folder)}; {len(todo)} runs in {paths.shown(out)}, {skipped} of them finished")
+    failures = []
+    with tqdm(total=len(todo), initial=skipped, desc="sweep", unit="run") as bar:
+        for job, wrong in sweeping.sweep(todo, executor, workers):
+            bar.update()
+            said = f"failed: {wrong}" if wrong else _figures(open_run(job.folder).scores)
+            bar.write(f"{job.name}: {said}", file=sys.stdout)
+            failures += [f"{job.name}: {wrong} (see {paths.shown(job.beside('.log'))})"] if wrong else []
+    done = [job.folder for job in todo if job.finished]
+    if done:
+        typer.echo(sweeping.beside_printed(gather(done)).to_string(float_format="%.3f", na_rep=""))
+    if done and record_:
+        typer.echo(f"recorded in {paths.shown(record(done, record_))}")
+    for failure in failures:
+        typer.echo(f"mtbert: {failure}", err=True)
+    if failures:
+        raise typer.Exit(1)
 
 
 @app.command("evaluate")

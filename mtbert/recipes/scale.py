@@ -5,26 +5,34 @@ from typing import Literal, get_args
 from mtbert.errors import UserError
 from mtbert.recipes.recipe import Recipe
 
-Scale = Literal["full", "small"]
+Scale = Literal["full", "small", "demo"]
 
 
 def scaled(recipe: Recipe, scale: Scale) -> Recipe:
-    """The recipe itself ("full"), or the same experiment on less ("small").
+    """The recipe itself ("full"), or the same experiment on less ("small", "demo").
 
     Small: the encoder is minilm, the first 3,200 rows of each train file are read, twice where the full recipe reads
     them ten times, and the first 5,000 of each dev file are scored. Adapters keep their share of the encoder's width.
     A rate meant for ten passes would not move the model much in two: it is at least 5e-5. Everything else, and so
-    everything that sets the rows of a report apart, stays. Raises UserError for another scale.
+    everything that sets the rows of a report apart, stays. Demo: the lowest two layers, a hundred rows, once: to see
+    that a row runs; its scores mean nothing. Raises UserError for another scale.
     """
     if scale not in get_args(Scale):
         raise UserError(f"scale is {scale!r}: choose from {', '.join(get_args(Scale))}")
     if scale == "full":
         return recipe
     size = recipe.adapter_size
-    return recipe.with_(
-        encoder="minilm", train_rows=3200, dev_rows=5000, epochs=max(1, round(recipe.epochs / 5)),
+    less = recipe.with_(
+        encoder="minilm", train_rows=3200, dev_rows=5000, epochs=_passes(recipe, recipe.epochs / 5),
         lr=max(recipe.lr, 5e-5), adapter_size=size and _half(size, recipe.adapter_heads or 12),
     )  # fmt: skip
+    return less if scale == "small" else less.with_(layers=2, train_rows=100, dev_rows=100, epochs=_passes(recipe, 1))
+
+
+def _passes(recipe: Recipe, epochs: float) -> int:
+    """So many epochs, but no fewer than the recipe's sampler needs."""
+    least = {"stages": len(recipe.tasks), "curriculum": 2, "oversampled_curriculum": 2}.get(recipe.sampler, 1)
+    return max(least, round(epochs))
 
 
 def _half(size: int, heads: int) -> int:

@@ -1,0 +1,168 @@
+"""Many runs: recipes x seeds, each a papermill run of one notebook in a process of its own.
+
+A sweep can be stopped and started again: finished runs are skipped, unfinished ones go on from their checkpoint.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from mtbert import paths
+from mtbert.data.tasks import TASKS
+from mtbert.errors import UserError
+from mtbert.files import write_json
+from mtbert.recipes import RECIPES, Recipe, Scale, recipe, scaled
+from mtbert.run import read_run
+
+NOTEBOOK = paths.ROOT / "notebooks" / "one_run.ipynb"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a sweep: folder is the run's; beside it lie its recipe, its executed notebook, and what was said."""
+
+    recipe: Recipe
+    folder: Path
+    data: Path
+    threads: int
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def finished(self) -> bool:
+        """Whether the folder holds a finished run of this very recipe."""
+        run = read_run(self.folder)
+        return run is not None and run.finished and not self.recipe.differences(run.recipe)
+
+    def beside(self, suffix: str) -> Path:
+        return self.folder.with_name(self.folder.name + suffix)
+
+
+def chosen(names: str) -> list[str]:
+    """Recipes by a report's name, or by their own names separated by commas. Raises UserError for an unknown one."""
+    of_report = [name for name in RECIPES if name.startswith(f"{names}/")]
+    found = of_report or [name.strip() for name in names.split(",")]
+    for name in found:
+        recipe(name)
+    return found
+
+
+def jobs(
+    names: Sequence[str], seeds: int, scale: Scale, out: Path, data: Path, changes: Mapping[str, object],
+    workers: int = 1,
+) -> list[Job]:  # fmt: skip
+    """A job for each recipe and each seed from 0 on; all first seeds first, so that a sweep is soon worth a look.
+
+    changes: fields to change in all of them. workers: how many will share the processors.
+    """
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    return [
+        Job(scaled(recipe(name), scale).with_(**changes, seed=seed), out / f"{_file_name(name)}-s{seed}", data, threads)
+        for seed in range(seeds)
+        for name in names
+    ]
+
+
+def _file_name(name: str) -> str:
+    return (Path(name).stem if name.endswith(".json") else name).replace("/", "-")
+
+
+def run_job(job: Job) -> str | None:
+    """Execute the notebook for a job; returns the last line of what went wrong, or None."""
+    job.folder.parent.mkdir(parents=True, exist_ok=True)
+    write_json(job.beside(".recipe.json"), job.recipe.as_dict())
+    parameters = {"recipe": job.beside(".recipe.json"), "data": job.data, "out": job.folder}
+    command = [sys.executable, "-m", "papermill", str(NOTEBOOK), str(job.beside(".ipynb")), "--no-progress-bar"]
+    for name, path in parameters.items():
+        command += ["-r", name, str(path.resolve())]
+    threads = {"OMP_NUM_THREADS": str(job.threads), "TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    with open(job.beside(".log"), "w", encoding="utf-8") as log:
+        done = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **threads}, check=False)
+    if done.returncode == 0:
+        return None
+    said = job.beside(".log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return said[-1] if said else f"exit code {done.returncode}"
+
+
+# -- where jobs run ---------------------------------------------------------------------------------------------------
+
+Executor = Callable[[Sequence[Job], int], Iterator[tuple[Job, str | None]]]
+
+
+def local(todo: Sequence[Job], workers: int) -> Iterator[tuple[Job, str | None]]:
+    """Here, so many at a time."""
+    with ThreadPoolExecutor(workers) as pool:
+        waiting = {pool.submit(run_job, job): job for job in todo}
+        for done in as_completed(waiting):
+            yield waiting[done], done.result()
+
+
+def ray(todo: Sequence[Job], workers: int) -> Iterator[tuple[Job, str | None]]:
+    """On a Ray cluster (the one that RAY_ADDRESS names, else one on this machine), so many at a time. All machines
+    must see the project and the sweep's folder under the same paths."""
+    ray = _imported("ray")
+    ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    remote = ray.remote(num_cpus=0, max_retries=0)(run_job)
+    todo, waiting = list(todo), {}
+    while todo or waiting:
+        while todo and len(waiting) < workers:
+            job = todo.pop(0)
+            waiting[remote.remote(job)] = job
+        (done,), _ = ray.wait(list(waiting), num_returns=1)
+        yield waiting.pop(done), ray.get(done)
+
+
+def slurm(todo: Sequence[Job], workers: int) -> Iterator[tuple[Job, str | None]]:
+    """As one Slurm job array, so many at a time (submitit). Slurm's own settings come from SBATCH_ variables, such as
+    SBATCH_PARTITION. The machines must share the project and the sweep's folder."""
+    submitit = _imported("submitit")
+    executor = submitit.AutoExecutor(folder=todo[0].folder.parent / "slurm", cluster="slurm")
+    executor.update_parameters(slurm_array_parallelism=workers, cpus_per_task=todo[0].threads, name="mtbert")
+    waiting = dict(zip(executor.map_array(run_job, todo), todo, strict=True))
+    for done in submitit.helpers.as_completed(list(waiting)):
+        error = done.exception()
+        yield waiting[done], str(error).strip().splitlines()[-1] if error else done.result()
+
+
+EXECUTORS: dict[str, Executor] = {"local": local, "ray": ray, "slurm": slurm}
+
+
+def _imported(name: str):
+    try:
+        return __import__(name)
+    except ImportError:
+        raise UserError(f"this executor needs {name}: pip install {name}") from None
+
+
+def sweep(todo: Sequence[Job], executor: str, workers: int) -> Iterator[tuple[Job, str | None]]:
+    """Run the jobs that are not finished; each with what went wrong (None if nothing did), as they end.
+
+    Raises UserError for an unknown executor or one whose package is not installed.
+    """
+    if executor not in EXECUTORS:
+        raise UserError(f"executor is {executor!r}: choose from {', '.join(EXECUTORS)}")
+    left = [job for job in todo if not job.finished]
+    if left:
+        yield from EXECUTORS[executor](left, workers)
+
+
+def beside_printed(table: pd.DataFrame) -> pd.DataFrame:
+    """Runs (see ``mtbert.results.gather``) beside what the reports print on dev: a row for each recipe, with the number
+    of its seeds, the mean of each score over them, and the printed figure."""
+    scores = [name for name in (*TASKS, "plain", "normalised") if table[name].notna().any()]
+    groups = table.groupby("recipe", sort=False)
+    found = pd.DataFrame({"seeds": groups.size()})
+    for name in scores:
+        found[name] = groups[name].mean()
+        printed = [RECIPES[of].printed.get(name) if of in RECIPES else None for of in found.index]
+        if any(value is not None for value in printed):
+            found[f"{name}, printed"] = pd.Series(printed, found.index, dtype=float)
+    return found

@@ -1,0 +1,144 @@
+"""Sweeps: which runs there are, that finished ones are skipped, what becomes of failures, and where they run."""
+
+import sys
+
+import nbformat
+import pytest
+
+import mtbert
+from mtbert import UserError, sweep
+from mtbert.recipes import RECIPES, Recipe, scaled
+from mtbert.results import gather
+from mtbert.sweep import Job
+
+
+@pytest.fixture
+def job(tmp_path, sample):
+    """A job that trains for two steps."""
+    recipe = mtbert.recipe("tiny").with_(train_rows=8, dev_rows=8, epochs=1, steps_per_epoch=2)
+
+    def build(folder="one", **changes) -> Job:
+        return Job(recipe.with_(**changes), tmp_path / folder, sample, threads=1)
+
+    return build
+
+
+def refuse(job):
+    raise AssertionError(f"{job.name} should not run")
+
+
+def test_a_report_stands_for_all_its_recipes():
+    assert sweep.chosen("li-tang") == [name for name in RECIPES if name.startswith("li-tang/")]
+    assert sweep.chosen("mixed, sst") == ["mixed", "sst"]
+    with pytest.raises(UserError, match="unknown recipe 'li-tan'"):
+        sweep.chosen("li-tan")
+
+
+def test_there_is_a_job_for_each_recipe_and_seed_and_first_seeds_come_first(tmp_path, sample):
+    todo = sweep.jobs(["li-tang/seq", "mixed"], 2, "full", tmp_path, sample, {"lr": 1e-3})
+    assert [job.name for job in todo] == ["li-tang-seq-s0", "mixed-s0", "li-tang-seq-s1", "mixed-s1"]
+    assert [job.recipe.seed for job in todo] == [0, 0, 1, 1]
+    assert all(job.recipe.lr == 1e-3 for job in todo)
+    assert todo[0].recipe.name == "li-tang/seq"
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if "/" in name])
+def test_every_row_of_a_report_can_be_scaled_down_and_keeps_what_sets_it_apart(name):
+    full = RECIPES[name].recipe
+    small, demo = scaled(full, "small"), scaled(full, "demo")
+    assert scaled(full, "full") == full
+    assert set(small.differences(full)) <= {"encoder", "train_rows", "dev_rows", "epochs", "lr", "adapter_size"}
+    assert small.encoder == "minilm" and demo.layers == 2 and demo.train_rows < small.train_rows
+    assert small.name == demo.name == name
+
+
+def test_another_scale_is_refused():
+    with pytest.raises(UserError, match="scale is 'huge': choose from full, small, demo"):
+        scaled(Recipe(), "huge")
+
+
+def test_a_job_leaves_a_run_an_executed_notebook_and_its_recipe(job):
+    one = job()
+    assert not one.finished
+    assert sweep.run_job(one) is None
+    assert one.finished
+    cells = nbformat.read(one.beside(".ipynb"), 4).cells
+    assert all(cell.execution_count for cell in cells if cell.cell_type == "code")
+    assert mtbert.recipe(one.beside(".recipe.json")) == one.recipe
+    table = sweep.beside_printed(gather([one.folder]))
+    assert table.loc["tiny", "seeds"] == 1 and table.loc["tiny", "sst"] == one_score(one, "sst")
+
+
+def one_score(job, task):
+    return mtbert.open_run(job.folder).scores[task]
+
+
+def test_finished_runs_are_skipped_and_failures_are_told(job, monkeypatch):
+    done, left, bad = job("done"), job("left", seed=1), job("bad", seed=2)
+    mtbert.train(done.recipe, done.folder, done.data, progress=False, say=lambda text: None)
+    ran = []
+    monkeypatch.setattr(sweep, "run_job", lambda job: ran.append(job.name) or ("no luck" if job is bad else None))
+    assert dict((job.name, wrong) for job, wrong in sweep.sweep([done, left, bad], "local", 2)) == {
+        "left": None, "bad": "no luck"
+    }  # fmt: skip
+    assert sorted(ran) == ["bad", "left"]
+    changed = job("done", lr=1e-4)  # the folder holds another recipe's run
+    assert not changed.finished
+
+
+def test_a_failing_run_says_why_on_one_line(job, tmp_path):
+    bad = job(encoder=str(tmp_path / "nowhere"))
+    said = sweep.run_job(bad)
+    assert "nowhere" in said and "\n" not in said
+    assert "nowhere" in bad.beside(".log").read_text()
+
+
+def test_means_stand_beside_what_a_report_prints(job, monkeypatch):
+    jobs = [job(f"s{seed}", name="li-tang/seq", seed=seed) for seed in range(2)]
+    for each in jobs:
+        mtbert.train(each.recipe, each.folder, each.data, progress=False, say=lambda text: None)
+    table = sweep.beside_printed(gather([each.folder for each in jobs]))
+    row = table.loc["li-tang/seq"]
+    assert row["seeds"] == 2 and row["quora, printed"] == 0.877
+    assert row["sst"] == pytest.approx(sum(one_score(each, "sst") for each in jobs) / 2)
+
+
+def test_an_unknown_executor_is_named(job):
+    with pytest.raises(UserError, match="executor is 'cloud': choose from local, ray, slurm"):
+        list(sweep.sweep([job()], "cloud", 1))
+
+
+@pytest.mark.parametrize(("executor", "package"), [("ray", "ray"), ("slurm", "submitit")])
+def test_a_missing_package_is_named(job, monkeypatch, executor, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UserError, match=f"this executor needs {package}: pip install {package}"):
+        list(sweep.sweep([job()], executor, 1))
+
+
+def test_ray_runs_jobs_on_one_node(job):
+    ray = pytest.importorskip("ray")
+    one = job()
+    try:
+        assert list(sweep.sweep([one], "ray", 1)) == [(one, None)]
+    finally:
+        ray.shutdown()
+    assert one.finished
+
+
+def test_slurm_gets_one_array_of_jobs(job, monkeypatch):
+    submitit = pytest.importorskip("submitit")
+    asked = {}
+
+    class Debug(submitit.AutoExecutor):
+        def __init__(self, folder, cluster):
+            asked["cluster"] = cluster
+            super().__init__(folder, cluster="debug")
+
+        def update_parameters(self, **given):
+            asked.update(given)
+
+    monkeypatch.setattr(submitit, "AutoExecutor", Debug)
+    one = job()
+    assert [(done.name, wrong) for done, wrong in sweep.sweep([one], "slurm", 3)] == [("one", None)]
+    assert asked["cluster"] == "slurm" and asked["slurm_array_parallelism"] == 3 and asked["cpus_per_task"] == 1
+    assert one.finished
