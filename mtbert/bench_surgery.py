@@ -52,9 +52,11 @@ class _Side:
         self.parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=_LR, weight_decay=_DECAY, fused=True)
 
-    def losses(self, rows: Rows) -> dict[str, Tensor]:
+    def batch(self, rows: Rows) -> PackedBatch:
+        return PackedBatch.join({name: self.sequences[name].batch(of_task) for name, of_task in rows.items()})
+
+    def losses(self, rows: Rows, batch: PackedBatch) -> dict[str, Tensor]:
         """Each task's mean loss, in one forward for all of ``rows``."""
-        batch = PackedBatch.join({name: self.sequences[name].batch(of_task) for name, of_task in rows.items()})
         return self.model.losses(batch, {name: self.labels[name][of_task] for name, of_task in rows.items()})
 
     def step(self, rows: Rows) -> None:
@@ -65,16 +67,16 @@ class Summed(_Side):
     """mtbert without surgery: one forward, one backward of the sum."""
 
     def prepare(self) -> None:
-        self.flat = FlatParameters(self.model, lambda name: name if name.startswith("heads") else "encoder")
+        self.flat = FlatParameters(self.model, _owner)
         self.optimizer = AdamW(self.flat.groups(_DECAY), lr=_LR)
 
     def step(self, rows: Rows) -> None:
-        self.flat.backward(torch.stack(list(self.losses(rows).values())).sum())
+        self.flat.backward(torch.stack(list(self.losses(rows, self.batch(rows)).values())).sum())
         self.optimizer.step()
 
 
 class Operated(Summed):
-    """mtbert with PCGrad: a forward and backward per task into its row, and T x T arithmetic."""
+    """mtbert with PCGrad: one forward, one backward that leaves each task's gradient in its row, T x T arithmetic."""
 
     def prepare(self) -> None:
         super().prepare()
@@ -82,8 +84,10 @@ class Operated(Summed):
 
     def step(self, rows: Rows) -> None:
         self.surgery.start()
-        for name, of_task in rows.items():
-            self.surgery.add(name, self.losses({name: of_task})[name])
+        batch = self.batch(rows)
+        with self.surgery.apart(batch):
+            losses = self.losses(rows, batch)
+        self.surgery.add_together(losses)
         self.surgery.finish()
         self.optimizer.step()
 
@@ -100,7 +104,7 @@ class WithTorchJD(_Side):
         self.autojac, self.aggregator = autojac, aggregation.PCGrad()
 
     def step(self, rows: Rows) -> None:
-        losses = self.losses(rows)
+        losses = self.losses(rows, self.batch(rows))
         # one row at a time: our attention's own gradient cannot be mapped over
         self.autojac.backward(list(losses.values()), inputs=self.parameters, parallel_chunk_size=1)
         self.autojac.jac_to_grad(self.parameters, self.aggregator)
@@ -112,7 +116,7 @@ class Textbook(_Side):
     """PCGrad as the algorithm is written: every gradient flattened, copied, and projected as a whole vector."""
 
     def step(self, rows: Rows) -> None:
-        losses = self.losses(rows)
+        losses = self.losses(rows, self.batch(rows))
         gradients = []
         for loss in losses.values():
             self.optimizer.zero_grad(set_to_none=True)
@@ -139,6 +143,10 @@ class Textbook(_Side):
         for parameter in self.parameters:
             parameter.grad = whole[start : start + parameter.numel()].view_as(parameter).clone()
             start += parameter.numel()
+
+
+def _owner(name: str) -> str:
+    return name.split(".")[1] if name.startswith("heads.") else "encoder"
 
 
 SIDES: dict[str, type[_Side]] = {

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -198,14 +198,13 @@ class Trainer:
         return self.flat.hand_out()
 
     def _gradient_by_surgery(self, step: Step) -> list[torch.nn.Parameter]:
-        """A forward and a backward per task, and surgery on what they share; returns the segments that were reached."""
+        """As ``_gradient_of_sum``, with the tasks told apart on the way back, and surgery on what they share."""
         self.surgery.start()
         for rows in self._parts(step.rows):
-            for name, of_task in rows.items():
-                shares = {name: len(of_task) / len(step.rows[name])}
-                losses = self._losses({name: of_task})
-                self._note_losses(losses, shares)
-                self.surgery.add(name, shares[name] * losses[name])
+            losses = self._losses(rows)
+            shares = {name: len(rows[name]) / len(step.rows[name]) for name in rows}
+            self._note_losses(losses, shares)
+            self.surgery.add_together({name: shares[name] * loss for name, loss in losses.items()})
         try:
             reached = self.surgery.finish()
         except FloatingPointError as error:
@@ -229,7 +228,9 @@ class Trainer:
                 vectors = {name: self.sources[name].cached(of_task) for name, of_task in rows.items()}
                 return self.model.losses_of(vectors, labels)
             batches = {name: self.sources[name].sequences.batch(of_task) for name, of_task in rows.items()}
-            return self.model.losses(PackedBatch.join(batches), labels)
+            batch = PackedBatch.join(batches)
+            with self.surgery.apart(batch) if self.surgery else nullcontext():
+                return self.model.losses(batch, labels)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16")

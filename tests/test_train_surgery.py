@@ -70,9 +70,11 @@ def test_a_stopped_run_ends_with_the_same_weights_and_statistics(recipe, tmp_pat
     assert all(torch.equal(tensor, expected[name]) for name, tensor in weights(tmp_path / "stopped").items())
 
 
+NO_DROPOUT = {"hidden_dropout": 0, "attention_dropout": 0, "head_dropout": 0}
+
+
 def first_gradient(recipe, out) -> torch.Tensor:
-    trainer = Trainer(recipe.with_(hidden_dropout=0, attention_dropout=0, head_dropout=0), out, SAMPLE,
-                      torch.device("cpu"), False, lambda line: None)  # fmt: skip
+    trainer = Trainer(recipe, out, SAMPLE, torch.device("cpu"), False, lambda line: None)
     step = next(iter(trainer.sampler.steps()))
     if trainer.surgery is None:
         trainer._gradient_of_sum(step)
@@ -83,12 +85,37 @@ def first_gradient(recipe, out) -> torch.Tensor:
 
 @pytest.mark.parametrize("way", [{"surgery": "plain"}, {"accumulate": 3}, {"surgery": "plain", "accumulate": 2}])
 def test_these_ways_give_the_gradient_of_the_plain_sum(recipe, tmp_path, way):
+    recipe = recipe.with_(**NO_DROPOUT)
     wanted = first_gradient(recipe, tmp_path)
     torch.testing.assert_close(first_gradient(recipe.with_(**way), tmp_path), wanted, rtol=1e-4, atol=1e-6)
 
 
+MIXES = [
+    {},
+    {"encoding": "bi", "head": {"quora": "concat_diff"}, "pooling": "pooler"},
+    {"option": "pretrain"},
+    {"accumulate": 2, "clip": 0.5},
+]
+
+
+@pytest.mark.parametrize("mix", MIXES, ids=lambda mix: "-".join(mix) or "plain")
+def test_plain_surgery_trains_the_same_weights_as_none_dropout_included(recipe, tmp_path, mix):
+    recipe = recipe.with_(hidden_dropout=0.3, epochs=1, steps_per_epoch=6, **mix)
+    names = {"none": recipe, "plain": recipe.with_(surgery="plain"), "no dropout": recipe.with_(**NO_DROPOUT)}
+    gradients = {name: first_gradient(of, tmp_path / "unused") for name, of in names.items()}
+    torch.testing.assert_close(gradients["plain"], gradients["none"], rtol=1e-4, atol=1e-6)
+    trained = {}
+    for name, of in names.items():
+        train(of, tmp_path / name)
+        trained[name] = torch.cat([tensor.flatten() for tensor in weights(tmp_path / name).values()])
+    # Adam scales even gradients up that are rounding and no more; another mask moves everything
+    assert (trained["plain"] - trained["none"]).norm() < 0.01 * (trained["no dropout"] - trained["none"]).norm()
+    assert not torch.allclose(gradients["no dropout"], gradients["none"], rtol=1e-2, atol=1e-3)
+
+
 def test_surgery_changes_the_gradient_of_the_encoder_and_no_head(recipe, tmp_path):
-    recipe = recipe.with_(encoding="bi", head={"quora": "concat_diff", "sts": "concat"})  # tasks that conflict
+    heads = {"quora": "concat_diff", "sts": "concat"}  # tasks that conflict
+    recipe = recipe.with_(**NO_DROPOUT, encoding="bi", head=heads)
     plain, operated = (first_gradient(recipe.with_(surgery=kind), tmp_path) for kind in ("plain", "pcgrad"))
     trainer = Trainer(recipe, tmp_path, SAMPLE, torch.device("cpu"), False, lambda line: None)
     heads = [part.where for part in trainer.flat.segments if part.owner != "encoder"]

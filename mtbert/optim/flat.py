@@ -7,6 +7,7 @@ view into ``theta``, and each backward pass leaves its gradients in ``gradient``
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,12 @@ class Segment:
     names: list[str]
     where: slice
     parameter: nn.Parameter
+
+
+class Destination(Protocol):
+    """What takes the gradients of a backward pass, parameter by parameter."""
+
+    def add(self, name: str, where: slice, shape: torch.Size, gradient: Tensor) -> None: ...
 
 
 @dataclass
@@ -58,6 +65,16 @@ class GradientVector:
         else:
             place.add_(gradient)
 
+    def add_product(self, name: str, where: slice, left: Tensor, right: Tensor) -> None:
+        """Add left^T right, of (n, rows) and (n, columns); written straight to its place if the types agree."""
+        shape = torch.Size([left.shape[1], right.shape[1]])
+        if left.dtype != self.values.dtype:
+            self.add(name, where, shape, left.T @ right)
+            return
+        before = 1 if name in self.reached else 0
+        self.reached.add(name)
+        self.values[where].view(shape).addmm_(left.T, right, beta=before)
+
 
 class FlatParameters:
     """Moves a model's trainable parameters into one vector; the model goes on working, on views.
@@ -84,7 +101,9 @@ class FlatParameters:
         self.segments: list[Segment] = []
         self.places: dict[str, slice] = {}
         self.shapes: dict[str, torch.Size] = {}
-        self._into = self.vector  # where a backward pass leaves its gradients
+        self.owners: dict[str, str] = {}
+        self.names: dict[nn.Parameter, str] = {}
+        self.into: Destination = self.vector  # where a backward pass leaves its gradients
         for module in model.modules():
             if isinstance(module, nn.Embedding):
                 module.sparse = first.device.type == "cpu"
@@ -93,6 +112,7 @@ class FlatParameters:
             start = end
             for name, parameter in members:
                 end = self._move(name, parameter, end)
+                self.owners[name], self.names[parameter] = of, name
             view = nn.Parameter(self.theta[start:end])
             self.segments.append(Segment(of, decays, [name for name, _ in members], slice(start, end), view))
 
@@ -107,9 +127,10 @@ class FlatParameters:
         return end
 
     def _collect(self, name: str, parameter: nn.Parameter) -> None:
-        """Called by autograd once a parameter's gradient is complete."""
+        """Called by autograd once a parameter's gradient is complete; there is none where it was taken on the way."""
         gradient, parameter.grad = parameter.grad, None
-        self._into.add(name, self.places[name], self.shapes[name], gradient)
+        if gradient is not None:
+            self.into.add(name, self.places[name], self.shapes[name], gradient)
 
     def __len__(self) -> int:
         return len(self.theta)
@@ -136,15 +157,25 @@ class FlatParameters:
             self.add(loss, self.vector)
         return self.hand_out()
 
-    def add(self, loss: Tensor, into: GradientVector) -> None:
-        """Add the gradient of ``loss`` to a vector."""
+    def add(self, loss: Tensor, into: Destination) -> None:
+        """Add the gradient of ``loss`` to a vector, or hand it to whatever else takes it."""
         if not loss.requires_grad:  # a frozen encoder under a head without weights has nothing to learn
             return
-        self._into = into
+        self.into = into
         try:
             loss.backward()
         finally:
-            self._into = self.vector
+            self.into = self.vector
+
+    def add_gradient(self, into: GradientVector, parameter: nn.Parameter, gradient: Tensor) -> None:
+        """Add a gradient of one parameter."""
+        name = self.names[parameter]
+        into.add(name, self.places[name], self.shapes[name], gradient)
+
+    def add_product(self, into: GradientVector, parameter: nn.Parameter, left: Tensor, right: Tensor) -> None:
+        """Add left^T right to the gradient of one matrix."""
+        name = self.names[parameter]
+        into.add_product(name, self.places[name], left, right)
 
     def reached(self, vector: GradientVector) -> list[Segment]:
         """The segments that a vector has the gradient of.

@@ -1,28 +1,34 @@
 """Gradient surgery: one gradient per task, side by side, weighed by their inner products, and handed on as one.
 
 The tasks' gradients are the rows of J, (T, P); a weighting (see ``mtbert.optim.weightings``) maps J J^T to weights w,
-and the step follows w J. No gradient is copied, projected or flattened: besides J only T x T numbers are kept.
+and the step follows w J. The rows fill in one backward of the summed losses (see ``mtbert.optim.per_task``), or in one
+for each task. No gradient is copied, projected or flattened: besides J only T x T numbers are kept.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from mtbert.data.batch import PackedBatch
 from mtbert.optim.flat import FlatParameters, GradientVector, Segment
+from mtbert.optim.per_task import PerTask, RowsApart
 from mtbert.optim.weightings import Weighting, altered, cosines
 
 GRANULARITIES = ("model", "layer", "matrix")
-_CHUNK = 1 << 16  # numbers of each gradient that are worked on at a time: they stay in the processor's cache
+_PIECE = 1 << 14  # numbers of each gradient whose products are summed at a time; the pieces' sums are added in float64
+_CHUNK = 1 << 18  # numbers of each gradient that are combined at a time: they stay in the processor's cache
 
 
 class Surgery:
     """Tasks' gradients side by side, weighed, and handed to the optimiser as one.
 
-    Between ``start`` and ``finish``, ``add`` takes the losses of the tasks, each as often as it likes; a task's own
-    graph can be freed before the next one is built. Segments that every task of the step reached take part; a segment
-    that only some reached (a head, a task's adapter) gets the plain sum of theirs.
+    Between ``start`` and ``finish`` come the losses, of each task as often as one likes: ``add_together`` takes those
+    of one forward over a batch of several tasks, run within ``apart``, in a single backward; ``add`` takes the loss of
+    one task, from a graph of its own. Segments that every task of the step reached take part; a segment that only some
+    reached (a head, a task's adapter) gets the plain sum of theirs.
 
     weighting: from a Gramian per group, (groups, T, T), to weights, (groups, T). granularity: the groups: the whole
     "model", each "layer", or each "matrix". Of the last step: gramians (groups, T, T) and weights (groups, T), None if
@@ -46,6 +52,21 @@ class Surgery:
     def add(self, task: str, loss: Tensor) -> None:
         """Add the gradient of a task's loss to its row."""
         self.flat.add(loss, self.rows[task])
+
+    def apart(self, batch: PackedBatch) -> PerTask:
+        """A context for a forward over a batch of several tasks, whose losses go to ``add_together``."""
+        return PerTask(self.flat, batch)
+
+    def add_together(self, losses: Mapping[str, Tensor]) -> None:
+        """Add the gradients of several tasks' losses, of one forward, each to its own row; one backward for all.
+
+        What a task owns must be named so by the owner that ``flat`` was given. Raises RuntimeError for shared weights
+        that the forward used in a way in which tasks cannot be told apart (see ``PerTask``).
+        """
+        learning = {task: loss for task, loss in losses.items() if loss.requires_grad}
+        if learning:
+            into = RowsApart(self.flat, {task: self.rows[task] for task in learning})
+            self.flat.add(torch.stack(list(learning.values())).sum(), into)
 
     def finish(self) -> list[nn.Parameter]:
         """Leave the combined gradient in the flat parameters; returns the segments that were reached.
@@ -126,31 +147,31 @@ def group_of(name: str, granularity: str) -> str:
     return layer[0] if layer else name.split(".")[min(1, name.count("."))]
 
 
-def _blocks(jacobian: Tensor, where: slice, touched: tuple[Tensor, int] | None):
-    """(columns of the Jacobian, (T, n), and where they belong) a piece at a time."""
-    if touched is not None:
-        rows, width = touched
-        yield jacobian[:, where].unflatten(1, (-1, width))[:, rows].flatten(1), None
-        return
-    size = _CHUNK if not jacobian.is_cuda else len(jacobian[0])
-    for start in range(where.start, where.stop, size):
-        piece = slice(start, min(start + size, where.stop))
-        yield jacobian[:, piece], piece
-
-
 def _gramian(jacobian: Tensor, where: slice, touched: tuple[Tensor, int] | None) -> Tensor:
     """(T, T) float64: inner products of the tasks' gradients over one stretch."""
-    return sum((block @ block.T).double() for block, _ in _blocks(jacobian, where, touched))
+    block = jacobian[:, where] if touched is None else _touched_columns(jacobian, where, touched)
+    number = block.shape[1] // _PIECE
+    whole, rest = block[:, : number * _PIECE], block[:, number * _PIECE :]
+    pieces = whole.unflatten(1, (number, _PIECE)).transpose(0, 1)  # (pieces, T, _PIECE): shared out among the threads
+    return torch.bmm(pieces, pieces.mT).double().sum(0) + (rest @ rest.T).double()
 
 
 def _weighted_sum(jacobian: Tensor, weights: Tensor, where: slice, touched, into: Tensor) -> None:
     weights = weights.to(jacobian.dtype)
-    for block, piece in _blocks(jacobian, where, touched):
-        if piece is None:
-            rows, width = touched
-            into[where].view(-1, width)[rows] = (weights @ block).view(-1, width)
-        else:
-            torch.mv(block.T, weights, out=into[piece])
+    if touched is not None:
+        rows, width = touched
+        into[where].view(-1, width)[rows] = (weights @ _touched_columns(jacobian, where, touched)).view(-1, width)
+        return
+    size = _CHUNK if not jacobian.is_cuda else len(into)
+    for start in range(where.start, where.stop, size):
+        chunk = slice(start, min(start + size, where.stop))
+        torch.mv(jacobian[:, chunk].T, weights, out=into[chunk])
+
+
+def _touched_columns(jacobian: Tensor, where: slice, touched: tuple[Tensor, int]) -> Tensor:
+    """(T, rows * width): the rows of an embedding that any task touched."""
+    rows, width = touched
+    return jacobian[:, where].unflatten(1, (-1, width))[:, rows].flatten(1)
 
 
 def _add_segment(flat: FlatParameters, segment: Segment, row: GradientVector, into: GradientVector) -> None:

@@ -39,7 +39,7 @@ ROWS: dict[str, Entry] = {
         "encoder frozen, heads on cached features: seconds",
     ),
     "mixed": Entry(MIXED, "three tasks on real data, one batch of each in every step"),
-    "mixed-plain": Entry(MIXED.with_(surgery="plain"), "the same, a backward per task: to see how gradients meet"),
+    "mixed-plain": Entry(MIXED.with_(surgery="plain"), "the same, the tasks' gradients apart: to see how they meet"),
     "mixed-pcgrad": Entry(MIXED.with_(surgery="pcgrad"), "the same with gradient surgery (PCGrad)"),
     "mixed-gradvac": Entry(MIXED.with_(surgery="gradvac"), "the same with Gradient Vaccine"),
     "round_robin": Entry(MIXED.with_(sampler="round_robin"), "three tasks on real data, one task a step"),

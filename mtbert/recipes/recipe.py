@@ -101,8 +101,8 @@ class Recipe:
     (0 for none). optimizer_state: "shared", or "per_task": moments and a place in the schedule for each task of its own
     (one task a step). accumulate: in how many parts a step's rows are computed, which saves memory and changes nothing
     else.
-    surgery: how the tasks' gradients of shared weights become one: "none" (one backward of the summed losses), "plain"
-    (a backward per task, summed: to see conflicts), "pcgrad", "gradvac" or "torchjd:NAME"; surgery_beta is GradVac's;
+    surgery: how the tasks' gradients of shared weights become one: "none" (they are never told apart), "plain"
+    (apart, then summed: to see conflicts), "pcgrad", "gradvac" or "torchjd:NAME"; surgery_beta is GradVac's;
     granularity: surgery on the whole "model", each "layer" or each "matrix". loss_weighting: "equal", "uw", "dwa" or
     "famo". head_dropout, hidden_dropout, attention_dropout: probabilities.
     augment*: noisy copies (EDA) of each train row, none unless given; augment_share: the share of the words that they

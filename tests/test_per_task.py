@@ -1,0 +1,299 @@
+"""One backward for several tasks: their rows equal those of a backward for each, or the step is refused."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import mtbert
+from mtbert.data.batch import PackedBatch, pack
+from mtbert.data.tasks import TASKS
+from mtbert.nn.adapters import build_adapter
+from mtbert.nn.model import MultitaskModel
+from mtbert.optim import FlatParameters, Surgery, pcgrad
+
+TASK_NAMES = ["sst", "quora", "sts"]
+LABELS = {"sst": torch.tensor([0, 3]), "quora": torch.tensor([1.0, 0, 1]), "sts": torch.tensor([4.0, 1.5])}
+LENGTHS = {"sst": [4, 7], "quora": [5, 9, 3], "sts": [3, 4, 2, 6]}  # quora cross-encoded, sts bi-encoded
+
+
+def packed(task: str, seed: int = 0) -> PackedBatch:
+    generator = torch.Generator().manual_seed(seed + len(task))
+    draw = lambda high, lengths: [torch.randint(high, (n,), generator=generator).tolist() for n in lengths]  # noqa: E731
+    return pack(draw(40, LENGTHS[task]), draw(2, LENGTHS[task]))
+
+
+def model_of(pooling: str = "mean", dtype=torch.float64, p: float = 0.0, adapter="none", **more) -> MultitaskModel:
+    rates = {"hidden_dropout_prob": p, "attention_probs_dropout_prob": p}
+    encoder = mtbert.load_encoder("tiny", hidden_size=16, intermediate_size=24, vocab_size=40, **rates)
+    heads = {"sst": "two_layer", "quora": "linear", "sts": "concat_diff"}
+    torch.manual_seed(1)
+    tasks = [TASKS[name] for name in TASK_NAMES]
+    if adapter != "none":
+        more["adapters"] = {task: build_adapter(adapter, encoder.config) for task in TASK_NAMES}
+    model = MultitaskModel(encoder, tasks, heads, {"sts": "bi"}, dict.fromkeys(TASK_NAMES, 20), pooling, **more)
+    for parameter in model.parameters():  # away from zero, so that no gradient is too small to be compared
+        parameter.data.add_(0.1 * torch.randn(parameter.shape))
+    return model.to(dtype)
+
+
+def owner(name: str) -> str:
+    return name.split(".")[1] if name.startswith(("heads.", "adapters.")) else "encoder"
+
+
+def operated(model: nn.Module) -> tuple[FlatParameters, Surgery]:
+    flat = FlatParameters(model, owner)
+    return flat, Surgery(flat, TASK_NAMES, pcgrad)
+
+
+def losses(model: MultitaskModel, batch: PackedBatch) -> dict[str, torch.Tensor]:
+    labels = {name: LABELS[name].to(model.heads["sst"].head.first.weight.dtype) if name != "sst" else LABELS[name]
+              for name in batch.slices}  # fmt: skip
+    return model.losses(batch, labels)
+
+
+def joint_rows(model: MultitaskModel, batch: PackedBatch, forward=losses) -> Surgery:
+    """What one forward and one backward leave in the rows."""
+    _, surgery = operated(model)
+    surgery.start()
+    with surgery.apart(batch):
+        found = forward(model, batch)
+    surgery.add_together(found)
+    return surgery
+
+
+def separate_rows(model: MultitaskModel, flat: FlatParameters, batch: PackedBatch, forward=losses) -> torch.Tensor:
+    """The same by autograd alone: a backward for each task, through every weight as a whole."""
+    named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    rows = torch.zeros(len(TASK_NAMES), len(flat), dtype=flat.theta.dtype)
+    for task, loss in forward(model, batch).items():
+        if not loss.requires_grad:
+            continue
+        found = torch.autograd.grad(loss, list(named.values()), retain_graph=True, allow_unused=True)
+        for name, gradient in zip(named, found, strict=True):
+            if gradient is not None:
+                rows[TASK_NAMES.index(task), flat.places[name]] = gradient.to_dense().flatten()
+    return rows
+
+
+def all_tasks() -> PackedBatch:
+    return PackedBatch.join({task: packed(task) for task in TASK_NAMES})
+
+
+@pytest.mark.parametrize("pooling", ["mean", "pooler", "cls"])
+def test_rows_of_one_backward_equal_those_of_a_backward_for_each_task(pooling):
+    model, batch = model_of(pooling), all_tasks()
+    surgery = joint_rows(model, batch)
+    wanted = separate_rows(model, surgery.flat, batch)
+    assert all((wanted[:, where].abs().max(1).values > 1e-6).all()
+               for name, where in surgery.flat.places.items() if owner(name) == "encoder")  # fmt: skip
+    assert (surgery.jacobian - wanted).abs().max() <= 1e-12
+    for task, row in surgery.rows.items():
+        assert row.reached == {name for name in surgery.flat.places if owner(name) in ("encoder", task)}
+
+
+def _freeze_words(model: MultitaskModel) -> None:
+    model.bert.embeddings.requires_grad_(False)
+
+
+def _biases_alone(model: MultitaskModel) -> None:
+    for parameter in model.bert.parameters():
+        parameter.requires_grad_(parameter.ndim == 1)
+
+
+def _weights_alone(model: MultitaskModel) -> None:
+    for parameter in model.bert.parameters():
+        parameter.requires_grad_(parameter.ndim == 2)
+
+
+def _one_layer_twice(model: MultitaskModel) -> None:
+    model.bert.layers[1] = model.bert.layers[0]
+
+
+def _no_affine(model: MultitaskModel) -> None:
+    model.bert.layers[0].output_norm = nn.LayerNorm(16, elementwise_affine=False)
+    model.bert.layers[1].intermediate = nn.Linear(16, 24, bias=False, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("change", [_freeze_words, _biases_alone, _weights_alone, _one_layer_twice, _no_affine])
+def test_so_they_do_with_frozen_and_repeated_and_missing_parts(change: Callable[[MultitaskModel], None]):
+    model, batch = model_of("pooler"), all_tasks()
+    change(model)
+    model.bert.pooler.requires_grad_(True)
+    surgery = joint_rows(model, batch)
+    assert (surgery.jacobian - separate_rows(model, surgery.flat, batch)).abs().max() <= 1e-12
+
+
+def test_so_they_do_with_dense_gradients_of_embeddings():
+    model, batch = model_of(), all_tasks()
+    flat, surgery = operated(model)
+    for module in model.modules():
+        if isinstance(module, nn.Embedding):
+            module.sparse = False
+    surgery.start()
+    with surgery.apart(batch):
+        found = losses(model, batch)
+    surgery.add_together(found)
+    assert (surgery.jacobian - separate_rows(model, flat, batch)).abs().max() <= 1e-12
+    assert not any(row.rows for row in surgery.rows.values())
+
+
+@pytest.mark.parametrize("adapter", ["pal", "low_rank+top", "houlsby", "lora"])
+def test_so_they_do_with_adapters_whose_gradient_is_their_task_s_alone(adapter):
+    model, batch = model_of(adapter=adapter), all_tasks()
+    surgery = joint_rows(model, batch)
+    assert (surgery.jacobian - separate_rows(model, surgery.flat, batch)).abs().max() <= 1e-12
+
+
+@pytest.mark.parametrize("more", [{}, {"smart": {"sst": 1.0, "sts": 0.5}}], ids=["plain", "smart"])
+def test_chance_plays_as_in_a_plain_forward(more):
+    model, batch = model_of(p=0.3, **more), all_tasks()
+    torch.manual_seed(5)
+    surgery = joint_rows(model, batch)
+    torch.manual_seed(5)
+    assert (surgery.jacobian - separate_rows(model, surgery.flat, batch)).abs().max() <= 1e-12
+
+
+def in_bfloat16(model: MultitaskModel, batch: PackedBatch) -> dict[str, torch.Tensor]:
+    with torch.autocast("cpu", torch.bfloat16):
+        return losses(model, batch)
+
+
+def test_under_autocast_rows_are_those_of_autocast():
+    model, batch = model_of(dtype=torch.float32), all_tasks()
+    surgery = joint_rows(model, batch, in_bfloat16)
+    wanted = separate_rows(model, surgery.flat, batch, in_bfloat16)
+    full = separate_rows(model, surgery.flat, batch)
+    length = wanted.norm(dim=1)
+    assert surgery.jacobian.dtype == torch.float32
+    assert ((surgery.jacobian - wanted).norm(dim=1) < 5e-3 * length).all()
+    assert ((surgery.jacobian - full).norm(dim=1) > 1e-3 * length).all()  # it did run in bfloat16
+
+
+def test_several_batches_add_up_whatever_rows_the_last_step_left():
+    model = model_of()
+    flat, surgery = operated(model)
+    wanted = torch.zeros_like(surgery.jacobian)
+    for seeds in ((7,), (0, 3)):
+        surgery.start()
+        for seed in seeds:
+            batch = PackedBatch.join({task: packed(task, seed) for task in TASK_NAMES})
+            with surgery.apart(batch):
+                found = losses(model, batch)
+            surgery.add_together(found)
+            if seeds != (7,):
+                wanted += separate_rows(model, flat, batch)
+    assert (surgery.jacobian - wanted).abs().max() <= 1e-12
+
+
+@pytest.mark.parametrize("tasks", [["quora"], ["sts", "sst"]])
+def test_tasks_that_are_not_in_the_step_have_no_gradient(tasks):
+    model = model_of()
+    flat, surgery = operated(model)
+    batch = PackedBatch.join({task: packed(task) for task in tasks})
+    surgery.start()
+    with surgery.apart(batch):
+        found = losses(model, batch)
+    surgery.add_together(found)
+    assert {task for task, row in surgery.rows.items() if row.reached} == set(tasks)
+    assert (surgery.jacobian - separate_rows(model, flat, batch)).abs().max() <= 1e-12
+    reached = surgery.finish()
+    owners = {segment.owner for segment in flat.segments if any(segment.parameter is part for part in reached)}
+    assert owners == {"encoder", *tasks}
+
+
+def test_a_task_whose_loss_learns_nothing_takes_no_part():
+    model, batch = model_of(), all_tasks()
+    _, surgery = operated(model)
+    surgery.start()
+    with surgery.apart(batch):
+        found = losses(model, batch)
+    surgery.add_together({**found, "sts": found["sts"].detach()})
+    assert not surgery.rows["sts"].reached and surgery.rows["sst"].reached
+    surgery.start()
+    surgery.add_together({task: loss.detach() for task, loss in found.items()})
+    assert surgery.finish() == []
+
+
+def test_a_nan_in_one_task_stays_in_its_row():
+    model, batch = model_of(), all_tasks()
+    surgery = joint_rows(model, batch, lambda *of: {**losses(*of), "quora": losses(*of)["quora"] * torch.nan})
+    assert surgery.jacobian[[0, 2]].isfinite().all() and surgery.jacobian[1].isnan().any()
+
+
+def _as_a_matrix(model: MultitaskModel, batch: PackedBatch):
+    hidden = model.bert.embeddings(batch)
+    hidden = model.bert.layers[0](hidden, batch) @ model.bert.layers[1].attention_output.weight
+    vectors = mtbert.pool(hidden, batch, "mean")
+    return {task: vectors[where].square().mean() for task, where in batch.slices.items()}
+
+
+def _on_some_tokens(model: MultitaskModel, batch: PackedBatch):
+    hidden = model.bert.embeddings(batch)
+    return {task: model.bert.layers[0].intermediate(hidden[where]).square().mean()
+            for task, (where, _) in batch.parts.items()}  # fmt: skip
+
+
+def _with_padding_index(model: MultitaskModel, batch: PackedBatch):
+    hidden = F.embedding(batch.ids, model.bert.embeddings.word.weight, padding_idx=0)
+    return {task: hidden[where].square().mean() for task, (where, _) in batch.parts.items()}
+
+
+@pytest.mark.parametrize("forward", [_as_a_matrix, _on_some_tokens, _with_padding_index])
+def test_a_shared_weight_in_any_other_use_is_refused_by_name(forward):
+    with pytest.raises(RuntimeError, match=r"the tasks' gradients of bert\.[a-z0-9_.]* cannot be told apart"):
+        joint_rows(model_of(), all_tasks(), forward)
+
+
+def test_a_forward_that_was_not_run_apart_is_refused():
+    model, batch = model_of(), all_tasks()
+    _, surgery = operated(model)
+    surgery.start()
+    with pytest.raises(RuntimeError, match="cannot be told apart"):
+        surgery.add_together(losses(model, batch))
+
+
+def test_a_forward_run_apart_is_no_ground_for_a_plain_backward():
+    model, batch = model_of(), all_tasks()
+    flat, surgery = operated(model)
+    with surgery.apart(batch):
+        found = losses(model, batch)
+    with pytest.raises(RuntimeError, match="needs a backward with the tasks apart"):
+        flat.backward(*found.values())
+
+
+def test_a_batch_with_rows_of_no_task_is_refused():
+    _, surgery = operated(model_of())
+    with pytest.raises(ValueError, match="slices must name the task of all 2 sequences"):
+        surgery.apart(packed("sst"))
+
+
+def test_without_gradients_nothing_is_prepared():
+    model, batch = model_of(), all_tasks()
+    _, surgery = operated(model)
+    with torch.no_grad(), surgery.apart(batch):
+        assert not any(loss.requires_grad for loss in losses(model, batch).values())
+
+
+def kept_bytes(run: Callable[[], object]) -> int:
+    """Memory that autograd keeps from a forward for the backward."""
+    storages = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        run()
+    return sum(storage.nbytes() for storage in storages.values())
+
+
+@pytest.mark.parametrize("forward", [losses, in_bfloat16])
+def test_a_forward_run_apart_keeps_no_more_than_a_plain_one(forward):
+    model, batch = model_of(p=0.1, dtype=torch.float32), all_tasks()
+    _, surgery = operated(model)
+    plain = kept_bytes(lambda: forward(model, batch))
+    with surgery.apart(batch):
+        assert kept_bytes(lambda: forward(model, batch)) <= plain
