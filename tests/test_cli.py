@@ -139,12 +139,21 @@ def test_recipes_lists_every_name_what_it_changes_and_the_reports_figures(mtbert
     assert result.code == 0
     for name, entry in RECIPES.items():
         assert f"{name}: {entry.about}\n" in result.out
-    assert "printed in the report (dev): sst 0.3900, quora 0.7020" in result.out
+    assert "printed (Table 1, dev): sst 0.39, quora 0.702, sts 0.457, overall 0.516 (plain)\n" in result.out
+    assert "overall 0.639 (no mean of these); the three scores give 0.642\n" in result.out
+
+
+def test_a_reports_recipes_say_what_sets_them_apart(mtbert):
+    out = mtbert("recipes", "li-tang").out
+    common, *rest = out.splitlines()
+    assert common.startswith("# li-tang: unless said otherwise, ") and "encoder='bert-base-uncased'" in common
+    assert "li-tang/mix-surgery-0.5: " in out and "    surgery='pcgrad', head_dropout=0.5\n" in out
+    assert not any("encoder=" in line for line in rest)
 
 
 def test_recipes_of_one_report(mtbert, mistake):
     out = mtbert("recipes", "li-tang").out
-    named = [line.split(":")[0] for line in out.splitlines() if not line.startswith(" ")]
+    named = [line.split(":")[0] for line in out.splitlines() if not line.startswith((" ", "#"))]
     assert named == [name for name in RECIPES if name.startswith("li-tang/")]
     assert "no recipe of 'nobody': the reports are ahmed-karamardian, li-tang" in mistake("recipes", "nobody")
 
