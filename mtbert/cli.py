@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import pandas as pd
 import torch
 import typer
 
@@ -12,6 +13,8 @@ from mtbert import bench_notebooks, paths, reports
 from mtbert import recipes as named
 from mtbert.bench import bench_adapters, bench_memory, bench_step
 from mtbert.bench_surgery import bench_surgery
+from mtbert.confusion import averages, class_scores, classes_of
+from mtbert.confusion import confusion as matrix_of
 from mtbert.data import check as checking
 from mtbert.data import fetch as fetching
 from mtbert.data.read import data_folder, read_rows, read_split
@@ -22,7 +25,7 @@ from mtbert.evaluate import evaluate as evaluate_model
 from mtbert.evaluate import outputs_for, write_predictions
 from mtbert.machine import pick_device
 from mtbert.nn.adapters import adapter_parts
-from mtbert.results import gather, record
+from mtbert.results import gather, predictions, record, record_confusion
 from mtbert.run import load_model, open_run
 from mtbert.train import CHECKPOINT_SECONDS, Interrupted
 from mtbert.train import train as train_recipe
@@ -179,6 +182,24 @@ def results(
     typer.echo(gather(runs)[columns].dropna(axis=1, how="all").to_string(index=False, float_format="{:.4f}".format))
     if name:
         typer.echo(f"recorded in {paths.shown(record(runs, name))}")
+
+
+@app.command("confusion")
+def confusion(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders; the others are compared with the first.")],
+    data: Data = None,
+    name: Annotated[str | None, typer.Option("--record", help="Also keep the counts in data/results/NAME.csv.")] = None,
+):
+    """Confusion matrices of the runs' dev predictions: rows are the truth, columns the prediction."""
+    folder = data_folder(data)
+    typer.echo(f"data: {paths.shown(folder)}")
+    for run in runs:
+        for task, (rows, values) in predictions(open_run(run), folder).items():
+            matrix = matrix_of(classes_of(rows.task, rows.labels), classes_of(rows.task, values), rows.task.labels)
+            typer.echo(f"{paths.shown(run)}, {task}, {len(rows)} rows: {_figures(averages(matrix))}")
+            typer.echo(pd.DataFrame(matrix).join(class_scores(matrix).round(3).drop(columns="rows")).to_string())
+    for path in record_confusion(runs, folder, name) if name else []:
+        typer.echo(f"recorded in {paths.shown(path)}")
 
 
 @bench_app.command("surgery")

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pandas as pd
 import pytest
 
-from mtbert import RECIPES, cli, open_run
+from mtbert import RECIPES, cli, open_run, paths
 from mtbert.data import get_task, read_split
 
 TINY = ["tiny", "--set", "steps_per_epoch=2", "--set", "epochs=1", "--set", "train_rows=40", "--no-progress"]
@@ -217,6 +217,14 @@ def test_a_recorded_run_replaces_its_older_row_and_no_other(mtbert, trained, cop
         assert mtbert("results", *runs, "--record", "mine").code == 0
     table = pd.read_csv(tmp_path / "results" / "mine.csv")
     assert sorted(table["seed"]) == [0, 5] and table["plain"].notna().all()
+
+
+def test_confusion_prints_matrices_and_keeps_counts(mtbert, mistake, trained, sample, tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "RESULTS", tmp_path)
+    result = mtbert("confusion", trained, "--data", sample, "--record", "counts")
+    assert result.code == 0 and ", quora, " in result.out and "precision" in result.out
+    assert f"recorded in {tmp_path / 'counts.csv'}" in result.out and (tmp_path / "counts.csv").exists()
+    assert "holds no run" in mistake("confusion", tmp_path, "--data", sample)
 
 
 # -- predict ----------------------------------------------------------------------------------------------------------
