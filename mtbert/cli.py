@@ -1,18 +1,22 @@
 """The command line. Exit codes: 0 done, 1 a user's mistake or a failed check, 2 wrong usage, 130 Ctrl-C."""
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import pandas as pd
 import torch
 import typer
 from tqdm.auto import tqdm
 
-from mtbert import bench_notebooks, paths
+from mtbert import bench_notebooks, paths, reports
 from mtbert import recipes as named
 from mtbert import sweep as sweeping
 from mtbert.bench import bench_adapters, bench_memory, bench_step
 from mtbert.bench_surgery import bench_surgery
+from mtbert.confusion import averages, class_scores, classes_of
+from mtbert.confusion import confusion as matrix_of
 from mtbert.data import check as checking
 from mtbert.data import fetch as fetching
 from mtbert.data.read import data_folder, read_rows, read_split
@@ -23,7 +27,7 @@ from mtbert.evaluate import evaluate as evaluate_model
 from mtbert.evaluate import outputs_for, write_predictions
 from mtbert.machine import pick_device
 from mtbert.nn.adapters import adapter_parts
-from mtbert.results import gather, record
+from mtbert.results import gather, predictions, record, record_confusion
 from mtbert.run import load_model, open_run
 from mtbert.train import CHECKPOINT_SECONDS, Interrupted
 from mtbert.train import train as train_recipe
@@ -166,16 +170,44 @@ def predict(
 @app.command("recipes")
 def recipes(report: Annotated[str | None, typer.Argument(help="Only recipes of this report.")] = None):
     """Named recipes: what each is for, what it changes, and the figures its report prints."""
-    chosen = {name: entry for name, entry in named.RECIPES.items() if not report or name.split("/")[0] == report}
-    if not chosen:
+    groups: dict[str, dict[str, named.Entry]] = {}
+    for name, entry in named.RECIPES.items():
+        groups.setdefault(name.partition("/")[0] if "/" in name else "", {})[name] = entry
+    if report and report not in groups:
         raise UserError(f"no recipe of {report!r}: the reports are {', '.join(named.reports())}")
-    default = named.Recipe()
-    for name, entry in chosen.items():
-        typer.echo(f"{name}: {entry.about}")
-        changed = entry.recipe.differences(default)
-        typer.echo("    " + ", ".join(f"{field}={value!r}" for field, (value, _) in changed.items()))
-        if entry.printed:
-            typer.echo(f"    printed in the report (dev): {_figures(entry.printed)}")
+    rows = reports.read()
+    for of, entries in groups.items():
+        if report and of != report:
+            continue
+        default = named.Recipe().as_dict()
+        usual = _usual([entry.recipe for entry in entries.values()]) if of else default
+        if of:
+            typer.echo(f"# {of}: unless said otherwise, {_changes(usual, default)}")
+        for name, entry in entries.items():
+            typer.echo(f"{name}: {entry.about}")
+            typer.echo(f"    {_changes(entry.recipe.as_dict(), usual) or 'nothing else'}")
+            for row in rows[rows.recipe == name].to_dict("records"):
+                typer.echo(f"    {_printed(row)}")
+
+
+def _usual(recipes: Sequence[named.Recipe]) -> dict[str, Any]:
+    """What most of the recipes have in each field."""
+    all_fields = [recipe.as_dict() for recipe in recipes]
+    values = {name: [fields[name] for fields in all_fields] for name in all_fields[0]}
+    return {name: max(of, key=of.count) for name, of in values.items()}
+
+
+def _changes(fields: Mapping[str, Any], base: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in fields.items() if name != "name" and value != base[name])
+
+
+def _printed(row: Mapping[str, Any]) -> str:
+    """A printed row on one line: where, figures, how its overall score is made, what to know of it."""
+    words = [f"{name} {row[name]:g}" for name in (*reports.SCORES, "overall") if row[name] == row[name]]
+    how = {"": "", "neither": " (no mean of these)"}.get(row["definition"], f" ({row['definition']})")
+    note = f"; {row['note']}" if row["note"] else ""
+    where = row["section"] if row["table"] == "text" else row["table"]
+    return f"printed ({where}, {row['split']}): {', '.join(words)}{how}{note}"
 
 
 @app.command("results")
@@ -188,6 +220,24 @@ def results(
     typer.echo(gather(runs)[columns].dropna(axis=1, how="all").to_string(index=False, float_format="{:.4f}".format))
     if name:
         typer.echo(f"recorded in {paths.shown(record(runs, name))}")
+
+
+@app.command("confusion")
+def confusion(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders; the others are compared with the first.")],
+    data: Data = None,
+    name: Annotated[str | None, typer.Option("--record", help="Also keep the counts in data/results/NAME.csv.")] = None,
+):
+    """Confusion matrices of the runs' dev predictions: rows are the truth, columns the prediction."""
+    folder = data_folder(data)
+    typer.echo(f"data: {paths.shown(folder)}")
+    for run in runs:
+        for task, (rows, values) in predictions(open_run(run), folder).items():
+            matrix = matrix_of(classes_of(rows.task, rows.labels), classes_of(rows.task, values), rows.task.labels)
+            typer.echo(f"{paths.shown(run)}, {task}, {len(rows)} rows: {_figures(averages(matrix))}")
+            typer.echo(pd.DataFrame(matrix).join(class_scores(matrix).round(3).drop(columns="rows")).to_string())
+    for path in record_confusion(runs, folder, name) if name else []:
+        typer.echo(f"recorded in {paths.shown(path)}")
 
 
 @bench_app.command("surgery")

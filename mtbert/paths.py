@@ -7,6 +7,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "data" / "sample"
 FULL = ROOT / "data" / "full"
 RESULTS = ROOT / "data" / "results"
+REPORTS = ROOT / "data" / "reports"
 FIGURES = ROOT / "figures"
 RUNS = ROOT / "runs"
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pandas as pd
 import pytest
 
-from mtbert import RECIPES, cli, open_run
+from mtbert import RECIPES, cli, open_run, paths
 from mtbert.data import get_task, read_split
 
 TINY = ["tiny", "--set", "steps_per_epoch=2", "--set", "epochs=1", "--set", "train_rows=40", "--no-progress"]
@@ -139,12 +139,21 @@ def test_recipes_lists_every_name_what_it_changes_and_the_reports_figures(mtbert
     assert result.code == 0
     for name, entry in RECIPES.items():
         assert f"{name}: {entry.about}\n" in result.out
-    assert "printed in the report (dev): sst 0.3900, quora 0.7020" in result.out
+    assert "printed (Table 1, dev): sst 0.39, quora 0.702, sts 0.457, overall 0.516 (plain)\n" in result.out
+    assert "overall 0.639 (no mean of these); the three scores give 0.642\n" in result.out
+
+
+def test_a_reports_recipes_say_what_sets_them_apart(mtbert):
+    out = mtbert("recipes", "li-tang").out
+    common, *rest = out.splitlines()
+    assert common.startswith("# li-tang: unless said otherwise, ") and "encoder='bert-base-uncased'" in common
+    assert "li-tang/mix-surgery-0.5: " in out and "    surgery='pcgrad', head_dropout=0.5\n" in out
+    assert not any("encoder=" in line for line in rest)
 
 
 def test_recipes_of_one_report(mtbert, mistake):
     out = mtbert("recipes", "li-tang").out
-    named = [line.split(":")[0] for line in out.splitlines() if not line.startswith(" ")]
+    named = [line.split(":")[0] for line in out.splitlines() if not line.startswith((" ", "#"))]
     assert named == [name for name in RECIPES if name.startswith("li-tang/")]
     assert "no recipe of 'nobody': the reports are ahmed-karamardian, li-tang" in mistake("recipes", "nobody")
 
@@ -208,6 +217,14 @@ def test_a_recorded_run_replaces_its_older_row_and_no_other(mtbert, trained, cop
         assert mtbert("results", *runs, "--record", "mine").code == 0
     table = pd.read_csv(tmp_path / "results" / "mine.csv")
     assert sorted(table["seed"]) == [0, 5] and table["plain"].notna().all()
+
+
+def test_confusion_prints_matrices_and_keeps_counts(mtbert, mistake, trained, sample, tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "RESULTS", tmp_path)
+    result = mtbert("confusion", trained, "--data", sample, "--record", "counts")
+    assert result.code == 0 and ", quora, " in result.out and "precision" in result.out
+    assert f"recorded in {tmp_path / 'counts.csv'}" in result.out and (tmp_path / "counts.csv").exists()
+    assert "holds no run" in mistake("confusion", tmp_path, "--data", sample)
 
 
 # -- predict ----------------------------------------------------------------------------------------------------------

@@ -8,7 +8,10 @@ from mtbert.recipes.recipe import Recipe
 
 @dataclass(frozen=True)
 class Entry:
-    """A named recipe: what it is for, and the figures its report prints for it on dev, if it comes from one."""
+    """A named recipe: what it is for, and the figures its report prints for it on dev, if it comes from one.
+
+    printed: in ``RECIPES`` those of data/reports, wherever they hold the recipe.
+    """
 
     recipe: Recipe
     about: str

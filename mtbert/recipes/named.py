@@ -1,10 +1,10 @@
 """All named experiments: our own, and every row of the reports, as ``REPORT/row``."""
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from mtbert import reports as printed_reports
 from mtbert.errors import UserError
 from mtbert.recipes import ahmed_karamardian, cambronero_meza, li_tang, marchini_callon_cussen, ours, sts, yin
 from mtbert.recipes.entry import Entry
@@ -23,7 +23,11 @@ def _named() -> dict[str, Entry]:
     found = {**ours.ROWS, **sts.ROWS}
     for report, rows in _REPORTS.items():
         found |= {f"{report}/{row}": entry for row, entry in rows.items()}
-    return {name: dataclasses.replace(entry, recipe=entry.recipe.with_(name=name)) for name, entry in found.items()}
+    printed = printed_reports.printed()
+    return {
+        name: Entry(entry.recipe.with_(name=name), entry.about, printed.get(name, entry.printed))
+        for name, entry in found.items()
+    }
 
 
 RECIPES: dict[str, Entry] = _named()
