@@ -40,12 +40,19 @@ def row(run: Run) -> dict:
         **tasks, "plain": run.scores.get("plain"), "normalised": run.scores.get("normalised"),
         "best_epoch": record["best_epoch"], "epochs": len(run.epochs), "steps": run.epochs[-1]["step"],
         "status": record["status"], "seconds": record["seconds"], "peak_memory_mb": record["peak_memory_mb"],
-        "trainable": record.get("trainable"),
+        "trainable": record.get("trainable"), "tokens_per_second": _tokens_per_second(run),
         "device": record["device"], "threads": record["threads"], "torch": record["versions"]["torch"],
         "revision": record["revision"], "encoder_sha256": record["encoder_sha256"],
         "data_sha256": json.dumps({name: of["sha256"] for name, of in record["data"].items()}),
         "fields": json.dumps({name: value for name, value in asked.items() if name not in _OWN_COLUMNS}),
     }  # fmt: skip
+
+
+def _tokens_per_second(run: Run) -> float:
+    """Of training alone, over all epochs: without loading and scoring, which ``seconds`` holds as well."""
+    seconds = sum(epoch["seconds"] for epoch in run.epochs)
+    tokens = sum(epoch["tokens_per_second"] * epoch["seconds"] for epoch in run.epochs)
+    return round(tokens / seconds, 1)
 
 
 def gather(folders: Iterable[str | Path]) -> pd.DataFrame:

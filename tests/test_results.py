@@ -10,6 +10,7 @@ from scipy import stats
 from mtbert import paths, results
 from mtbert.errors import UserError
 from mtbert.recipes import Recipe
+from mtbert.run import Run
 
 
 @pytest.fixture
@@ -50,3 +51,8 @@ def test_a_record_from_before_a_field_existed_is_that_of_its_default():
 def test_what_was_never_recorded_is_said(recorded):
     with pytest.raises(UserError, match="nothing.csv does not exist: record runs"):
         results.summary("nothing", ["sst"])
+
+
+def test_tokens_a_second_are_those_of_all_epochs_together():
+    epochs = [{"seconds": 1.0, "tokens_per_second": 100.0}, {"seconds": 3.0, "tokens_per_second": 20.0}]
+    assert results._tokens_per_second(Run("run", {"epochs": epochs})) == 40.0

@@ -8,10 +8,10 @@ import seaborn as sns
 import torch
 import torch.nn.functional as F
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
 from torch import Tensor
+
+from mtbert.plots.boxes import box, path, plus
 
 _PALETTE = sns.color_palette("colorblind")
 _MARKERS = "osD^vP"
@@ -90,34 +90,19 @@ def _row(axes: Axes, y: float, start: str, boxes: Sequence[tuple[str, str, objec
     axes.text(0.25, y, start, ha="center", va="center", fontsize=15, style="italic")
     x = 0.5
     for name, note, colour in boxes:
-        _arrow(axes, x, x + gap, y)
-        _box(axes, x + gap, y, width, height, name, note, colour)
+        path(axes, [(x, y), (x + gap, y)])
+        box(axes, x + gap, y, width, height, name, note, colour)
         x += gap + width
     centre = x + gap + 0.17
-    _arrow(axes, x, x + gap, y)
-    axes.text(centre, y, "+", ha="center", va="center", fontsize=15,
-              bbox={"boxstyle": "circle,pad=0.15", "facecolor": "white", "edgecolor": "0.2"})  # fmt: skip
-    _arrow(axes, centre + 0.2, centre + 0.5, y)
-    _box(axes, centre + 0.5, y, width, height, "layer norm", "", _PALETTE[2])
-    _arrow(axes, centre + 0.5 + width, centre + 0.92 + width, y)
+    path(axes, [(x, y), (x + gap, y)])
+    plus(axes, centre, y)
+    path(axes, [(centre + 0.2, y), (centre + 0.5, y)])
+    box(axes, centre + 0.5, y, width, height, "layer norm", "", _PALETTE[2])
+    path(axes, [(centre + 0.5 + width, y), (centre + 0.92 + width, y)])
     axes.text(centre + 1.1 + width, y, end, ha="center", va="center", fontsize=15, style="italic")
     top = y + 0.72
-    axes.plot([0.7, 0.7, centre], [y, top, top], color="0.2", linewidth=1.4)
-    axes.annotate("", (centre, y + 0.19), (centre, top), arrowprops={"arrowstyle": "-|>", "color": "0.2"})
+    path(axes, [(0.7, y), (0.7, top), (centre, top), (centre, y + 0.19)])
     axes.text((0.7 + centre) / 2, top + 0.06, f"{start} goes past unchanged", ha="center", va="bottom", fontsize=10)
-
-
-def _box(axes: Axes, x: float, y: float, width: float, height: float, name: str, note: str, colour) -> None:
-    patch = FancyBboxPatch((x, y - height / 2), width, height, boxstyle="round,pad=0,rounding_size=0.1",
-                           facecolor=(*to_rgb(colour), 0.18), edgecolor=colour, linewidth=1.6)  # fmt: skip
-    axes.add_patch(patch)
-    axes.text(x + width / 2, y, name, ha="center", va="center", fontsize=11)
-    axes.text(x + width / 2, y - height / 2 - 0.07, note, ha="center", va="top", fontsize=9, color=_GREY)
-
-
-def _arrow(axes: Axes, start: float, end: float, y: float) -> None:
-    arrow = {"arrowstyle": "-|>", "color": "0.2", "shrinkA": 0, "shrinkB": 0}
-    axes.annotate("", (end, y), (start, y), arrowprops=arrow)
 
 
 def parameters(counts: Mapping[str, Mapping[str, int]]) -> Figure:
