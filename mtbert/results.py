@@ -29,11 +29,16 @@ _HUB_IDS = {
 _OWN_COLUMNS = ("name", "encoder", "seed")
 
 
+def encoder_name(given: str, sha256: str | None) -> str:
+    """What results call an encoder: the hub id of its weights where it is known, else the last part of its name."""
+    return _HUB_IDS.get(sha256, Path(given).name)
+
+
 def row(run: Run) -> dict:
     """One flat record of a run: what was asked, on which inputs and machine, and what came of it."""
     recipe, record = run.recipe, run.record
     asked = recipe.as_dict()
-    encoder = _HUB_IDS.get(record["encoder_sha256"], Path(recipe.encoder).name)
+    encoder = encoder_name(recipe.encoder, record["encoder_sha256"])
     tasks = {task: run.scores.get(task) for task in ("sst", "cfimdb", "quora", "sts", "yelp")}
     return {
         "recipe": recipe.name, "seed": recipe.seed, "encoder": encoder, "layers": recipe.layers,

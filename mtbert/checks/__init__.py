@@ -4,6 +4,26 @@
 fails. It returns a Result and never raises, so that a notebook with open exercises runs to its end.
 """
 
-from mtbert.checks import adamw, attention, multitask, pals, single_task, start, surgery, transformer_layer
+from mtbert.checks import (
+    adamw,
+    attention,
+    multitask,
+    pals,
+    single_task,
+    start,
+    sts_heads,
+    surgery,
+    transformer_layer,
+)
 
-__all__ = ["adamw", "attention", "multitask", "pals", "single_task", "start", "surgery", "transformer_layer"]
+__all__ = [
+    "adamw",
+    "attention",
+    "multitask",
+    "pals",
+    "single_task",
+    "start",
+    "sts_heads",
+    "surgery",
+    "transformer_layer",
+]
