@@ -57,10 +57,19 @@ ROWS: dict[str, Entry] = {
     "strategy-sequential-reversed": Entry(
         _LARGEST_FIRST.with_(tasks=("sts", "sst", "quora")), "in every epoch STS, then SST, then Quora"
     ),
+    "strategy-separate-optimizers": Entry(
+        _LARGEST_FIRST.with_(optimizer_state="per_task"), "in every epoch Quora, SST, STS, an optimiser for each"
+    ),
+    "strategy-alone-first": Entry(
+        _ALL_AT_ONCE.with_(sampler="alone_first", epochs=2, steps_per_epoch=225), "SST alone, STS alone, then mixed"
+    ),
     "strategy-round-robin": Entry(_STRATEGY.with_(sampler="round_robin"), "the tasks in turn"),
     "strategy-mixed": Entry(_ALL_AT_ONCE, "8 rows of each task in every step"),
     "strategy-auxiliary": Entry(
         _ALL_AT_ONCE.with_(tasks=("sst", "quora", "sts", "yelp")), "the same and 8 rows of Yelp stars"
+    ),
+    "strategy-augmented": Entry(
+        _ALL_AT_ONCE.with_(augment={"sst": 9}, augment_share=0.15), "8 rows of each task, SST with nine noisy copies"
     ),
     "strategy-length-grouped": Entry(
         _STRATEGY.with_(sampler="round_robin", tokens_per_batch=700), "the tasks in turn, 700 tokens of like lengths"
@@ -68,4 +77,7 @@ ROWS: dict[str, Entry] = {
     "forgetting": Entry(_TWO_STAGES, "SST alone, then Quora alone"),
     "forgetting-control": Entry(_TWO_STAGES.with_(sampler="round_robin"), "SST and Quora in turn, equally many steps"),
     "few-rows": Entry(_FEW_ROWS, "1,000 rows of SST, eight times"),
+    "few-rows-augmented": Entry(
+        _FEW_ROWS.with_(augment={"sst": 9}, augment_share=0.15), "1,000 rows of SST and nine noisy copies of each"
+    ),
 }  # fmt: skip
