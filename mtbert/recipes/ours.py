@@ -17,10 +17,10 @@ _SST = Recipe(tasks=("sst",), overlap="drop", lr=1e-4)
 _CFIMDB = _SST.with_(tasks=("cfimdb",), batch_size=8, lr=5e-5)
 _LAST_LAYER = {"option": "pretrain", "lr": 1e-3, "epochs": 10}
 # one family for notebook 09: equally many steps of 24 rows, so that only the strategy differs
-_STRATEGY = MIXED.with_(batch_size=24, epochs=3, steps_per_epoch=150)
+_STRATEGY = MIXED.with_(batch_size=24, lr=1e-4, epochs=3, steps_per_epoch=100)
 _LARGEST_FIRST = _STRATEGY.with_(tasks=("quora", "sst", "sts"), sampler="sequential")
 _ALL_AT_ONCE = _STRATEGY.with_(batch_size=8)
-_TWO_STAGES = _STRATEGY.with_(tasks=("sst", "quora"), sampler="stages", epochs=4, steps_per_epoch=100, decay="constant")
+_TWO_STAGES = _STRATEGY.with_(tasks=("sst", "quora"), sampler="stages", epochs=4, steps_per_epoch=75, decay="constant")
 _FEW_ROWS = _SST.with_(train_rows=1000, batch_size=24, epochs=8, steps_per_epoch=42, decay="constant")
 
 ROWS: dict[str, Entry] = {
@@ -61,7 +61,7 @@ ROWS: dict[str, Entry] = {
         _LARGEST_FIRST.with_(optimizer_state="per_task"), "in every epoch Quora, SST, STS, an optimiser for each"
     ),
     "strategy-alone-first": Entry(
-        _ALL_AT_ONCE.with_(sampler="alone_first", epochs=2, steps_per_epoch=225), "SST alone, STS alone, then mixed"
+        _ALL_AT_ONCE.with_(sampler="alone_first", epochs=2, steps_per_epoch=150), "SST alone, STS alone, then mixed"
     ),
     "strategy-round-robin": Entry(_STRATEGY.with_(sampler="round_robin"), "the tasks in turn"),
     "strategy-mixed": Entry(_ALL_AT_ONCE, "8 rows of each task in every step"),
