@@ -50,3 +50,21 @@ def test_a_record_from_before_a_field_existed_is_that_of_its_default():
 def test_what_was_never_recorded_is_said(recorded):
     with pytest.raises(UserError, match="nothing.csv does not exist: record runs"):
         results.summary("nothing", ["sst"])
+
+
+def test_histories_have_a_row_for_each_task_of_each_epoch(recorded):
+    table = pd.read_csv(paths.RESULTS / "runs.csv").assign(steps=6, fields='{"tasks": ["sst", "yelp"]}')
+    epoch = {"step": 3, "losses": {"yelp": 1.5}, "scores": {"sst": 0.5, "plain": 0.5}}
+    table["history"] = json.dumps([epoch, {**epoch, "step": 6, "losses": {"sst": 1.0}}])
+    table.loc[1:, "history"] = None  # as in records from before
+    table.to_csv(paths.RESULTS / "epochs.csv", index=False)
+    found = results.histories("epochs")
+    assert list(zip(found.epoch, found.step, found.task, strict=True)) == [
+        (1, 3, "sst"), (1, 3, "yelp"), (2, 6, "sst"), (2, 6, "yelp")]  # fmt: skip
+    assert found.loss.fillna(-1).tolist() == [-1, 1.5, 1.0, -1] and found.score.fillna(-1).tolist() == [
+        0.5,
+        -1,
+        0.5,
+        -1,
+    ]
+    assert results.histories("runs").empty  # recorded before epochs were kept
