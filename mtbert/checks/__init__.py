@@ -4,6 +4,8 @@
 fails. It returns a Result and never raises, so that a notebook with open exercises runs to its end.
 """
 
-from mtbert.checks import adamw, attention, multitask, single_task, start, surgery, transformer_layer
+from mtbert.checks import adamw, attention, data_strategies, multitask, single_task, start, surgery, transformer_layer
 
-__all__ = ["adamw", "attention", "multitask", "single_task", "start", "surgery", "transformer_layer"]
+__all__ = [
+    "adamw", "attention", "data_strategies", "multitask", "single_task", "start", "surgery", "transformer_layer",
+]  # fmt: skip
