@@ -40,7 +40,8 @@ ROWS: dict[str, Entry] = {
         _eda(_PLAIN_HEADS, 40), "with copies, 40 % changed", _scores(0.478, 0.747, 0.587, 0.604)
     ),
     "task-heads": Entry(
-        _THREE_HEADS, "a convolution for sentiment, two layers on cross-encoded pairs", _scores(0.507, 0.854, 0.859, 0.74)
+        _THREE_HEADS, "a convolution for sentiment, two layers on cross-encoded pairs",
+        _scores(0.507, 0.854, 0.859, 0.74),
     ),
     "task-heads-eda-15": Entry(_eda(_THREE_HEADS, 15), "with copies, 15 % changed", _scores(0.499, 0.819, 0.849, 0.72)),
     "task-heads-eda-20": Entry(_eda(_THREE_HEADS, 20), "with copies, 20 % changed", _scores(0.5, 0.856, 0.831, 0.73)),
