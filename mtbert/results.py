@@ -50,6 +50,7 @@ def row(run: Run) -> dict:
         "revision": record["revision"], "encoder_sha256": record["encoder_sha256"],
         "data_sha256": json.dumps({name: of["sha256"] for name, of in record["data"].items()}),
         "fields": json.dumps({name: value for name, value in asked.items() if name not in _OWN_COLUMNS}),
+        "history": json.dumps([_epoch(each) for each in run.epochs]),
     }  # fmt: skip
 
 
@@ -58,6 +59,11 @@ def _tokens_per_second(run: Run) -> float:
     seconds = sum(epoch["seconds"] for epoch in run.epochs)
     tokens = sum(epoch["tokens_per_second"] * epoch["seconds"] for epoch in run.epochs)
     return round(tokens / seconds, 1)
+
+
+def _epoch(of: dict) -> dict:
+    losses, scores = ({name: round(value, 5) for name, value in of[kind].items()} for kind in ("losses", "scores"))
+    return {"step": of["step"], "losses": losses, "scores": scores}
 
 
 def gather(folders: Iterable[str | Path]) -> pd.DataFrame:
@@ -96,10 +102,7 @@ def summary(name: str, metrics: Sequence[str], by: Sequence[str] = ("recipe", "e
     Columns: ``by``, metric, runs (how many seeds), mean, and half: half the width of the 95 % interval of the mean
     (Student's t over the seeds; NaN for a single run). Raises UserError if nothing is recorded under that name.
     """
-    path = paths.RESULTS / f"{name}.csv"
-    if not path.exists():
-        raise UserError(f"{paths.shown(path)} does not exist: record runs with `mtbert results --record {name}`")
-    table = pd.read_csv(path)
+    table = _read(name)
     table["fields"] = table["fields"].map(_completed)
     kept = [*by, *(name for name in ("recipe", "encoder", "fields", "data_sha256") if name not in by)]
     long = table.melt(kept, list(metrics), var_name="metric", value_name="score").dropna(subset="score")
@@ -107,6 +110,34 @@ def summary(name: str, metrics: Sequence[str], by: Sequence[str] = ("recipe", "e
     return groups.agg(runs="count", mean="mean", half=half_interval).reset_index()[
         [*by, "metric", "runs", "mean", "half"]
     ]
+
+
+def histories(name: str) -> pd.DataFrame:
+    """Every epoch of the runs recorded in data/results/NAME.csv whose epochs were kept.
+
+    Columns: recipe, seed, encoder, steps (of the run), epoch (from 1), step, task, loss (mean over the epoch, on train
+    rows) and score (on dev, after it); NaN where a task was not trained in that epoch, or has no dev rows. Raises
+    UserError as ``summary`` does.
+    """
+    table = _read(name)
+    rows = []
+    for run in table[table.history.notna()].to_dict("records") if "history" in table else []:
+        tasks = json.loads(run["fields"])["tasks"]
+        for number, of in enumerate(json.loads(run["history"]), start=1):
+            rows += [
+                {**{key: run[key] for key in ("recipe", "seed", "encoder", "steps")}, "epoch": number,
+                 "step": of["step"], "task": task, "loss": of["losses"].get(task), "score": of["scores"].get(task)}
+                for task in tasks
+            ]  # fmt: skip
+    columns = ["recipe", "seed", "encoder", "steps", "epoch", "step", "task", "loss", "score"]
+    return pd.DataFrame(rows, columns=columns).astype({"loss": float, "score": float})
+
+
+def _read(name: str) -> pd.DataFrame:
+    path = paths.RESULTS / f"{name}.csv"
+    if not path.exists():
+        raise UserError(f"{paths.shown(path)} does not exist: record runs with `mtbert results --record {name}`")
+    return pd.read_csv(path)
 
 
 def half_interval(scores: pd.Series) -> float:

@@ -164,6 +164,7 @@ def test_tasks_that_begin_later_need_epochs_to_begin_in():
     assert "set it to 3 or more" in refused(sampler="stages", epochs=2)
     assert "set it to 2 or more" in refused(sampler="curriculum", epochs=1)
     assert "set it to 2 or more" in refused(sampler="oversampled_curriculum", epochs=1)
+    assert "set it to 2 or more" in refused(sampler="alone_first", epochs=1)
     assert Recipe(sampler="stages", epochs=3).epochs == 3
 
 

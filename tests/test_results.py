@@ -56,3 +56,17 @@ def test_what_was_never_recorded_is_said(recorded):
 def test_tokens_a_second_are_those_of_all_epochs_together():
     epochs = [{"seconds": 1.0, "tokens_per_second": 100.0}, {"seconds": 3.0, "tokens_per_second": 20.0}]
     assert results._tokens_per_second(Run("run", {"epochs": epochs})) == 40.0
+
+
+def test_histories_have_a_row_for_each_task_of_each_epoch(recorded):
+    table = pd.read_csv(paths.RESULTS / "runs.csv").assign(steps=6, fields='{"tasks": ["sst", "yelp"]}')
+    epoch = {"step": 3, "losses": {"yelp": 1.5}, "scores": {"sst": 0.5, "plain": 0.5}}
+    table["history"] = json.dumps([epoch, {**epoch, "step": 6, "losses": {"sst": 1.0}}])
+    table.loc[1:, "history"] = None  # as in records from before
+    table.to_csv(paths.RESULTS / "epochs.csv", index=False)
+    found = results.histories("epochs")
+    assert list(zip(found.epoch, found.step, found.task, strict=True)) == [
+        (1, 3, "sst"), (1, 3, "yelp"), (2, 6, "sst"), (2, 6, "yelp")]  # fmt: skip
+    assert found.loss.fillna(-1).tolist() == [-1, 1.5, 1.0, -1]
+    assert found.score.fillna(-1).tolist() == [0.5, -1, 0.5, -1]
+    assert results.histories("runs").empty  # recorded before epochs were kept

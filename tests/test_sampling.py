@@ -239,6 +239,17 @@ def test_stages_give_each_task_its_epochs_alone_in_the_order_given():
     assert [set(tasks_of(sampler, epoch)) for epoch in range(4)] == [{"sts"}, {"sts"}, {"quora"}, {"quora"}]
 
 
+def test_alone_first_reads_each_small_set_alone_in_half_of_the_epochs_and_then_mixes():
+    rows = {"sst": 30, "quora": 70, "sts": 8}  # 10, 10 and 2 batches
+    sampler = SAMPLERS["alone_first"](rows, SIZES, 0, Pace(epochs=4))
+    assert sampler.steps_per_epoch == (2 * 10 + 2 * 2 + 2 * 10) / 4
+    plan_of_run = [tasks for epoch in range(4) for tasks in sampler.epoch(epoch)]
+    assert plan_of_run == [("sst",)] * 20 + [("sts",)] * 4 + [tuple(rows)] * 20
+    shorter = SAMPLERS["alone_first"](rows, SIZES, 0, Pace(epochs=2, steps_per_epoch=11))
+    found = Counter(tasks for epoch in range(2) for tasks in shorter.epoch(epoch))
+    assert found == {("sst",): 10, ("sts",): 2, tuple(rows): 10}
+
+
 def test_a_shorter_sequential_epoch_keeps_its_order_and_its_proportions():
     sampler = Sequential({"quora": 70, "sts": 16}, SIZES, 0, Pace(steps_per_epoch=7))  # 10 and 4 batches
     assert tasks_of(sampler) == ["quora"] * 5 + ["sts"] * 2

@@ -7,6 +7,7 @@ fails. It returns a Result and never raises, so that a notebook with open exerci
 from mtbert.checks import (
     adamw,
     attention,
+    data_strategies,
     multitask,
     pals,
     single_task,
@@ -19,6 +20,7 @@ from mtbert.checks import (
 __all__ = [
     "adamw",
     "attention",
+    "data_strategies",
     "multitask",
     "pals",
     "single_task",

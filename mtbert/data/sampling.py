@@ -4,6 +4,7 @@ A sampler is a pure function of its seed: pass p over task t is the permutation 
 is reshuffled, and a run resumes by the number of its next step alone.
 """
 
+import bisect
 import hashlib
 import itertools
 from collections import Counter
@@ -291,6 +292,37 @@ class Stages(Planned):
         return {task: float(place == current) for place, task in enumerate(self.orders)}
 
 
+class AloneFirst(Sampler):
+    """The small sets alone, one after the other, each read in half of the run's epochs; then all mixed, where the
+    largest is read in the other half (Ahmed & Karamardian).
+
+    Both parts are planned over the whole run, whose epochs are of one length; in epochs of a given number of steps
+    both are shorter, or longer, in proportion.
+    """
+
+    @property
+    def _parts(self) -> tuple[dict[str, int], int]:
+        """Steps of each small set alone, and mixed steps, before any scaling."""
+        batches = {task: order.batches for task, order in self.orders.items()}
+        alone = self.pace.epochs // 2
+        largest = max(self.rows, key=self.rows.__getitem__)
+        small = {task: alone * count for task, count in batches.items() if task != largest}
+        return small, (self.pace.epochs - alone) * max(batches.values())
+
+    @property
+    def steps_per_epoch(self) -> int:
+        small, mixed = self._parts
+        return self.pace.steps_per_epoch or -(-(sum(small.values()) + mixed) // self.pace.epochs)
+
+    def epoch(self, number: int) -> Iterator[tuple[str, ...]]:
+        small, mixed = self._parts
+        counts = apportion({**small, "mixed": mixed}, self.pace.epochs * self.steps_per_epoch)
+        ends = list(itertools.accumulate(counts[task] for task in small))
+        for place in range(number * self.steps_per_epoch, (number + 1) * self.steps_per_epoch):
+            part = bisect.bisect_right(ends, place)
+            yield (list(small)[part],) if part < len(ends) else tuple(self.orders)
+
+
 class Powers(Planned):
     """Task i with a probability p_i proportional to N_i ** alpha, N_i its rows (Stickland & Murray 2019, section 4).
 
@@ -388,4 +420,5 @@ SAMPLERS: dict[str, type[Sampler]] = {
     "curriculum": Curriculum,
     "oversampled_curriculum": OversampledCurriculum,
     "stages": Stages,
+    "alone_first": AloneFirst,
 }

@@ -13,7 +13,8 @@ from mtbert.plots.style import COLOURS
 ROAD = (
     ("rows of text", "", "05 09"), ("word pieces", "(tokens,)", "02"), ("packed batch", "(tokens,)", "01"),
     ("BERT", "(tokens, hidden)", "01 02 07"), ("pooling", "(sequences, hidden)", "05 08"),
-    ("heads", "(rows, outputs)", "05 08"), ("losses", "one per task", "05 08"), ("gradients", "(tasks, parameters)", "06"), ("AdamW", "(parameters,)", "03"),
+    ("heads", "(rows, outputs)", "05 08"), ("losses", "one per task", "05 08"),
+    ("gradients", "(tasks, parameters)", "06"), ("AdamW", "(parameters,)", "03"),
 )  # fmt: skip
 _ROW = 5
 

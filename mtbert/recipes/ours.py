@@ -17,10 +17,10 @@ _SST = Recipe(tasks=("sst",), overlap="drop", lr=1e-4)
 _CFIMDB = _SST.with_(tasks=("cfimdb",), batch_size=8, lr=5e-5)
 _LAST_LAYER = {"option": "pretrain", "lr": 1e-3, "epochs": 10}
 # one family for notebook 09: equally many steps of 24 rows, so that only the strategy differs
-_STRATEGY = MIXED.with_(batch_size=24, epochs=3, steps_per_epoch=150)
+_STRATEGY = MIXED.with_(batch_size=24, lr=1e-4, epochs=3, steps_per_epoch=100)
 _LARGEST_FIRST = _STRATEGY.with_(tasks=("quora", "sst", "sts"), sampler="sequential")
 _ALL_AT_ONCE = _STRATEGY.with_(batch_size=8)
-_TWO_STAGES = _STRATEGY.with_(tasks=("sst", "quora"), sampler="stages", epochs=4, steps_per_epoch=100, decay="constant")
+_TWO_STAGES = _STRATEGY.with_(tasks=("sst", "quora"), sampler="stages", epochs=4, steps_per_epoch=75, decay="constant")
 _FEW_ROWS = _SST.with_(train_rows=1000, batch_size=24, epochs=8, steps_per_epoch=42, decay="constant")
 
 ROWS: dict[str, Entry] = {
@@ -57,10 +57,19 @@ ROWS: dict[str, Entry] = {
     "strategy-sequential-reversed": Entry(
         _LARGEST_FIRST.with_(tasks=("sts", "sst", "quora")), "in every epoch STS, then SST, then Quora"
     ),
+    "strategy-separate-optimizers": Entry(
+        _LARGEST_FIRST.with_(optimizer_state="per_task"), "in every epoch Quora, SST, STS, an optimiser for each"
+    ),
+    "strategy-alone-first": Entry(
+        _ALL_AT_ONCE.with_(sampler="alone_first", epochs=2, steps_per_epoch=150), "SST alone, STS alone, then mixed"
+    ),
     "strategy-round-robin": Entry(_STRATEGY.with_(sampler="round_robin"), "the tasks in turn"),
     "strategy-mixed": Entry(_ALL_AT_ONCE, "8 rows of each task in every step"),
     "strategy-auxiliary": Entry(
         _ALL_AT_ONCE.with_(tasks=("sst", "quora", "sts", "yelp")), "the same and 8 rows of Yelp stars"
+    ),
+    "strategy-augmented": Entry(
+        _ALL_AT_ONCE.with_(augment={"sst": 9}, augment_share=0.15), "8 rows of each task, SST with nine noisy copies"
     ),
     "strategy-length-grouped": Entry(
         _STRATEGY.with_(sampler="round_robin", tokens_per_batch=700), "the tasks in turn, 700 tokens of like lengths"
@@ -68,4 +77,7 @@ ROWS: dict[str, Entry] = {
     "forgetting": Entry(_TWO_STAGES, "SST alone, then Quora alone"),
     "forgetting-control": Entry(_TWO_STAGES.with_(sampler="round_robin"), "SST and Quora in turn, equally many steps"),
     "few-rows": Entry(_FEW_ROWS, "1,000 rows of SST, eight times"),
+    "few-rows-augmented": Entry(
+        _FEW_ROWS.with_(augment={"sst": 9}, augment_share=0.15), "1,000 rows of SST and nine noisy copies of each"
+    ),
 }  # fmt: skip

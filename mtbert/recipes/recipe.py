@@ -281,10 +281,12 @@ class Recipe:
         if self.sampler == "stages" and self.epochs < len(self.tasks):
             raise UserError(f"epochs is {self.epochs}, but sampler 'stages' gives each of {len(self.tasks)} tasks "
                             f"one or more: set it to {len(self.tasks)} or more")  # fmt: skip
-        if self.sampler in ("curriculum", "oversampled_curriculum") and self.epochs < 2:
-            raise UserError(f"epochs is 1, but with sampler {self.sampler!r} tasks join later: set it to 2 or more")
-        if self.optimizer_state == "per_task" and self.sampler == "mixed":
-            raise UserError("optimizer_state is 'per_task', but the steps of sampler 'mixed' are of all tasks at once: "
+        if self.sampler in ("curriculum", "oversampled_curriculum", "alone_first") and self.epochs < 2:
+            raise UserError(
+                f"epochs is 1, but sampler {self.sampler!r} changes from one to another: set it to 2 or more"
+            )
+        if self.optimizer_state == "per_task" and self.sampler in ("mixed", "alone_first"):
+            raise UserError(f"optimizer_state is 'per_task', but sampler {self.sampler!r} has steps of all tasks: "
                             "choose a sampler with one task a step")  # fmt: skip
 
     @property
