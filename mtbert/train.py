@@ -4,7 +4,6 @@ A run can be stopped at any moment, by Ctrl-C or by losing power, and goes on wh
 with the same weights, bit for bit, as one that was never stopped.
 """
 
-import dataclasses
 import itertools
 import math
 import os
@@ -22,17 +21,13 @@ from tqdm.auto import tqdm
 
 from mtbert import paths
 from mtbert.checkpoint import checkpoints, load_checkpoint, save_checkpoint
-from mtbert.data.augment import augmented
 from mtbert.data.batch import PackedBatch
-from mtbert.data.read import Rows, data_folder, overlap, read_split
-from mtbert.data.sampling import SAMPLERS, LengthGrouped, Pace, RowOrder, Step, row_order
-from mtbert.data.tasks import Task
-from mtbert.data.tokens import SequenceTable, TokenTable
+from mtbert.data.read import Rows, data_folder
+from mtbert.data.sampling import SAMPLERS, Pace, Step
 from mtbert.errors import UserError
 from mtbert.evaluate import overall, score, write_predictions
 from mtbert.files import remove_parts, write_json
 from mtbert.machine import describe, peak_memory_mb, pick_device, reproducible
-from mtbert.nn.losses import LOSSES
 from mtbert.nn.model import MultitaskModel
 from mtbert.optim import (
     AdamW,
@@ -45,6 +40,7 @@ from mtbert.optim import (
 )
 from mtbert.recipes import Recipe, from_dict
 from mtbert.run import Run, build_model, read_run, recipe_encoder, save_model
+from mtbert.sources import Source, order_of, read_tasks
 
 CHECKPOINT_SECONDS = 120.0
 _REFRESH_SECONDS = 0.5
@@ -98,8 +94,8 @@ class Trainer:
             say(f"encoder {recipe.encoder}: {note}")
         self.model = build_model(recipe, encoder).to(device)
         self.record = self._new_record(encoder.sha256)
-        self.sources = {name: self._source(name, rows["train"]) for name, rows in self.rows.items()}
-        self.dev = {name: self._source(name, rows["dev"]) for name, rows in self.rows.items() if "dev" in rows}
+        self.sources = {name: self._source(rows["train"]) for name, rows in self.rows.items()}
+        self.dev = {name: self._source(rows["dev"]) for name, rows in self.rows.items() if "dev" in rows}
 
         _freeze(self.model, recipe)
         if not any(parameter.requires_grad for parameter in self.model.parameters()):
@@ -116,7 +112,7 @@ class Trainer:
         self.optimizers = {name: AdamW(self.flat.groups(recipe.weight_decay), lr=recipe.lr) for name in owners}
         counts = {name: len(source) for name, source in self.sources.items()}
         pace = Pace(recipe.epochs, recipe.steps_per_epoch, recipe.temperature, recipe.oversample)
-        orders = {name: self._order(name) for name in recipe.tasks}
+        orders = {name: order_of(source, recipe, say) for name, source in self.sources.items()}
         self.sampler = SAMPLERS[recipe.sampler](counts, recipe.batch_size, recipe.seed, pace, orders)
         self.epoch_steps = recipe.steps_per_epoch or self.sampler.steps_per_epoch
         self.total_steps = recipe.epochs * self.epoch_steps
@@ -416,39 +412,8 @@ class Trainer:
         self.record["seconds"] = round(self.seconds + time.monotonic() - self.started, 1)
         self.record["peak_memory_mb"] = peak_memory_mb(self.device)
 
-    def _source(self, name: str, rows: Rows) -> "Source":
-        table = TokenTable.of_rows(rows, self.model.encoder.word_pieces, progress=self.progress)
-        sequences = self.model.sequences(name, table)
-        for note in sequences.notes(rows.path.name, self.recipe.max_length[name]):
-            self.say(note)
-        vectors = None
-        if self.recipe.option == "pretrain":
-            with tqdm(total=len(rows), desc=f"features of {rows.path.name}", unit="row", leave=False,
-                      disable=not self.progress) as bar:  # fmt: skip
-                vectors = self.model.table_vectors(sequences, bar.update)
-        return Source(rows.task, self.model, sequences.to(self.device), table.labels, vectors)
-
-    def _order(self, name: str) -> RowOrder:
-        """The batches of a task: shuffled rows, rows of similar length, or such as its loss needs."""
-        recipe = self.recipe
-        if LOSSES[recipe.loss[name]].ranks:
-            return self._ranking_order(name)
-        if name in recipe.tokens_per_batch:
-            return LengthGrouped(name, self.sources[name].row_tokens, recipe.tokens_per_batch[name], recipe.seed)
-        return RowOrder(name, len(self.sources[name]), recipe.batch_size[name], recipe.seed)
-
-    def _ranking_order(self, name: str) -> RowOrder:
-        recipe, rows, loss = self.recipe, self.rows[name]["train"], LOSSES[self.recipe.loss[name]]
-        if loss.sees == "pair" and any(True for _ in self.model.heads[name].parameters()):
-            self.say(f"{name}: loss {recipe.loss[name]} trains the vectors, and no weight of the head "
-                     f"{recipe.head[name]!r}, which stays as it was drawn")  # fmt: skip
-        bound = recipe.positive_from[name]
-        order = row_order(loss.rows, rows, recipe.batch_size[name], recipe.seed, bound)
-        if loss.rows != "all":
-            positives = sum(label >= bound for label in rows.labels)
-            self.say(f"{rows.path.name}: {positives} of {len(rows)} rows are positive ({rows.task.label_column} from "
-                     f"{bound:g}); loss {recipe.loss[name]} makes {order.batches} batches of {loss.rows}")  # fmt: skip
-        return order
+    def _source(self, rows: Rows) -> Source:
+        return Source.of(rows, self.model, self.recipe, self.progress, self.say)
 
     def _bar(self) -> tqdm:
         return tqdm(total=self.total_steps, initial=self.step, desc=self.recipe.name, unit="step",
@@ -460,91 +425,6 @@ class Trainer:
         if not bar.disable and now - getattr(bar, "shown", 0.0) >= _REFRESH_SECONDS:
             bar.shown = now
             bar.set_postfix({name: f"{mean:.3f}" for name, mean in self._mean_losses().items()}, refresh=False)
-
-
-class Source:
-    """The rows of one file as the model reads them: sequences, labels, and their vectors if the encoder is frozen."""
-
-    def __init__(self, task: Task, model, sequences: SequenceTable, labels: Tensor, vectors: Tensor | None):
-        self.task, self.model, self.sequences, self.labels, self.vectors = task, model, sequences, labels, vectors
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def cached(self, rows: Tensor) -> Tensor:
-        """(sequences of these rows, hidden)."""
-        per_row = self.sequences.per_row
-        return self.vectors[(rows[:, None] * per_row + torch.arange(per_row)).flatten().to(self.vectors.device)]
-
-    @property
-    def row_tokens(self) -> Tensor:
-        """(rows,) int64: tokens of each row."""
-        return self.sequences.offsets[:: self.sequences.per_row].diff()
-
-    def tokens(self, rows: Tensor) -> int:
-        """Tokens that the encoder reads for these rows; none where their vectors are kept."""
-        if self.vectors is not None:
-            return 0
-        per_row, offsets = self.sequences.per_row, self.sequences.offsets
-        return int((offsets[(rows + 1) * per_row] - offsets[rows * per_row]).sum())
-
-    def outputs(self, progress: Callable[[int], object]) -> Tensor:
-        """(rows, outputs) of the task's head, on the host; the model must be in evaluation mode."""
-        if self.vectors is None:
-            return self.model.table_outputs(self.task.name, self.sequences, progress)
-        progress(len(self))
-        return self.model.outputs(self.task.name, self.vectors).cpu()
-
-
-def read_tasks(recipe: Recipe, folder: Path, say: Callable[[str], None] = print) -> dict[str, dict[str, Rows]]:
-    """Train and dev rows of each task of a recipe, with overlaps treated as the recipe says.
-
-    Raises UserError for unreadable files, and for train rows that also stand in dev or test if the recipe refuses them.
-    """
-    found = {}
-    for task in recipe.task_list:
-        splits = {split: read_split(folder, task, split) for split in ("train", "dev") if split in task.files}
-        for rows in splits.values():
-            for note in rows.notes():
-                say(note)
-        train = _first_rows(_guarded(recipe, folder, task, splits, say), recipe.train_rows)
-        splits["train"] = _with_copies(recipe, train, say)
-        if "dev" in splits:
-            splits["dev"] = _first_rows(splits["dev"], recipe.dev_rows)
-        found[task.name] = splits
-    return found
-
-
-def _guarded(recipe: Recipe, folder: Path, task: Task, splits: dict[str, Rows], say) -> Rows:
-    """The train rows after the overlap guard."""
-    train = splits["train"]
-    others = [rows for split, rows in splits.items() if split != "train"]
-    if "test" in task.files and (folder / task.files["test"]).exists():
-        others.append(read_split(folder, task, "test"))
-    counts = {other.path.name: count for other in others if (count := overlap(train, other))}
-    if not counts:
-        return train
-    shared = f"{train.path.name}: " + ", ".join(f"{count} rows also stand in {name}" for name, count in counts.items())
-    if recipe.overlap == "refuse":
-        raise UserError(f"{shared}: set overlap to drop (leave them out) or keep (train on them)")
-    say(f"{shared}: {'left out' if recipe.overlap == 'drop' else 'kept'}")
-    return dataclasses.replace(train.without(others) if recipe.overlap == "drop" else train, overlaps=counts)
-
-
-def _with_copies(recipe: Recipe, train: Rows, say) -> Rows:
-    """The train rows and the noisy copies that the recipe asks for, of these rows alone."""
-    copies = recipe.augment.get(train.task.name)
-    if not copies:
-        return train
-    rows = augmented(train, copies, recipe.augment_share, recipe.seed, recipe.augment_scores)
-    say(f"{train.path.name}: {rows.copies} noisy copies of {len(train)} rows")
-    return rows
-
-
-def _first_rows(rows: Rows, count: int | None) -> Rows:
-    if count is None or count >= len(rows):
-        return rows
-    return dataclasses.replace(rows, examples=rows.examples[:count])
 
 
 def _freeze(model: MultitaskModel, recipe: Recipe) -> None:
