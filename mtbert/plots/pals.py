@@ -93,12 +93,12 @@ def _top(axes: Axes, colour) -> None:
 
 
 def losses(curves: Mapping[str, Sequence[float]], floor: float) -> Figure:
-    """Loss against the step, a line per model, and the best that one shared matrix can do."""
+    """Loss (log scale) against the step, a line per model, and the best that one shared matrix can do."""
     figure, axes = plt.subplots(figsize=(8, 3))
     for (name, values), line, colour in zip(curves.items(), ("-", "--", "-.", ":"), _PALETTE, strict=False):
         axes.plot(range(len(values)), values, line, color=colour, linewidth=2.2, label=name)
     axes.axhline(floor, color=_GREY, linewidth=1, label="best shared matrix")
-    axes.set(xlabel="step", ylabel="mean squared error of both tasks", title="Two tasks that contradict each other")
+    axes.set(yscale="log", xlabel="step", ylabel="mean squared error", title="Two tasks that contradict each other")
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
@@ -158,8 +158,8 @@ def differences(printed: pd.DataFrame, measured: pd.DataFrame, noise: Mapping[st
         axes.axvline(0, color="0.3", linewidth=0.8)
         axes.plot(printed[task], rows - 0.12, "o", color=_PALETTE[1], fillstyle="none", markersize=8, label="printed")
         axes.plot(measured[task].reindex(printed.index), rows + 0.12, "s", color=_PALETTE[0], label="measured")
-        axes.set(title=task, xlabel="score minus baseline", yticks=rows, yticklabels=printed.index)
-        axes.locator_params(axis="x", nbins=5)
+        axes.set(title=task, xlabel="difference of scores", yticks=rows, yticklabels=printed.index)
+        axes.locator_params(axis="x", nbins=4)
     panels[0][0].invert_yaxis()
     panels[0][-1].legend(loc="upper left", bbox_to_anchor=(1, 1))
     figure.suptitle(title, fontweight="bold", fontsize="medium")
