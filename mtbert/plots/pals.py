@@ -28,7 +28,7 @@ def places(kinds: Sequence[str], title: str) -> Figure:
     for kind in kinds:
         if kind not in _KINDS:
             raise UserError(f"there is no drawing of {kind!r}: choose from {', '.join(_KINDS)}")
-    figure, axes = plt.subplots(figsize=(10, 3.2))
+    figure, axes = plt.subplots(figsize=(9.4, 3.0))
     axes.set(xlim=(0, 13.4), ylim=(0.1, 3.9), title=title)
     axes.axis("off")
     for name, x, width in (("q, k, v", 0.95, 1.0), ("attention", 2.3, 1.3), ("$W_o$", 3.95, 0.8), ("norm", 5.6, 0.9),
@@ -93,12 +93,12 @@ def _top(axes: Axes, colour) -> None:
 
 
 def losses(curves: Mapping[str, Sequence[float]], floor: float) -> Figure:
-    """Loss against the step, a line per model, and the best that one shared matrix can do."""
-    figure, axes = plt.subplots(figsize=(8, 3))
+    """Loss (log scale) against the step, a line per model, and the best that one shared matrix can do."""
+    figure, axes = plt.subplots(figsize=(7, 2.5))
     for (name, values), line, colour in zip(curves.items(), ("-", "--", "-.", ":"), _PALETTE, strict=False):
         axes.plot(range(len(values)), values, line, color=colour, linewidth=2.2, label=name)
     axes.axhline(floor, color=_GREY, linewidth=1, label="best shared matrix")
-    axes.set(xlabel="step", ylabel="mean squared error of both tasks", title="Two tasks that contradict each other")
+    axes.set(yscale="log", xlabel="step", ylabel="mean squared error", title="Two tasks that contradict each other")
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
@@ -108,12 +108,12 @@ def growth(sizes: Sequence[int], counts: Mapping[str, Sequence[int]], marks: Map
 
     marks: name -> (size, parameters), points to show.
     """
-    figure, axes = plt.subplots(figsize=(8, 3.2))
+    figure, axes = plt.subplots(figsize=(7, 2.6))
     for (name, values), colour, line in zip(counts.items(), _KINDS.values(), ("-", "--", "-."), strict=False):
         axes.plot(sizes, np.asarray(values) / 1e6, line, color=colour, linewidth=2.2, label=name)
     for (name, (size, count)), marker in zip(marks.items(), _MARKERS, strict=False):
         axes.plot(size, count / 1e6, marker, color="black", fillstyle="none", markersize=9, label=name)
-    axes.set(xlabel="inner width of the adapter", ylabel="million parameters a task", title="What a task's room costs",
+    axes.set(xlabel="inner width of the adapter", ylabel="million parameters", title="What a task's room costs",
              ylim=(0, None))  # fmt: skip
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
@@ -124,7 +124,7 @@ def trade(table: pd.DataFrame, score: str) -> Figure:
 
     table: columns trainable, milliseconds and score, of the CPU and of the name given.
     """
-    figure, panels = plt.subplots(1, 2, figsize=(10, 3.4), sharey=True)
+    figure, panels = plt.subplots(1, 2, figsize=(9, 2.9), sharey=True)
     for axes, column in zip(panels, ("trainable", "milliseconds"), strict=True):
         for number, (name, row) in enumerate(table.iterrows()):
             axes.plot(row[column], row[score], _MARKERS[number % len(_MARKERS)], markersize=9, label=name,
@@ -137,7 +137,7 @@ def trade(table: pd.DataFrame, score: str) -> Figure:
 
 def swaps(scores: pd.DataFrame) -> Figure:
     """Dev scores: a row per task that is scored, a column per adapter in use."""
-    figure, axes = plt.subplots(figsize=(6.4, 2.8))
+    figure, axes = plt.subplots(figsize=(5.8, 2.4))
     sns.heatmap(scores.astype(float), annot=True, fmt=".3f", cmap="viridis", vmin=0, vmax=1, ax=axes,
                 cbar_kws={"label": "dev score"})  # fmt: skip
     axes.set(xlabel="adapter in use", ylabel="task", title="Whose adapter?")
@@ -151,15 +151,15 @@ def differences(printed: pd.DataFrame, measured: pd.DataFrame, noise: Mapping[st
     printed, measured: a row per experiment, a column per task; NaN where nothing was measured. noise: per task, twice
     the standard error of a difference, shaded.
     """
-    figure, panels = plt.subplots(1, len(noise), figsize=(10, 0.36 * len(printed) + 1.5), sharey=True, squeeze=False)
+    figure, panels = plt.subplots(1, len(noise), figsize=(9, 0.3 * len(printed) + 1.4), sharey=True, squeeze=False)
     rows = np.arange(len(printed))
     for axes, (task, width) in zip(panels[0], noise.items(), strict=True):
         axes.axvspan(-width, width, color="0.93", label="within chance")
         axes.axvline(0, color="0.3", linewidth=0.8)
         axes.plot(printed[task], rows - 0.12, "o", color=_PALETTE[1], fillstyle="none", markersize=8, label="printed")
         axes.plot(measured[task].reindex(printed.index), rows + 0.12, "s", color=_PALETTE[0], label="measured")
-        axes.set(title=task, xlabel="score minus baseline", yticks=rows, yticklabels=printed.index)
-        axes.locator_params(axis="x", nbins=5)
+        axes.set(title=task, xlabel="difference of scores", yticks=rows, yticklabels=printed.index)
+        axes.locator_params(axis="x", nbins=3)
     panels[0][0].invert_yaxis()
     panels[0][-1].legend(loc="upper left", bbox_to_anchor=(1, 1))
     figure.suptitle(title, fontweight="bold", fontsize="medium")
