@@ -18,7 +18,7 @@ def matrices(of: Mapping[str, ArrayLike], names: Sequence[str], counts: bool = T
 
     counts: what is written into the cells, counts or else the shares.
     """
-    figure, all_axes = plt.subplots(1, len(of), figsize=(4.4 * len(of), 3.6), squeeze=False)
+    figure, all_axes = plt.subplots(1, len(of), figsize=(3.8 * len(of), 3.1), squeeze=False)
     for axes, (title, matrix) in zip(all_axes[0], of.items(), strict=True):
         draw_matrix(axes, matrix, names, counts)
         axes.set_title(title)
@@ -86,25 +86,12 @@ def reliability(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
     return figure
 
 
-def residuals(labels: Sequence[float], predicted: Sequence[float]) -> Figure:
-    """Predicted minus given similarity against the given one, a dot per pair, with the mean per rounded label."""
-    labels, apart = np.asarray(labels, dtype=float), np.asarray(predicted, dtype=float) - np.asarray(labels)
-    means = pd.Series(apart).groupby(np.floor(labels + 0.5)).mean()
-    figure, axes = plt.subplots(figsize=(8, 3))
-    axes.axhline(0, color="0.5", linewidth=1)
-    axes.scatter(labels, apart, s=14, alpha=0.5, color=COLOURS["sts"], label="a pair")
-    axes.plot(means.index, means, "o-", color="0.2", label="mean per rounded label")
-    axes.set(title="Similarity: what is too high, what is too low", xlabel="similarity given by people (0 to 5)",
-             ylabel="predicted minus given")  # fmt: skip
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    return figure
-
-
 def intervals(table: pd.DataFrame, title: str, unit: str) -> Figure:
     """Differences with their intervals, one line each. table: columns name, difference, low, high."""
     figure, axes = plt.subplots(figsize=(8, 0.45 * len(table) + 1.3))
     ends = [table.difference - table.low, table.high - table.difference]
     axes.errorbar(table.difference, range(len(table)), xerr=ends, fmt="o", capsize=4, color=COLOURS["sst"])
     axes.axvline(0, color="0.5", linewidth=1)
-    axes.set(title=title, xlabel=unit, yticks=range(len(table)), yticklabels=table.name, ylim=(len(table) - 0.5, -0.5))
+    axes.set(title=title, xlabel=unit, ylabel="two models", yticks=range(len(table)), yticklabels=table.name,
+             ylim=(len(table) - 0.5, -0.5))  # fmt: skip
     return figure
