@@ -30,12 +30,14 @@ def classes_of(task: Task, values: ArrayLike) -> NDArray[np.int64]:
 
 def row_shares(matrix: ArrayLike) -> NDArray[np.float64]:
     """Where the rows of each true class went: every row sums to 1. A class without rows has zeros."""
-    return _divided(matrix, np.sum(matrix, axis=1, keepdims=True))
+    matrix = np.asarray(matrix)
+    return _divided(matrix, matrix.sum(axis=1, keepdims=True))
 
 
 def column_shares(matrix: ArrayLike) -> NDArray[np.float64]:
     """What the rows of each predicted class are: every column sums to 1. A class never predicted has zeros."""
-    return _divided(matrix, np.sum(matrix, axis=0, keepdims=True))
+    matrix = np.asarray(matrix)
+    return _divided(matrix, matrix.sum(axis=0, keepdims=True))
 
 
 def independent(matrix: ArrayLike) -> NDArray[np.float64]:
@@ -64,8 +66,9 @@ def averages(matrix: ArrayLike) -> dict[str, float]:
 
     Micro averages are not given: with one class per row all three are the accuracy.
     """
+    matrix = np.asarray(matrix)
     macro = class_scores(matrix)[["precision", "recall", "f1"]].mean()
-    return {"accuracy": float(np.trace(matrix) / np.sum(matrix)), **macro.to_dict()}
+    return {"accuracy": float(np.trace(matrix) / matrix.sum()), **macro.to_dict()}
 
 
 def distances(matrix: ArrayLike) -> NDArray[np.int64]:

@@ -36,6 +36,14 @@ def test_rows_are_the_truth_and_columns_the_prediction():
     assert confusion([0, 0, 1], [1, 1, 0], 2).tolist() == [[0, 2], [1, 0]]
 
 
+def test_tensors_are_as_good_as_arrays():
+    counts = torch.tensor([[2, 1], [0, 3]])
+    assert averages(counts) == averages(counts.numpy()) and quadratic_kappa(counts) == quadratic_kappa(counts.numpy())
+    assert (row_shares(counts) == row_shares(counts.numpy())).all() and distances(counts).tolist() == [5, 1]
+    assert (column_shares(counts) == column_shares(counts.numpy())).all()
+    assert confusion(torch.tensor([0, 1]), torch.tensor([1, 1]), 2).tolist() == [[0, 1], [0, 1]]
+
+
 @given(ANSWERS)
 def test_the_matrix_is_scikit_learns(pairs):
     labels, predicted = zip(*pairs, strict=True)

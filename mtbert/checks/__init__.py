@@ -7,6 +7,7 @@ fails. It returns a Result and never raises, so that a notebook with open exerci
 from mtbert.checks import (
     adamw,
     attention,
+    confusion_matrices,
     data_strategies,
     multitask,
     pals,
@@ -20,6 +21,7 @@ from mtbert.checks import (
 __all__ = [
     "adamw",
     "attention",
+    "confusion_matrices",
     "data_strategies",
     "multitask",
     "pals",
