@@ -111,11 +111,10 @@ def test_a_recipes_printed_figures_are_those_of_its_row(name, table):
     assert set(RECIPES[name].printed) == set(printed.index[printed])
 
 
-@pytest.mark.parametrize("name", REPORT_RECIPES)
-def test_figures_beside_a_recipe_are_no_others_than_those_of_its_row(name):
-    report, _, row = name.partition("/")
-    beside = named._REPORTS[report][row].printed
-    assert not beside or sorted(beside.values()) == sorted(RECIPES[name].printed.values())
+def test_every_recipe_that_a_row_names_exists_and_stands_on_no_other_figures(table):
+    assert set(table.recipe) - {""} <= set(RECIPES)
+    beside = {report: [row for row, entry in rows.items() if entry.printed] for report, rows in named._REPORTS.items()}
+    assert not any(beside.values()), "printed figures stand in data/reports alone"
 
 
 def test_our_own_recipes_print_nothing():

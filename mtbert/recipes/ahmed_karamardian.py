@@ -1,6 +1,7 @@
 """Ahmed & Karamardian, "Multitask BERT": one task at a time (Table 1), then all three (Table 2).
 
 CLS vectors and a two-layer head; learning rates, batch sizes and epochs are the course's where the report is silent.
+The baseline of Table 2 trained its heads one by one for two epochs; here every layer learns, one task after the other.
 Iterations 2 and 3 train sentiment and similarity alone for five epochs each, then all tasks mixed for five. Their
 cosine is that of the last layers; here it is that of the vectors.
 """
@@ -20,20 +21,14 @@ _THREE = _SST.with_(
 _FROZEN = {"option": "pretrain", "lr": 1e-3}
 
 ROWS: dict[str, Entry] = {
-    "sst-pretrain": Entry(_SST.with_(**_FROZEN), "sentiment, encoder frozen", {"sst": 0.399}),
-    "sst-finetune": Entry(_SST, "sentiment, every layer trained", {"sst": 0.525}),
-    "cfimdb-pretrain": Entry(_CFIMDB.with_(**_FROZEN), "long reviews, encoder frozen", {"cfimdb": 0.796}),
-    "cfimdb-finetune": Entry(_CFIMDB, "long reviews, every layer trained", {"cfimdb": 0.967}),
-    "iteration-1": Entry(
-        _THREE.with_(sampler="mixed", epochs=2, head={"sts": "concat_two_layer"}), "all tasks mixed",
-        {"sst": 0.514, "quora": 0.669, "sts": 0.331, "overall": 0.504},
+    "sst-pretrain": Entry(_SST.with_(**_FROZEN), "sentiment, encoder frozen"),
+    "sst-finetune": Entry(_SST, "sentiment, every layer trained"),
+    "cfimdb-pretrain": Entry(_CFIMDB.with_(**_FROZEN), "long reviews, encoder frozen"),
+    "cfimdb-finetune": Entry(_CFIMDB, "long reviews, every layer trained"),
+    "baseline": Entry(
+        _THREE.with_(sampler="sequential", epochs=2, head={"sts": "concat_two_layer"}), "the tasks one after the other"
     ),
-    "iteration-2": Entry(
-        _THREE, "two tasks alone, then all; cosine for similarity",
-        {"sst": 0.499, "quora": 0.791, "sts": 0.728, "overall": 0.673},
-    ),
-    "iteration-3": Entry(
-        _THREE.with_(surgery="pcgrad"), "the same with gradient surgery",
-        {"sst": 0.484, "quora": 0.803, "sts": 0.746, "overall": 0.678},
-    ),
+    "iteration-1": Entry(_THREE.with_(sampler="mixed", epochs=2, head={"sts": "concat_two_layer"}), "all tasks mixed"),
+    "iteration-2": Entry(_THREE, "two tasks alone, then all; cosine for similarity"),
+    "iteration-3": Entry(_THREE.with_(surgery="pcgrad"), "the same with gradient surgery"),
 }  # fmt: skip

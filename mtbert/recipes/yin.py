@@ -1,9 +1,12 @@
-"""Yin, "PALs and MNRL": task-specific layers (Table 2), pooling (Table 3), oversampling and a curriculum (Table 5).
+"""Yin, "PALs and MNRL": task-specific layers (Table 2), pooling (Table 3), MNRL (Table 4), a curriculum
+(Table 5).
 
 The course's baseline: CLS vectors, each sentence of a pair on its own, linear heads on (u, v), the tasks one after the
 other in every epoch. The report leaves the heads of its PALs open; 128 and 256 are no multiples of BERT's twelve, so
 eight are taken here. Overall scores are printed in the normalised form. When the smaller sets join the curriculum is
-not said: here at equal distances, up to five times oversampled.
+not said: here at equal distances, up to five times oversampled. MNRL trains vectors and no head: the linear heads of
+the pair tasks then stay as they were drawn. What it would rank for single sentences is not said either, so that the
+row with MNRL for all tasks has no recipe.
 """
 
 from mtbert.recipes.entry import Entry
@@ -19,44 +22,22 @@ _LOW_RANK = BASE.with_(adapter="low_rank", adapter_size=256)
 LOW_RANK_TOP = _LOW_RANK.with_(adapter="low_rank+top")
 
 ROWS: dict[str, Entry] = {
-    "baseline": Entry(BASE, "no adapters", {"sst": 0.502, "quora": 0.730, "sts": 0.365, "overall": 0.638}),
-    "pal-128": Entry(
-        _PAL.with_(adapter_size=128), "projected attention layers of 128",
-        {"sst": 0.499, "quora": 0.720, "sts": 0.382, "overall": 0.637},
-    ),
-    "pal-256": Entry(
-        _PAL, "projected attention layers of 256", {"sst": 0.506, "quora": 0.731, "sts": 0.380, "overall": 0.639}
-    ),
-    "pal-256-epochs-20": Entry(
-        _PAL.with_(epochs=20), "the same for twice as long",
-        {"sst": 0.494, "quora": 0.749, "sts": 0.387, "overall": 0.646},
-    ),
-    "pal-2-projections": Entry(
-        _PAL.with_(adapter_projections=2), "projections of two matrices",
-        {"sst": 0.494, "quora": 0.742, "sts": 0.393, "overall": 0.644},
-    ),
-    "pal-3-projections": Entry(
-        _PAL.with_(adapter_projections=3), "projections of three matrices",
-        {"sst": 0.487, "quora": 0.728, "sts": 0.378, "overall": 0.635},
-    ),
-    "low-rank": Entry(
-        _LOW_RANK, "low-rank layers of 256", {"sst": 0.487, "quora": 0.728, "sts": 0.378, "overall": 0.635}
-    ),
-    "low-rank-top": Entry(
-        LOW_RANK_TOP, "low-rank layers, and a layer of its own on top for each task; CLS vectors",
-        {"sst": 0.494, "quora": 0.744, "sts": 0.394, "overall": 0.647},
-    ),
-    "low-rank-top-mean": Entry(
-        LOW_RANK_TOP.with_(pooling="mean"), "the same with mean pooling",
-        {"sst": 0.508, "quora": 0.713, "sts": 0.390, "overall": 0.639},
-    ),
-    "low-rank-top-max": Entry(
-        LOW_RANK_TOP.with_(pooling="max"), "the same with max pooling",
-        {"sst": 0.501, "quora": 0.713, "sts": 0.384, "overall": 0.635},
+    "baseline": Entry(BASE, "no adapters"),
+    "pal-128": Entry(_PAL.with_(adapter_size=128), "projected attention layers of 128"),
+    "pal-256": Entry(_PAL, "projected attention layers of 256"),
+    "pal-256-epochs-20": Entry(_PAL.with_(epochs=20), "the same for twice as long"),
+    "pal-2-projections": Entry(_PAL.with_(adapter_projections=2), "projections of two matrices"),
+    "pal-3-projections": Entry(_PAL.with_(adapter_projections=3), "projections of three matrices"),
+    "low-rank": Entry(_LOW_RANK, "low-rank layers of 256"),
+    "low-rank-top": Entry(LOW_RANK_TOP, "low-rank layers, and a layer of its own on top for each task; CLS vectors"),
+    "low-rank-top-mean": Entry(LOW_RANK_TOP.with_(pooling="mean"), "the same with mean pooling"),
+    "low-rank-top-max": Entry(LOW_RANK_TOP.with_(pooling="max"), "the same with max pooling"),
+    "low-rank-top-mean-mnrl-pairs": Entry(
+        LOW_RANK_TOP.with_(pooling="mean", loss={"quora": "mnrl", "sts": "mnrl"}),
+        "the same with the ranking loss MNRL for both pair tasks",
     ),
     "low-rank-top-mean-curriculum": Entry(
         LOW_RANK_TOP.with_(pooling="mean", sampler="oversampled_curriculum"),
         "the same with oversampling, Quora first and the others joining (Table 5)",
-        {"sst": 0.486, "quora": 0.795, "sts": 0.344, "overall": 0.651},
     ),
 }  # fmt: skip
