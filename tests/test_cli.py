@@ -155,7 +155,7 @@ def test_recipes_of_one_report(mtbert, mistake):
     out = mtbert("recipes", "li-tang").out
     named = [line.split(":")[0] for line in out.splitlines() if not line.startswith((" ", "#"))]
     assert named == [name for name in RECIPES if name.startswith("li-tang/")]
-    assert "no recipe of 'nobody': the reports are ahmed-karamardian, li-tang" in mistake("recipes", "nobody")
+    assert "no recipe of 'nobody': the reports are ahmed-karamardian, cambronero-meza" in mistake("recipes", "nobody")
 
 
 # -- train, evaluate, results -----------------------------------------------------------------------------------------
