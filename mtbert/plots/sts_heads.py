@@ -49,7 +49,7 @@ def against_labels(predicted: Mapping[str, ArrayLike], labels: ArrayLike) -> Fig
         places, means = calibration(values, labels)
         axes.plot(places, means, "o-", color="black", markersize=5, label="mean")
         axes.plot([0, 5], [0, 5], "--", color="0.5", linewidth=1, label="equal")
-        axes.set(title=name, xlabel=_PEOPLE)
+        axes.set(title=name, xlabel="given by people (0 to 5)")
     row[0][0].set_ylabel("predicted similarity")
     row[0][-1].legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
@@ -133,7 +133,7 @@ def over_radius(radii: Sequence[float], distances: Mapping[str, Sequence[float]]
 def in_batch(scores: ArrayLike, title: str) -> Figure:
     """The matrix that a ranking loss sees: row i against column j, with the numbers written in."""
     scores = np.asarray(scores, dtype=float)
-    figure, axes = plt.subplots(figsize=(4.6, 3.6))
+    figure, axes = plt.subplots(figsize=(4, 3.1))
     image = axes.imshow(scores, cmap="cividis")
     _write(axes, scores, image)
     ticks = {"xticks": range(scores.shape[1]), "yticks": range(len(scores))}
