@@ -39,8 +39,9 @@ def agreement(predicted: Sequence[float], labels: Sequence[float], title: str, u
 def bars(scores: Mapping[str, float], title: str, metric: str, colour: str) -> Figure:
     """One horizontal bar per name, with its value."""
     figure, axes = plt.subplots(figsize=(8, 0.5 * len(scores) + 1.2))
-    drawn = axes.barh(list(scores), list(scores.values()), color=COLOURS[colour])
-    axes.bar_label(drawn, fmt="%.3f", padding=4)
+    axes.barh(list(scores), list(scores.values()), color=COLOURS[colour])
+    for row, value in enumerate(scores.values()):  # to the right of its bar, also of a negative one
+        axes.text(max(value, 0) + 0.01, row, f"{value:.3f}", va="center")
     axes.set(xlabel=metric, title=title, xlim=(min(0, *scores.values()), 1))
     axes.invert_yaxis()
     return figure

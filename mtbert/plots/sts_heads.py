@@ -22,7 +22,7 @@ def mappings(curves: Mapping[str, Callable[[Tensor], Tensor]], cosines: Tensor, 
 
     curves: name -> function of a tensor of cosines. cosines: (points,), where to draw.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7.4, 2.6))
     for (name, curve), colour, dashes in zip(curves.items(), _LINES, _DASHES, strict=False):
         at = cosines.clone().requires_grad_()
         scores = curve(at)
@@ -42,14 +42,14 @@ def against_labels(predicted: Mapping[str, ArrayLike], labels: ArrayLike) -> Fig
     predicted: name -> (pairs,). labels: (pairs,), 0 to 5.
     """
     labels = _numbers(labels)
-    figure, row = plt.subplots(1, len(predicted), figsize=(3.3 * len(predicted), 3.2), sharex=True, sharey=True,
+    figure, row = plt.subplots(1, len(predicted), figsize=(2.9 * len(predicted), 2.7), sharex=True, sharey=True,
                                squeeze=False)  # fmt: skip
     for axes, (name, values) in zip(row[0], predicted.items(), strict=True):
         axes.plot(labels, _numbers(values, len(labels)), ".", color=COLOURS["sts"], alpha=0.35, markersize=6)
         places, means = calibration(values, labels)
         axes.plot(places, means, "o-", color="black", markersize=5, label="mean")
         axes.plot([0, 5], [0, 5], "--", color="0.5", linewidth=1, label="equal")
-        axes.set(title=name, xlabel=_PEOPLE)
+        axes.set(title=name, xlabel="given by people (0 to 5)")
     row[0][0].set_ylabel("predicted similarity")
     row[0][-1].legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
@@ -74,7 +74,7 @@ def embeddings(panels: Mapping[str, ArrayLike], labels: Sequence[float]) -> Figu
     panels: title -> (pairs, 2, width). Each panel has the two directions in which its own vectors of length 1 spread
     most (principal components).
     """
-    figure, row = plt.subplots(1, len(panels), figsize=(4.2 * len(panels), 3.6), squeeze=False, layout="constrained")
+    figure, row = plt.subplots(1, len(panels), figsize=(3.7 * len(panels), 3.2), squeeze=False, layout="constrained")
     colours = plt.get_cmap("viridis")
     for axes, (title, pairs) in zip(row[0], panels.items(), strict=True):
         flat, share = in_two_dimensions(pairs)
@@ -133,7 +133,7 @@ def over_radius(radii: Sequence[float], distances: Mapping[str, Sequence[float]]
 def in_batch(scores: ArrayLike, title: str) -> Figure:
     """The matrix that a ranking loss sees: row i against column j, with the numbers written in."""
     scores = np.asarray(scores, dtype=float)
-    figure, axes = plt.subplots(figsize=(4.6, 3.6))
+    figure, axes = plt.subplots(figsize=(4, 3.1))
     image = axes.imshow(scores, cmap="cividis")
     _write(axes, scores, image)
     ticks = {"xticks": range(scores.shape[1]), "yticks": range(len(scores))}
