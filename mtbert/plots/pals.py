@@ -94,7 +94,7 @@ def _top(axes: Axes, colour) -> None:
 
 def losses(curves: Mapping[str, Sequence[float]], floor: float) -> Figure:
     """Loss (log scale) against the step, a line per model, and the best that one shared matrix can do."""
-    figure, axes = plt.subplots(figsize=(7, 2.5))
+    figure, axes = plt.subplots(figsize=(6.4, 2.3))
     for (name, values), line, colour in zip(curves.items(), ("-", "--", "-.", ":"), _PALETTE, strict=False):
         axes.plot(range(len(values)), values, line, color=colour, linewidth=2.2, label=name)
     axes.axhline(floor, color=_GREY, linewidth=1, label="best shared matrix")
@@ -108,7 +108,7 @@ def growth(sizes: Sequence[int], counts: Mapping[str, Sequence[int]], marks: Map
 
     marks: name -> (size, parameters), points to show.
     """
-    figure, axes = plt.subplots(figsize=(7, 2.6))
+    figure, axes = plt.subplots(figsize=(6.4, 2.3))
     for (name, values), colour, line in zip(counts.items(), _KINDS.values(), ("-", "--", "-."), strict=False):
         axes.plot(sizes, np.asarray(values) / 1e6, line, color=colour, linewidth=2.2, label=name)
     for (name, (size, count)), marker in zip(marks.items(), _MARKERS, strict=False):
@@ -124,7 +124,7 @@ def trade(table: pd.DataFrame, score: str) -> Figure:
 
     table: columns trainable, milliseconds and score, of the CPU and of the name given.
     """
-    figure, panels = plt.subplots(1, 2, figsize=(9, 2.9), sharey=True)
+    figure, panels = plt.subplots(1, 2, figsize=(8, 2.5), sharey=True)
     for axes, column in zip(panels, ("trainable", "milliseconds"), strict=True):
         for number, (name, row) in enumerate(table.iterrows()):
             axes.plot(row[column], row[score], _MARKERS[number % len(_MARKERS)], markersize=9, label=name,
@@ -137,7 +137,7 @@ def trade(table: pd.DataFrame, score: str) -> Figure:
 
 def swaps(scores: pd.DataFrame) -> Figure:
     """Dev scores: a row per task that is scored, a column per adapter in use."""
-    figure, axes = plt.subplots(figsize=(5.8, 2.4))
+    figure, axes = plt.subplots(figsize=(5.2, 2.1))
     sns.heatmap(scores.astype(float), annot=True, fmt=".3f", cmap="viridis", vmin=0, vmax=1, ax=axes,
                 cbar_kws={"label": "dev score"})  # fmt: skip
     axes.set(xlabel="adapter in use", ylabel="task", title="Whose adapter?")
@@ -151,7 +151,7 @@ def differences(printed: pd.DataFrame, measured: pd.DataFrame, noise: Mapping[st
     printed, measured: a row per experiment, a column per task; NaN where nothing was measured. noise: per task, twice
     the standard error of a difference, shaded.
     """
-    figure, panels = plt.subplots(1, len(noise), figsize=(9, 0.3 * len(printed) + 1.4), sharey=True, squeeze=False)
+    figure, panels = plt.subplots(1, len(noise), figsize=(8, 0.28 * len(printed) + 1.3), sharey=True, squeeze=False)
     rows = np.arange(len(printed))
     for axes, (task, width) in zip(panels[0], noise.items(), strict=True):
         axes.axvspan(-width, width, color="0.93", label="within chance")
