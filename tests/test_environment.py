@@ -78,5 +78,5 @@ def test_a_notebook_that_fails_is_named(notebook_folder):
 
 def test_every_numbered_notebook_would_be_measured():
     names = {path.name for path in bench_notebooks.notebooks()}
-    assert names == {path.name for path in (paths.ROOT / "notebooks").glob("*.ipynb")}
+    assert names == {path.name for path in (paths.ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")}
     assert isinstance(bench_notebooks.recorded(), pd.DataFrame)
