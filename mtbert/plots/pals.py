@@ -138,9 +138,8 @@ def trade(table: pd.DataFrame, score: str) -> Figure:
 def swaps(scores: pd.DataFrame) -> Figure:
     """Dev scores: a row per task that is scored, a column per adapter in use."""
     figure, axes = plt.subplots(figsize=(5.2, 2.1))
-    sns.heatmap(scores.astype(float), annot=True, fmt=".3f", cmap="viridis", vmin=0, vmax=1, ax=axes,
-                cbar_kws={"label": "dev score"})  # fmt: skip
-    axes.set(xlabel="adapter in use", ylabel="task", title="Whose adapter?")
+    sns.heatmap(scores.astype(float), annot=True, fmt=".3f", cmap="viridis", vmin=0, vmax=1, cbar=False, ax=axes)
+    axes.set(xlabel="adapter in use", ylabel="task", title="Dev scores: whose adapter?")
     axes.tick_params(axis="y", rotation=0)
     return figure
 
