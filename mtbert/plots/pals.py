@@ -150,15 +150,16 @@ def differences(printed: pd.DataFrame, measured: pd.DataFrame, noise: Mapping[st
     printed, measured: a row per experiment, a column per task; NaN where nothing was measured. noise: per task, twice
     the standard error of a difference, shaded.
     """
-    figure, panels = plt.subplots(1, len(noise), figsize=(8, 0.28 * len(printed) + 1.3), sharey=True, squeeze=False)
+    figure, panels = plt.subplots(1, len(noise), figsize=(9, 0.28 * len(printed) + 1.3), sharey=True, squeeze=False)
     rows = np.arange(len(printed))
     for axes, (task, width) in zip(panels[0], noise.items(), strict=True):
         axes.axvspan(-width, width, color="0.93", label="within chance")
         axes.axvline(0, color="0.3", linewidth=0.8)
         axes.plot(printed[task], rows - 0.12, "o", color=_PALETTE[1], fillstyle="none", markersize=8, label="printed")
         axes.plot(measured[task].reindex(printed.index), rows + 0.12, "s", color=_PALETTE[0], label="measured")
-        axes.set(title=task, xlabel="difference of scores", yticks=rows, yticklabels=printed.index)
+        axes.set(title=task, xlabel="difference", yticks=rows, yticklabels=printed.index)
         axes.locator_params(axis="x", nbins=3)
+        axes.xaxis.set_major_formatter("{x:.3g}")
     panels[0][0].invert_yaxis()
     panels[0][-1].legend(loc="upper left", bbox_to_anchor=(1, 1))
     figure.suptitle(title, fontweight="bold", fontsize="medium")
