@@ -30,7 +30,7 @@ def mappings(curves: Mapping[str, Callable[[Tensor], Tensor]], cosines: Tensor, 
         left.plot(cosines, scores.detach(), dashes, color=colour, linewidth=2, label=name)
         right.plot(cosines, at.grad, dashes, color=colour, linewidth=2, label=name)
     left.set(xlabel="cosine of u and v", ylabel="predicted similarity", title=title)
-    right.set(xlabel="cosine of u and v", ylabel="change of the score per cosine", title="Its slope")
+    right.set(xlabel="cosine of u and v", ylabel="score per cosine", title="Its slope")
     right.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
