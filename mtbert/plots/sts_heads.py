@@ -133,7 +133,7 @@ def over_radius(radii: Sequence[float], distances: Mapping[str, Sequence[float]]
 def in_batch(scores: ArrayLike, title: str) -> Figure:
     """The matrix that a ranking loss sees: row i against column j, with the numbers written in."""
     scores = np.asarray(scores, dtype=float)
-    figure, axes = plt.subplots(figsize=(4, 3.1))
+    figure, axes = plt.subplots(figsize=(4.4, 3.3))
     image = axes.imshow(scores, cmap="cividis")
     _write(axes, scores, image)
     ticks = {"xticks": range(scores.shape[1]), "yticks": range(len(scores))}
@@ -145,7 +145,8 @@ def in_batch(scores: ArrayLike, title: str) -> Figure:
 def _write(axes: Axes, scores: np.ndarray, image) -> None:
     middle = (scores.min() + scores.max()) / 2
     for (i, j), value in np.ndenumerate(scores):
-        axes.text(j, i, f"{value:.2f}", ha="center", va="center", color="white" if value < middle else "black")
+        axes.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=9,
+                  color="white" if value < middle else "black")  # fmt: skip
 
 
 def _numbers(values: ArrayLike, length: int | None = None) -> np.ndarray:
