@@ -85,8 +85,13 @@ WRONG = [
     ("scores", lambda m: scores(m.T), "first precision"),
     ("scores", lambda m: scores(m)[[0, 0, 2]], "then recall"),
     ("scores", plain_mean, "harmonic mean"),
-    ("scores", lambda m: torch.stack([m.diagonal() / m.sum(0), m.diagonal() / m.sum(1),
-                                      2 * m.diagonal() / (m.sum(0) + m.sum(1))]), "never predicted"),  # fmt: skip
+    (
+        "scores",
+        lambda m: torch.stack(
+            [m.diagonal() / m.sum(0), m.diagonal() / m.sum(1), 2 * m.diagonal() / (m.sum(0) + m.sum(1))]
+        ),
+        "never predicted",
+    ),
     ("scores", lambda m: scores(m) + (m.sum(1) == 0), "without rows"),
     ("from_figures", lambda a, r, s: a, "two numbers"),
     ("from_figures", lambda a, r, s: (a, a), "plain mean"),
@@ -95,8 +100,13 @@ WRONG = [
     ("precision_recall", lambda c, y, t: precision_recall(c, y, t)[0], "each threshold"),
     ("precision_recall", lambda c, y, t: precision_recall(c, y, t).flip(1), "at 0"),
     ("precision_recall", with_ties, "exactly on"),
-    ("precision_recall", lambda c, y, t: precision_recall(c, y, t).nan_to_num() if len(t) > 1 or t[0] < 1
-        else torch.tensor([[1.0, 0.0]]), "nothing is predicted"),  # fmt: skip
+    (
+        "precision_recall",
+        lambda c, y, t: (
+            precision_recall(c, y, t).nan_to_num() if len(t) > 1 or t[0] < 1 else torch.tensor([[1.0, 0.0]])
+        ),
+        "nothing is predicted",
+    ),
     ("bootstrap", lambda a, b, d: (b - a).mean(), "one number a draw"),
     ("bootstrap", lambda a, b, d: a[d].mean(1) - b[d].mean(1), "as they are"),
     ("bootstrap", drawn_apart, "same drawn rows"),
