@@ -5,7 +5,7 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -281,10 +281,9 @@ class Recipe:
         if self.sampler == "stages" and self.epochs < len(self.tasks):
             raise UserError(f"epochs is {self.epochs}, but sampler 'stages' gives each of {len(self.tasks)} tasks "
                             f"one or more: set it to {len(self.tasks)} or more")  # fmt: skip
-        if self.sampler in ("curriculum", "oversampled_curriculum", "alone_first") and self.epochs < 2:
-            raise UserError(
-                f"epochs is 1, but sampler {self.sampler!r} changes from one to another: set it to 2 or more"
-            )
+        if self.epochs < least_epochs(self.sampler, self.tasks):
+            raise UserError(f"epochs is {self.epochs}, but sampler {self.sampler!r} changes from one to another: "
+                            "set it to 2 or more")  # fmt: skip
         if self.optimizer_state == "per_task" and self.sampler in ("mixed", "alone_first"):
             raise UserError(f"optimizer_state is 'per_task', but sampler {self.sampler!r} has steps of all tasks: "
                             "choose a sampler with one task a step")  # fmt: skip
@@ -319,6 +318,13 @@ _KINDS = {"classes": "a choice of classes", "binary": "a yes or no", "score": "a
 
 def _kinds(of: Any) -> str:
     return " or ".join(_KINDS[kind] for kind in of.kinds)
+
+
+def least_epochs(sampler: str, tasks: Sequence[str]) -> int:
+    """How many epochs a run needs for its sampler to show what it does."""
+    if sampler == "stages":
+        return len(tasks)
+    return 2 if sampler in ("curriculum", "oversampled_curriculum", "alone_first") else 1
 
 
 def _task_names(tasks: Any) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from typing import Literal, get_args
 
 from mtbert.errors import UserError
-from mtbert.recipes.recipe import Recipe
+from mtbert.recipes.recipe import Recipe, least_epochs
 
 Scale = Literal["full", "small", "demo"]
 
@@ -11,11 +11,11 @@ Scale = Literal["full", "small", "demo"]
 def scaled(recipe: Recipe, scale: Scale) -> Recipe:
     """The recipe itself ("full"), or the same experiment on less ("small", "demo").
 
-    Small: the encoder is minilm, the first 3,200 rows of each train file are read, twice where the full recipe reads
-    them ten times, and the first 5,000 of each dev file are scored. Adapters keep their share of the encoder's width.
-    A rate meant for ten passes would not move the model much in two: it is at least 5e-5. Everything else, and so
-    everything that sets the rows of a report apart, stays. Demo: the lowest two layers, a hundred rows, once: to see
-    that a row runs; its scores mean nothing. Raises UserError for another scale.
+    Small: the encoder is minilm, an epoch has the steps that read 9,600 rows (of all sets, as the sampler draws them),
+    two epochs stand for ten, and the first 5,000 rows of each dev file are scored. Adapters keep their share of the
+    encoder's width. A rate meant for ten passes would not move the model much in two: it is at least 5e-5. Everything
+    else, and so everything that sets the rows of a report apart, stays. Demo: the lowest two layers, a hundred rows of
+    each set, once: to see that a row runs; its scores mean nothing. Raises UserError for another scale.
     """
     if scale not in get_args(Scale):
         raise UserError(f"scale is {scale!r}: choose from {', '.join(get_args(Scale))}")
@@ -23,16 +23,22 @@ def scaled(recipe: Recipe, scale: Scale) -> Recipe:
         return recipe
     size = recipe.adapter_size
     less = recipe.with_(
-        encoder="minilm", train_rows=3200, dev_rows=5000, epochs=_passes(recipe, recipe.epochs / 5),
-        lr=max(recipe.lr, 5e-5), adapter_size=size and _half(size, recipe.adapter_heads or 12),
+        encoder="minilm", dev_rows=5000, epochs=_passes(recipe, recipe.epochs / 5), lr=max(recipe.lr, 5e-5),
+        adapter_size=size and _half(size, recipe.adapter_heads or 12),
     )  # fmt: skip
-    return less if scale == "small" else less.with_(layers=2, train_rows=100, dev_rows=100, epochs=_passes(recipe, 1))
+    if scale == "small":
+        return less.with_(steps_per_epoch=round(9600 / _rows_of_a_step(recipe)))
+    return less.with_(layers=2, train_rows=100, dev_rows=100, epochs=_passes(recipe, 1))
+
+
+def _rows_of_a_step(recipe: Recipe) -> float:
+    sizes = recipe.batch_size.values()
+    return sum(sizes) if recipe.sampler == "mixed" else sum(sizes) / len(sizes)
 
 
 def _passes(recipe: Recipe, epochs: float) -> int:
     """So many epochs, but no fewer than the recipe's sampler needs."""
-    least = {"stages": len(recipe.tasks), "curriculum": 2, "oversampled_curriculum": 2}.get(recipe.sampler, 1)
-    return max(least, round(epochs))
+    return max(least_epochs(recipe.sampler, recipe.tasks), round(epochs))
 
 
 def _half(size: int, heads: int) -> int:
