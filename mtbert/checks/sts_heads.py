@@ -64,6 +64,8 @@ def mnrl(answer, draw):
     same(answer(u[:1].expand(rows, -1), u[:1].expand(rows, -1), 1.0), torch.tensor(float(rows)).log())
     yield "of vectors of length 1 and a scale of 1: each u looks for its own v among all of them"
     same(answer(u, v, 1.0), mnrl_reference(u, v, 1.0))
+    alike, apart = u[:1].expand(rows, -1), torch.cat([u[:1], -u[:1], v[2:]])  # u and v are not interchangeable here
+    same(answer(alike, apart, 1.0), mnrl_reference(alike, apart, 1.0))
     yield "the scale multiplies the cosines"
     same(answer(u, v, 7.0), mnrl_reference(u, v, 7.0))
     yield "the length of a vector does not matter: normalise before the product"
