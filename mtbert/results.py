@@ -217,7 +217,7 @@ def _scored_rows(run: Run, task: str, data: Path) -> Rows:
     known = run.record["data"].get(rows.path.name)
     if known is None or known["sha256"] != rows.sha256:
         raise UserError(f"{rows.path} is not the file that {run.folder} was scored on: give that data folder")
-    return dataclasses.replace(rows, examples=rows.examples[: run.recipe.dev_rows])
+    return rows.spread(run.recipe.dev_rows)
 
 
 def _origin(run: Run) -> dict:

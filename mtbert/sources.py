@@ -30,10 +30,10 @@ def read_tasks(recipe: Recipe, folder: Path, say: Callable[[str], None] = print)
         for rows in splits.values():
             for note in rows.notes():
                 say(note)
-        train = _first_rows(_guarded(recipe, folder, task, splits, say), recipe.train_rows)
+        train = _guarded(recipe, folder, task, splits, say).spread(recipe.train_rows)
         splits["train"] = _with_copies(recipe, train, say)
         if "dev" in splits:
-            splits["dev"] = _first_rows(splits["dev"], recipe.dev_rows)
+            splits["dev"] = splits["dev"].spread(recipe.dev_rows)
         found[task.name] = splits
     return found
 
@@ -62,12 +62,6 @@ def _with_copies(recipe: Recipe, train: Rows, say) -> Rows:
     rows = augmented(train, copies, recipe.augment_share, recipe.seed, recipe.augment_scores)
     say(f"{train.path.name}: {rows.copies} noisy copies of {len(train)} rows")
     return rows
-
-
-def _first_rows(rows: Rows, count: int | None) -> Rows:
-    if count is None or count >= len(rows):
-        return rows
-    return dataclasses.replace(rows, examples=rows.examples[:count])
 
 
 class Source:

@@ -1,7 +1,9 @@
 """Files to rows: the course's quirks are read as they are, and what is wrong is said in one sentence."""
 
 import hashlib
+import itertools
 import string
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -91,6 +93,16 @@ def test_complete_files_have_no_notes(written):
 
 
 # -- other tables with the same columns -------------------------------------------------------------------------------
+
+
+@given(st.integers(1, 60), st.integers(1, 60))
+def test_spread_rows_are_whole_rows_in_order_at_distances_that_differ_by_at_most_one(total, count):
+    rows = Rows(SST, "train", Path("t.csv"), "", [Example(str(number), ("a",), 0.0) for number in range(total)])
+    kept = [int(example.id) for example in rows.spread(count).examples]
+    assert len(kept) == min(total, count) and kept[0] == 0
+    distances = {after - before for before, after in itertools.pairwise([*kept, total])}
+    assert max(distances) - min(distances) <= 1
+    assert rows.spread(None) is rows
 
 
 @pytest.mark.parametrize("delimiter", [",", "\t"])

@@ -70,6 +70,14 @@ class Rows:
             return []
         return [f"{self.path.name}: {self.unlabelled} of {len(self) + self.unlabelled} rows have no label, left out"]
 
+    def spread(self, count: int | None) -> "Rows":
+        """So many of these rows, at equal distances from the first on, in their order: the first rows of a file need
+        not be like the rest. All of them if ``count`` is None or no less."""
+        if count is None or count >= len(self):
+            return self
+        kept = [self.examples[number * len(self) // count] for number in range(count)]
+        return dataclasses.replace(self, examples=kept)
+
     def without(self, others: Sequence["Rows"]) -> "Rows":
         """These rows but for those whose texts occur in ``others``, case and punctuation aside."""
         seen = set().union(*(other.keys for other in others))

@@ -107,9 +107,9 @@ class Recipe:
     "famo". head_dropout, hidden_dropout, attention_dropout: probabilities.
     augment*: noisy copies (EDA) of each train row, none unless given; augment_share: the share of the words that they
     change; augment_scores: copies that keep a similarity, "refuse" or "keep".
-    train_rows, dev_rows: use only the first so many rows of each train or dev file. overlap: train rows that also
-    stand in dev or test: "refuse" to train, "drop" them, or "keep" them. precision: of the encoder's
-    arithmetic. seed: of all chance.
+    train_rows, dev_rows: use only so many rows of each train or dev file, at equal distances. overlap: train rows that
+    also stand in dev or test: "refuse" to train, "drop" them, or "keep" them. precision: of the encoder's arithmetic.
+    seed: of all chance.
     """
 
     name: str = "custom"

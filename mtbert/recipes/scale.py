@@ -6,16 +6,18 @@ from mtbert.errors import UserError
 from mtbert.recipes.recipe import Recipe, least_epochs
 
 Scale = Literal["full", "small", "demo"]
+_SMALL_ROWS = 4800
 
 
 def scaled(recipe: Recipe, scale: Scale) -> Recipe:
     """The recipe itself ("full"), or the same experiment on less ("small", "demo").
 
-    Small: the encoder is minilm, an epoch has the steps that read 9,600 rows (of all sets, as the sampler draws them),
-    two epochs stand for ten, and the first 5,000 rows of each dev file are scored. Adapters keep their share of the
-    encoder's width. A rate meant for ten passes would not move the model much in two: it is at least 5e-5. Everything
-    else, and so everything that sets the rows of a report apart, stays. Demo: the lowest two layers, a hundred rows of
-    each set, once: to see that a row runs; its scores mean nothing. Raises UserError for another scale.
+    Small: the encoder is minilm, an epoch has the steps that read 4,800 rows (of all sets, as the sampler draws them),
+    two epochs stand for ten, and 2,000 rows of each dev file are scored. Adapters keep their share of the encoder's
+    width. A rate meant for ten passes would not move the model much in two: it is at least 1e-4. Heads on a frozen
+    encoder read 4,800 rows of each set, since the vectors of all their rows are taken first. Everything else, and so
+    everything that sets the rows of a report apart, stays. Demo: the lowest two layers, a hundred rows of each set,
+    once: to see that a row runs; its scores mean nothing. Raises UserError for another scale.
     """
     if scale not in get_args(Scale):
         raise UserError(f"scale is {scale!r}: choose from {', '.join(get_args(Scale))}")
@@ -23,11 +25,12 @@ def scaled(recipe: Recipe, scale: Scale) -> Recipe:
         return recipe
     size = recipe.adapter_size
     less = recipe.with_(
-        encoder="minilm", dev_rows=5000, epochs=_passes(recipe, recipe.epochs / 5), lr=max(recipe.lr, 5e-5),
+        encoder="minilm", dev_rows=2000, epochs=_passes(recipe, recipe.epochs / 5), lr=max(recipe.lr, 1e-4),
         adapter_size=size and _half(size, recipe.adapter_heads or 12),
     )  # fmt: skip
     if scale == "small":
-        return less.with_(steps_per_epoch=round(9600 / _rows_of_a_step(recipe)))
+        rows = _SMALL_ROWS if recipe.option == "pretrain" else None
+        return less.with_(steps_per_epoch=round(_SMALL_ROWS / _rows_of_a_step(recipe)), train_rows=rows)
     return less.with_(layers=2, train_rows=100, dev_rows=100, epochs=_passes(recipe, 1))
 
 
