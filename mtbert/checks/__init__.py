@@ -15,6 +15,7 @@ from mtbert.checks import (
     start,
     sts_heads,
     surgery,
+    throughput,
     transformer_layer,
 )
 
@@ -29,5 +30,6 @@ __all__ = [
     "start",
     "sts_heads",
     "surgery",
+    "throughput",
     "transformer_layer",
 ]
