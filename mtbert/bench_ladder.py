@@ -40,8 +40,7 @@ Attend = Callable[[Tensor, Layer], Tensor]
 
 
 class Padded:
-    """Where the ladder begins: each task's batch is padded to its longest sequence and has a forward and a backward
-    pass of its own; attention under a mask, torch's dropout, torch's AdamW."""
+    """Batches padded to their longest sequence, a pass for each task, torch's dropout and torch's AdamW."""
 
     def __init__(self, load: Callable[[], Encoder], tables: Mapping[str, TokenTable], device: torch.device):
         tasks = [TASKS[name] for name in tables]
