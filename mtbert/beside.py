@@ -15,16 +15,16 @@ from mtbert.results import half_interval, recipe_of
 METRICS = (*SCORES, "overall")
 _THREE = {"sst", "quora", "sts"}
 _NUMBERS = [*SCORES, "plain", "normalised", "seconds", "tokens", "tokens_per_second"]
-_COLUMNS = ["recipe", "seed", "encoder", "precision", *_NUMBERS, "device", "revision", "data_sha256"]
+_COLUMNS = ["recipe", "seed", "scale", "encoder", "precision", *_NUMBERS, "device", "revision", "data_sha256"]
 
 
 def measured(name: str, scale: Scale, encoder: str | None = None, precision: str | None = None) -> pd.DataFrame:
     """Finished runs of data/results/NAME.csv that are named recipes at that scale; no rows where there are none.
 
-    Columns: recipe, seed, encoder (as results call it), precision, the scores, plain, normalised, seconds (of the whole
-    run), tokens (of training), tokens_per_second, device, revision, data_sha256. encoder, precision: only runs with
-    these. All runs returned are comparable: raises UserError if they have several encoders, precisions, or versions of
-    a data file.
+    Columns: recipe, seed, scale, encoder (as results call it), precision, the scores, plain, normalised, seconds (of
+    the whole run), tokens (of training), tokens_per_second, device, revision, data_sha256. encoder, precision: only
+    runs with these. All runs returned are comparable: raises UserError if they have several encoders, precisions, or
+    versions of a data file.
     """
     path = paths.RESULTS / f"{name}.csv"
     runs = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["status", "fields", *_COLUMNS])
@@ -76,6 +76,24 @@ def beside(report: str, runs: pd.DataFrame, rows: Sequence[str] | None = None) -
             line["measured", metric] = shown(of[columns[metric]]) if metric in has else ""
         table[name.removeprefix(f"{report}/")] = {**line, ("measured", "seeds"): len(of)}
     return pd.DataFrame(table).T
+
+
+def costs(report: str, runs: pd.DataFrame) -> pd.DataFrame:
+    """What each row of a report took, as means over its runs: seconds of the whole run (with loading and scoring),
+    thousands of tokens that training read, and tokens a second of training alone. "not measured" without a run.
+
+    runs: see ``measured``.
+    """
+    columns = {
+        "seconds": runs.seconds,
+        "thousand tokens": runs.tokens / 1000,
+        "tokens a second": runs.tokens_per_second,
+    }
+    names = [name for name in RECIPES if name.startswith(f"{report}/")]
+    return pd.DataFrame({
+        column: {name.removeprefix(f"{report}/"): shown(values[runs.recipe == name], 0) for name in names}
+        for column, values in columns.items()
+    })  # fmt: skip
 
 
 def shown(values: pd.Series, digits: int = 3) -> str:

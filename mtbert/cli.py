@@ -10,7 +10,7 @@ import torch
 import typer
 from tqdm.auto import tqdm
 
-from mtbert import bench_notebooks, paths, reports
+from mtbert import bench_notebooks, evidence, paths, reports
 from mtbert import recipes as named
 from mtbert import sweep as sweeping
 from mtbert.bench import bench_adapters, bench_memory, bench_step
@@ -238,6 +238,24 @@ def confusion(
             typer.echo(pd.DataFrame(matrix).join(class_scores(matrix).round(3).drop(columns="rows")).to_string())
     for path in record_confusion(runs, folder, name) if name else []:
         typer.echo(f"recorded in {paths.shown(path)}")
+
+
+@app.command("claims")
+def claims(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders of a report's rows.")],
+    data: Data = None,
+    record_: Annotated[bool, typer.Option("--record", help="Keep the figures in data/results/claims.csv.")] = False,
+):
+    """Rows that a report's claims compare, on the same dev rows: differences and 95 % intervals (paired bootstrap)."""
+    folder = data_folder(data)
+    typer.echo(f"data: {paths.shown(folder)}")
+    compared = evidence.compare_runs(runs, folder)
+    for line in compared.itertuples():
+        low, high = evidence.Evidence.over_rows(line.difference, line.error).interval()
+        typer.echo(f"{line.row} s{line.row_seed} against {line.against} s{line.against_seed}, {line.metric}: "
+                   f"{line.difference:+.4f}, {low:+.4f} to {high:+.4f} ({line.rows} rows)")  # fmt: skip
+    if record_:
+        typer.echo(f"recorded in {paths.shown(evidence.record(compared))}")
 
 
 @bench_app.command("surgery")

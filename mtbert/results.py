@@ -206,8 +206,8 @@ def record_confusion(folders: Sequence[str | Path], data: Path, name: str = "con
                 pair = Pair.of(rows.labels, first, values)
                 pairs.append({"first": _called(runs[0]), "second": _called(run), "task": task,
                               **dataclasses.asdict(pair), "dev_sha256": rows.sha256})  # fmt: skip
-    written = [_keep(counts, name, ["recipe", "seed", "encoder", "steps", "task", "true", "predicted"])]
-    return written + ([_keep(pairs, f"{name}_pairs", ["first", "second", "task"])] if pairs else [])
+    written = [keep(counts, name, ["recipe", "seed", "encoder", "steps", "task", "true", "predicted"])]
+    return written + ([keep(pairs, f"{name}_pairs", ["first", "second", "task"])] if pairs else [])
 
 
 def record_calibration(folder: str | Path, data: Path, task: str, bins: int = 50, name: str = "calibration") -> Path:
@@ -219,7 +219,7 @@ def record_calibration(folder: str | Path, data: Path, task: str, bins: int = 50
     rows = _scored_rows(run, task, data)
     table = calibration(*claims(rows.task, outputs_for(load_model(folder), rows), rows.labels), bins)
     kept = [{**_origin(run), "task": task, **bin, "dev_sha256": rows.sha256} for bin in table.to_dict("records")]
-    return _keep(kept, name, ["recipe", "seed", "encoder", "steps", "task", "low", "high"])
+    return keep(kept, name, ["recipe", "seed", "encoder", "steps", "task", "low", "high"])
 
 
 def _scored_rows(run: Run, task: str, data: Path) -> Rows:
@@ -241,7 +241,7 @@ def _called(run: Run) -> str:
     return f"{run.recipe.name} s{run.recipe.seed}"
 
 
-def _keep(rows: list[dict], name: str, same: list[str]) -> Path:
+def keep(rows: pd.DataFrame | list[dict], name: str, same: list[str]) -> Path:
     """Add rows to data/results/NAME.csv; one with the same ``same`` replaces the older."""
     path = paths.RESULTS / f"{name}.csv"
     table = pd.DataFrame(rows)

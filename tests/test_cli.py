@@ -474,5 +474,22 @@ def test_bench_surgery_refuses_other_batches(mistake, batch):
     assert "give three whole numbers" in mistake("bench", "surgery", "--batch", batch)
 
 
+def test_claims_compares_the_rows_of_a_report(mtbert, mistake, trained, sample, tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "RESULTS", tmp_path)
+    runs = []
+    for row in ("sts-concat", "sts-triplet"):
+        runs.append(tmp_path / row)
+        result = mtbert("train", f"marchini-callon-cussen/{row}", "--scale", "demo", "--set", "encoder=tiny",
+                        "--no-progress", "--data", sample, "--out", runs[-1])  # fmt: skip
+        assert result.code == 0, result.err
+    result = mtbert("claims", *runs, "--data", sample, "--record")
+    difference = open_run(runs[1]).scores["sts"] - open_run(runs[0]).scores["sts"]
+    said = result.out.splitlines()[1]
+    assert said.startswith("marchini-callon-cussen/sts-triplet s0 against marchini-callon-cussen/sts-concat s0, sts: ")
+    assert f" {difference:+.3f}" in said and "(100 rows)" in said
+    assert list(pd.read_csv(tmp_path / "claims.csv").metric) == ["sts"]
+    assert "no two of these runs" in mistake("claims", trained, "--data", sample)
+
+
 def test_bench_notebooks_refuses_a_number_that_no_notebook_has(mistake):
     assert "begins with '99'" in mistake("bench", "notebooks", "--only", "99")
