@@ -1,5 +1,6 @@
 """The command line. Exit codes: 0 done, 1 a user's mistake or a failed check, 2 wrong usage, 130 Ctrl-C."""
 
+import itertools
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 import typer
 from tqdm.auto import tqdm
 
-from mtbert import bench_notebooks, evidence, paths, reports
+from mtbert import bench_notebooks, evidence, paths, reports, submission
 from mtbert import recipes as named
 from mtbert import sweep as sweeping
 from mtbert.bench import bench_adapters, bench_memory, bench_step
@@ -165,6 +166,29 @@ def predict(
         raise UserError(f"{run} has no head for {task!r}: it was trained on {', '.join(model.tasks)}")
     write_predictions(target, rows, outputs_for(model, rows))
     typer.echo(f"{len(rows)} predictions in {target}")
+
+
+@app.command("submit")
+def submit(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, each task in one of them.")],
+    out: Annotated[Path, typer.Option(help="Folder of the files TASK-test-output.csv and TASK-dev-output.csv.")],
+    data: Data = None,
+    force: Annotated[bool, typer.Option(help="Write over such files if they exist.")] = False,
+    device: Device = None,
+):
+    """Predict all test and dev rows of the runs' tasks: the course's submission files, and where they come from."""
+    folder = data_folder(data)
+    typer.echo(f"data: {paths.shown(folder)}")
+    sheets = submission.sheets(runs, folder)
+    submission.check_free(sheets, out, force)
+    for note in (note for sheet in sheets for note in sheet.rows.notes()):
+        typer.echo(note)
+    record = submission.submit(sheets, out, pick_device(device), typer.echo)
+    for name, of in itertools.chain.from_iterable(run["files"].items() for run in record["runs"]):
+        scored = f"{of['metric']} {of['score']:.4f}, " if "score" in of else ""
+        typer.echo(f"{name}: {of['rows']} rows, {scored}sha256 {of['sha256']}")
+    typer.echo(f"dev: {_figures(record['dev'])}")
+    typer.echo(f"{len(sheets)} files and {submission.RECORD} in {paths.shown(out)}")
 
 
 @app.command("recipes")

@@ -262,6 +262,21 @@ def test_predict_writes_over_a_file_only_when_forced(mtbert, mistake, trained, f
     assert out.read_text().startswith("id,prediction\n")
 
 
+def test_submit_writes_a_file_for_each_set_once(mtbert, mistake, trained, sample, tmp_path):
+    out = tmp_path / "out"
+    result = mtbert("submit", trained, "--data", sample, "--out", out)
+    assert result.code == 0
+    data, *files, dev, last = result.out.splitlines()
+    assert (data, last) == ("data: data/sample", f"6 files and predictions.json in {out}")
+    checksum = hashlib.sha256((out / "sts-test-output.csv").read_bytes()).hexdigest()
+    assert f"sts-test-output.csv: 200 rows, sha256 {checksum}" in files and len(files) == 6
+    assert any(line.startswith("sts-dev-output.csv: 200 rows, Pearson r ") for line in files)
+    assert figures(dev.removeprefix("dev: ")) == pytest.approx(open_run(trained).scores, abs=1e-3)
+    assert "give another folder, or --force" in mistake("submit", trained, "--data", sample, "--out", out)
+    assert mtbert("submit", trained, "--data", sample, "--out", out, "--force").code == 0
+    assert mtbert("submit", trained).code == 2
+
+
 @pytest.mark.parametrize("force", [[], ["--force"]])
 def test_predict_never_replaces_what_is_no_file(mistake, trained, few, tmp_path, force):
     (tmp_path / "folder").mkdir()
