@@ -11,7 +11,7 @@ import torch
 import typer
 from tqdm.auto import tqdm
 
-from mtbert import bench_notebooks, evidence, paths, reports, submission
+from mtbert import bench_ladder, bench_notebooks, evidence, paths, reports, submission
 from mtbert import recipes as named
 from mtbert import sweep as sweeping
 from mtbert.bench import bench_adapters, bench_memory, bench_step
@@ -291,11 +291,7 @@ def surgery(
     device: Device = None,
 ):
     """A step with PCGrad against a plain sum, TorchJD's autojac and a textbook implementation."""
-    folder, on = data_folder(data), pick_device(device)
-    sizes = batch.split(",")
-    if len(sizes) != 3 or not all(size.strip().isdigit() and int(size) for size in sizes):
-        raise UserError(f"--batch is {batch!r}: give three whole numbers, such as 8,32,8")
-    rows = dict(zip(("sst", "quora", "sts"), map(int, sizes), strict=True))
+    folder, on, rows = data_folder(data), pick_device(device), _mixed_rows(batch)
     typer.echo(f"data: {paths.shown(folder)}; encoder {encoder}, rows a step {batch}, {steps} steps a side, "
                f"alternating, {on.type}, {torch.get_num_threads()} threads")  # fmt: skip
     costs = list(bench_surgery(folder, encoder, rows, steps, on))
@@ -303,6 +299,28 @@ def surgery(
     for cost in costs:
         memory = "not measured" if cost.step_memory_mb is None else f"{cost.step_memory_mb:.0f}"
         typer.echo(f"{cost.side:<11} {1000 * cost.seconds:9.0f} {cost.seconds / costs[0].seconds:14.2f}x {memory:>14}")
+
+
+@bench_app.command("ladder")
+def ladder(
+    data: Data = None,
+    encoder: str = "minilm",
+    batch: Annotated[str, typer.Option(help="Rows of SST, Quora and STS in a step.")] = "8,32,8",
+    steps: Annotated[int, typer.Option(min=1)] = 12,
+    device: Device = None,
+    record_: Annotated[bool, typer.Option("--record", help="Keep the figures in data/results/ladder.csv.")] = False,
+):
+    """A mixed step as one would first write it, and what each optimisation adds: gains over the rung before."""
+    folder, on, rows = data_folder(data), pick_device(device), _mixed_rows(batch)
+    typer.echo(f"data: {paths.shown(folder)}; encoder {encoder}, rows a step {batch}, {steps} steps a rung, "
+               f"alternating, {on.type}, {torch.get_num_threads()} threads")  # fmt: skip
+    found = bench_ladder.bench_ladder(folder, encoder, rows, steps, on)
+    typer.echo("rung                      ms a step    gain   speedup   GFLOP/s")
+    for rung, of in found.iterrows():
+        typer.echo(f"{rung:<25}{1000 * of.seconds:10.0f}{of.gain:8.2f}{of.speedup:10.2f}{of.flops / 1e9:10.1f}")
+    if record_:
+        bench_ladder.record(found, folder, encoder, rows, steps, on)
+        typer.echo(f"recorded in {paths.shown(bench_ladder.TABLE)}")
 
 
 @bench_app.command("notebooks")
@@ -348,6 +366,14 @@ def step(
         peak = bench_memory(folder, encoder, timing.task, batch, min(steps, 8), on.type)
         typer.echo(f"{timing.task:8}{timing.ours:10.1f}{timing.peer:10.1f}{timing.ratio:8.2f}"
                    f"{peak['ours']:11.0f}{peak['peer']:9.0f}")  # fmt: skip
+
+
+def _mixed_rows(batch: str) -> dict[str, int]:
+    """Rows of each task in a mixed step, from such as "8,32,8"."""
+    sizes = batch.split(",")
+    if len(sizes) != 3 or not all(size.strip().isdigit() and int(size) for size in sizes):
+        raise UserError(f"--batch is {batch!r}: give three whole numbers, such as 8,32,8")
+    return dict(zip(("sst", "quora", "sts"), map(int, sizes), strict=True))
 
 
 def _figures(scores) -> str:

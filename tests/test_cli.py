@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pandas as pd
 import pytest
 
-from mtbert import RECIPES, cli, open_run, paths
+from mtbert import RECIPES, bench_ladder, cli, open_run, paths
 from mtbert.data import get_task, read_split
 
 TINY = ["tiny", "--set", "steps_per_epoch=2", "--set", "epochs=1", "--set", "train_rows=40", "--no-progress"]
@@ -484,9 +484,18 @@ def test_bench_surgery_shows_all_sides_as_ratios_to_the_plain_sum(mtbert, sample
     assert ratios["plain sum"] == 1 and all(ratio > 0 for ratio in ratios.values())
 
 
+@pytest.mark.parametrize("bench", ["surgery", "ladder"])
 @pytest.mark.parametrize("batch", ["8,32", "8,0,8", "a,b,c"])
-def test_bench_surgery_refuses_other_batches(mistake, batch):
-    assert "give three whole numbers" in mistake("bench", "surgery", "--batch", batch)
+def test_bench_of_a_mixed_step_refuses_other_batches(mistake, bench, batch):
+    assert "give three whole numbers" in mistake("bench", bench, "--batch", batch)
+
+
+def test_bench_ladder_shows_every_rung_and_records_it_if_asked(mtbert, sample, tmp_path, monkeypatch):
+    monkeypatch.setattr(bench_ladder, "TABLE", tmp_path / "ladder.csv")
+    asked = ("bench", "ladder", "--data", sample, "--encoder", "tiny", "--steps", 1, "--batch", "2,3,2")
+    said = mtbert(*asked, "--record").out.splitlines()
+    assert [line[:25].strip() for line in said[2:-1]] == list(bench_ladder.RUNGS)
+    assert said[-1].startswith("recorded in") and list(bench_ladder.recorded().rung) == list(bench_ladder.RUNGS)
 
 
 def test_claims_compares_the_rows_of_a_report(mtbert, mistake, trained, sample, tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ from mtbert.checks import (
     start,
     sts_heads,
     surgery,
+    throughput,
     transformer_layer,
 )
 
@@ -31,5 +32,6 @@ __all__ = [
     "start",
     "sts_heads",
     "surgery",
+    "throughput",
     "transformer_layer",
 ]
