@@ -12,6 +12,13 @@ import torch
 from torch import Tensor
 
 
+def on_device(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """A host tensor on ``device``. On a GPU the copy is queued: the host goes on without waiting for it."""
+    if torch.device(device).type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
 @dataclass
 class PackedBatch:
     """Word pieces of several sequences, one after the other.
@@ -41,14 +48,14 @@ class PackedBatch:
     def tokens(self) -> int:
         return len(self.ids)
 
-    @property
+    @cached_property
     def longest(self) -> int:
         return max(self.lengths)
 
     @cached_property
     def counts(self) -> Tensor:
         """(sequences,) int64: ``lengths`` on the batch's device."""
-        return torch.tensor(self.lengths, device=self.ids.device)
+        return on_device(torch.tensor(self.lengths), self.ids.device)
 
     @cached_property
     def offsets(self) -> Tensor:
@@ -127,7 +134,6 @@ class LengthGroups:
     @staticmethod
     def of(batch: PackedBatch, stretch: float = 1.5) -> "LengthGroups":
         """Group so that no sequence is longer than ``stretch`` times (plus 4) the shortest of its group."""
-        device = batch.ids.device
         groups: list[list[int]] = []
         for sequence in sorted(range(len(batch)), key=batch.lengths.__getitem__):
             if groups and batch.lengths[sequence] <= stretch * batch.lengths[groups[-1][0]] + 4:
@@ -135,21 +141,25 @@ class LengthGroups:
             else:
                 groups.append([sequence])
 
+        counts = torch.tensor(batch.lengths)  # laid out on the host, whatever the device: it knows all lengths
+        begins = counts.cumsum(0) - counts
         shapes, masks, token_of, real = [], [], [], []
         for group in groups:
-            members = torch.tensor(group, device=device)
+            members = torch.tensor(group)
             longest = batch.lengths[group[-1]]
-            column = torch.arange(longest, device=device)
-            mask = column < batch.counts[members, None]  # (sequences, longest)
+            column = torch.arange(longest)
+            mask = column < counts[members, None]  # (sequences, longest)
             shapes.append((len(group), longest))
             masks.append(None if batch.lengths[group[0]] == longest else mask)
-            token_of.append((batch.offsets[members, None] + column * mask).flatten())
+            token_of.append((begins[members, None] + column * mask).flatten())
             real.append(mask.flatten())
         tokens = torch.cat(token_of)
         cells = torch.cat(real).nonzero().squeeze(1)
-        cell_of = torch.empty(batch.tokens, dtype=torch.int64, device=device)
+        cell_of = torch.empty(batch.tokens, dtype=torch.int64)
         cell_of[tokens[cells]] = cells
-        return LengthGroups(shapes, masks, tokens, cell_of)
+        device = batch.ids.device
+        masks = [None if mask is None else on_device(mask, device) for mask in masks]
+        return LengthGroups(shapes, masks, on_device(tokens, device), on_device(cell_of, device))
 
 
 def pack(sequences: Sequence[Sequence[int]], token_types: Sequence[Sequence[int]] | None = None) -> PackedBatch:
