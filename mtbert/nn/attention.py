@@ -20,7 +20,6 @@ from torch.autograd.function import once_differentiable
 from mtbert.data.batch import LengthGroups, PackedBatch
 from mtbert.nn.dropout import dropout, dropout_mask
 
-
 Way = Literal["varlen", "groups"]
 _WAY: ContextVar[Way] = ContextVar("way of attention", default="varlen")
 
@@ -65,7 +64,7 @@ def packed_attention(qkv: Tensor, batch: PackedBatch, heads: int, p: float = 0.0
     return _sdpa_by_group(qkv, batch.groups, heads, p)
 
 
-# (query, key, value: each (tokens, heads, d); offsets (sequences + 1,) int32; longest, or more; p) -> (tokens, heads, d)
+# (query, key and value (tokens, heads, d); offsets (sequences + 1,) int32; longest, or more; p) -> (tokens, heads, d)
 VarlenKernel = Callable[[Tensor, Tensor, Tensor, Tensor, int, float], Tensor]
 
 
