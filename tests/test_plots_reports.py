@@ -1,14 +1,16 @@
 """The figures of notebook 11 show the numbers that they were given, with titles and axis names."""
 
+import io
 import math
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image as Picture
 
 from mtbert import reports
-from mtbert.plots import caption
+from mtbert.plots import as_image, as_table, caption
 from mtbert.plots import reports as draw
 
 TABLE = pd.DataFrame(
@@ -89,6 +91,23 @@ def test_bars_of_false_alarms_are_shares():
     assert [bar.get_height() for bar in left.patches] == [0.25, 0.5, 0, 0.25]
     assert [bar.get_height() for bar in right.patches] == [0.75, 0.25, 0, 0]
     assert left.get_title() == "alone" and left.get_xlabel() and left.get_ylabel()
+
+
+def test_a_figure_as_an_image_is_the_same_picture_in_less_room():
+    figure = draw.forest(TABLE, REGIONS, "All")
+    usual = io.BytesIO()
+    figure.savefig(usual, format="png", bbox_inches="tight")
+    small = as_image(figure).data
+    assert len(small) < len(usual.getvalue()) / 2 and not plt.get_fignums()
+    wanted, got = (np.asarray(Picture.open(of).convert("RGB"), float) for of in (usual, io.BytesIO(small)))
+    assert got.shape == wanted.shape and np.abs(got - wanted).mean() < 1
+    coloured = np.ptp(wanted, axis=2) > 120  # marks and intervals keep their colours
+    assert coloured.any() and np.abs(got - wanted)[coloured].mean() < 12
+
+
+def test_a_table_as_html_holds_every_cell():
+    html = as_table(TABLE[["claim", "metric"]], index=False).data
+    assert "\n" not in html and all(f"<td>{claim}</td>" in html for claim in TABLE.claim) and "<th>0</th>" not in html
 
 
 @pytest.mark.parametrize("height", [2, 15])
