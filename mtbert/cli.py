@@ -22,6 +22,7 @@ from mtbert.data import check as checking
 from mtbert.data import fetch as fetching
 from mtbert.data.read import data_folder, read_rows, read_split
 from mtbert.data.tasks import get_task
+from mtbert.distributed import process_number
 from mtbert.environment import inspect_environment
 from mtbert.errors import UserError
 from mtbert.evaluate import evaluate as evaluate_model
@@ -92,6 +93,8 @@ def train(
     """Train a recipe. A run that was stopped goes on when the same command is given again."""
     wanted = named.scaled(named.recipe(recipe), scale).with_(**named.settings(set_ or []))
     run = train_recipe(wanted, out, data, device, progress, checkpoint_seconds, typer.echo)
+    if process_number():
+        return
     typer.echo(f"best epoch {run.record['best_epoch']}: {_figures(run.scores)}")
     typer.echo(f"run: {paths.shown(run.folder)}")
 
@@ -386,7 +389,7 @@ def main() -> None:
         app()
     except Interrupted as stop:
         print(f"mtbert: {stop}", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(stop.exit_code)
     except UserError as error:
         print(f"mtbert: {error}", file=sys.stderr)
         sys.exit(1)
