@@ -1,5 +1,6 @@
 """The command line. Exit codes: 0 done, 1 a user's mistake or a failed check, 2 wrong usage, 130 Ctrl-C."""
 
+import itertools
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 import typer
 from tqdm.auto import tqdm
 
-from mtbert import bench_ladder, bench_notebooks, paths, reports
+from mtbert import bench_ladder, bench_notebooks, evidence, paths, reports, submission
 from mtbert import recipes as named
 from mtbert import sweep as sweeping
 from mtbert.bench import bench_adapters, bench_memory, bench_step
@@ -21,6 +22,7 @@ from mtbert.data import check as checking
 from mtbert.data import fetch as fetching
 from mtbert.data.read import data_folder, read_rows, read_split
 from mtbert.data.tasks import get_task
+from mtbert.distributed import process_number
 from mtbert.environment import inspect_environment
 from mtbert.errors import UserError
 from mtbert.evaluate import evaluate as evaluate_model
@@ -91,6 +93,8 @@ def train(
     """Train a recipe. A run that was stopped goes on when the same command is given again."""
     wanted = named.scaled(named.recipe(recipe), scale).with_(**named.settings(set_ or []))
     run = train_recipe(wanted, out, data, device, progress, checkpoint_seconds, typer.echo)
+    if process_number():
+        return
     typer.echo(f"best epoch {run.record['best_epoch']}: {_figures(run.scores)}")
     typer.echo(f"run: {paths.shown(run.folder)}")
 
@@ -167,6 +171,29 @@ def predict(
     typer.echo(f"{len(rows)} predictions in {target}")
 
 
+@app.command("submit")
+def submit(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, each task in one of them.")],
+    out: Annotated[Path, typer.Option(help="Folder of the files TASK-test-output.csv and TASK-dev-output.csv.")],
+    data: Data = None,
+    force: Annotated[bool, typer.Option(help="Write over such files if they exist.")] = False,
+    device: Device = None,
+):
+    """Predict all test and dev rows of the runs' tasks: the course's submission files, and where they come from."""
+    folder = data_folder(data)
+    typer.echo(f"data: {paths.shown(folder)}")
+    sheets = submission.sheets(runs, folder)
+    submission.check_free(sheets, out, force)
+    for note in (note for sheet in sheets for note in sheet.rows.notes()):
+        typer.echo(note)
+    record = submission.submit(sheets, out, pick_device(device), typer.echo)
+    for name, of in itertools.chain.from_iterable(run["files"].items() for run in record["runs"]):
+        scored = f"{of['metric']} {of['score']:.4f}, " if "score" in of else ""
+        typer.echo(f"{name}: {of['rows']} rows, {scored}sha256 {of['sha256']}")
+    typer.echo(f"dev: {_figures(record['dev'])}")
+    typer.echo(f"{len(sheets)} files and {submission.RECORD} in {paths.shown(out)}")
+
+
 @app.command("recipes")
 def recipes(report: Annotated[str | None, typer.Argument(help="Only recipes of this report.")] = None):
     """Named recipes: what each is for, what it changes, and the figures its report prints."""
@@ -238,6 +265,24 @@ def confusion(
             typer.echo(pd.DataFrame(matrix).join(class_scores(matrix).round(3).drop(columns="rows")).to_string())
     for path in record_confusion(runs, folder, name) if name else []:
         typer.echo(f"recorded in {paths.shown(path)}")
+
+
+@app.command("claims")
+def claims(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders of a report's rows.")],
+    data: Data = None,
+    record_: Annotated[bool, typer.Option("--record", help="Keep the figures in data/results/claims.csv.")] = False,
+):
+    """Rows that a report's claims compare, on the same dev rows: differences and 95 % intervals (paired bootstrap)."""
+    folder = data_folder(data)
+    typer.echo(f"data: {paths.shown(folder)}")
+    compared = evidence.compare_runs(runs, folder)
+    for line in compared.itertuples():
+        low, high = evidence.Evidence.over_rows(line.difference, line.error).interval()
+        typer.echo(f"{line.row} s{line.row_seed} against {line.against} s{line.against_seed}, {line.metric}: "
+                   f"{line.difference:+.4f}, {low:+.4f} to {high:+.4f} ({line.rows} rows)")  # fmt: skip
+    if record_:
+        typer.echo(f"recorded in {paths.shown(evidence.record(compared))}")
 
 
 @bench_app.command("surgery")
@@ -344,7 +389,7 @@ def main() -> None:
         app()
     except Interrupted as stop:
         print(f"mtbert: {stop}", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(stop.exit_code)
     except UserError as error:
         print(f"mtbert: {error}", file=sys.stderr)
         sys.exit(1)

@@ -24,15 +24,18 @@ from mtbert.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from mtbert.data.batch import PackedBatch
 from mtbert.data.read import Rows, data_folder
 from mtbert.data.sampling import SAMPLERS, Pace, Step
+from mtbert.distributed import ALONE, Exchange, World, processes
 from mtbert.errors import UserError
 from mtbert.evaluate import overall, score, write_predictions
 from mtbert.files import remove_parts, write_json
-from mtbert.machine import describe, peak_memory_mb, pick_device, reproducible
+from mtbert.machine import describe, peak_memory_mb, reproducible
+from mtbert.nn.losses import LOSSES
 from mtbert.nn.model import MultitaskModel
 from mtbert.optim import (
     AdamW,
     Conflicts,
     FlatParameters,
+    GradientVector,
     Surgery,
     build_loss_weighting,
     build_weighting,
@@ -49,6 +52,8 @@ _REFRESH_SECONDS = 0.5
 class Interrupted(Exception):
     """Ctrl-C stopped a run between two steps; its checkpoint is written."""
 
+    exit_code = 130
+
 
 def train(
     recipe: Recipe,
@@ -64,28 +69,36 @@ def train(
     out: the run's folder (default: runs/NAME-sSEED). A finished run of the same recipe is returned as it is; an
     unfinished one is resumed. data: the data folder (see ``data_folder``). device: "cpu", "cuda" ... say: takes
     messages. checkpoint_seconds: at most so much work is lost when the process dies (0: a checkpoint every step).
+    Several processes that torchrun started train one model together (see ``mtbert.distributed``).
 
     Raises UserError for bad input, a folder that holds a run of another recipe or other data, or a loss that is not a
     number. On Ctrl-C raises ``Interrupted`` after writing a checkpoint.
     """
     out = Path(out) if out else paths.RUNS / f"{recipe.name.replace('/', '-')}-s{recipe.seed}"
     folder = data_folder(data)
-    say(f"data: {paths.shown(folder)}")
-    earlier = _earlier_run(out, recipe)
-    if earlier is not None and earlier.finished:
-        say(f"{paths.shown(out)} is finished: nothing to do")
-        return earlier
-    progress = progress and not os.environ.get("TQDM_DISABLE")
-    trainer = Trainer(recipe, out, folder, pick_device(device), progress, say)
-    with _interrupt_at_step_ends() as interrupted:
-        return trainer.run(checkpoint_seconds, interrupted)
+    with processes(device) as world:
+        world.refuse(recipe)
+        say = say if world.first else _silent
+        say(f"data: {paths.shown(folder)}")
+        earlier = _earlier_run(out, recipe)
+        if earlier is not None and earlier.finished:
+            say(f"{paths.shown(out)} is finished: nothing to do")
+            return earlier
+        progress = progress and world.first and not os.environ.get("TQDM_DISABLE")
+        trainer = Trainer(recipe, out, folder, world.device(device), progress, say, world)
+        with _interrupt_at_step_ends() as interrupted:
+            return trainer.run(checkpoint_seconds, interrupted)
 
 
 class Trainer:
     """One run: its data, model, optimiser and place in the schedule."""
 
-    def __init__(self, recipe: Recipe, out: Path, folder: Path, device: torch.device, progress=True, say=print):
+    def __init__(
+        self, recipe: Recipe, out: Path, folder: Path, device: torch.device, progress=True, say=print,
+        world: World = ALONE,
+    ):  # fmt: skip
         self.started = time.monotonic()
+        self.world = world
         self.recipe, self.out, self.device, self.progress, self.say = recipe, out, device, progress, say
         self.rows = read_tasks(recipe, folder, say)
         reproducible(recipe.seed)
@@ -95,7 +108,8 @@ class Trainer:
         self.model = build_model(recipe, encoder).to(device)
         self.record = self._new_record(encoder.sha256)
         self.sources = {name: self._source(rows["train"]) for name, rows in self.rows.items()}
-        self.dev = {name: self._source(rows["dev"]) for name, rows in self.rows.items() if "dev" in rows}
+        shards = {name: world.shard(rows["dev"]) for name, rows in self.rows.items() if "dev" in rows}
+        self.dev = {name: self._source(shard) for name, shard in shards.items() if len(shard)}
 
         _freeze(self.model, recipe)
         if not any(parameter.requires_grad for parameter in self.model.parameters()):
@@ -105,6 +119,7 @@ class Trainer:
         self.loss_weighting = build_loss_weighting(recipe.loss_weighting, recipe.tasks, squared).to(device)
         self.model.add_module("loss_weighting", self.loss_weighting)  # what it learns is trained with the rest
         self.flat = FlatParameters(self.model, owner=_owner)
+        self.exchange = Exchange(world, self.flat, self.model)
         self.record["trainable"] = len(self.flat)
         self.generator = torch.Generator().manual_seed(recipe.seed)  # of surgery's random orders
         self.surgery = self._surgery() if recipe.surgery != "none" else None
@@ -125,9 +140,11 @@ class Trainer:
 
     def run(self, checkpoint_seconds: float, interrupted: Callable[[], bool]) -> Run:
         self._resume()
-        remove_parts(self.out)
-        Run(self.out, self.record).write()  # first: it is what tells a run's folder from any other
-        write_json(self.out / "recipe.json", self.recipe.as_dict())
+        self.world.same_place(self.step)
+        if self.world.first:
+            remove_parts(self.out)
+            Run(self.out, self.record).write()  # first: it is what tells a run's folder from any other
+            write_json(self.out / "recipe.json", self.recipe.as_dict())
         saved = time.monotonic()
         with self._bar() as bar:
             for step in self.sampler.steps(self.step):
@@ -138,7 +155,7 @@ class Trainer:
                 self._show(bar)
                 if self.step % self.epoch_steps == 0:
                     self._end_epoch()
-                stopping = interrupted()
+                stopping = self.world.any(interrupted())
                 if stopping or time.monotonic() - saved >= checkpoint_seconds or self.step % self.epoch_steps == 0:
                     self._save()
                     saved = time.monotonic()
@@ -154,6 +171,7 @@ class Trainer:
 
     def _train_step(self, step: Step) -> None:
         self.model.train()
+        self.world.draw_apart(self.recipe.seed, step.number)
         reached = self._gradient_of_sum(step) if self.surgery is None else self._gradient_by_surgery(step)
         if self.recipe.clip:
             torch.nn.utils.clip_grad_norm_(reached, self.recipe.clip)
@@ -165,6 +183,9 @@ class Trainer:
         if getattr(self.loss_weighting, "looks_again", False):
             with torch.no_grad():
                 self.loss_weighting.after(self._losses(step.rows))
+        for name, loss in self.world.total(self.noted).items():
+            self.loss_sums[name] += loss
+        self.noted = self._no_losses()
         for name, rows in step.rows.items():
             self.loss_counts[name] += 1
             self.examples += len(rows)
@@ -191,6 +212,7 @@ class Trainer:
             self._note_losses(losses, shares)
             weighted = self.loss_weighting(losses)
             self.flat.add(torch.stack([shares[name] * loss for name, loss in weighted.items()]).sum(), self.flat.vector)
+        self._add_up(step, {tuple(step.rows): self.flat.vector})
         return self.flat.hand_out()
 
     def _gradient_by_surgery(self, step: Step) -> list[torch.nn.Parameter]:
@@ -201,6 +223,7 @@ class Trainer:
             shares = {name: len(rows[name]) / len(step.rows[name]) for name in rows}
             self._note_losses(losses, shares)
             self.surgery.add_together({name: shares[name] * loss for name, loss in losses.items()})
+        self._add_up(step, {(task,): self.surgery.rows[task] for task in step.rows})
         try:
             reached = self.surgery.finish()
         except FloatingPointError as error:
@@ -208,10 +231,16 @@ class Trainer:
         self.conflicts.note(self.surgery)
         return reached
 
+    def _add_up(self, step: Step, gradients: Mapping[tuple[str, ...], GradientVector]) -> None:
+        """Make this process's gradients those of the whole step."""
+        self.exchange.add_up(gradients)
+        self.world.draw_alike(self.recipe.seed, step.number)
+
     def _parts(self, rows: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
-        """The rows of a step in as many parts as the recipe accumulates."""
-        split = {name: of_task.tensor_split(self.recipe.accumulate) for name, of_task in rows.items()}
-        for number in range(self.recipe.accumulate):
+        """This process's rows of a step, in as many parts as the recipe accumulates; a part may have none."""
+        parts = self.recipe.accumulate * self.world.size
+        split = {name: of_task.tensor_split(parts) for name, of_task in rows.items()}
+        for number in self.world.parts(self.recipe.accumulate):
             part = {name: pieces[number] for name, pieces in split.items() if len(pieces[number])}
             if part:
                 yield part
@@ -233,18 +262,21 @@ class Trainer:
 
     def _note_losses(self, losses: Mapping[str, Tensor], shares: Mapping[str, float]) -> None:
         for name, loss in losses.items():
-            self.loss_sums[name] += shares[name] * loss.detach().double()
+            self.noted[name] += shares[name] * loss.detach().double()
 
     # -- epochs ---------------------------------------------------------------------------------------------------
 
     def _begin_epoch(self) -> None:
-        self.loss_sums = {name: torch.zeros((), dtype=torch.float64, device=self.device) for name in self.sources}
+        self.loss_sums, self.noted = self._no_losses(), self._no_losses()  # of the epoch; of the step, in this process
         self.loss_counts = dict.fromkeys(self.sources, 0)
         self.examples = self.tokens = 0
         self.conflicts = Conflicts(list(self.recipe.tasks))
         self._look_back()
         self.epoch_seconds = 0.0  # in earlier sittings
         self.epoch_started = time.monotonic()
+
+    def _no_losses(self) -> dict[str, Tensor]:
+        return {name: torch.zeros((), dtype=torch.float64, device=self.device) for name in self.sources}
 
     def _look_back(self) -> None:
         """Let a weighting that goes by the epochs so far see them."""
@@ -277,11 +309,13 @@ class Trainer:
         best = self.record["best_epoch"]
         if not best or scores["plain"] > self.record["epochs"][best - 1]["scores"]["plain"]:
             self.record["best_epoch"] = number
-            save_model(self.model, self.recipe, self.out)
-            for name, out in outputs.items():
-                write_predictions(self.out / "predictions" / f"{name}-dev.csv", self.rows[name]["dev"], out)
+            if self.world.first:
+                save_model(self.model, self.recipe, self.out)
+                for name, out in outputs.items():
+                    write_predictions(self.out / "predictions" / f"{name}-dev.csv", self.rows[name]["dev"], out)
         self._note_cost()
-        Run(self.out, self.record).write()
+        if self.world.first:
+            Run(self.out, self.record).write()
         figures = ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
         means = ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
         self.say(f"epoch {number}/{self.recipe.epochs}: loss {means}; dev {figures}; {spent:.0f} s")
@@ -292,7 +326,9 @@ class Trainer:
         total = sum(len(source) for source in self.dev.values())
         bar = tqdm(total=total, desc="dev", unit="row", leave=False, disable=not self.progress)
         with bar, torch.no_grad(), self._autocast():
-            return {name: source.outputs(bar.update) for name, source in self.dev.items()}
+            mine = {name: source.outputs(bar.update) for name, source in self.dev.items()}
+        dev = {name: rows["dev"] for name, rows in self.rows.items() if "dev" in rows}
+        return {name: self.world.together(mine.get(name), len(rows), rows.task.outputs) for name, rows in dev.items()}
 
     def _mean_losses(self) -> dict[str, float]:
         """Mean training loss per task so far in this epoch. Raises UserError at one that is not a number."""
@@ -307,14 +343,19 @@ class Trainer:
         self.record["status"] = "finished"
         self._note_cost()
         run = Run(self.out, self.record)
-        run.write()
-        for path in checkpoints(self.out):
-            path.unlink()
+        if self.world.first:
+            run.write()
+            for path in checkpoints(self.out):
+                path.unlink()
         return run
 
     # -- what a stopped run needs to go on --------------------------------------------------------------------------
 
     def _save(self) -> None:
+        """Write a checkpoint. What it holds is the same in all processes but for their chance, which is drawn anew in
+        every step where they are several; so it fits any number of them."""
+        if not self.world.first:
+            return
         tensors = {"theta": self.flat.theta, "random": torch.get_rng_state()}
         if self.device.type == "cuda":
             tensors["random_cuda"] = torch.cuda.get_rng_state(self.device)
@@ -405,7 +446,8 @@ class Trainer:
         }  # fmt: skip
         return {
             "status": "unfinished", "recipe": self.recipe.as_dict(), "encoder_sha256": encoder_sha256, "data": files,
-            **describe(self.device), "epochs": [], "best_epoch": 0, "seconds": 0.0, "peak_memory_mb": None,
+            **describe(self.device), "world_size": self.world.size,
+            "epochs": [], "best_epoch": 0, "seconds": 0.0, "peak_memory_mb": None,
         }  # fmt: skip
 
     def _note_cost(self) -> None:
@@ -434,6 +476,9 @@ def _freeze(model: MultitaskModel, recipe: Recipe) -> None:
     if recipe.option == "adapters_norms":
         for norm in model.norms().values():
             norm.requires_grad_(True)
+    for task in recipe.tasks:
+        if LOSSES[recipe.loss[task]].sees == "pair" and not recipe.smart[task]:
+            model.heads[task].requires_grad_(False)  # its loss reads vectors: no gradient ever reaches the head
 
 
 def _owner(name: str) -> str:
@@ -460,6 +505,10 @@ def _same_recipe(recipe: Recipe, other: Recipe, out: Path) -> None:
     if differences:
         named = "; ".join(f"{name} is {mine!r}, there {theirs!r}" for name, (mine, theirs) in differences.items())
         raise UserError(f"{out} holds a run of another recipe ({named}): choose another folder")
+
+
+def _silent(text: str) -> None:
+    """For the messages of all processes but the first."""
 
 
 @contextmanager

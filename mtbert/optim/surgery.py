@@ -5,6 +5,7 @@ and the step follows w J. The rows fill in one backward of the summed losses (se
 for each task. No gradient is copied, projected or flattened: besides J only T x T numbers are kept.
 """
 
+import itertools
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -92,7 +93,8 @@ class Surgery:
 
     def _combine(self, segments: list[Segment], rows: dict[str, GradientVector], into: GradientVector) -> None:
         chosen = [number for number, task in enumerate(self.rows) if task in rows]
-        jacobian = self.jacobian if len(chosen) == len(self.rows) else self.jacobian[chosen]
+        whole = len(chosen) == len(self.rows)
+        jacobian = self.jacobian if whole else torch.stack([self.jacobian[number] for number in chosen])
         stretches = self._stretches(segments, rows)
         self.groups = list(dict.fromkeys(group for group, _, _ in stretches))
         index = {group: number for number, group in enumerate(self.groups)}
@@ -103,7 +105,7 @@ class Surgery:
         if not gramians.is_cuda and not gramians.isfinite().all():
             bad = ~gramians.diagonal(dim1=-2, dim2=-1).sum(0).isfinite()
             raise FloatingPointError(f"the gradient of {list(rows)[int(bad.int().argmax())]} is not finite")
-        self.gramians, self.weights = gramians, self.weighting(gramians)
+        self.gramians, self.weights = gramians, self.weighting(gramians)  # stay on the device: nothing waits for them
         for group, where, touched in stretches:
             _weighted_sum(jacobian, self.weights[index[group]], where, touched, into.values)
         for segment in segments:
@@ -150,6 +152,10 @@ def group_of(name: str, granularity: str) -> str:
 def _gramian(jacobian: Tensor, where: slice, touched: tuple[Tensor, int] | None) -> Tensor:
     """(T, T) float64: inner products of the tasks' gradients over one stretch."""
     block = jacobian[:, where] if touched is None else _touched_columns(jacobian, where, touched)
+    if block.is_cuda:
+        from mtbert.optim import kernels  # needs Triton, which comes with torch for CUDA
+
+        return kernels.gramian(block)
     number = block.shape[1] // _PIECE
     whole, rest = block[:, : number * _PIECE], block[:, number * _PIECE :]
     pieces = whole.unflatten(1, (number, _PIECE)).transpose(0, 1)  # (pieces, T, _PIECE): shared out among the threads
@@ -162,9 +168,13 @@ def _weighted_sum(jacobian: Tensor, weights: Tensor, where: slice, touched, into
         rows, width = touched
         into[where].view(-1, width)[rows] = (weights @ _touched_columns(jacobian, where, touched)).view(-1, width)
         return
-    size = _CHUNK if not jacobian.is_cuda else len(into)
-    for start in range(where.start, where.stop, size):
-        chunk = slice(start, min(start + size, where.stop))
+    if jacobian.is_cuda:
+        from mtbert.optim import kernels
+
+        kernels.weighted_sum(jacobian[:, where], weights, into[where])
+        return
+    for start in range(where.start, where.stop, _CHUNK):
+        chunk = slice(start, min(start + _CHUNK, where.stop))
         torch.mv(jacobian[:, chunk].T, weights, out=into[chunk])
 
 
@@ -200,10 +210,12 @@ class Conflicts:
             return
         summed = surgery.gramians.sum(0)
         share = altered(surgery.gramians, surgery.weights.to(summed))
-        whole = torch.full((len(self.tasks), len(self.tasks)), torch.nan, dtype=summed.dtype, device=summed.device)
         places = [self.tasks.index(task) for task in surgery.taking_part]
-        for row, place in enumerate(places):
-            whole[place, places] = summed[row]
+        whole = summed
+        if places != list(range(len(self.tasks))):
+            whole = torch.full((len(self.tasks), len(self.tasks)), torch.nan, dtype=summed.dtype, device=summed.device)
+            for row, column in itertools.product(range(len(places)), repeat=2):
+                whole[places[row], places[column]] = summed[row, column]
         self.steps.append(torch.cat([whole.flatten(), share[None]]))
 
     def tensor(self) -> Tensor:

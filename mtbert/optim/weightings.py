@@ -21,17 +21,47 @@ def plain(gramian: Tensor) -> Tensor:
     return torch.ones_like(gramian[..., 0])
 
 
-def pcgrad(gramian: Tensor, generator: torch.Generator | None = None) -> Tensor:
+class Orders:
+    """For every task the other tasks in random order, drawn on the host from ``generator``.
+
+    Called with a number of tasks T and a device: (T, T - 1) int64 there. On a GPU it is always the same tensor, and
+    ``draw`` renews it in a queued copy: what was recorded with it can be played again after another ``draw``. While it
+    is being recorded, nothing is drawn.
+    """
+
+    def __init__(self, generator: torch.Generator | None = None):
+        self.generator = generator
+        self._kept: dict[tuple[int, torch.device], Tensor] = {}
+
+    def __call__(self, tasks: int, device: torch.device) -> Tensor:
+        recording = device.type == "cuda" and torch.cuda.is_current_stream_capturing()
+        return self._kept[tasks, device] if recording else self.draw(tasks, device)
+
+    def draw(self, tasks: int, device: torch.device) -> Tensor:
+        permutations = [torch.randperm(tasks, generator=self.generator).tolist() for _ in range(tasks)]
+        others = [[j for j in order if j != i] for i, order in enumerate(permutations)]
+        drawn = torch.tensor(others, dtype=torch.int64).view(tasks, tasks - 1)
+        if device.type == "cpu":
+            return drawn
+        kept = self._kept.setdefault((tasks, device), torch.empty(drawn.shape, dtype=drawn.dtype, device=device))
+        return kept.copy_(drawn.pin_memory(), non_blocking=True)
+
+
+def pcgrad(gramian: Tensor, generator: torch.Generator | Orders | None = None) -> Tensor:
     """PCGrad (Yu et al. 2020, algorithm 1): take from each gradient what points against another task's.
 
     For every task i, and every other j in random order: if g_i' . g_j < 0, g_i' loses its component along the original
     g_j. The step is the sum of the g_i'. gramian: (..., T, T). Returns (..., T). A zero gradient conflicts with none.
+
+    All tasks take their first j at once, then all their second: what one of them loses does not depend on the others.
     """
     changed = _identity(gramian)  # C: g_i' = sum_k C_ik g_k
-    for i, j in _pairs(gramian.shape[-1], generator):
-        product = (changed[..., i, :] * gramian[..., :, j]).sum(-1)  # g_i' . g_j
-        square = gramian[..., j, j]
-        changed[..., i, j] -= torch.where(square > 0, product.clamp(max=0) / square, 0)
+    for other in _others(gramian, generator):  # (T,): the j of every i
+        rows = gramian.mT[..., other, :]  # [..., i, k]: g_k . g_j
+        product = (changed * rows).sum(-1)  # g_i' . g_j
+        square = gramian.diagonal(dim1=-2, dim2=-1)[..., other]
+        lost = torch.where(square > 0, product.clamp(max=0) / square, 0)
+        changed.scatter_add_(-1, _column(other, changed), -lost[..., None])
     return changed.sum(-2)
 
 
@@ -45,7 +75,7 @@ class GradVac:
     beta: in [0, 1]; the paper's runs use 0.01. Called with a Gramian, (..., T, T); returns weights, (..., T).
     """
 
-    def __init__(self, beta: float = 0.01, generator: torch.Generator | None = None):
+    def __init__(self, beta: float = 0.01, generator: torch.Generator | Orders | None = None):
         if not 0 <= beta <= 1:
             raise ValueError(f"beta is {beta}, but must be from 0 to 1")
         self.beta, self.generator = beta, generator
@@ -57,20 +87,22 @@ class GradVac:
         if self.targets.shape != gramian.shape:
             raise ValueError(f"the Gramian is {tuple(gramian.shape)}, but the targets are {tuple(self.targets.shape)}")
         changed = _identity(gramian)
-        for i, j in _pairs(gramian.shape[-1], self.generator):
-            row = changed[..., i, :]
-            products = (row.unsqueeze(-2) @ gramian).squeeze(-2)  # g_i' . g_k for every k
-            own = (products * row).sum(-1).clamp(min=0).sqrt()  # |g_i'|
-            other = gramian[..., j, j].sqrt()
-            changed[..., i, j] += _vaccine(products[..., j], own, other, self.targets[..., i, j])
-        self.targets = torch.lerp(self.targets, cosines(gramian), self.beta)
+        for other in _others(gramian, self.generator):  # (T,): the j of every i
+            column = _column(other, changed)
+            products = changed @ gramian  # [..., i, k]: g_i' . g_k
+            own = (products * changed).sum(-1).clamp(min=0).sqrt()  # |g_i'|
+            norms = gramian.diagonal(dim1=-2, dim2=-1)[..., other].sqrt()
+            product, target = (each.gather(-1, column).squeeze(-1) for each in (products, self.targets))
+            changed.scatter_add_(-1, column, _vaccine(product, own, norms, target)[..., None])
+        self.targets.lerp_(cosines(gramian), self.beta)
         return changed.sum(-2)
 
     def state_dict(self) -> dict[str, Tensor]:
-        return {} if self.targets is None else {"targets": self.targets}
+        return {} if self.targets is None else {"targets": self.targets.clone()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        self.targets = state.get("targets")
+        targets = state.get("targets")
+        self.targets = None if targets is None else targets.clone()
 
 
 def _vaccine(product: Tensor, own: Tensor, other: Tensor, target: Tensor) -> Tensor:
@@ -103,9 +135,15 @@ def _identity(gramian: Tensor) -> Tensor:
     return torch.eye(gramian.shape[-1], dtype=gramian.dtype, device=gramian.device).expand_as(gramian).clone()
 
 
-def _pairs(tasks: int, generator: torch.Generator | None) -> list[tuple[int, int]]:
-    """Every task i with every other task j, the j in random order."""
-    return [(i, j) for i in range(tasks) for j in torch.randperm(tasks, generator=generator).tolist() if j != i]
+def _others(gramian: Tensor, generator: torch.Generator | Orders | None) -> tuple[Tensor, ...]:
+    """T - 1 times a (T,) int64: for every task another one, until each has met all others, in random order."""
+    orders = generator if isinstance(generator, Orders) else Orders(generator)
+    return orders(gramian.shape[-1], gramian.device).unbind(1)
+
+
+def _column(other: Tensor, like: Tensor) -> Tensor:
+    """(..., T, 1): the place of each task's j in its row."""
+    return other[:, None].expand(*like.shape[:-1], 1)
 
 
 class TorchJD:
