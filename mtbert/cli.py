@@ -118,15 +118,21 @@ def sweep(
     skipped = sum(job.finished for job in todo)
     typer.echo(f"data: {paths.shown(folder)}; {len(todo)} runs in {paths.shown(out)}, {skipped} of them finished")
     failures = []
-    with tqdm(total=len(todo), initial=skipped, desc="sweep", unit="run") as bar:
-        for job, wrong in sweeping.sweep(todo, executor, workers):
-            bar.update()
-            said = f"failed: {wrong}" if wrong else _figures(open_run(job.folder).scores)
-            bar.write(f"{job.name}: {said}", file=sys.stdout)
-            failures += [f"{job.name}: {wrong} (see {paths.shown(job.beside('.log'))})"] if wrong else []
+    try:
+        with sweeping.ended_like_ctrl_c(), tqdm(total=len(todo), initial=skipped, desc="sweep", unit="run") as bar:
+            for job, wrong in sweeping.sweep(todo, executor, workers):
+                bar.update()
+                said = f"failed: {wrong}" if wrong else _figures(open_run(job.folder).scores)
+                bar.write(f"{job.name}: {said}", file=sys.stdout)
+                failures += [f"{job.name}: {wrong} (see {paths.shown(job.beside('.log'))})"] if wrong else []
+    except KeyboardInterrupt:
+        raise Interrupted(f"stopped with {sum(job.finished for job in todo)} of {len(todo)} runs finished: "
+                          "the same command goes on from there") from None  # fmt: skip
     done = [job.folder for job in todo if job.finished]
     if done:
         typer.echo(sweeping.beside_printed(gather(done)).to_string(float_format="%.3f", na_rep=""))
+        if profile == "demo":
+            typer.echo("demo: two layers and a hundred rows of each set show that a row runs; its scores mean nothing")
     if done and record_:
         typer.echo(f"recorded in {paths.shown(record(done, record_))}")
     for failure in failures:

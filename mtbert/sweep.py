@@ -4,10 +4,13 @@ A sweep can be stopped and started again: finished runs are skipped, unfinished 
 """
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +24,7 @@ from mtbert.recipes import RECIPES, Recipe, Scale, recipe, scaled
 from mtbert.run import read_run
 
 NOTEBOOK = paths.ROOT / "notebooks" / "one_run.ipynb"
+_LOOK_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -75,8 +79,11 @@ def _file_name(name: str) -> str:
     return (Path(name).stem if name.endswith(".json") else name).replace("/", "-")
 
 
-def run_job(job: Job) -> str | None:
-    """Execute the notebook for a job; returns the last line of what went wrong, or None."""
+def run_job(job: Job, stop: threading.Event | None = None) -> str | None:
+    """Execute the notebook for a job; returns the last line of what went wrong, or None.
+
+    stop: when it is set, the notebook is ended where it is.
+    """
     job.folder.parent.mkdir(parents=True, exist_ok=True)
     write_json(job.beside(".recipe.json"), job.recipe.as_dict())
     parameters = {"recipe": job.beside(".recipe.json"), "data": job.data, "out": job.folder}
@@ -85,11 +92,23 @@ def run_job(job: Job) -> str | None:
         command += ["-r", name, str(path.resolve())]
     threads = {"OMP_NUM_THREADS": str(job.threads), "TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false"}
     with open(job.beside(".log"), "w", encoding="utf-8") as log:
-        done = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **threads}, check=False)
-    if done.returncode == 0:
+        # a session of its own: a terminal's Ctrl-C would else reach it twice, once from here
+        child = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **threads},
+                                 start_new_session=True)  # fmt: skip
+        code = _ended(child, stop or threading.Event())
+    if code == 0:
         return None
     said = job.beside(".log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return said[-1] if said else f"exit code {done.returncode}"
+    return said[-1] if said else f"exit code {code}"
+
+
+def _ended(child: subprocess.Popen, stop: threading.Event) -> int:
+    """The exit code of a process, which is told to end as soon as ``stop`` is set."""
+    while child.poll() is None:
+        if stop.wait(_LOOK_SECONDS):
+            child.terminate()
+            return child.wait()
+    return child.returncode
 
 
 # -- where jobs run ---------------------------------------------------------------------------------------------------
@@ -98,18 +117,26 @@ Executor = Callable[[Sequence[Job], int], Iterator[tuple[Job, str | None]]]
 
 
 def local(todo: Sequence[Job], workers: int) -> Iterator[tuple[Job, str | None]]:
-    """Here, so many at a time."""
+    """Here, so many at a time. Left early, it ends those that run and starts no other."""
+    stop = threading.Event()
     with ThreadPoolExecutor(workers) as pool:
-        waiting = {pool.submit(run_job, job): job for job in todo}
-        for done in as_completed(waiting):
-            yield waiting[done], done.result()
+        waiting = {pool.submit(run_job, job, stop): job for job in todo}
+        try:
+            for done in as_completed(waiting):
+                yield waiting[done], done.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            stop.set()
 
 
 def ray(todo: Sequence[Job], workers: int) -> Iterator[tuple[Job, str | None]]:
     """On a Ray cluster (the one that RAY_ADDRESS names, else one on this machine), so many at a time. All machines
     must see the project and the sweep's folder under the same paths."""
     ray = _imported("ray")
-    ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    try:
+        ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    except Exception as error:  # it raises plain ones, such as when a busy machine takes over half a minute
+        raise UserError(f"ray does not start: {str(error).strip().splitlines()[0]}") from None
     remote = ray.remote(num_cpus=0, max_retries=0)(run_job)
     todo, waiting = list(todo), {}
     while todo or waiting:
@@ -154,14 +181,25 @@ def sweep(todo: Sequence[Job], executor: str, workers: int) -> Iterator[tuple[Jo
         yield from EXECUTORS[executor](left, workers)
 
 
+@contextmanager
+def ended_like_ctrl_c() -> Iterator[None]:
+    """Let ``kill`` do what Ctrl-C does, so that a sweep does not leave its runs behind."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def beside_printed(table: pd.DataFrame) -> pd.DataFrame:
     """Runs (see ``mtbert.results.gather``) beside what the reports print on dev: a row for each recipe, with the number
-    of its seeds, the mean of each score over them, and the printed figure."""
-    scores = [name for name in (*TASKS, "plain", "normalised") if table[name].notna().any()]
+    of its seeds, the mean of each score over them, and the printed figure. "overall" is only printed: some reports mean
+    the plain score by it and some the normalised one."""
     groups = table.groupby("recipe", sort=False)
     found = pd.DataFrame({"seeds": groups.size()})
-    for name in scores:
-        found[name] = groups[name].mean()
+    for name in (*TASKS, "plain", "normalised", "overall"):
+        if name in table and table[name].notna().any():
+            found[name] = groups[name].mean()
         printed = [RECIPES[of].printed.get(name) if of in RECIPES else None for of in found.index]
         if any(value is not None for value in printed):
             found[f"{name}, printed"] = pd.Series(printed, found.index, dtype=float)
