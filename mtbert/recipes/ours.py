@@ -77,7 +77,7 @@ ROWS: dict[str, Entry] = {
     ),
     "best-cfimdb": Entry(
         _CFIMDB.with_(encoder="intfloat/e5-small", epochs=5, precision="bfloat16"),
-        "long reviews on the encoder of best, for longer: minilm still gained in its third epoch; not measured",
+        "long reviews on the encoder of best, for longer: one of two minilm runs was best at its end; not measured",
     ),
     "round_robin": Entry(MIXED.with_(sampler="round_robin"), "three tasks on real data, one task a step"),
     "sequential": Entry(MIXED.with_(sampler="sequential"), "three tasks on real data, one after the other"),
