@@ -1,6 +1,6 @@
 """The ladder: a mixed training step as one would first write it, and what each optimisation adds, one after the other.
 
-Every rung is a class that overrides one method of the rung before it, so that the code of a rung *is* its optimisation.
+Every rung is a class that overrides what it changes of the one before it: the code of a rung *is* its optimisation.
 All rungs start from the same weights, read the same rows and compute the same losses; only their time differs.
 """
 
@@ -25,6 +25,7 @@ from mtbert.files import write_whole
 from mtbert.flops import training_flops
 from mtbert.machine import describe
 from mtbert.nn import dropout as cheap
+from mtbert.nn.attention import Way, attention_by
 from mtbert.nn.bert import Layer
 from mtbert.nn.model import MultitaskModel
 from mtbert.nn.pretrained import Encoder, load_encoder
@@ -130,19 +131,24 @@ class CheapDropout(Packed):
 class Grouped(CheapDropout):
     """Attention over groups of similar length with its gradient by hand: the package's own forward pass."""
 
+    attention: Way = "groups"
+
     def hidden(self, batch: PackedBatch) -> Tensor:
-        return self.model.bert(batch)
+        with attention_by(self.attention):
+            return self.model.bert(batch)
 
 
 class Flat(Grouped):
     """All parameters in one vector, and AdamW over pieces of it that fit into the processor's cache."""
+
+    fused = False
 
     def prepare(self) -> None:
         self.flat = FlatParameters(self.model, owner=lambda name: name.split(".")[0])
         for module in self.model.modules():
             if isinstance(module, nn.Embedding):
                 module.sparse = False  # the next rung's gain
-        self.optimizer = AdamW(self.flat.groups(_DECAY), lr=_LR)
+        self.optimizer = AdamW(self.flat.groups(_DECAY), lr=_LR, fused=self.fused)
 
     def update(self, losses: Mapping[str, Tensor]) -> None:
         self.flat.backward(*losses.values())
@@ -154,20 +160,33 @@ class FewRows(Flat):
 
     def prepare(self) -> None:
         self.flat = FlatParameters(self.model, owner=lambda name: name.split(".")[0])
-        self.optimizer = AdamW(self.flat.groups(_DECAY), lr=_LR)
+        self.optimizer = AdamW(self.flat.groups(_DECAY), lr=_LR, fused=self.fused)
 
 
 class Together(FewRows):
-    """One forward and one backward pass for the sequences of all tasks: a step as ``mtbert.train`` takes it."""
+    """One forward and one backward pass for the sequences of all tasks: on a CPU, a step of ``mtbert.train``."""
 
     def step(self, rows: Rows) -> dict[str, Tensor]:
         batch = PackedBatch.join({name: self.sequences[name].batch(of_task) for name, of_task in rows.items()})
-        losses = self.model.losses(batch, {name: self.labels[name][of_task] for name, of_task in rows.items()})
+        with attention_by(self.attention):
+            losses = self.model.losses(batch, {name: self.labels[name][of_task] for name, of_task in rows.items()})
         self.update({"all": torch.stack(list(losses.values())).sum()})
         return losses
 
 
-class HalfPrecision(Together):
+class OneKernel(Together):
+    """On a GPU, attention as one kernel call over sequences of any lengths, end to end."""
+
+    attention = "varlen"
+
+
+class OnePass(OneKernel):
+    """On a GPU, AdamW as one kernel that reads and writes each number once."""
+
+    fused = True
+
+
+class HalfPrecision(OnePass):
     """Matrix products in bfloat16; weights, norms and losses stay in float32. Its losses agree to two digits."""
 
     def step(self, rows: Rows) -> dict[str, Tensor]:
@@ -185,7 +204,12 @@ RUNGS: dict[str, type[Padded]] = {
     "rows of the embedding": FewRows,
     "one pass for all tasks": Together,
 }
-CUDA_RUNGS: dict[str, type[Padded]] = {**RUNGS, "bfloat16": HalfPrecision}
+CUDA_RUNGS: dict[str, type[Padded]] = {
+    **RUNGS,
+    "one attention kernel": OneKernel,
+    "AdamW in one pass": OnePass,
+    "bfloat16": HalfPrecision,
+}
 
 
 def rungs(device: torch.device) -> dict[str, type[Padded]]:

@@ -99,9 +99,9 @@ def utilisation(operations: float, seconds: float, peak: float) -> float:
 def step_parts(config: BertConfig, lengths: Sequence[int], width: int = 4) -> list[Part]:
     """The work of a training step by kind, if every operator reads its inputs and writes its outputs once.
 
-    width: bytes of a number. Dropout is left out. Backward passes are included: an operator that reads r and writes w
-    numbers a value does about three times that (norm, GELU) with its gradient; AdamW reads theta, g, m, v and writes
-    theta, m, v.
+    width: bytes of a number; those of AdamW have four, as master weights do. An element-wise operator reads x and
+    writes y, and on the way back reads x and dy and writes dx: five numbers a value. AdamW reads theta, g, m and v, and
+    writes theta, m and v: seven a weight. Dropout is left out.
     """
     h, wide, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
     tokens, squares = sum(lengths), sum(length * length for length in lengths)
@@ -117,5 +117,5 @@ def step_parts(config: BertConfig, lengths: Sequence[int], width: int = 4) -> li
         Part("layer norm", _LAYER_NORM * norms, width * 5 * norms),
         Part("GELU", _GELU * gelus, width * 5 * gelus),
         Part("residual sums", _RESIDUAL * residuals, width * 6 * residuals),
-        Part("AdamW", _ADAMW * weights, width * 7 * weights),
+        Part("AdamW", _ADAMW * weights, 4 * 7 * weights),
     ]

@@ -36,7 +36,7 @@ def losses(tables):
     return found
 
 
-@pytest.mark.parametrize("name", list(RUNGS)[1:])
+@pytest.mark.parametrize("name", [name for name in CUDA_RUNGS if name not in ("padded", "bfloat16")])
 def test_every_rung_computes_the_losses_of_the_first_and_takes_the_same_steps(losses, name):
     assert_close(losses[name], losses["padded"], atol=1e-4, rtol=1e-4)
 
@@ -58,7 +58,8 @@ def test_a_rung_changes_what_its_name_says_and_nothing_else():
     classes = list(CUDA_RUNGS.values())
     assert all(after.__mro__[1] is before for before, after in zip(classes, classes[1:], strict=False))
     assert [sorted(added[rung]) for rung in classes[1:]] == [
-        ["hidden"], ["drop"], ["hidden"], ["prepare", "update"], ["prepare"], ["step"], ["step"],
+        ["hidden"], ["drop"], ["attention", "hidden"], ["fused", "prepare", "update"], ["prepare"], ["step"],
+        ["attention"], ["fused"], ["step"],
     ]  # fmt: skip
 
 

@@ -75,9 +75,10 @@ def test_the_products_among_the_parts_add_up_to_the_training_flops(lengths):
     assert products == flops.training_flops(SMALL, lengths)
 
 
-def test_narrower_numbers_move_fewer_bytes_for_the_same_operations():
+def test_narrower_numbers_move_fewer_bytes_for_the_same_operations_except_in_adamw():
     for wide, narrow in zip(flops.step_parts(BASE, [30] * 8), flops.step_parts(BASE, [30] * 8, width=2), strict=True):
-        assert (wide.operations, wide.bytes) == (narrow.operations, 2 * narrow.bytes)
+        assert wide.operations == narrow.operations
+        assert wide.bytes == (1 if wide.name == "AdamW" else 2) * narrow.bytes
 
 
 def test_matrix_products_have_the_highest_intensity_and_adamw_is_bound_by_memory():

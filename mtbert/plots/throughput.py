@@ -66,8 +66,8 @@ def cells(batches: Mapping[str, Sequence[Sequence[int]]]) -> Figure:
         lengths = np.array([length for batch in ways for length in batch])
         tops = np.array([max(batch) for batch in ways for _ in batch])
         places = np.arange(len(lengths))
-        axes.bar(places, tops, width=1.0, color="0.85", label="padding")
-        axes.bar(places, lengths, width=1.0, color=_PALETTE[0], label="tokens")
+        axes.bar(places, tops, width=1.0, color="0.85", linewidth=0, label="padding")
+        axes.bar(places, lengths, width=1.0, color=_PALETTE[0], linewidth=0, label="tokens")
         for edge in np.cumsum([len(batch) for batch in ways])[:-1] if len(ways) < len(lengths) else []:
             axes.axvline(edge - 0.5, color="black", linewidth=0.8)
         axes.set(title=f"{name}: fill {lengths.sum() / tops.sum():.2f}", xlabel="sequence", ylim=(0, 1.05 * longest))
