@@ -1,5 +1,6 @@
 """The command line. Exit codes: 0 done, 1 a user's mistake or a failed check, 2 wrong usage, 130 Ctrl-C."""
 
+import itertools
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 import typer
 from tqdm.auto import tqdm
 
-from mtbert import bench_notebooks, paths, reports
+from mtbert import bench_ladder, bench_notebooks, evidence, paths, reports, submission
 from mtbert import recipes as named
 from mtbert import sweep as sweeping
 from mtbert.bench import bench_adapters, bench_memory, bench_step
@@ -170,6 +171,29 @@ def predict(
     typer.echo(f"{len(rows)} predictions in {target}")
 
 
+@app.command("submit")
+def submit(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, each task in one of them.")],
+    out: Annotated[Path, typer.Option(help="Folder of the files TASK-test-output.csv and TASK-dev-output.csv.")],
+    data: Data = None,
+    force: Annotated[bool, typer.Option(help="Write over such files if they exist.")] = False,
+    device: Device = None,
+):
+    """Predict all test and dev rows of the runs' tasks: the course's submission files, and where they come from."""
+    folder = data_folder(data)
+    typer.echo(f"data: {paths.shown(folder)}")
+    sheets = submission.sheets(runs, folder)
+    submission.check_free(sheets, out, force)
+    for note in (note for sheet in sheets for note in sheet.rows.notes()):
+        typer.echo(note)
+    record = submission.submit(sheets, out, pick_device(device), typer.echo)
+    for name, of in itertools.chain.from_iterable(run["files"].items() for run in record["runs"]):
+        scored = f"{of['metric']} {of['score']:.4f}, " if "score" in of else ""
+        typer.echo(f"{name}: {of['rows']} rows, {scored}sha256 {of['sha256']}")
+    typer.echo(f"dev: {_figures(record['dev'])}")
+    typer.echo(f"{len(sheets)} files and {submission.RECORD} in {paths.shown(out)}")
+
+
 @app.command("recipes")
 def recipes(report: Annotated[str | None, typer.Argument(help="Only recipes of this report.")] = None):
     """Named recipes: what each is for, what it changes, and the figures its report prints."""
@@ -243,6 +267,24 @@ def confusion(
         typer.echo(f"recorded in {paths.shown(path)}")
 
 
+@app.command("claims")
+def claims(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders of a report's rows.")],
+    data: Data = None,
+    record_: Annotated[bool, typer.Option("--record", help="Keep the figures in data/results/claims.csv.")] = False,
+):
+    """Rows that a report's claims compare, on the same dev rows: differences and 95 % intervals (paired bootstrap)."""
+    folder = data_folder(data)
+    typer.echo(f"data: {paths.shown(folder)}")
+    compared = evidence.compare_runs(runs, folder)
+    for line in compared.itertuples():
+        low, high = evidence.Evidence.over_rows(line.difference, line.error).interval()
+        typer.echo(f"{line.row} s{line.row_seed} against {line.against} s{line.against_seed}, {line.metric}: "
+                   f"{line.difference:+.4f}, {low:+.4f} to {high:+.4f} ({line.rows} rows)")  # fmt: skip
+    if record_:
+        typer.echo(f"recorded in {paths.shown(evidence.record(compared))}")
+
+
 @bench_app.command("surgery")
 def surgery(
     data: Data = None,
@@ -252,11 +294,7 @@ def surgery(
     device: Device = None,
 ):
     """A step with PCGrad against a plain sum, TorchJD's autojac and a textbook implementation."""
-    folder, on = data_folder(data), pick_device(device)
-    sizes = batch.split(",")
-    if len(sizes) != 3 or not all(size.strip().isdigit() and int(size) for size in sizes):
-        raise UserError(f"--batch is {batch!r}: give three whole numbers, such as 8,32,8")
-    rows = dict(zip(("sst", "quora", "sts"), map(int, sizes), strict=True))
+    folder, on, rows = data_folder(data), pick_device(device), _mixed_rows(batch)
     typer.echo(f"data: {paths.shown(folder)}; encoder {encoder}, rows a step {batch}, {steps} steps a side, "
                f"alternating, {on.type}, {torch.get_num_threads()} threads")  # fmt: skip
     costs = list(bench_surgery(folder, encoder, rows, steps, on))
@@ -264,6 +302,28 @@ def surgery(
     for cost in costs:
         memory = "not measured" if cost.step_memory_mb is None else f"{cost.step_memory_mb:.0f}"
         typer.echo(f"{cost.side:<11} {1000 * cost.seconds:9.0f} {cost.seconds / costs[0].seconds:14.2f}x {memory:>14}")
+
+
+@bench_app.command("ladder")
+def ladder(
+    data: Data = None,
+    encoder: str = "minilm",
+    batch: Annotated[str, typer.Option(help="Rows of SST, Quora and STS in a step.")] = "8,32,8",
+    steps: Annotated[int, typer.Option(min=1)] = 12,
+    device: Device = None,
+    record_: Annotated[bool, typer.Option("--record", help="Keep the figures in data/results/ladder.csv.")] = False,
+):
+    """A mixed step as one would first write it, and what each optimisation adds: gains over the rung before."""
+    folder, on, rows = data_folder(data), pick_device(device), _mixed_rows(batch)
+    typer.echo(f"data: {paths.shown(folder)}; encoder {encoder}, rows a step {batch}, {steps} steps a rung, "
+               f"alternating, {on.type}, {torch.get_num_threads()} threads")  # fmt: skip
+    found = bench_ladder.bench_ladder(folder, encoder, rows, steps, on)
+    typer.echo("rung                      ms a step    gain   speedup   GFLOP/s")
+    for rung, of in found.iterrows():
+        typer.echo(f"{rung:<25}{1000 * of.seconds:10.0f}{of.gain:8.2f}{of.speedup:10.2f}{of.flops / 1e9:10.1f}")
+    if record_:
+        bench_ladder.record(found, folder, encoder, rows, steps, on)
+        typer.echo(f"recorded in {paths.shown(bench_ladder.TABLE)}")
 
 
 @bench_app.command("notebooks")
@@ -309,6 +369,14 @@ def step(
         peak = bench_memory(folder, encoder, timing.task, batch, min(steps, 8), on.type)
         typer.echo(f"{timing.task:8}{timing.ours:10.1f}{timing.peer:10.1f}{timing.ratio:8.2f}"
                    f"{peak['ours']:11.0f}{peak['peer']:9.0f}")  # fmt: skip
+
+
+def _mixed_rows(batch: str) -> dict[str, int]:
+    """Rows of each task in a mixed step, from such as "8,32,8"."""
+    sizes = batch.split(",")
+    if len(sizes) != 3 or not all(size.strip().isdigit() and int(size) for size in sizes):
+        raise UserError(f"--batch is {batch!r}: give three whole numbers, such as 8,32,8")
+    return dict(zip(("sst", "quora", "sts"), map(int, sizes), strict=True))
 
 
 def _figures(scores) -> str:

@@ -142,20 +142,46 @@ class Pair:
         """Accuracy of the second minus that of the first."""
         return (self.only_second - self.only_first) / self.rows
 
-    def interval(self, level: float = 0.95, draws: int = 10_000, seed: int = 0) -> tuple[float, float]:
-        """Bounds of the difference by the paired bootstrap: dev rows drawn anew, each with both answers.
+    def resampled(self, draws: int, generator: np.random.Generator) -> NDArray[np.float64]:
+        """(draws,) differences by the paired bootstrap: dev rows drawn anew, each with both answers.
 
         Drawing rows with replacement draws their counts from a multinomial: no row is needed any more.
         """
         shares = np.array([self.only_first, self.only_second, self.both + self.neither]) / self.rows
-        drawn = np.random.default_rng(seed).multinomial(self.rows, shares, size=draws)
-        low, high = np.quantile((drawn[:, 1] - drawn[:, 0]) / self.rows, [(1 - level) / 2, (1 + level) / 2])
+        drawn = generator.multinomial(self.rows, shares, size=draws)
+        return (drawn[:, 1] - drawn[:, 0]) / self.rows
+
+    def interval(self, level: float = 0.95, draws: int = 10_000, seed: int = 0) -> tuple[float, float]:
+        """Bounds of the difference by the paired bootstrap."""
+        drawn = self.resampled(draws, np.random.default_rng(seed))
+        low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
         return float(low), float(high)
 
     def mcnemar(self) -> float:
         """p of McNemar's test, exact: if both were equally good, only_first and only_second would be coin tosses."""
         apart = self.only_first + self.only_second
         return float(stats.binomtest(self.only_first, apart).pvalue) if apart else 1.0
+
+
+def resampled_pearson(
+    labels: ArrayLike, first: ArrayLike, second: ArrayLike, draws: int, generator: np.random.Generator
+) -> NDArray[np.float64]:
+    """(draws,) Pearson's r of the second model minus that of the first, by the paired bootstrap over rows.
+
+    labels, first, second: (rows,). As in ``mtbert.evaluate.pearson``, r is 0 where nothing varies. A draw is how often
+    each row was drawn, so that all draws are one product with the rows' moments.
+    """
+    columns = np.stack([np.asarray(each, dtype=np.float64) for each in (labels, first, second)])
+    y, a, b = columns - columns.mean(axis=1, keepdims=True)
+    counts = generator.multinomial(len(y), np.full(len(y), 1 / len(y)), size=draws)
+    means = counts @ np.stack([y, a, b, y * y, a * a, b * b, y * a, y * b], axis=1) / len(y)  # (draws, 8)
+    y, a, b, yy, aa, bb, ya, yb = means.T
+    return _correlation(yb - y * b, yy - y * y, bb - b * b) - _correlation(ya - y * a, yy - y * y, aa - a * a)
+
+
+def _correlation(covariance: ArrayLike, *variances: ArrayLike) -> NDArray[np.float64]:
+    root = np.sqrt(np.prod([np.maximum(each, 0) for each in variances], axis=0))
+    return _divided(covariance, np.where(root < 1e-12, 0, root))
 
 
 def _divided(above: ArrayLike, below: ArrayLike) -> NDArray[np.float64]:

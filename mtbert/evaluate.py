@@ -50,13 +50,21 @@ def overall(scores: Mapping[str, float]) -> dict[str, float]:
     return {"plain": float(np.mean(list(counted.values()))), "normalised": float(np.mean(shifted))}
 
 
-def outputs_for(model: MultitaskModel, rows: Rows, say: Callable[[str], None] = print) -> Tensor:
-    """(rows, outputs) of the task's head for a file's rows, in their order; says how many had to be truncated."""
+def outputs_for(
+    model: MultitaskModel,
+    rows: Rows,
+    say: Callable[[str], None] = print,
+    progress: Callable[[int], object] | None = None,
+) -> Tensor:
+    """(rows, outputs) of the task's head for a file's rows, in their order; says how many had to be truncated.
+
+    progress: told the number of rows that are done, batch after batch.
+    """
     task = rows.task.name
     sequences = model.sequences(task, TokenTable.of_rows(rows, model.encoder.word_pieces))
     for note in sequences.notes(rows.path.name, model.max_length[task]):
         say(note)
-    return model.table_outputs(task, sequences)
+    return model.table_outputs(task, sequences, progress)
 
 
 def evaluate(model: MultitaskModel, sets: Mapping[str, Rows], say: Callable[[str], None] = print) -> dict[str, float]:

@@ -60,6 +60,18 @@ def definition(scores: Mapping[str, float], figure: float, decimals: int) -> str
     return "neither"
 
 
+def definition_used(report: str, folder: Path | None = None) -> str:
+    """The definition, "plain" or "normalised", that most of a report's overall scores agree with.
+
+    Raises UserError for a report that prints none.
+    """
+    table = read(folder)
+    found = table[(table.report == report) & table.definition.isin(["plain", "normalised"])] if len(table) else table
+    if found.empty:
+        raise UserError(f"no overall score of {report!r} in {paths.shown(folder or paths.REPORTS)}")
+    return found.definition.mode()[0]
+
+
 def _recomputed(table: pd.DataFrame) -> dict[str, list]:
     found: dict[str, list] = {"plain": [], "normalised": [], "definition": []}
     for row in table.to_dict("records"):

@@ -4,7 +4,7 @@ import csv
 import dataclasses
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,7 +45,8 @@ def row(run: Run) -> dict:
         **tasks, "plain": run.scores.get("plain"), "normalised": run.scores.get("normalised"),
         "best_epoch": record["best_epoch"], "epochs": len(run.epochs), "steps": run.epochs[-1]["step"],
         "status": record["status"], "seconds": record["seconds"], "peak_memory_mb": record["peak_memory_mb"],
-        "trainable": record.get("trainable"), "tokens_per_second": _tokens_per_second(run),
+        "trainable": record.get("trainable"),
+        "tokens": round(_tokens(run)), "tokens_per_second": _tokens_per_second(run),
         "device": record["device"], "threads": record["threads"], "torch": record["versions"]["torch"],
         "revision": record["revision"], "encoder_sha256": record["encoder_sha256"],
         "data_sha256": json.dumps({name: of["sha256"] for name, of in record["data"].items()}),
@@ -56,9 +57,12 @@ def row(run: Run) -> dict:
 
 def _tokens_per_second(run: Run) -> float:
     """Of training alone, over all epochs: without loading and scoring, which ``seconds`` holds as well."""
-    seconds = sum(epoch["seconds"] for epoch in run.epochs)
-    tokens = sum(epoch["tokens_per_second"] * epoch["seconds"] for epoch in run.epochs)
-    return round(tokens / seconds, 1)
+    return round(_tokens(run) / sum(epoch["seconds"] for epoch in run.epochs), 1)
+
+
+def _tokens(run: Run) -> float:
+    """Read in training, over all epochs."""
+    return sum(epoch["tokens_per_second"] * epoch["seconds"] for epoch in run.epochs)
 
 
 def _epoch(of: dict) -> dict:
@@ -88,11 +92,17 @@ def record(folders: Iterable[str | Path], name: str) -> Path:
     return path
 
 
+def recipe_of(row: Mapping) -> Recipe:
+    """The recipe of a recorded run; fields that recipes did not have then stand at their defaults."""
+    names = Recipe().as_dict().keys() - set(_OWN_COLUMNS)
+    fields = {name: value for name, value in json.loads(row["fields"]).items() if name in names}
+    return from_dict({**fields, "name": row["recipe"], "encoder": row["encoder"], "seed": row["seed"]})
+
+
 def _completed(fields: str) -> str:
     """The fields of an older record; those that recipes did not have then stand at their defaults."""
-    names = Recipe().as_dict().keys() - set(_OWN_COLUMNS)
-    known = from_dict({name: value for name, value in json.loads(fields).items() if name in names}).as_dict()
-    return json.dumps({name: value for name, value in known.items() if name in names})
+    known = recipe_of({"fields": fields, "recipe": "", "encoder": "", "seed": 0}).as_dict()
+    return json.dumps({name: value for name, value in known.items() if name not in _OWN_COLUMNS})
 
 
 def summary(name: str, metrics: Sequence[str], by: Sequence[str] = ("recipe", "encoder")) -> pd.DataFrame:
@@ -196,8 +206,8 @@ def record_confusion(folders: Sequence[str | Path], data: Path, name: str = "con
                 pair = Pair.of(rows.labels, first, values)
                 pairs.append({"first": _called(runs[0]), "second": _called(run), "task": task,
                               **dataclasses.asdict(pair), "dev_sha256": rows.sha256})  # fmt: skip
-    written = [_keep(counts, name, ["recipe", "seed", "encoder", "steps", "task", "true", "predicted"])]
-    return written + ([_keep(pairs, f"{name}_pairs", ["first", "second", "task"])] if pairs else [])
+    written = [keep(counts, name, ["recipe", "seed", "encoder", "steps", "task", "true", "predicted"])]
+    return written + ([keep(pairs, f"{name}_pairs", ["first", "second", "task"])] if pairs else [])
 
 
 def record_calibration(folder: str | Path, data: Path, task: str, bins: int = 50, name: str = "calibration") -> Path:
@@ -209,7 +219,7 @@ def record_calibration(folder: str | Path, data: Path, task: str, bins: int = 50
     rows = _scored_rows(run, task, data)
     table = calibration(*claims(rows.task, outputs_for(load_model(folder), rows), rows.labels), bins)
     kept = [{**_origin(run), "task": task, **bin, "dev_sha256": rows.sha256} for bin in table.to_dict("records")]
-    return _keep(kept, name, ["recipe", "seed", "encoder", "steps", "task", "low", "high"])
+    return keep(kept, name, ["recipe", "seed", "encoder", "steps", "task", "low", "high"])
 
 
 def _scored_rows(run: Run, task: str, data: Path) -> Rows:
@@ -231,7 +241,7 @@ def _called(run: Run) -> str:
     return f"{run.recipe.name} s{run.recipe.seed}"
 
 
-def _keep(rows: list[dict], name: str, same: list[str]) -> Path:
+def keep(rows: pd.DataFrame | list[dict], name: str, same: list[str]) -> Path:
     """Add rows to data/results/NAME.csv; one with the same ``same`` replaces the older."""
     path = paths.RESULTS / f"{name}.csv"
     table = pd.DataFrame(rows)

@@ -29,6 +29,7 @@ from mtbert.errors import UserError
 from mtbert.evaluate import overall, score, write_predictions
 from mtbert.files import remove_parts, write_json
 from mtbert.machine import describe, peak_memory_mb, reproducible
+from mtbert.nn.losses import LOSSES
 from mtbert.nn.model import MultitaskModel
 from mtbert.optim import (
     AdamW,
@@ -475,6 +476,9 @@ def _freeze(model: MultitaskModel, recipe: Recipe) -> None:
     if recipe.option == "adapters_norms":
         for norm in model.norms().values():
             norm.requires_grad_(True)
+    for task in recipe.tasks:
+        if LOSSES[recipe.loss[task]].sees == "pair" and not recipe.smart[task]:
+            model.heads[task].requires_grad_(False)  # its loss reads vectors: no gradient ever reaches the head
 
 
 def _owner(name: str) -> str:

@@ -33,6 +33,16 @@ def sample() -> Path:
 
 
 @pytest.fixture(scope="session")
+def few_rows(sample, tmp_path_factory) -> Path:
+    """A folder with the first sixteen rows of each of its files."""
+    folder = tmp_path_factory.mktemp("few_rows")
+    for path in sample.glob("*.csv"):
+        lines = path.read_text(encoding="utf-8").split("\n")
+        (folder / path.name).write_text("\n".join(lines[:17]), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of the real sets, where MTBERT_DATA names one."""
     if not REAL_DATA or not Path(REAL_DATA).is_dir():

@@ -1,6 +1,7 @@
 """Attention: the readable definition, and the packed paths that must compute the same."""
 
 import math
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -10,11 +11,10 @@ from hypothesis import strategies as st
 
 from mtbert.data.batch import PackedBatch, pack
 from mtbert.nn import attention as module
-from mtbert.nn.attention import attention, packed_attention
+from mtbert.nn.attention import attention, attention_by, packed_attention
 from mtbert.nn.dropout import dropout, dropout_mask
 
 LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=9)
-NO_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 DOUBLE = torch.float64
 
 
@@ -240,27 +240,110 @@ def test_half_precision_stays_close_forward_and_gradient(dtype):
     torch.testing.assert_close(half.grad.double(), slope, rtol=0.1, atol=0.1)
 
 
-@NO_CUDA
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_on_cuda_the_variable_length_kernel_equals_each_sequence_alone(dtype):
-    if module._varlen_kernel() is None:
-        pytest.skip("this build of torch has no variable-length attention")
-    lengths = [1, 6, 9, 33, 64]
-    qkv = random_qkv(lengths, 2, 32)
-    half = qkv.detach().to("cuda", dtype).requires_grad_()
-    out, expected = packed_attention(half, batch_of(lengths).to("cuda"), 2), one_by_one(qkv, lengths, 2)
-    out.sum().backward()
-    (slope,) = torch.autograd.grad(expected.sum(), qkv)
-    torch.testing.assert_close(out.cpu().double(), expected, rtol=0.05, atol=0.05)
-    torch.testing.assert_close(half.grad.cpu().double(), slope, rtol=0.1, atol=0.1)
+# -- the kernels for sequences of any lengths -------------------------------------------------------------------------
 
 
-@NO_CUDA
-def test_on_cuda_single_precision_equals_each_sequence_alone():
-    lengths = [1, 6, 9, 33, 64]
-    qkv = random_qkv(lengths, 2, 32)
-    out = packed_attention(qkv.detach().float().cuda(), batch_of(lengths).to("cuda"), 2)
-    torch.testing.assert_close(out.cpu().double(), one_by_one(qkv, lengths, 2), rtol=0, atol=1e-3)
+@contextmanager
+def kernels_on_cpu(p: float = 0.0):
+    """Stand-ins for torch's CUDA kernels, under the same operators: torch's own schema and derivative are used, and all
+    that we hand over is checked. Yields the names of the operators as they are called."""
+    calls = []
+
+    def by_definition(query, key, value, offsets):
+        qkv, heads = torch.cat([part.flatten(1) for part in (query, key, value)], dim=1), query.shape[1]
+        return one_by_one(qkv, offsets.diff().tolist(), heads).unflatten(1, (heads, -1))
+
+    def checked(query, offsets, other_offsets, longest, other_longest, rate):
+        assert offsets.dtype == other_offsets.dtype == torch.int32 and torch.equal(offsets, other_offsets)
+        assert offsets[-1] == len(query) and rate == p
+        assert longest == other_longest >= offsets.diff().max()
+
+    def gradients(gradient, query, key, value, offsets):
+        """By hand: below an operator nothing is recorded for autograd."""
+        found = [torch.zeros_like(part) for part in (query, key, value)]
+        for start, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
+            g, q, k, v = (part[start:stop].transpose(0, 1) for part in (gradient, query, key, value))
+            weights = (q @ k.mT / math.sqrt(q.shape[-1])).softmax(-1)  # (heads, queries, keys)
+            slopes = g @ v.mT
+            scores = weights * (slopes - (slopes * weights).sum(-1, keepdim=True)) / math.sqrt(q.shape[-1])
+            for into, part in zip(found, (scores @ k, scores.mT @ q, weights.mT @ g), strict=True):
+                into[start:stop] = part.transpose(0, 1)
+        return tuple(found)
+
+    def flash(query, key, value, offsets, other, longest, other_longest, rate, causal, debug, **options):
+        calls.append("flash")
+        checked(query, offsets, other, longest, other_longest, rate)
+        assert not causal and not debug and all(option is None for option in options.values())
+        random = torch.tensor([7, 8], dtype=torch.uint64)
+        return by_definition(query, key, value, offsets), query.new_zeros(1), random, random[0], query.new_zeros(0)
+
+    def flash_backward(gradient, query, key, value, out, lse, offsets, other, longest, other_longest, rate, causal,
+                       random, unused, **options):  # fmt: skip
+        calls.append("flash backward")
+        checked(query, offsets, other, longest, other_longest, rate)
+        assert not causal and random.tolist() == [7, 8]  # the same dropout mask on the way back
+        return gradients(gradient, query, key, value, offsets)
+
+    def efficient(query, key, value, bias, offsets, other, longest, other_longest, rate, mask, for_backward, **options):
+        calls.append("efficient")
+        query, key, value = (part.squeeze(0) for part in (query, key, value))
+        checked(query, offsets, other, longest, other_longest, rate)
+        assert bias is None and mask == 0 and for_backward
+        seed = torch.tensor(7)
+        out = by_definition(query, key, value, offsets)
+        return out[None], query.new_zeros(1), seed, seed + 1, longest, longest
+
+    def efficient_backward(gradient, query, key, value, bias, out, offsets, other, longest, other_longest, lse, rate,
+                           seed, offset, mask, wants_bias, **options):  # fmt: skip
+        calls.append("efficient backward")
+        checked(query.squeeze(0), offsets, other, longest, other_longest, rate)
+        assert (seed, offset) == (7, 8) and mask == 0 and not wants_bias
+        found = gradients(*(part.squeeze(0) for part in (gradient, query, key, value)), offsets)
+        return *(part[None] for part in found), torch.zeros(())
+
+    library = torch.library.Library("aten", "IMPL")
+    library.impl("_flash_attention_forward", flash, "CPU")
+    library.impl("_flash_attention_backward", flash_backward, "CPU")
+    library.impl("_efficient_attention_forward", efficient, "CPU")
+    library.impl("_efficient_attention_backward", efficient_backward, "CPU")
+    try:
+        yield calls
+    finally:
+        library._destroy()
+
+
+@pytest.mark.parametrize("kernel", [module.flash, module.memory_efficient])
+@pytest.mark.parametrize("p", [0.0, 0.1])
+def test_the_kernels_are_given_what_their_operators_ask_for(monkeypatch, kernel, p):
+    monkeypatch.setattr(module, "varlen_kernel", lambda device, dtype, width: kernel)
+    lengths, heads, width = [3, 1, 7, 4], 2, 8
+    qkv = random_qkv(lengths, heads, width)
+    expected = one_by_one(qkv, lengths, heads)
+    weights = torch.randn(expected.shape, dtype=DOUBLE)
+    (slope,) = torch.autograd.grad((weights * expected).sum(), qkv)
+    with kernels_on_cpu(p) as calls:
+        out = packed_attention(qkv, batch_of(lengths), heads, p)
+        (found,) = torch.autograd.grad((weights * out).sum(), qkv)
+    name = "flash" if kernel is module.flash else "efficient"
+    assert calls == [name, f"{name} backward"]
+    torch.testing.assert_close(out, expected)
+    torch.testing.assert_close(found, slope)
+
+
+def test_each_type_of_number_has_its_kernel(monkeypatch):
+    monkeypatch.setattr(module, "_has_flash", lambda device: True)
+    cuda, cpu = torch.device("cuda"), torch.device("cpu")
+    half, single, double = torch.bfloat16, torch.float32, torch.float64
+    assert module.varlen_kernel(cuda, half, 32) is module.flash
+    assert module.varlen_kernel(cuda, torch.float16, 256) is module.flash
+    assert module.varlen_kernel(cuda, single, 32) is module.memory_efficient
+    for device, dtype, width in ((cpu, half, 32), (cuda, double, 32), (cuda, half, 12), (cuda, half, 264)):
+        assert module.varlen_kernel(device, dtype, width) is None
+    with attention_by("groups"):
+        assert module.varlen_kernel(cuda, half, 32) is None
+    assert module.varlen_kernel(cuda, half, 32) is module.flash
+    monkeypatch.setattr(module, "_has_flash", lambda device: False)
+    assert module.varlen_kernel(cuda, half, 32) is None
 
 
 # -- dropout ----------------------------------------------------------------------------------------------------------

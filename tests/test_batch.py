@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtbert.data import PackedBatch, pack
-from mtbert.data.batch import LengthGroups
+from mtbert.data.batch import FixedBatch, FixedShape, LengthGroups
+from mtbert.data.tokens import SequenceTable
 
 LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=25)
 
@@ -75,6 +76,65 @@ def test_lengths_must_add_up_to_the_tokens():
 def test_a_batch_keeps_its_slices_when_it_moves():
     batch = PackedBatch.join({"sst": numbered([2, 3]), "sts": numbered([4])}).to("cpu")
     assert batch.slices == {"sst": slice(0, 2), "sts": slice(2, 3)}
+
+
+# -- fixed shapes -----------------------------------------------------------------------------------------------------
+
+
+def table_of(lengths, per_row=1) -> SequenceTable:
+    """Sequences whose tokens are numbered in order."""
+    total = sum(lengths)
+    offsets = torch.tensor([0, *lengths]).cumsum(0)
+    return SequenceTable(torch.arange(total, dtype=torch.int32), torch.arange(total) % 2, offsets, per_row, 0)
+
+
+def fixed(table: SequenceTable, task: str, rows: torch.Tensor) -> FixedBatch:
+    shape = table.shape_for(rows)
+    return table.fixed_batch(task, shape.spans(*table.spans(rows)), shape)
+
+
+@given(LENGTHS, st.data())
+def test_a_fixed_batch_begins_with_the_rows_and_fills_what_is_left(lengths, data):
+    table = table_of(lengths)
+    rows = torch.tensor(data.draw(st.lists(st.integers(0, len(lengths) - 1), min_size=1, max_size=12)))
+    shape, batch, plain = table.shape_for(rows), fixed(table, "sst", rows), table.batch(rows)
+    assert torch.equal(batch.ids[: plain.tokens], plain.ids)
+    assert torch.equal(batch.token_types[: plain.tokens], plain.token_types)
+    assert torch.equal(batch.positions[: plain.tokens], plain.positions)
+    assert batch.lengths[: len(plain)] == plain.lengths and batch.slices == {"sst": slice(0, len(plain))}
+    assert batch.tokens == shape.tokens == sum(batch.lengths) and shape.tokens % 64 == 0
+    assert len(batch) == shape.sequences + shape.fillers
+    assert all(1 <= length <= batch.longest == max(16, *lengths) for length in batch.lengths)
+
+
+def test_batches_of_as_many_rows_share_few_shapes():
+    generator = torch.Generator().manual_seed(0)
+    table = table_of(torch.randint(5, 60, (500,), generator=generator).tolist())
+    batches = [torch.randint(500, (32,), generator=generator) for _ in range(300)]
+    shapes = [table.shape_for(rows) for rows in batches]
+    assert len(set(shapes)) <= 2
+    assert sum(table.spans(rows)[1].sum() for rows in batches) > 0.75 * sum(shape.tokens for shape in shapes)
+
+
+def test_joined_fixed_batches_keep_each_task_with_its_fillers():
+    tables = {"sst": table_of([3, 5, 2]), "sts": table_of([4, 1, 6, 2], per_row=2)}
+    rows = torch.tensor([1, 0])
+    alone = {task: fixed(table, task, rows) for task, table in tables.items()}
+    whole = FixedBatch.join(alone)
+    assert whole.lengths == alone["sst"].lengths + alone["sts"].lengths
+    assert whole.slices == {"sst": slice(0, 2), "sts": slice(len(alone["sst"]), len(alone["sst"]) + 4)}
+    for task, (tokens, part) in whole.parts.items():
+        assert torch.equal(whole.ids[tokens], part.ids) and torch.equal(part.ids, alone[task].ids)
+        assert part.lengths == alone[task].lengths and part.slices == alone[task].slices
+
+
+def test_what_a_fixed_shape_does_not_hold_is_refused():
+    shape = FixedShape(sequences=2, tokens=16, longest=8)
+    assert shape.fillers == 2 and shape.holds(torch.tensor([8, 6])) and not shape.holds(torch.tensor([8, 7]))
+    with pytest.raises(ValueError, match="3 sequences of 6 tokens do not fit"):
+        shape.spans(torch.zeros(3, dtype=torch.int64), torch.tensor([2, 2, 2]))
+    with pytest.raises(ValueError, match="do not have the shapes"):
+        FixedBatch(torch.zeros(15), torch.zeros(15), torch.tensor([5, 5, 3, 2]), {"sst": shape})
 
 
 # -- groups of similar length -----------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pandas as pd
 import pytest
 
-from mtbert import RECIPES, cli, open_run, paths
+from mtbert import RECIPES, bench_ladder, cli, open_run, paths
 from mtbert.data import get_task, read_split
 
 TINY = ["tiny", "--set", "steps_per_epoch=2", "--set", "epochs=1", "--set", "train_rows=40", "--no-progress"]
@@ -262,6 +262,21 @@ def test_predict_writes_over_a_file_only_when_forced(mtbert, mistake, trained, f
     assert out.read_text().startswith("id,prediction\n")
 
 
+def test_submit_writes_a_file_for_each_set_once(mtbert, mistake, trained, sample, tmp_path):
+    out = tmp_path / "out"
+    result = mtbert("submit", trained, "--data", sample, "--out", out)
+    assert result.code == 0
+    data, *files, dev, last = result.out.splitlines()
+    assert (data, last) == ("data: data/sample", f"6 files and predictions.json in {out}")
+    checksum = hashlib.sha256((out / "sts-test-output.csv").read_bytes()).hexdigest()
+    assert f"sts-test-output.csv: 200 rows, sha256 {checksum}" in files and len(files) == 6
+    assert any(line.startswith("sts-dev-output.csv: 200 rows, Pearson r ") for line in files)
+    assert figures(dev.removeprefix("dev: ")) == pytest.approx(open_run(trained).scores, abs=1e-3)
+    assert "give another folder, or --force" in mistake("submit", trained, "--data", sample, "--out", out)
+    assert mtbert("submit", trained, "--data", sample, "--out", out, "--force").code == 0
+    assert mtbert("submit", trained).code == 2
+
+
 @pytest.mark.parametrize("force", [[], ["--force"]])
 def test_predict_never_replaces_what_is_no_file(mistake, trained, few, tmp_path, force):
     (tmp_path / "folder").mkdir()
@@ -469,9 +484,35 @@ def test_bench_surgery_shows_all_sides_as_ratios_to_the_plain_sum(mtbert, sample
     assert ratios["plain sum"] == 1 and all(ratio > 0 for ratio in ratios.values())
 
 
+@pytest.mark.parametrize("bench", ["surgery", "ladder"])
 @pytest.mark.parametrize("batch", ["8,32", "8,0,8", "a,b,c"])
-def test_bench_surgery_refuses_other_batches(mistake, batch):
-    assert "give three whole numbers" in mistake("bench", "surgery", "--batch", batch)
+def test_bench_of_a_mixed_step_refuses_other_batches(mistake, bench, batch):
+    assert "give three whole numbers" in mistake("bench", bench, "--batch", batch)
+
+
+def test_bench_ladder_shows_every_rung_and_records_it_if_asked(mtbert, sample, tmp_path, monkeypatch):
+    monkeypatch.setattr(bench_ladder, "TABLE", tmp_path / "ladder.csv")
+    asked = ("bench", "ladder", "--data", sample, "--encoder", "tiny", "--steps", 1, "--batch", "2,3,2")
+    said = mtbert(*asked, "--record").out.splitlines()
+    assert [line[:25].strip() for line in said[2:-1]] == list(bench_ladder.RUNGS)
+    assert said[-1].startswith("recorded in") and list(bench_ladder.recorded().rung) == list(bench_ladder.RUNGS)
+
+
+def test_claims_compares_the_rows_of_a_report(mtbert, mistake, trained, sample, tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "RESULTS", tmp_path)
+    runs = []
+    for row in ("sts-concat", "sts-triplet"):
+        runs.append(tmp_path / row)
+        result = mtbert("train", f"marchini-callon-cussen/{row}", "--scale", "demo", "--set", "encoder=tiny",
+                        "--no-progress", "--data", sample, "--out", runs[-1])  # fmt: skip
+        assert result.code == 0, result.err
+    result = mtbert("claims", *runs, "--data", sample, "--record")
+    difference = open_run(runs[1]).scores["sts"] - open_run(runs[0]).scores["sts"]
+    said = result.out.splitlines()[1]
+    assert said.startswith("marchini-callon-cussen/sts-triplet s0 against marchini-callon-cussen/sts-concat s0, sts: ")
+    assert f" {difference:+.3f}" in said and "(100 rows)" in said
+    assert list(pd.read_csv(tmp_path / "claims.csv").metric) == ["sts"]
+    assert "no two of these runs" in mistake("claims", trained, "--data", sample)
 
 
 def test_bench_notebooks_refuses_a_number_that_no_notebook_has(mistake):

@@ -96,6 +96,13 @@ def test_what_lacks_a_score_or_the_overall_is_not_judged(table):
     assert table.plain[table[["sst", "quora", "sts"]].isna().any(axis=1)].isna().all()
 
 
+def test_the_definition_that_a_report_uses_is_that_of_most_of_its_rows(table):
+    used = {report: reports.definition_used(report) for report in table.report.unique()}
+    assert used.pop("yin") == "normalised" and set(used.values()) == {"plain"}
+    with pytest.raises(UserError, match="no overall score of 'mine' in data/reports"):
+        reports.definition_used("mine")
+
+
 # -- recipes stand on these rows --------------------------------------------------------------------------------------
 
 REPORT_RECIPES = [name for name in RECIPES if "/" in name]

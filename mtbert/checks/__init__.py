@@ -11,10 +11,12 @@ from mtbert.checks import (
     data_strategies,
     multitask,
     pals,
+    reports,
     single_task,
     start,
     sts_heads,
     surgery,
+    throughput,
     transformer_layer,
 )
 
@@ -25,9 +27,11 @@ __all__ = [
     "data_strategies",
     "multitask",
     "pals",
+    "reports",
     "single_task",
     "start",
     "sts_heads",
     "surgery",
+    "throughput",
     "transformer_layer",
 ]

@@ -12,6 +12,13 @@ import torch
 from torch import Tensor
 
 
+def on_device(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """A host tensor on ``device``. On a GPU the copy is queued: the host goes on without waiting for it."""
+    if torch.device(device).type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
 @dataclass
 class PackedBatch:
     """Word pieces of several sequences, one after the other.
@@ -41,14 +48,14 @@ class PackedBatch:
     def tokens(self) -> int:
         return len(self.ids)
 
-    @property
+    @cached_property
     def longest(self) -> int:
         return max(self.lengths)
 
     @cached_property
     def counts(self) -> Tensor:
         """(sequences,) int64: ``lengths`` on the batch's device."""
-        return torch.tensor(self.lengths, device=self.ids.device)
+        return on_device(torch.tensor(self.lengths), self.ids.device)
 
     @cached_property
     def offsets(self) -> Tensor:
@@ -110,6 +117,86 @@ class PackedBatch:
 
 
 @dataclass(frozen=True)
+class FixedShape:
+    """The shape of one task's part of a batch, whatever its rows: kernels that were compiled or recorded for it serve
+    every step.
+
+    sequences: of the rows. tokens: of the rows and of fillers, which stand behind them and take up what is left.
+    longest: no sequence has more tokens.
+    """
+
+    sequences: int
+    tokens: int
+    longest: int
+
+    @property
+    def fillers(self) -> int:
+        """Sequences that fill what is left: so many that, were there no rows, none would be too long."""
+        return -(-self.tokens // self.longest)
+
+    def holds(self, lengths: Tensor) -> bool:
+        """Whether sequences of these lengths leave each filler a token."""
+        return int(lengths.sum()) + self.fillers <= self.tokens and int(lengths.max()) <= self.longest
+
+    def spans(self, starts: Tensor, lengths: Tensor) -> Tensor:
+        """(2, sequences + fillers) int64: starts and lengths of the rows' sequences, then of the fillers.
+
+        A filler reads the first tokens of the table. Raises ValueError for sequences that the shape does not hold.
+        """
+        if len(lengths) != self.sequences or not self.holds(lengths):
+            raise ValueError(f"{len(lengths)} sequences of {int(lengths.sum())} tokens do not fit into {self}")
+        share, more = divmod(self.tokens - int(lengths.sum()), self.fillers)
+        fillers = torch.full((self.fillers,), share)
+        fillers[:more] += 1
+        return torch.stack([torch.cat([starts, torch.zeros_like(fillers)]), torch.cat([lengths, fillers])])
+
+
+class FixedBatch(PackedBatch):
+    """A PackedBatch of fixed shape: of its sequences, only the device knows the lengths.
+
+    counts: (sequences,) int64, on the device: each task's sequences, then its fillers. shapes: of each task's part.
+    ``slices`` name the sequences without the fillers, which so reach no head and no loss. ``lengths`` can be asked for,
+    but then the host waits for the device.
+    """
+
+    def __init__(self, ids: Tensor, token_types: Tensor, counts: Tensor, shapes: dict[str, FixedShape]):
+        self.ids, self.token_types, self.counts, self.shapes = ids, token_types, counts, shapes
+        self.longest = max(shape.longest for shape in shapes.values())
+        self.slices, self.whole, sequences, tokens = {}, {}, 0, 0
+        for task, shape in shapes.items():
+            stop = sequences + shape.sequences + shape.fillers
+            self.slices[task] = slice(sequences, sequences + shape.sequences)
+            self.whole[task] = slice(tokens, tokens + shape.tokens), slice(sequences, stop)
+            sequences, tokens = stop, tokens + shape.tokens
+        if (sequences, tokens) != (len(counts), len(ids)):
+            raise ValueError(f"{len(counts)} sequences of {len(ids)} tokens do not have the shapes {shapes}")
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    @property
+    def lengths(self) -> list[int]:
+        return self.counts.tolist()
+
+    @cached_property
+    def parts(self) -> dict[str, tuple[slice, PackedBatch]]:
+        """Of each task: which tokens are its own or its fillers', and they as a batch."""
+        return {
+            task: (tokens, FixedBatch(self.ids[tokens], self.token_types[tokens], self.counts[where],
+                                      {task: self.shapes[task]}))
+            for task, (tokens, where) in self.whole.items()
+        }  # fmt: skip
+
+    @staticmethod
+    def join(batches: dict[str, "FixedBatch"]) -> "FixedBatch":
+        """One batch that holds those of several tasks."""
+        ids, types, counts = (
+            torch.cat([getattr(batch, name) for batch in batches.values()]) for name in ("ids", "token_types", "counts")
+        )
+        return FixedBatch(ids, types, counts, {task: batch.shapes[task] for task, batch in batches.items()})
+
+
+@dataclass(frozen=True)
 class LengthGroups:
     """Sequences of similar length, each group padded to its own longest: small dense blocks for dense kernels.
 
@@ -127,7 +214,6 @@ class LengthGroups:
     @staticmethod
     def of(batch: PackedBatch, stretch: float = 1.5) -> "LengthGroups":
         """Group so that no sequence is longer than ``stretch`` times (plus 4) the shortest of its group."""
-        device = batch.ids.device
         groups: list[list[int]] = []
         for sequence in sorted(range(len(batch)), key=batch.lengths.__getitem__):
             if groups and batch.lengths[sequence] <= stretch * batch.lengths[groups[-1][0]] + 4:
@@ -135,21 +221,25 @@ class LengthGroups:
             else:
                 groups.append([sequence])
 
+        counts = torch.tensor(batch.lengths)  # laid out on the host, whatever the device: it knows all lengths
+        begins = counts.cumsum(0) - counts
         shapes, masks, token_of, real = [], [], [], []
         for group in groups:
-            members = torch.tensor(group, device=device)
+            members = torch.tensor(group)
             longest = batch.lengths[group[-1]]
-            column = torch.arange(longest, device=device)
-            mask = column < batch.counts[members, None]  # (sequences, longest)
+            column = torch.arange(longest)
+            mask = column < counts[members, None]  # (sequences, longest)
             shapes.append((len(group), longest))
             masks.append(None if batch.lengths[group[0]] == longest else mask)
-            token_of.append((batch.offsets[members, None] + column * mask).flatten())
+            token_of.append((begins[members, None] + column * mask).flatten())
             real.append(mask.flatten())
         tokens = torch.cat(token_of)
         cells = torch.cat(real).nonzero().squeeze(1)
-        cell_of = torch.empty(batch.tokens, dtype=torch.int64, device=device)
+        cell_of = torch.empty(batch.tokens, dtype=torch.int64)
         cell_of[tokens[cells]] = cells
-        return LengthGroups(shapes, masks, tokens, cell_of)
+        device = batch.ids.device
+        masks = [None if mask is None else on_device(mask, device) for mask in masks]
+        return LengthGroups(shapes, masks, on_device(tokens, device), on_device(cell_of, device))
 
 
 def pack(sequences: Sequence[Sequence[int]], token_types: Sequence[Sequence[int]] | None = None) -> PackedBatch:

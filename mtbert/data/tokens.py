@@ -6,8 +6,10 @@ so they move to a device in one copy and a batch is a gather.
 """
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -19,13 +21,15 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from mtbert import paths
-from mtbert.data.batch import PackedBatch
+from mtbert.data.batch import FixedBatch, FixedShape, PackedBatch, on_device
 from mtbert.data.read import Rows
 from mtbert.errors import UserError
 from mtbert.files import write_whole
 
 Encoding = Literal["cross", "bi"]
 _CHUNK = 4096
+_GRAIN = 64  # tokens of a shape come in multiples of this: matrix kernels work on tiles of rows
+_FILLER = 16  # tokens that a filler may have at least: with fillers too short, there would be too many
 
 
 class WordPieces:
@@ -149,13 +153,50 @@ class SequenceTable:
         """The tokens on ``device``; the offsets stay on the host, where batches are laid out."""
         return replace(self, ids=self.ids.to(device), token_types=self.token_types.to(device))
 
-    def batch(self, rows: Tensor) -> PackedBatch:
-        """The sequences of these rows, (n,) int64, packed in the order given."""
+    @cached_property
+    def longest(self) -> int:
+        """Tokens of the longest sequence."""
+        return int(self.lengths.max())
+
+    def spans(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Where each sequence of these rows begins, and its length: (sequences,) int64 each, on the host."""
         sequences = (rows[:, None] * self.per_row + torch.arange(self.per_row)).flatten()
         starts = self.offsets[sequences]
-        lengths = self.offsets[sequences + 1] - starts
-        places = _spans(starts, lengths).to(self.ids.device)
+        return starts, self.offsets[sequences + 1] - starts
+
+    def batch(self, rows: Tensor) -> PackedBatch:
+        """The sequences of these rows, (n,) int64, packed in the order given."""
+        starts, lengths = self.spans(rows)
+        if not self.ids.is_cuda:
+            places = _spans(starts, lengths).to(self.ids.device)
+            return PackedBatch(self.ids[places].long(), self.token_types[places].long(), lengths.tolist())
+        # only where sequences begin and how long they are goes to the device; the rest is arithmetic there
+        spans = on_device(torch.stack([starts, lengths]), self.ids.device)
+        places = places_of(*spans, int(lengths.sum()))
         return PackedBatch(self.ids[places].long(), self.token_types[places].long(), lengths.tolist())
+
+    def shape_for(self, rows: Tensor) -> FixedShape:
+        """The smallest shape that holds these rows, of a few that batches of as many rows have in common.
+
+        The first has room for two standard deviations more than so many random rows hold on average, the next ones for
+        an eighth more each.
+        """
+        per_row = self.lengths.view(-1, self.per_row).sum(1).double()
+        usual = len(rows) * per_row.mean() + 2 * math.sqrt(len(rows)) * per_row.std(correction=0)
+        eighths, needed = 8, self.spans(rows)[1]
+        while True:
+            tokens = math.ceil(float(usual) * eighths / 8 / _GRAIN) * _GRAIN
+            shape = FixedShape(len(needed), tokens, max(self.longest, _FILLER))
+            if shape.holds(needed):
+                return shape
+            eighths += 1
+
+    def fixed_batch(self, task: str, spans: Tensor, shape: FixedShape) -> FixedBatch:
+        """A batch of a fixed shape. spans: (2, sequences), what ``shape.spans`` made, on the table's device."""
+        places = places_of(*spans, shape.tokens).clamp(
+            max=len(self.ids) - 1
+        )  # a filler may be longer than all there is
+        return FixedBatch(self.ids[places].long(), self.token_types[places].long(), spans[1], {task: shape})
 
     def batches(self, tokens: int):
         """(rows, batch) over the whole table, rows of similar length together, about ``tokens`` tokens each."""
@@ -164,6 +205,14 @@ class SequenceTable:
         bins = (per_row[order].cumsum(0) - 1) // tokens
         for rows in order.split(bins.unique_consecutive(return_counts=True)[1].tolist()):
             yield rows, self.batch(rows)
+
+
+def places_of(starts: Tensor, lengths: Tensor, tokens: int) -> Tensor:
+    """(tokens,) int64: as ``_spans``, where only the number of tokens is known on the host."""
+    numbers = torch.arange(tokens, device=starts.device)
+    ends = lengths.cumsum(0)
+    sequence_of = torch.searchsorted(ends, numbers, right=True)
+    return numbers + (starts - (ends - lengths))[sequence_of]
 
 
 def _spans(starts: Tensor, lengths: Tensor) -> Tensor:

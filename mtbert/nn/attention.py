@@ -1,11 +1,16 @@
 """Scaled dot-product attention (Vaswani et al. 2017, eq. 1): a readable reference, and the fast packed paths.
 
 ``attention`` is the definition. ``packed_attention`` computes the same for the sequences of a PackedBatch without
-padding the batch: on CUDA with a variable-length flash kernel where there is one, else over groups of similar length.
+padding the batch: on CUDA with a kernel that takes sequences of any lengths end to end, else over groups of similar
+length.
 """
 
 import functools
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -15,15 +20,19 @@ from torch.autograd.function import once_differentiable
 from mtbert.data.batch import LengthGroups, PackedBatch
 from mtbert.nn.dropout import dropout, dropout_mask
 
+Way = Literal["varlen", "groups"]
+_WAY: ContextVar[Way] = ContextVar("way of attention", default="varlen")
 
-@functools.cache
-def _varlen_kernel():
-    """torch's variable-length flash kernel, or None where this build has none. Imported late: it loads the compiler."""
+
+@contextmanager
+def attention_by(way: Way) -> Iterator[None]:
+    """Within it, attention on CUDA goes "varlen", one kernel call for a whole batch (as it does anyway), or by "groups"
+    of similar length with torch's SDPA: to compare the two. On a CPU there are only groups."""
+    token = _WAY.set(way)
     try:
-        from torch.nn.attention.varlen import varlen_attn
-    except ImportError:
-        return None
-    return varlen_attn
+        yield
+    finally:
+        _WAY.reset(token)
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, p: float = 0.0) -> Tensor:
@@ -46,21 +55,59 @@ def packed_attention(qkv: Tensor, batch: PackedBatch, heads: int, p: float = 0.0
     qkv: (tokens, 3 * hidden), the query, key and value of each token side by side. p: dropout probability on the
     attention weights (0 in evaluation). Returns (tokens, hidden), the heads side by side.
     """
-    half = qkv.dtype in (torch.bfloat16, torch.float16)
-    fits = qkv.shape[1] % (24 * heads) == 0  # the kernel wants the width of a head in multiples of 8
-    if qkv.is_cuda and half and p == 0 and fits and _varlen_kernel() is not None:
-        return _varlen_attention(qkv, batch, heads)
+    kernel = varlen_kernel(qkv.device, qkv.dtype, qkv.shape[1] // (3 * heads))
+    if kernel is not None:
+        return _varlen_attention(kernel, qkv, batch, heads, p)
     needs_gradient = torch.is_grad_enabled() and qkv.requires_grad
     if needs_gradient and not qkv.is_cuda and qkv.dtype != torch.float16:
         return _GroupedAttention.apply(qkv, batch.groups, heads, p)
     return _sdpa_by_group(qkv, batch.groups, heads, p)
 
 
-def _varlen_attention(qkv: Tensor, batch: PackedBatch, heads: int) -> Tensor:
+# (query, key and value (tokens, heads, d); offsets (sequences + 1,) int32; longest, or more; p) -> (tokens, heads, d)
+VarlenKernel = Callable[[Tensor, Tensor, Tensor, Tensor, int, float], Tensor]
+
+
+def varlen_kernel(device: torch.device, dtype: torch.dtype, width: int) -> VarlenKernel | None:
+    """The kernel for sequences end to end, with heads of that width; None where there is none."""
+    if device.type != "cuda" or _WAY.get() == "groups":
+        return None
+    if dtype in (torch.bfloat16, torch.float16) and width % 8 == 0 and width <= 256:
+        return flash if _has_flash(device) else None
+    return memory_efficient if dtype == torch.float32 and width % 4 == 0 else None
+
+
+@functools.cache
+def _has_flash(device: torch.device) -> bool:
+    return torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def flash(query: Tensor, key: Tensor, value: Tensor, offsets: Tensor, longest: int, p: float) -> Tensor:
+    """FlashAttention-2 (Dao 2023), bfloat16 or float16.
+
+    ``torch.nn.attention.varlen.varlen_attn`` calls the same operator, but leaves no place for dropout.
+    """
+    causal = debug = False
+    found = torch.ops.aten._flash_attention_forward(
+        query, key, value, offsets, offsets, longest, longest, p, causal, debug
+    )
+    return found[0]
+
+
+def memory_efficient(query: Tensor, key: Tensor, value: Tensor, offsets: Tensor, longest: int, p: float) -> Tensor:
+    """Memory-efficient attention (Rabe & Staats 2021) in float32."""
+    bias, no_mask, for_backward = None, 0, True
+    parts = (part.unsqueeze(0) for part in (query, key, value))  # one batch that holds all sequences
+    found = torch.ops.aten._efficient_attention_forward(
+        *parts, bias, offsets, offsets, longest, longest, p, no_mask, for_backward
+    )
+    return found[0].squeeze(0)
+
+
+def _varlen_attention(kernel: VarlenKernel, qkv: Tensor, batch: PackedBatch, heads: int, p: float) -> Tensor:
     tokens, width = qkv.shape
     query, key, value = qkv.view(tokens, 3, heads, width // (3 * heads)).unbind(1)  # (tokens, heads, d)
-    mixed = _varlen_kernel()(query, key, value, batch.offsets, batch.offsets, batch.longest, batch.longest)
-    return mixed.reshape(tokens, width // 3)
+    return kernel(query, key, value, batch.offsets, batch.longest, p).reshape(tokens, width // 3)
 
 
 def _sdpa_by_group(qkv: Tensor, groups: LengthGroups, heads: int, p: float) -> Tensor:

@@ -23,7 +23,7 @@ def use_style() -> None:
 def caption(figure: Figure, text: str) -> None:
     """A line under the figure that says what to see."""
     figure.tight_layout()
-    figure.text(0.01, -0.03, text, ha="left", va="top", fontsize=10, style="italic", wrap=True)
+    figure.text(0.01, -0.1 / figure.get_figheight(), text, ha="left", va="top", fontsize=10, style="italic", wrap=True)
 
 
 def keep(figure: Figure, name: str) -> None:

@@ -3,7 +3,7 @@
 from mtbert.recipes.entry import Entry
 from mtbert.recipes.named import RECIPES, recipe, reports
 from mtbert.recipes.recipe import SURGERIES, Recipe, from_dict, settings
-from mtbert.recipes.scale import Scale, scaled
+from mtbert.recipes.scale import Scale, scale_of, scaled
 
-__all__ = ["RECIPES", "SURGERIES", "Entry", "Recipe", "Scale", "from_dict", "recipe", "reports", "scaled",
-           "settings"]  # fmt: skip
+__all__ = ["RECIPES", "SURGERIES", "Entry", "Recipe", "Scale", "from_dict", "recipe", "reports", "scale_of",
+           "scaled", "settings"]  # fmt: skip

@@ -3,10 +3,12 @@
 from typing import Literal, get_args
 
 from mtbert.errors import UserError
+from mtbert.recipes.named import RECIPES
 from mtbert.recipes.recipe import Recipe, least_epochs
 
 Scale = Literal["full", "small", "demo"]
 _SMALL_ROWS = 4800
+_ANY_SCALE = {"seed", "encoder", "precision"}  # what a run may have changed without leaving its scale
 
 
 def scaled(recipe: Recipe, scale: Scale) -> Recipe:
@@ -32,6 +34,16 @@ def scaled(recipe: Recipe, scale: Scale) -> Recipe:
         rows = _SMALL_ROWS if recipe.option == "pretrain" else None
         return less.with_(steps_per_epoch=round(_SMALL_ROWS / _rows_of_a_step(recipe)), train_rows=rows)
     return less.with_(layers=2, train_rows=100, dev_rows=100, epochs=_passes(recipe, 1))
+
+
+def scale_of(recipe: Recipe) -> Scale | None:
+    """The scale at which this is the named recipe, whatever its seed, encoder and precision; None for anything else."""
+    if recipe.name not in RECIPES:
+        return None
+    for scale in get_args(Scale):
+        if not recipe.differences(scaled(RECIPES[recipe.name].recipe, scale)).keys() - _ANY_SCALE:
+            return scale
+    return None
 
 
 def _rows_of_a_step(recipe: Recipe) -> float:
