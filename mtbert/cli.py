@@ -12,6 +12,7 @@ import typer
 from tqdm.auto import tqdm
 
 from mtbert import bench_ladder, bench_notebooks, evidence, paths, reports, submission
+from mtbert import pack as packing
 from mtbert import recipes as named
 from mtbert import sweep as sweeping
 from mtbert.bench import bench_adapters, bench_memory, bench_step
@@ -92,6 +93,7 @@ def train(
 ):
     """Train a recipe. A run that was stopped goes on when the same command is given again."""
     wanted = named.scaled(named.recipe(recipe), scale).with_(**named.settings(set_ or []))
+    progress = progress and sys.stderr.isatty()  # a file gets lines, not bars
     run = train_recipe(wanted, out, data, device, progress, checkpoint_seconds, typer.echo)
     if process_number():
         return
@@ -133,6 +135,38 @@ def sweep(
         typer.echo(f"mtbert: {failure}", err=True)
     if failures:
         raise typer.Exit(1)
+
+
+@app.command("pack")
+def pack(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to fill, or to look at.")],
+    encoder: Annotated[list[str] | None, typer.Option(help="Encoders to pack; repeatable; default minilm.")] = None,
+    data: Data = None,
+    tasks: Annotated[str | None, typer.Option(help="Whose files; default all that the data folder has.")] = None,
+    wheels: Annotated[str, typer.Option(help="Packages, separated by commas.")] = ",".join(packing.WHEELS),
+    python: Annotated[str, typer.Option(help="The other machine's Python.")] = "3.12",
+    installed: Annotated[Path | None, typer.Option(help="`pip list --format=freeze` of the other machine.")] = None,
+    limit_mb: Annotated[float | None, typer.Option(min=1, help="Also an archive in pieces of so many MB.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Only look: is everything there, undamaged?")] = False,
+):
+    """Encoders (as 16-bit floats), data and wheels in one folder, for a machine without network."""
+    if check:
+        wrong = packing.check(folder)
+        for text in wrong:
+            typer.echo(f"mtbert: {text}", err=True)
+        if wrong:
+            raise typer.Exit(1)
+        typer.echo(f"{folder}: complete")
+        return
+    source = data_folder(data)
+    typer.echo(f"data: {paths.shown(source)}")
+    chosen = [name.strip() for name in tasks.split(",")] if tasks else packing.packed_tasks(source)
+    packages = [name.strip() for name in wheels.split(",") if name.strip()]
+    packing.pack(folder, encoder or ["minilm"], source, chosen, packages, python, installed, typer.echo)
+    if limit_mb:
+        for piece in packing.split(folder, limit_mb):
+            typer.echo(f"{piece}: {piece.stat().st_size / 2**20:.1f} MB")
+        typer.echo(f"on the other machine: cat {folder.name}.tar.gz.* | tar xz")
 
 
 @app.command("evaluate")

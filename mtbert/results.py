@@ -49,6 +49,7 @@ def row(run: Run) -> dict:
         "tokens": round(_tokens(run)), "tokens_per_second": _tokens_per_second(run),
         "device": record["device"], "threads": record["threads"], "torch": record["versions"]["torch"],
         "revision": record["revision"], "encoder_sha256": record["encoder_sha256"],
+        "encoder_stored": record.get("encoder_stored"), "world_size": record.get("world_size", 1),
         "data_sha256": json.dumps({name: of["sha256"] for name, of in record["data"].items()}),
         "fields": json.dumps({name: value for name, value in asked.items() if name not in _OWN_COLUMNS}),
         "history": json.dumps([_epoch(each) for each in run.epochs]),

@@ -31,6 +31,7 @@ from mtbert.files import remove_parts, write_json
 from mtbert.machine import describe, peak_memory_mb, reproducible
 from mtbert.nn.losses import LOSSES
 from mtbert.nn.model import MultitaskModel
+from mtbert.nn.pretrained import Encoder
 from mtbert.optim import (
     AdamW,
     Conflicts,
@@ -106,7 +107,7 @@ class Trainer:
         for note in encoder.notes:
             say(f"encoder {recipe.encoder}: {note}")
         self.model = build_model(recipe, encoder).to(device)
-        self.record = self._new_record(encoder.sha256)
+        self.record = self._new_record(encoder)
         self.sources = {name: self._source(rows["train"]) for name, rows in self.rows.items()}
         shards = {name: world.shard(rows["dev"]) for name, rows in self.rows.items() if "dev" in rows}
         self.dev = {name: self._source(shard) for name, shard in shards.items() if len(shard)}
@@ -434,18 +435,20 @@ class Trainer:
             for splits in self.rows.values()
             for rows in splits.values()
         }
-        return {**files, "encoder": self.record["encoder_sha256"]}
+        stored = {"encoder_stored": self.record["encoder_stored"]} if self.record["encoder_stored"] else {}
+        return {**files, "encoder": self.record["encoder_sha256"], **stored}
 
     # -- records and progress ---------------------------------------------------------------------------------------
 
-    def _new_record(self, encoder_sha256: str | None) -> dict:
+    def _new_record(self, encoder: Encoder) -> dict:
         files = {
             rows.path.name: {"task": name, "split": split, "sha256": rows.sha256, "rows": len(rows),
                              "unlabelled": rows.unlabelled, "overlaps": dict(rows.overlaps), "copies": rows.copies}
             for name, splits in self.rows.items() for split, rows in splits.items()
         }  # fmt: skip
         return {
-            "status": "unfinished", "recipe": self.recipe.as_dict(), "encoder_sha256": encoder_sha256, "data": files,
+            "status": "unfinished", "recipe": self.recipe.as_dict(), "data": files,
+            "encoder_sha256": encoder.sha256, "encoder_stored": encoder.stored,
             **describe(self.device), "world_size": self.world.size,
             "epochs": [], "best_epoch": 0, "seconds": 0.0, "peak_memory_mb": None,
         }  # fmt: skip
