@@ -30,7 +30,7 @@ from mtbert.evaluate import evaluate as evaluate_model
 from mtbert.evaluate import outputs_for, write_predictions
 from mtbert.machine import pick_device
 from mtbert.nn.adapters import adapter_parts
-from mtbert.results import gather, predictions, record, record_confusion
+from mtbert.results import archive, gather, predictions, record, record_confusion
 from mtbert.run import load_model, open_run
 from mtbert.train import CHECKPOINT_SECONDS, Interrupted
 from mtbert.train import train as train_recipe
@@ -103,7 +103,7 @@ def train(
 
 @app.command("sweep")
 def sweep(
-    recipes: Annotated[str, typer.Argument(help="A report, or recipes separated by commas.")],
+    recipes: Annotated[str, typer.Argument(help="A report, recipes separated by commas, or a list file (.txt).")],
     seeds: Annotated[int, typer.Option(min=1)] = 3,
     profile: Annotated[str, typer.Option(help="full, small or demo (the sample data): how much of each row.")] = "full",
     data: Data = None,
@@ -111,18 +111,30 @@ def sweep(
     set_: Annotated[list[str] | None, typer.Option("--set", help="name=value for all of them; repeatable.")] = None,
     executor: Annotated[str, typer.Option(help="local, ray or slurm.")] = "local",
     workers: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 1,
+    minutes: Annotated[
+        float | None, typer.Option(min=1, help="End after so many; unfinished runs go on later.")
+    ] = None,
     record_: Annotated[str | None, typer.Option("--record", help="Add them to data/results/NAME.csv.")] = None,
 ):
     """Recipes x seeds as papermill runs, one process each; finished ones are skipped, failures listed at the end."""
     folder = paths.SAMPLE if profile == "demo" and data is None else data_folder(data)
-    out = out or paths.RUNS / f"sweep-{recipes.replace('/', '-').replace(',', '+')}-{profile}"
-    todo = sweeping.jobs(sweeping.chosen(recipes), seeds, profile, out, folder, named.settings(set_ or []), workers)
+    is_list = recipes.endswith(".txt")
+    title = Path(recipes).stem if is_list else recipes.replace("/", "-").replace(",", "+")
+    out = out or paths.RUNS / f"sweep-{title}-{profile}"
+    changes = named.settings(set_ or [])
+    if is_list:
+        todo = sweeping.listed(Path(recipes), profile, out, folder, changes, workers)
+    else:
+        todo = sweeping.jobs(sweeping.chosen(recipes), seeds, profile, out, folder, changes, workers)
     skipped = sum(job.finished for job in todo)
     typer.echo(f"data: {paths.shown(folder)}; {len(todo)} runs in {paths.shown(out)}, {skipped} of them finished")
-    failures = []
+    failures, left = [], 0
     with tqdm(total=len(todo), initial=skipped, desc="sweep", unit="run") as bar:
-        for job, wrong in sweeping.sweep(todo, executor, workers):
+        for job, wrong in sweeping.sweep(todo, executor, workers, minutes):
             bar.update()
+            if wrong == sweeping.LEFT:
+                left += 1
+                continue
             said = f"failed: {wrong}" if wrong else _figures(open_run(job.folder).scores)
             bar.write(f"{job.name}: {said}", file=sys.stdout)
             failures += [f"{job.name}: {wrong} (see {paths.shown(job.beside('.log'))})"] if wrong else []
@@ -131,6 +143,8 @@ def sweep(
         typer.echo(sweeping.beside_printed(gather(done)).to_string(float_format="%.3f", na_rep=""))
     if done and record_:
         typer.echo(f"recorded in {paths.shown(record(done, record_))}")
+    if left:
+        typer.echo(f"{left} runs are left: {sweeping.LEFT}")
     for failure in failures:
         typer.echo(f"mtbert: {failure}", err=True)
     if failures:
@@ -275,12 +289,17 @@ def _printed(row: Mapping[str, Any]) -> str:
 def results(
     runs: Annotated[list[Path], typer.Argument(help="Run folders.")],
     name: Annotated[str | None, typer.Option("--record", help="Also add them to data/results/NAME.csv.")] = None,
+    to: Annotated[
+        Path | None, typer.Option("--archive", help="Also put them, without weights, into a .tar.xz.")
+    ] = None,
 ):
     """Runs as a table; with --record, kept in data/results."""
     columns = ["recipe", "seed", "encoder", "sst", "cfimdb", "quora", "sts", "plain", "normalised", "seconds"]
     typer.echo(gather(runs)[columns].dropna(axis=1, how="all").to_string(index=False, float_format="{:.4f}".format))
     if name:
         typer.echo(f"recorded in {paths.shown(record(runs, name))}")
+    if to:
+        typer.echo(f"{to}: {archive(runs, to) / 2**20:.1f} MB")
 
 
 @app.command("confusion")

@@ -47,6 +47,7 @@ from mtbert.run import Run, build_model, read_run, recipe_encoder, save_model
 from mtbert.sources import Source, order_of, read_tasks
 
 CHECKPOINT_SECONDS = 120.0
+STOP_AT = "MTBERT_STOP_AT"  # a time, in seconds since 1970, from which on a run stops as if by Ctrl-C
 _REFRESH_SECONDS = 0.5
 
 
@@ -516,10 +517,15 @@ def _silent(text: str) -> None:
 
 @contextmanager
 def _interrupt_at_step_ends():
-    """Turn Ctrl-C into a question asked between steps; a second Ctrl-C stops at once."""
+    """Turn Ctrl-C into a question asked between steps; a second Ctrl-C stops at once. ``$MTBERT_STOP_AT`` asks too."""
     asked = threading.Event()
+    stop_at = float(os.environ.get(STOP_AT, "inf"))
+
+    def is_asked() -> bool:
+        return asked.is_set() or time.time() >= stop_at
+
     if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set  # signals only reach the main thread
+        yield is_asked  # signals only reach the main thread
         return
     before = signal.getsignal(signal.SIGINT)
 
@@ -529,6 +535,6 @@ def _interrupt_at_step_ends():
 
     signal.signal(signal.SIGINT, ask)
     try:
-        yield asked.is_set
+        yield is_asked
     finally:
         signal.signal(signal.SIGINT, before)
