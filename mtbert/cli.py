@@ -12,6 +12,7 @@ import typer
 from tqdm.auto import tqdm
 
 from mtbert import bench_ladder, bench_notebooks, evidence, paths, reports, submission
+from mtbert import costs as costing
 from mtbert import pack as packing
 from mtbert import recipes as named
 from mtbert import sweep as sweeping
@@ -300,6 +301,12 @@ def results(
         typer.echo(f"recorded in {paths.shown(record(runs, name))}")
     if to:
         typer.echo(f"{to}: {archive(runs, to) / 2**20:.1f} MB")
+
+
+@app.command("costs")
+def costs(recipes: Annotated[list[str] | None, typer.Argument(help="Only these; default all.")] = None):
+    """Minutes and memory of the runs that data/results keeps, by recipe, encoder and machine."""
+    typer.echo(costing.markdown(costing.costs(), recipes or ()))
 
 
 @app.command("confusion")
