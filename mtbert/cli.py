@@ -12,6 +12,8 @@ import typer
 from tqdm.auto import tqdm
 
 from mtbert import bench_ladder, bench_notebooks, evidence, paths, reports, submission
+from mtbert import costs as costing
+from mtbert import pack as packing
 from mtbert import recipes as named
 from mtbert import sweep as sweeping
 from mtbert.bench import bench_adapters, bench_memory, bench_step
@@ -29,7 +31,7 @@ from mtbert.evaluate import evaluate as evaluate_model
 from mtbert.evaluate import outputs_for, write_predictions
 from mtbert.machine import pick_device
 from mtbert.nn.adapters import adapter_parts
-from mtbert.results import gather, predictions, record, record_confusion
+from mtbert.results import archive, gather, predictions, record, record_confusion
 from mtbert.run import load_model, open_run
 from mtbert.train import CHECKPOINT_SECONDS, Interrupted
 from mtbert.train import train as train_recipe
@@ -92,6 +94,7 @@ def train(
 ):
     """Train a recipe. A run that was stopped goes on when the same command is given again."""
     wanted = named.scaled(named.recipe(recipe), scale).with_(**named.settings(set_ or []))
+    progress = progress and sys.stderr.isatty()  # a file gets lines, not bars
     run = train_recipe(wanted, out, data, device, progress, checkpoint_seconds, typer.echo)
     if process_number():
         return
@@ -101,7 +104,7 @@ def train(
 
 @app.command("sweep")
 def sweep(
-    recipes: Annotated[str, typer.Argument(help="A report, or recipes separated by commas.")],
+    recipes: Annotated[str, typer.Argument(help="A report, recipes separated by commas, or a list file (.txt).")],
     seeds: Annotated[int, typer.Option(min=1)] = 3,
     profile: Annotated[str, typer.Option(help="full, small or demo (the sample data): how much of each row.")] = "full",
     data: Data = None,
@@ -109,19 +112,31 @@ def sweep(
     set_: Annotated[list[str] | None, typer.Option("--set", help="name=value for all of them; repeatable.")] = None,
     executor: Annotated[str, typer.Option(help="local, ray or slurm.")] = "local",
     workers: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 1,
+    minutes: Annotated[
+        float | None, typer.Option(min=1, help="End after so many; unfinished runs go on later.")
+    ] = None,
     record_: Annotated[str | None, typer.Option("--record", help="Add them to data/results/NAME.csv.")] = None,
 ):
     """Recipes x seeds as papermill runs, one process each; finished ones are skipped, failures listed at the end."""
     folder = paths.SAMPLE if profile == "demo" and data is None else data_folder(data)
-    out = out or paths.RUNS / f"sweep-{recipes.replace('/', '-').replace(',', '+')}-{profile}"
-    todo = sweeping.jobs(sweeping.chosen(recipes), seeds, profile, out, folder, named.settings(set_ or []), workers)
+    is_list = recipes.endswith(".txt")
+    title = Path(recipes).stem if is_list else recipes.replace("/", "-").replace(",", "+")
+    out = out or paths.RUNS / f"sweep-{title}-{profile}"
+    changes = named.settings(set_ or [])
+    if is_list:
+        todo = sweeping.listed(Path(recipes), profile, out, folder, changes, workers)
+    else:
+        todo = sweeping.jobs(sweeping.chosen(recipes), seeds, profile, out, folder, changes, workers)
     skipped = sum(job.finished for job in todo)
     typer.echo(f"data: {paths.shown(folder)}; {len(todo)} runs in {paths.shown(out)}, {skipped} of them finished")
-    failures = []
+    failures, left = [], 0
     try:
         with sweeping.ended_like_ctrl_c(), tqdm(total=len(todo), initial=skipped, desc="sweep", unit="run") as bar:
-            for job, wrong in sweeping.sweep(todo, executor, workers):
+            for job, wrong in sweeping.sweep(todo, executor, workers, minutes):
                 bar.update()
+                if wrong == sweeping.LEFT:
+                    left += 1
+                    continue
                 said = f"failed: {wrong}" if wrong else _figures(open_run(job.folder).scores)
                 bar.write(f"{job.name}: {said}", file=sys.stdout)
                 failures += [f"{job.name}: {wrong} (see {paths.shown(job.beside('.log'))})"] if wrong else []
@@ -135,10 +150,44 @@ def sweep(
             typer.echo("demo: two layers and a hundred rows of each set show that a row runs; its scores mean nothing")
     if done and record_:
         typer.echo(f"recorded in {paths.shown(record(done, record_))}")
+    if left:
+        typer.echo(f"{left} runs are left: {sweeping.LEFT}")
     for failure in failures:
         typer.echo(f"mtbert: {failure}", err=True)
     if failures:
         raise typer.Exit(1)
+
+
+@app.command("pack")
+def pack(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to fill, or to look at.")],
+    encoder: Annotated[list[str] | None, typer.Option(help="Encoders to pack; repeatable; default minilm.")] = None,
+    data: Data = None,
+    tasks: Annotated[str | None, typer.Option(help="Whose files; default all that the data folder has.")] = None,
+    wheels: Annotated[str, typer.Option(help="Packages, separated by commas.")] = ",".join(packing.WHEELS),
+    python: Annotated[str, typer.Option(help="The other machine's Python.")] = "3.12",
+    installed: Annotated[Path | None, typer.Option(help="`pip list --format=freeze` of the other machine.")] = None,
+    limit_mb: Annotated[float | None, typer.Option(min=1, help="Also an archive in pieces of so many MB.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Only look: is everything there, undamaged?")] = False,
+):
+    """Encoders (as 16-bit floats), data and wheels in one folder, for a machine without network."""
+    if check:
+        wrong = packing.check(folder)
+        for text in wrong:
+            typer.echo(f"mtbert: {text}", err=True)
+        if wrong:
+            raise typer.Exit(1)
+        typer.echo(f"{folder}: complete")
+        return
+    source = data_folder(data)
+    typer.echo(f"data: {paths.shown(source)}")
+    chosen = [name.strip() for name in tasks.split(",")] if tasks else packing.packed_tasks(source)
+    packages = [name.strip() for name in wheels.split(",") if name.strip()]
+    packing.pack(folder, encoder or ["minilm"], source, chosen, packages, python, installed, typer.echo)
+    if limit_mb:
+        for piece in packing.split(folder, limit_mb):
+            typer.echo(f"{piece}: {piece.stat().st_size / 2**20:.1f} MB")
+        typer.echo(f"on the other machine: cat {folder.name}.tar.gz.* | tar xz")
 
 
 @app.command("evaluate")
@@ -247,12 +296,23 @@ def _printed(row: Mapping[str, Any]) -> str:
 def results(
     runs: Annotated[list[Path], typer.Argument(help="Run folders.")],
     name: Annotated[str | None, typer.Option("--record", help="Also add them to data/results/NAME.csv.")] = None,
+    to: Annotated[
+        Path | None, typer.Option("--archive", help="Also put them, without weights, into a .tar.xz.")
+    ] = None,
 ):
     """Runs as a table; with --record, kept in data/results."""
     columns = ["recipe", "seed", "encoder", "sst", "cfimdb", "quora", "sts", "plain", "normalised", "seconds"]
     typer.echo(gather(runs)[columns].dropna(axis=1, how="all").to_string(index=False, float_format="{:.4f}".format))
     if name:
         typer.echo(f"recorded in {paths.shown(record(runs, name))}")
+    if to:
+        typer.echo(f"{to}: {archive(runs, to) / 2**20:.1f} MB")
+
+
+@app.command("costs")
+def costs(recipes: Annotated[list[str] | None, typer.Argument(help="Only these; default all.")] = None):
+    """Minutes and memory of the runs that data/results keeps, by recipe, encoder and machine."""
+    typer.echo(costing.markdown(costing.costs(), recipes or ()))
 
 
 @app.command("confusion")

@@ -31,6 +31,7 @@ from mtbert.files import remove_parts, write_json
 from mtbert.machine import describe, peak_memory_mb, reproducible
 from mtbert.nn.losses import LOSSES
 from mtbert.nn.model import MultitaskModel
+from mtbert.nn.pretrained import Encoder
 from mtbert.optim import (
     AdamW,
     Conflicts,
@@ -46,6 +47,7 @@ from mtbert.run import Run, build_model, read_run, recipe_encoder, save_model
 from mtbert.sources import Source, order_of, read_tasks
 
 CHECKPOINT_SECONDS = 120.0
+STOP_AT = "MTBERT_STOP_AT"  # a time, in seconds since 1970, from which on a run stops as if by Ctrl-C
 _REFRESH_SECONDS = 0.5
 
 
@@ -106,7 +108,7 @@ class Trainer:
         for note in encoder.notes:
             say(f"encoder {recipe.encoder}: {note}")
         self.model = build_model(recipe, encoder).to(device)
-        self.record = self._new_record(encoder.sha256)
+        self.record = self._new_record(encoder)
         self.sources = {name: self._source(rows["train"]) for name, rows in self.rows.items()}
         shards = {name: world.shard(rows["dev"]) for name, rows in self.rows.items() if "dev" in rows}
         self.dev = {name: self._source(shard) for name, shard in shards.items() if len(shard)}
@@ -434,18 +436,20 @@ class Trainer:
             for splits in self.rows.values()
             for rows in splits.values()
         }
-        return {**files, "encoder": self.record["encoder_sha256"]}
+        stored = {"encoder_stored": self.record["encoder_stored"]} if self.record["encoder_stored"] else {}
+        return {**files, "encoder": self.record["encoder_sha256"], **stored}
 
     # -- records and progress ---------------------------------------------------------------------------------------
 
-    def _new_record(self, encoder_sha256: str | None) -> dict:
+    def _new_record(self, encoder: Encoder) -> dict:
         files = {
             rows.path.name: {"task": name, "split": split, "sha256": rows.sha256, "rows": len(rows),
                              "unlabelled": rows.unlabelled, "overlaps": dict(rows.overlaps), "copies": rows.copies}
             for name, splits in self.rows.items() for split, rows in splits.items()
         }  # fmt: skip
         return {
-            "status": "unfinished", "recipe": self.recipe.as_dict(), "encoder_sha256": encoder_sha256, "data": files,
+            "status": "unfinished", "recipe": self.recipe.as_dict(), "data": files,
+            "encoder_sha256": encoder.sha256, "encoder_stored": encoder.stored,
             **describe(self.device), "world_size": self.world.size,
             "epochs": [], "best_epoch": 0, "seconds": 0.0, "peak_memory_mb": None,
         }  # fmt: skip
@@ -513,10 +517,15 @@ def _silent(text: str) -> None:
 
 @contextmanager
 def _interrupt_at_step_ends():
-    """Turn Ctrl-C into a question asked between steps; a second Ctrl-C stops at once."""
+    """Turn Ctrl-C into a question asked between steps; a second Ctrl-C stops at once. ``$MTBERT_STOP_AT`` asks too."""
     asked = threading.Event()
+    stop_at = float(os.environ.get(STOP_AT, "inf"))
+
+    def is_asked() -> bool:
+        return asked.is_set() or time.time() >= stop_at
+
     if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set  # signals only reach the main thread
+        yield is_asked  # signals only reach the main thread
         return
     before = signal.getsignal(signal.SIGINT)
 
@@ -526,6 +535,6 @@ def _interrupt_at_step_ends():
 
     signal.signal(signal.SIGINT, ask)
     try:
-        yield asked.is_set
+        yield is_asked
     finally:
         signal.signal(signal.SIGINT, before)

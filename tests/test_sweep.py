@@ -2,16 +2,20 @@
 
 import os
 import signal
+import subprocess
 import sys
+import tarfile
 import threading
+import time
 
 import nbformat
 import pytest
 
 import mtbert
-from mtbert import UserError, sweep
+from mtbert import UserError, paths, sweep
+from mtbert.checkpoint import checkpoints
 from mtbert.recipes import RECIPES, Recipe, scaled
-from mtbert.results import gather
+from mtbert.results import archive, gather, predictions
 from mtbert.sweep import Job
 
 
@@ -187,3 +191,78 @@ def test_slurm_gets_one_array_of_jobs(job, monkeypatch):
     two = [job("one"), job("two", seed=1)]
     assert list(sweep.sweep(two, "slurm", 3)) == [(two[0], "one ran"), (two[1], "two ran")]
     assert asked["cluster"] == "slurm" and asked["slurm_array_parallelism"] == 3 and asked["cpus_per_task"] == 1
+
+
+# -- lists, and an end of the time ------------------------------------------------------------------------------------
+
+
+def test_a_list_has_a_recipe_a_line_with_its_seeds_and_changes(tmp_path, sample):
+    (tmp_path / "list.txt").write_text("# first\nmixed seeds=2 lr=1e-3\n\ntiny name=other batch_size.sst=2  # last\n")
+    todo = sweep.listed(tmp_path / "list.txt", "full", tmp_path, sample, {"epochs": 1}, 1)
+    assert [job.name for job in todo] == ["mixed-s0", "mixed-s1", "other-s0"]
+    assert [job.recipe.lr for job in todo[:2]] == [1e-3, 1e-3] and todo[2].recipe.batch_size["sst"] == 2
+    assert [job.recipe.seed for job in todo] == [0, 1, 0] and {job.recipe.epochs for job in todo} == {1}
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("mixed\nmixd", "line 2: unknown recipe 'mixd'"),
+        ("mixed lr", "line 1: --set 'lr': write name=value"),
+        ("mixed seeds=many", "line 1: invalid literal"),
+        ("mixed\nmixed lr=1e-3", "line 2: mixed-s0 stands there twice"),
+    ],
+)
+def test_a_mistake_in_a_list_is_named(tmp_path, sample, lines, expected):
+    (tmp_path / "list.txt").write_text(lines)
+    with pytest.raises(UserError, match=expected):
+        sweep.listed(tmp_path / "list.txt", "full", tmp_path, sample, {}, 1)
+
+
+def test_the_list_for_a_gpu_can_be_read(tmp_path, sample):
+    todo = sweep.listed(paths.ROOT / "data" / "lists" / "gpu.txt", "full", tmp_path, sample, {}, 1)
+    assert todo[0].name == "mixed-s0" and len(todo) > 50
+
+
+def test_a_run_whose_time_is_over_stops_with_a_checkpoint_and_goes_on_later(job, monkeypatch):
+    one = job(epochs=400)
+    now = time.time()
+    monkeypatch.setenv("MTBERT_STOP_AT", str(now + 1))
+    with pytest.raises(mtbert.Interrupted):
+        mtbert.train(one.recipe, one.folder, one.data, progress=False, say=lambda text: None)
+    assert checkpoints(one.folder) and not one.finished
+    ran = []
+    monkeypatch.setattr(sweep, "_BEGINNING", 0)
+    monkeypatch.setattr(sweep.subprocess, "Popen", lambda *a, **k: ran.append(a))
+    assert sweep.run_job(one) == sweep.LEFT and not ran  # over before it begins
+
+
+def test_a_run_that_does_not_end_in_time_is_ended_and_left(job, monkeypatch):
+    begin, begun = subprocess.Popen, []
+
+    def asleep(command, **settings):
+        begun.append(begin([sys.executable, "-c", "import time; time.sleep(60)"], **settings))
+        return begun[-1]
+
+    monkeypatch.setattr(sweep.subprocess, "Popen", asleep)
+    monkeypatch.setattr(sweep, "_BEGINNING", 0)
+    monkeypatch.setattr(sweep, "_LAST_STEPS", 0)
+    one = job()
+    assert list(sweep.sweep([one], "local", 1, minutes=0.02)) == [(one, sweep.LEFT)]
+    assert begun[0].returncode
+    assert "MTBERT_STOP_AT" not in os.environ
+
+
+def test_an_archive_holds_all_of_a_run_but_weights(job, tmp_path):
+    one = job()
+    mtbert.train(one.recipe, one.folder, one.data, progress=False, say=lambda text: None)
+    archive([one.folder], tmp_path / "home.tar.xz")
+    with tarfile.open(tmp_path / "home.tar.xz") as packed:
+        packed.extractall(tmp_path / "home", filter="data")
+    assert not list((tmp_path / "home").rglob("*.safetensors"))
+    there, here = gather([one.folder]), gather([tmp_path / "home" / one.name])
+    assert there.equals(here)
+    kept = predictions(mtbert.open_run(tmp_path / "home" / one.name), one.data)
+    assert set(kept) == {"sst", "quora", "sts"}
+    with pytest.raises(UserError, match="are called one"):
+        archive([one.folder, tmp_path / "home" / one.name], tmp_path / "twice.tar.xz")
