@@ -25,6 +25,7 @@ from mtbert.environment import inspect_environment
 from mtbert.errors import UserError
 from mtbert.evaluate import evaluate as evaluate_model
 from mtbert.evaluate import outputs_for, write_predictions
+from mtbert.execution import Execution
 from mtbert.machine import pick_device
 from mtbert.nn.adapters import adapter_parts
 from mtbert.results import gather, predictions, record, record_confusion
@@ -87,10 +88,13 @@ def train(
     device: Device = None,
     checkpoint_seconds: Annotated[float, typer.Option(help="Work that may be lost.", min=0)] = CHECKPOINT_SECONDS,
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
+    compile_: Annotated[bool, typer.Option("--compile", help="Encoder layers through torch.compile.")] = False,
+    graphs: Annotated[bool, typer.Option("--graphs", help="Steps of fixed shapes, recorded on a GPU.")] = False,
 ):
     """Train a recipe. A run that was stopped goes on when the same command is given again."""
     wanted = named.scaled(named.recipe(recipe), scale).with_(**named.settings(set_ or []))
-    run = train_recipe(wanted, out, data, device, progress, checkpoint_seconds, typer.echo)
+    execution = Execution(compile_, graphs)
+    run = train_recipe(wanted, out, data, device, progress, checkpoint_seconds, typer.echo, execution)
     typer.echo(f"best epoch {run.record['best_epoch']}: {_figures(run.scores)}")
     typer.echo(f"run: {paths.shown(run.folder)}")
 
