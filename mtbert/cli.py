@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import pandas as pd
@@ -13,7 +14,7 @@ from tqdm.auto import tqdm
 from mtbert import bench_notebooks, paths, reports
 from mtbert import recipes as named
 from mtbert import sweep as sweeping
-from mtbert.bench import bench_adapters, bench_memory, bench_step
+from mtbert.bench import SHAPES, bench_adapters, bench_memory, bench_step, random_encoder
 from mtbert.bench_surgery import bench_surgery
 from mtbert.confusion import averages, class_scores, classes_of
 from mtbert.confusion import confusion as matrix_of
@@ -26,10 +27,11 @@ from mtbert.errors import UserError
 from mtbert.evaluate import evaluate as evaluate_model
 from mtbert.evaluate import outputs_for, write_predictions
 from mtbert.execution import Execution
-from mtbert.machine import pick_device
+from mtbert.machine import describe, pick_device
 from mtbert.nn.adapters import adapter_parts
 from mtbert.results import gather, predictions, record, record_confusion
 from mtbert.run import load_model, open_run
+from mtbert.throughput import record as record_throughput
 from mtbert.train import CHECKPOINT_SECONDS, Interrupted
 from mtbert.train import train as train_recipe
 
@@ -41,6 +43,10 @@ app.add_typer(data_app, name="data")
 app.add_typer(bench_app, name="bench")
 
 Data = Annotated[Path | None, typer.Option(help="Data folder; default $MTBERT_DATA, data/full, data/sample.")]
+Precision = Annotated[str, typer.Option(help="float32, or bfloat16 by autocast.")]
+Compile = Annotated[bool | None, typer.Option("--compile/--no-compile", help="Encoder layers through torch.compile.")]
+Graphs = Annotated[bool | None, typer.Option("--graphs/--no-graphs", help="Steps of fixed shapes, recorded on a GPU.")]
+PRECISIONS = ("float32", "bfloat16")
 Device = Annotated[str | None, typer.Option(help="cpu, cuda ...; default: cuda if there is one.")]
 
 
@@ -289,15 +295,27 @@ def step(
     steps: Annotated[int, typer.Option(min=1)] = 30,
     adapters: Annotated[str | None, typer.Option(help="Instead: the cost of adapters, such as pal,lora.")] = None,
     device: Device = None,
+    precision: Precision = "float32",
+    shape: Annotated[str | None, typer.Option(help="Random weights of this shape, bert-base, for --encoder.")] = None,
+    compile_: Compile = None,
+    graphs: Graphs = None,
+    peak: Annotated[float | None, typer.Option(help="The device's peak in TFLOP/s, where it is not known.")] = None,
+    record_: Annotated[bool, typer.Option("--record", help="Keep the rates in data/results/throughput.csv.")] = False,
 ):
-    """A training step against transformers.BertModel: examples a second, their ratio, peak memory.
+    """A training step against transformers.BertModel: examples a second, their ratio, MFU, peak memory.
 
+    On a GPU also against transformers under torch.compile, and --compile and --graphs are on unless switched off.
     With --adapters: a step with each of these adapters against one without.
     """
     folder, on = data_folder(data), pick_device(device)
     names = [get_task(name.strip()).name for name in tasks.split(",")]
-    typer.echo(f"data: {paths.shown(folder)}; encoder {encoder}, batch {batch}, {steps} steps a side, alternating, "
-               f"{on.type}, {torch.get_num_threads()} threads")  # fmt: skip
+    if precision not in PRECISIONS:
+        raise UserError(f"--precision is {precision!r}: choose from {', '.join(PRECISIONS)}")
+    if shape is not None and shape not in SHAPES:
+        raise UserError(f"--shape is {shape!r}: choose from {', '.join(SHAPES)}")
+    called, gpu = shape or encoder, on.type == "cuda"
+    typer.echo(f"data: {paths.shown(folder)}; encoder {called}, batch {batch}, {steps} steps a side, alternating, "
+               f"{on.type}, {torch.get_num_threads()} threads, {precision}")  # fmt: skip
     if adapters:
         kinds = [kind.strip() for kind in adapters.split(",") if adapter_parts(kind.strip())]
         typer.echo(f"{'task':8}{'adapter':>16}{'ms a step':>11}{'against none':>14}")
@@ -305,11 +323,29 @@ def step(
             for kind, spent in seconds.items():
                 typer.echo(f"{task:8}{kind:>16}{1000 * spent:11.0f}{spent / seconds['none']:14.2f}")
         return
-    typer.echo(f"{'task':8}{'mtbert/s':>10}{'peer/s':>10}{'ratio':>8}{'mtbert MB':>11}{'peer MB':>9}")
-    for timing in bench_step(folder, encoder, names, batch, steps, on):
-        peak = bench_memory(folder, encoder, timing.task, batch, min(steps, 8), on.type)
-        typer.echo(f"{timing.task:8}{timing.ours:10.1f}{timing.peer:10.1f}{timing.ratio:8.2f}"
-                   f"{peak['ours']:11.0f}{peak['peer']:9.0f}")  # fmt: skip
+    typer.echo(f"{'task':8}{'side':24}{'examples/s':>11}{'mtbert is':>11}{'MFU':>11}{'peak MB':>9}")
+    execution = Execution(gpu if compile_ is None else compile_, gpu if graphs is None else graphs)
+    with TemporaryDirectory() as folder_of_shape:
+        read_from = str(random_encoder(shape, Path(folder_of_shape))) if shape else encoder
+        options = {"precision": precision, "execution": execution, "compiled_peer": gpu, "peak": peak and peak * 1e12}
+        for timing in bench_step(folder, read_from, names, batch, steps, on, 3 + 2 * gpu, **options):
+            memory = timing.memory_mb
+            if not gpu:
+                memory = bench_memory(folder, read_from, timing.task, batch, min(steps, 8), on.type)
+            for side, rate in timing.rates.items():
+                mfu = timing.mfu[side]
+                ratio = "" if side == "mtbert" else f"{timing.ratio(side):.2f} x"
+                shown = "not known" if mfu is None else f"{mfu:.1%}"
+                typer.echo(f"{timing.task:8}{side:24}{rate:11.1f}{ratio:>11}{shown:>11}{memory[side]:9.0f}")
+            if record_:
+                sha = read_split(folder, get_task(timing.task), "train").sha256
+                record_throughput([
+                    {"bench": "step", "device": describe(on)["device"], "encoder": Path(called).name,
+                     "task": timing.task, "batch": batch, "precision": precision, "side": side, "steps": steps,
+                     "compile": execution.compile, "graphs": execution.graphs,
+                     "examples_per_second": round(rate, 1), "mtbert_is": round(timing.ratio(side), 3),
+                     "mfu": timing.mfu[side], "peak_memory_mb": memory[side], "data_sha256": sha}
+                    for side, rate in timing.rates.items()])  # fmt: skip
 
 
 def _figures(scores) -> str:

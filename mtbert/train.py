@@ -46,6 +46,7 @@ from mtbert.optim import (
 from mtbert.recipes import Recipe, from_dict
 from mtbert.run import Run, build_model, read_run, recipe_encoder, save_model
 from mtbert.sources import Source, order_of, read_tasks
+from mtbert.throughput import peak_flops, training_flops, utilisation
 
 CHECKPOINT_SECONDS = 120.0
 _REFRESH_SECONDS = 0.5
@@ -186,7 +187,10 @@ class Trainer:
         for name, rows in step.rows.items():
             self.loss_counts[name] += 1
             self.examples += len(rows)
-            self.tokens += self.sources[name].tokens(rows)
+            lengths = self.sources[name].lengths(rows)
+            self.tokens += int(lengths.sum())
+            if self.recipe.option == "finetune":  # else there is less to do on the way back
+                self.flops += training_flops(self.model.encoder.config, lengths)
 
     def _place_in_schedule(self, step: Step) -> tuple[str, int, int]:
         """Whose optimiser takes this step, which of its steps this is (from 0), and how many it will take."""
@@ -309,7 +313,7 @@ class Trainer:
         for total in self.loss_sums.values():
             total.zero_()
         self.loss_counts = dict.fromkeys(self.sources, 0)
-        self.examples = self.tokens = 0
+        self.examples = self.tokens = self.flops = 0
         self.conflicts = Conflicts(list(self.recipe.tasks))
         self._look_back()
         self.epoch_seconds = 0.0  # in earlier sittings
@@ -341,6 +345,7 @@ class Trainer:
             "epoch": number, "step": self.step, "losses": losses, "scores": scores, "seconds": round(spent, 2),
             "examples": self.examples, "examples_per_second": round(self.examples / spent, 1),
             "tokens_per_second": round(self.tokens / spent, 1),
+            "mfu": utilisation(self.flops, spent, peak_flops(self.device)) if self.flops else None,
             **({"surgery": conflicts} if self.surgery else {}),
         })  # fmt: skip
         best = self.record["best_epoch"]
@@ -399,7 +404,8 @@ class Trainer:
         now = time.monotonic()
         facts = {
             "recipe": self.recipe.as_dict(), "epochs": self.record["epochs"], "best_epoch": self.record["best_epoch"],
-            "loss_counts": self.loss_counts, "examples": self.examples, "tokens": self.tokens, "segment_steps": steps,
+            "loss_counts": self.loss_counts, "segment_steps": steps,
+            "examples": self.examples, "tokens": self.tokens, "flops": self.flops,
             "seconds": self.seconds + now - self.started, "inputs": self._inputs(),
             "epoch_seconds": self.epoch_seconds + now - self.epoch_started,
         }  # fmt: skip
@@ -429,7 +435,8 @@ class Trainer:
         self._load_weighting_states(tensors)
         for total, kept in zip(self.loss_sums.values(), tensors["loss_sums"], strict=True):
             total.copy_(kept)
-        self.loss_counts, self.examples, self.tokens = facts["loss_counts"], facts["examples"], facts["tokens"]
+        self.loss_counts, self.examples = facts["loss_counts"], facts["examples"]
+        self.tokens, self.flops = facts["tokens"], facts.get("flops", 0)
         self.record["epochs"], self.record["best_epoch"] = facts["epochs"], facts["best_epoch"]
         self._look_back()
         self.step, self.seconds, self.epoch_seconds = facts["step"], facts["seconds"], facts["epoch_seconds"]
