@@ -6,7 +6,7 @@ Absolute times on a shared machine say little; two programs that take turns on t
 import multiprocessing
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -171,10 +171,11 @@ def bench_step(
         if compiled_peer:
             makers["transformers compiled"] = lambda: Peer(encoder, task, table, device, precision, True)  # noqa: B023
         sides = {side: Watched(make, device) for side, make in makers.items()}
-        seconds = _alternate(sides, order, steps, device, warm_up)
+        batches = [order.batch(number) for number in range(warm_up + steps)]
+        seconds = alternate(sides, batches, warm_up, device)
         lengths = sides["mtbert"].trainer.sequences.spans
-        flops = sum(training_flops(sides["mtbert"].trainer.model.encoder.config, lengths(order.batch(number))[1])
-                    for number in range(warm_up, warm_up + steps)) / steps  # fmt: skip
+        flops = sum(training_flops(sides["mtbert"].trainer.model.encoder.config, lengths(rows)[1])
+                    for rows in batches[warm_up:]) / steps  # fmt: skip
         yield Timing(
             name,
             {side: batch_size / spent for side, spent in seconds.items()},
@@ -218,25 +219,22 @@ def bench_adapters(
     for name in tasks:
         task, table, order = _inputs(folder, encoder, name, batch_size)
         sides = {adapter: Ours(encoder, task, table, device, adapter) for adapter in ("none", *adapters)}
-        seconds = _alternate(sides, order, steps, device, warm_up)
+        seconds = alternate(sides, [order.batch(number) for number in range(warm_up + steps)], warm_up, device)
         yield name, seconds
 
 
-def _alternate(
-    sides: Mapping[str, Any], order: RowOrder, steps: int, device: torch.device, warm_up: int
-) -> dict[str, float]:
-    """Seconds a step of each side: the median over its turns, on the same ``steps`` batches, after some that do not
-    count."""
-    for number in range(warm_up):
+def alternate(sides: Mapping[str, Any], batches: Sequence[Any], warm_up: int, device: torch.device) -> dict[str, float]:
+    """Seconds a step of each side: the median over its turns, on the same batches, the first of which do not count."""
+    for rows in batches[:warm_up]:
         for side in sides.values():
-            side.step(order.batch(number))
+            side.step(rows)
     seconds: dict[str, list[float]] = {side: [] for side in sides}
-    length = min(_TURN.get(device.type, 1), steps)
-    for turn, first in enumerate(range(warm_up, warm_up + steps, length)):
-        batches = [order.batch(number) for number in range(first, min(first + length, warm_up + steps))]
+    length = _TURN.get(device.type, 1)
+    for turn, first in enumerate(range(warm_up, len(batches), length)):
+        rows = batches[first : first + length]
         for side in list(sides) if turn % 2 else list(reversed(sides)):
-            spent = timed(lambda rows, step=sides[side].step: _each(step, rows), batches, device)
-            seconds[side].append(spent / len(batches))
+            spent = timed(lambda rows, step=sides[side].step: _each(step, rows), rows, device)
+            seconds[side].append(spent / len(rows))
     return {side: statistics.median(spent) for side, spent in seconds.items()}
 
 

@@ -2,6 +2,8 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -44,6 +46,7 @@ app.add_typer(bench_app, name="bench")
 
 Data = Annotated[Path | None, typer.Option(help="Data folder; default $MTBERT_DATA, data/full, data/sample.")]
 Precision = Annotated[str, typer.Option(help="float32, or bfloat16 by autocast.")]
+Shape = Annotated[str | None, typer.Option(help="Random weights of this shape, bert-base, for --encoder.")]
 Compile = Annotated[bool | None, typer.Option("--compile/--no-compile", help="Encoder layers through torch.compile.")]
 Graphs = Annotated[bool | None, typer.Option("--graphs/--no-graphs", help="Steps of fixed shapes, recorded on a GPU.")]
 PRECISIONS = ("float32", "bfloat16")
@@ -257,20 +260,42 @@ def surgery(
     batch: Annotated[str, typer.Option(help="Rows of SST, Quora and STS in a step.")] = "8,32,8",
     steps: Annotated[int, typer.Option(min=1)] = 20,
     device: Device = None,
+    precision: Precision = "float32",
+    shape: Shape = None,
+    compile_: Compile = None,
+    graphs: Graphs = None,
+    peers: Annotated[bool, typer.Option(help="With TorchJD and a textbook implementation.")] = True,
+    record_: Annotated[bool, typer.Option("--record", help="Keep the ratios in data/results/throughput.csv.")] = False,
 ):
-    """A step with PCGrad against a plain sum, TorchJD's autojac and a textbook implementation."""
+    """A step with PCGrad against a plain sum, TorchJD's autojac and a textbook implementation.
+
+    On a GPU, --compile and --graphs are on unless switched off; compiled layers are for the plain sum alone.
+    """
     folder, on = data_folder(data), pick_device(device)
     sizes = batch.split(",")
     if len(sizes) != 3 or not all(size.strip().isdigit() and int(size) for size in sizes):
         raise UserError(f"--batch is {batch!r}: give three whole numbers, such as 8,32,8")
     rows = dict(zip(("sst", "quora", "sts"), map(int, sizes), strict=True))
-    typer.echo(f"data: {paths.shown(folder)}; encoder {encoder}, rows a step {batch}, {steps} steps a side, "
-               f"alternating, {on.type}, {torch.get_num_threads()} threads")  # fmt: skip
-    costs = list(bench_surgery(folder, encoder, rows, steps, on))
-    typer.echo("side        ms a step   against plain   MB in a step")
+    execution = _execution(on, compile_, graphs)
+    with _encoder_for_bench(encoder, shape, precision) as (called, read_from):
+        typer.echo(f"data: {paths.shown(folder)}; encoder {called}, rows a step {batch}, {steps} steps a side, "
+                   f"alternating, {on.type}, {precision}, {torch.get_num_threads()} threads")  # fmt: skip
+        costs = list(bench_surgery(folder, read_from, rows, steps, on, 5 if on.type == "cuda" else 2, precision,
+                                   execution, peers))  # fmt: skip
+    typer.echo("side                  ms a step   against plain   MB in a step")
     for cost in costs:
         memory = "not measured" if cost.step_memory_mb is None else f"{cost.step_memory_mb:.0f}"
-        typer.echo(f"{cost.side:<11} {1000 * cost.seconds:9.0f} {cost.seconds / costs[0].seconds:14.2f}x {memory:>14}")
+        ratio = f"{cost.seconds / costs[0].seconds:.2f}x"
+        typer.echo(f"{cost.side:<21} {1000 * cost.seconds:9.2f} {ratio:>15} {memory:>14}")
+    if record_:
+        examples, shas = sum(rows.values()), [read_split(folder, get_task(name), "train").sha256[:16] for name in rows]
+        record_throughput(
+            {"bench": "surgery", "device": describe(on)["device"], "encoder": called, "task": "+".join(rows),
+             "batch": batch, "precision": precision, "side": cost.side, "steps": steps, **asdict(execution),
+             "examples_per_second": round(examples / cost.seconds, 1),
+             "against_plain": round(cost.seconds / costs[0].seconds, 3), "peak_memory_mb": cost.step_memory_mb,
+             "data_sha256": "+".join(shas)}
+            for cost in costs)  # fmt: skip
 
 
 @bench_app.command("notebooks")
@@ -296,7 +321,7 @@ def step(
     adapters: Annotated[str | None, typer.Option(help="Instead: the cost of adapters, such as pal,lora.")] = None,
     device: Device = None,
     precision: Precision = "float32",
-    shape: Annotated[str | None, typer.Option(help="Random weights of this shape, bert-base, for --encoder.")] = None,
+    shape: Shape = None,
     compile_: Compile = None,
     graphs: Graphs = None,
     peak: Annotated[float | None, typer.Option(help="The device's peak in TFLOP/s, where it is not known.")] = None,
@@ -309,13 +334,9 @@ def step(
     """
     folder, on = data_folder(data), pick_device(device)
     names = [get_task(name.strip()).name for name in tasks.split(",")]
-    if precision not in PRECISIONS:
-        raise UserError(f"--precision is {precision!r}: choose from {', '.join(PRECISIONS)}")
-    if shape is not None and shape not in SHAPES:
-        raise UserError(f"--shape is {shape!r}: choose from {', '.join(SHAPES)}")
-    called, gpu = shape or encoder, on.type == "cuda"
-    typer.echo(f"data: {paths.shown(folder)}; encoder {called}, batch {batch}, {steps} steps a side, alternating, "
-               f"{on.type}, {torch.get_num_threads()} threads, {precision}")  # fmt: skip
+    gpu = on.type == "cuda"
+    typer.echo(f"data: {paths.shown(folder)}; encoder {shape or encoder}, batch {batch}, {steps} steps a side, "
+               f"alternating, {on.type}, {precision}, {torch.get_num_threads()} threads")  # fmt: skip
     if adapters:
         kinds = [kind.strip() for kind in adapters.split(",") if adapter_parts(kind.strip())]
         typer.echo(f"{'task':8}{'adapter':>16}{'ms a step':>11}{'against none':>14}")
@@ -324,9 +345,8 @@ def step(
                 typer.echo(f"{task:8}{kind:>16}{1000 * spent:11.0f}{spent / seconds['none']:14.2f}")
         return
     typer.echo(f"{'task':8}{'side':24}{'examples/s':>11}{'mtbert is':>11}{'MFU':>11}{'peak MB':>9}")
-    execution = Execution(gpu if compile_ is None else compile_, gpu if graphs is None else graphs)
-    with TemporaryDirectory() as folder_of_shape:
-        read_from = str(random_encoder(shape, Path(folder_of_shape))) if shape else encoder
+    execution = _execution(on, compile_, graphs)
+    with _encoder_for_bench(encoder, shape, precision) as (called, read_from):
         options = {"precision": precision, "execution": execution, "compiled_peer": gpu, "peak": peak and peak * 1e12}
         for timing in bench_step(folder, read_from, names, batch, steps, on, 3 + 2 * gpu, **options):
             memory = timing.memory_mb
@@ -340,12 +360,31 @@ def step(
             if record_:
                 sha = read_split(folder, get_task(timing.task), "train").sha256
                 record_throughput([
-                    {"bench": "step", "device": describe(on)["device"], "encoder": Path(called).name,
+                    {"bench": "step", "device": describe(on)["device"], "encoder": called,
                      "task": timing.task, "batch": batch, "precision": precision, "side": side, "steps": steps,
-                     "compile": execution.compile, "graphs": execution.graphs,
+                     **asdict(execution),
                      "examples_per_second": round(rate, 1), "mtbert_is": round(timing.ratio(side), 3),
                      "mfu": timing.mfu[side], "peak_memory_mb": memory[side], "data_sha256": sha}
                     for side, rate in timing.rates.items()])  # fmt: skip
+
+
+@contextmanager
+def _encoder_for_bench(encoder: str, shape: str | None, precision: str):
+    """What an encoder is called, and where all sides of a bench read it from."""
+    if precision not in PRECISIONS:
+        raise UserError(f"--precision is {precision!r}: choose from {', '.join(PRECISIONS)}")
+    if shape is None:
+        yield Path(encoder).name, encoder
+        return
+    if shape not in SHAPES:
+        raise UserError(f"--shape is {shape!r}: choose from {', '.join(SHAPES)}")
+    with TemporaryDirectory() as folder:
+        yield shape, str(random_encoder(shape, Path(folder)))
+
+
+def _execution(device: torch.device, compile_: bool | None, graphs: bool | None) -> Execution:
+    gpu = device.type == "cuda"
+    return Execution(gpu if compile_ is None else compile_, gpu if graphs is None else graphs)
 
 
 def _figures(scores) -> str:
