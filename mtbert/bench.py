@@ -73,7 +73,7 @@ class Ours:
         self.optimizer = AdamW(self.flat.groups(_DECAY), lr=_LR)
         self.device, self.precision, execution = device, precision, execution or Execution()
         if execution.compile:
-            model.bert.compile_layers(dynamic=not execution.graphs)
+            model.bert.compile_layers(dynamic=None if execution.graphs else True)
         self.fixed = FixedSteps({self.task: self.sequences}, {self.task: self.labels}) if execution.graphs else None
 
     def step(self, rows: Tensor) -> None:

@@ -104,7 +104,7 @@ class Compiled(Summed):
 
     def prepare(self) -> None:
         super().prepare()
-        self.model.bert.compile_layers(dynamic=not self.execution.graphs)
+        self.model.bert.compile_layers(dynamic=None if self.execution.graphs else True)
 
 
 class Operated(Summed):

@@ -262,7 +262,7 @@ class Trainer:
     def _fixed_steps(self) -> FixedSteps | None:
         """What carries out steps of fixed shapes, if they were asked for and this recipe can have them."""
         if self.execution.compile and self.surgery is None:
-            self.model.bert.compile_layers(dynamic=not self.execution.graphs)  # fixed shapes are few
+            self.model.bert.compile_layers(dynamic=None if self.execution.graphs else True)
         if not self.execution.graphs:
             return None
         hindrance = _hindrance(self.recipe, self.model, self.world)

@@ -121,7 +121,11 @@ class Bert(nn.Module):
 
     def compile_layers(self, **options) -> None:
         """From now on, run the layers through torch.compile in training: neighbouring elementwise operations become one
-        kernel. All layers share what is compiled for one. options: torch.compile's, such as ``dynamic``."""
+        kernel. All layers share what is compiled for one.
+
+        options: torch.compile's, such as ``dynamic``: True for batches of any number of tokens; None where most have
+        the same, which then gets kernels of its own.
+        """
         self._compiled = [torch.compile(layer.forward, **options) for layer in self.layers]
 
     @torch.no_grad()
