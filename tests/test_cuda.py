@@ -32,7 +32,7 @@ def run_of(folder, sample, wanted, execution=None, device="cuda"):
 
 
 def trainer_of(folder, sample, wanted, execution=None) -> Trainer:
-    return Trainer(wanted, folder, sample, CUDA, False, lambda message: None, execution)
+    return Trainer(wanted, folder, sample, CUDA, False, lambda message: None, execution=execution)
 
 
 def error(found: torch.Tensor, exact: torch.Tensor) -> float:

@@ -63,7 +63,9 @@ def test_steps_of_fixed_shapes_train_the_same(tmp_path, sample, name):
 def test_a_recipe_whose_steps_cannot_be_recorded_says_why_and_trains_as_ever(tmp_path, sample, fields, why):
     said = []
     recipe = mtbert.recipe("demo").with_(**QUICK).with_(**fields)
-    trainer = Trainer(recipe, tmp_path, sample, torch.device("cpu"), False, said.append, Execution(graphs=True))
+    trainer = Trainer(
+        recipe, tmp_path, sample, torch.device("cpu"), False, said.append, execution=Execution(graphs=True)
+    )
     assert trainer.fixed_steps is None
     assert any(line.startswith("steps are not recorded") and why in line for line in said)
 
