@@ -3,6 +3,7 @@
 from mtbert import data, nn, optim
 from mtbert.errors import UserError
 from mtbert.evaluate import evaluate
+from mtbert.execution import Execution
 from mtbert.machine import pick_device, reproducible
 from mtbert.nn.pooling import pool
 from mtbert.nn.pretrained import Encoder, load_encoder
@@ -12,6 +13,6 @@ from mtbert.train import Interrupted, train
 
 __version__ = "0.1.0"
 __all__ = [
-    "RECIPES", "Encoder", "Interrupted", "Recipe", "Run", "UserError", "data", "evaluate", "join_runs", "load_encoder",
-    "load_model", "nn", "open_run", "optim", "pick_device", "pool", "recipe", "reproducible", "train",
+    "RECIPES", "Encoder", "Execution", "Interrupted", "Recipe", "Run", "UserError", "data", "evaluate", "join_runs",
+    "load_encoder", "load_model", "nn", "open_run", "optim", "pick_device", "pool", "recipe", "reproducible", "train",
 ]  # fmt: skip

@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from mtbert.bench import timed
-from mtbert.data.batch import PackedBatch
+from mtbert.bench import alternate, mixed
+from mtbert.data.batch import PackedBatch, on_device
 from mtbert.data.read import read_split
 from mtbert.data.sampling import RowOrder
 from mtbert.data.tasks import TASKS
 from mtbert.data.tokens import TokenTable
 from mtbert.errors import UserError
+from mtbert.execution import Execution, FixedSteps
 from mtbert.nn.model import MultitaskModel
 from mtbert.nn.pretrained import load_encoder
-from mtbert.optim import AdamW, FlatParameters, Surgery, pcgrad
+from mtbert.optim import AdamW, FlatParameters, Orders, Surgery, pcgrad
 
 HEADS = {"sst": "linear", "quora": "linear", "sts": "cosine"}
 ENCODING = {"quora": "cross", "sts": "bi"}
@@ -39,9 +40,13 @@ class Cost:
 class _Side:
     """A three-task model on the same weights and data as every other side."""
 
-    def __init__(self, encoder: str, tables: Mapping[str, TokenTable], device: torch.device):
+    def __init__(
+        self, encoder: str, tables: Mapping[str, TokenTable], device: torch.device, precision: str = "float32",
+        execution: Execution | None = None,
+    ):  # fmt: skip
         tasks = [TASKS[name] for name in tables]
         limits = dict.fromkeys(tables, MAX_LENGTH)
+        self.device, self.precision, self.execution = device, precision, execution or Execution()
         self.model = MultitaskModel(load_encoder(encoder), tasks, HEADS, ENCODING, limits).to(device).train()
         self.model.bert.pooler.requires_grad_(False)
         self.sequences = {name: self.model.sequences(name, table).to(device) for name, table in tables.items()}
@@ -52,12 +57,15 @@ class _Side:
         self.parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=_LR, weight_decay=_DECAY, fused=True)
 
-    def batch(self, rows: Rows) -> PackedBatch:
-        return PackedBatch.join({name: self.sequences[name].batch(of_task) for name, of_task in rows.items()})
+    def inputs(self, rows: Rows) -> tuple[PackedBatch, dict[str, Tensor]]:
+        """The batch of all ``rows``, and each task's labels."""
+        batch = PackedBatch.join({name: self.sequences[name].batch(of_task) for name, of_task in rows.items()})
+        return batch, {name: self.labels[name][on_device(of_task, self.device)] for name, of_task in rows.items()}
 
-    def losses(self, rows: Rows, batch: PackedBatch) -> dict[str, Tensor]:
-        """Each task's mean loss, in one forward for all of ``rows``."""
-        return self.model.losses(batch, {name: self.labels[name][of_task] for name, of_task in rows.items()})
+    def losses(self, batch: PackedBatch, labels: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Each task's mean loss, in one forward for all of them."""
+        with mixed(self.device, self.precision):
+            return self.model.losses(batch, labels)
 
     def step(self, rows: Rows) -> None:
         raise NotImplementedError
@@ -69,10 +77,34 @@ class Summed(_Side):
     def prepare(self) -> None:
         self.flat = FlatParameters(self.model, _owner)
         self.optimizer = AdamW(self.flat.groups(_DECAY), lr=_LR)
+        self.fixed = FixedSteps(self.sequences, self.labels) if self.execution.graphs else None
 
     def step(self, rows: Rows) -> None:
-        self.flat.backward(torch.stack(list(self.losses(rows, self.batch(rows)).values())).sum())
-        self.optimizer.step()
+        if self.fixed is None:
+            self.update(*self.inputs(rows), False)
+        else:
+            self.fixed(rows, None, self.update, self.before)
+
+    def update(self, batch: PackedBatch, labels: dict[str, Tensor], recording: bool) -> list[nn.Parameter]:
+        reached = self.gradient(batch, labels)
+        if not recording:
+            self.optimizer.advance(reached)
+        self.optimizer.apply(reached)
+        return reached
+
+    def gradient(self, batch: PackedBatch, labels: dict[str, Tensor]) -> list[nn.Parameter]:
+        return self.flat.backward(torch.stack(list(self.losses(batch, labels).values())).sum())
+
+    def before(self, reached: list[nn.Parameter]) -> None:
+        self.optimizer.advance(reached)
+
+
+class Compiled(Summed):
+    """The plain step with its layers compiled, which surgery cannot have."""
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.model.bert.compile_layers(dynamic=None if self.execution.graphs else True)
 
 
 class Operated(Summed):
@@ -80,16 +112,19 @@ class Operated(Summed):
 
     def prepare(self) -> None:
         super().prepare()
-        self.surgery = Surgery(self.flat, list(self.sequences), pcgrad)
+        self.orders = Orders()
+        self.surgery = Surgery(self.flat, list(self.sequences), lambda gramian: pcgrad(gramian, self.orders))
 
-    def step(self, rows: Rows) -> None:
+    def gradient(self, batch: PackedBatch, labels: dict[str, Tensor]) -> list[nn.Parameter]:
         self.surgery.start()
-        batch = self.batch(rows)
         with self.surgery.apart(batch):
-            losses = self.losses(rows, batch)
+            losses = self.losses(batch, labels)
         self.surgery.add_together(losses)
-        self.surgery.finish()
-        self.optimizer.step()
+        return self.surgery.finish()
+
+    def before(self, reached: list[nn.Parameter]) -> None:
+        super().before(reached)
+        self.orders.renew(len(self.sequences), self.device)
 
 
 class WithTorchJD(_Side):
@@ -104,7 +139,7 @@ class WithTorchJD(_Side):
         self.autojac, self.aggregator = autojac, aggregation.PCGrad()
 
     def step(self, rows: Rows) -> None:
-        losses = self.losses(rows, self.batch(rows))
+        losses = self.losses(*self.inputs(rows))
         # one row at a time: our attention's own gradient cannot be mapped over
         self.autojac.backward(list(losses.values()), inputs=self.parameters, parallel_chunk_size=1)
         self.autojac.jac_to_grad(self.parameters, self.aggregator)
@@ -116,7 +151,7 @@ class Textbook(_Side):
     """PCGrad as the algorithm is written: every gradient flattened, copied, and projected as a whole vector."""
 
     def step(self, rows: Rows) -> None:
-        losses = self.losses(rows, self.batch(rows))
+        losses = self.losses(*self.inputs(rows))
         gradients = []
         for loss in losses.values():
             self.optimizer.zero_grad(set_to_none=True)
@@ -158,24 +193,27 @@ SIDES: dict[str, type[_Side]] = {
 
 
 def bench_surgery(
-    folder: Path, encoder: str, batch_size: Mapping[str, int], steps: int, device: torch.device, warm_up: int = 2
-) -> Iterator[Cost]:
-    """Time ``steps`` steps of each side on the same random batches of the three tasks; the sides take turns."""
+    folder: Path, encoder: str, batch_size: Mapping[str, int], steps: int, device: torch.device, warm_up: int = 2,
+    precision: str = "float32", execution: Execution | None = None, peers: bool = True,
+) -> Iterator[Cost]:  # fmt: skip
+    """Time ``steps`` steps of each side on the same random batches of the three tasks; the sides take turns.
+
+    peers: with TorchJD and the textbook's steps. execution: of mtbert's steps; if it compiles, the plain sum stands
+    there a second time, with its layers compiled.
+    """
+    execution = execution or Execution()
     word_pieces = load_encoder(encoder).word_pieces
     tables = {name: TokenTable.of_rows(read_split(folder, TASKS[name], "train"), word_pieces) for name in batch_size}
     orders = {name: RowOrder(name, len(table), batch_size[name], seed=0) for name, table in tables.items()}
-    sides = {name: side(encoder, tables, device) for name, side in SIDES.items()}
-    seconds = {name: [] for name in sides}
-    for number in range(warm_up + steps):
-        rows = {name: order.batch(number) for name, order in orders.items()}
-        turn = list(sides) if number % 2 else list(reversed(sides))
-        for name in turn:
-            spent = timed(sides[name].step, rows, device)
-            if number >= warm_up:
-                seconds[name].append(spent)
-    rows = {name: order.batch(0) for name, order in orders.items()}
+    chosen = {name: side for name, side in SIDES.items() if peers or side in (Summed, Operated)}
+    if execution.compile:
+        chosen["plain sum, compiled"] = Compiled
+    sides = {name: side(encoder, tables, device, precision, execution) for name, side in chosen.items()}
+    batches = [{name: order.batch(number) for name, order in orders.items()} for number in range(warm_up + steps)]
+    seconds = alternate(sides, batches, warm_up, device)
     for name, side in sides.items():
-        yield Cost(name, sum(seconds[name]) / steps, step_memory_mb(side, rows, device))
+        memory = None if execution.graphs and device.type == "cuda" else step_memory_mb(side, batches[0], device)
+        yield Cost(name, seconds[name], memory)  # a recording holds its memory between steps, too
 
 
 def step_memory_mb(side: _Side, rows: Rows, device: torch.device) -> float | None:

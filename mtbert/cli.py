@@ -3,7 +3,10 @@
 import itertools
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import pandas as pd
@@ -12,9 +15,11 @@ import typer
 from tqdm.auto import tqdm
 
 from mtbert import bench_ladder, bench_notebooks, evidence, paths, reports, submission
+from mtbert import costs as costing
+from mtbert import pack as packing
 from mtbert import recipes as named
 from mtbert import sweep as sweeping
-from mtbert.bench import bench_adapters, bench_memory, bench_step
+from mtbert.bench import SHAPES, bench_adapters, bench_memory, bench_step, random_encoder
 from mtbert.bench_surgery import bench_surgery
 from mtbert.confusion import averages, class_scores, classes_of
 from mtbert.confusion import confusion as matrix_of
@@ -27,10 +32,12 @@ from mtbert.environment import inspect_environment
 from mtbert.errors import UserError
 from mtbert.evaluate import evaluate as evaluate_model
 from mtbert.evaluate import outputs_for, write_predictions
-from mtbert.machine import pick_device
+from mtbert.execution import Execution
+from mtbert.machine import describe, pick_device
 from mtbert.nn.adapters import adapter_parts
-from mtbert.results import gather, predictions, record, record_confusion
+from mtbert.results import archive, gather, predictions, record, record_confusion
 from mtbert.run import load_model, open_run
+from mtbert.throughput import record as record_throughput
 from mtbert.train import CHECKPOINT_SECONDS, Interrupted
 from mtbert.train import train as train_recipe
 
@@ -42,6 +49,11 @@ app.add_typer(data_app, name="data")
 app.add_typer(bench_app, name="bench")
 
 Data = Annotated[Path | None, typer.Option(help="Data folder; default $MTBERT_DATA, data/full, data/sample.")]
+Precision = Annotated[str, typer.Option(help="float32, or bfloat16 by autocast.")]
+Shape = Annotated[str | None, typer.Option(help="Random weights of this shape, bert-base, for --encoder.")]
+Compile = Annotated[bool | None, typer.Option("--compile/--no-compile", help="Encoder layers through torch.compile.")]
+Graphs = Annotated[bool | None, typer.Option("--graphs/--no-graphs", help="Steps of fixed shapes, recorded on a GPU.")]
+PRECISIONS = ("float32", "bfloat16")
 Device = Annotated[str | None, typer.Option(help="cpu, cuda ...; default: cuda if there is one.")]
 
 
@@ -89,10 +101,14 @@ def train(
     device: Device = None,
     checkpoint_seconds: Annotated[float, typer.Option(help="Work that may be lost.", min=0)] = CHECKPOINT_SECONDS,
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
+    compile_: Annotated[bool, typer.Option("--compile", help="Encoder layers through torch.compile.")] = False,
+    graphs: Annotated[bool, typer.Option("--graphs", help="Steps of fixed shapes, recorded on a GPU.")] = False,
 ):
     """Train a recipe. A run that was stopped goes on when the same command is given again."""
     wanted = named.scaled(named.recipe(recipe), scale).with_(**named.settings(set_ or []))
-    run = train_recipe(wanted, out, data, device, progress, checkpoint_seconds, typer.echo)
+    progress = progress and sys.stderr.isatty()  # a file gets lines, not bars
+    execution = Execution(compile_, graphs)
+    run = train_recipe(wanted, out, data, device, progress, checkpoint_seconds, typer.echo, execution)
     if process_number():
         return
     typer.echo(f"best epoch {run.record['best_epoch']}: {_figures(run.scores)}")
@@ -101,7 +117,7 @@ def train(
 
 @app.command("sweep")
 def sweep(
-    recipes: Annotated[str, typer.Argument(help="A report, or recipes separated by commas.")],
+    recipes: Annotated[str, typer.Argument(help="A report, recipes separated by commas, or a list file (.txt).")],
     seeds: Annotated[int, typer.Option(min=1)] = 3,
     profile: Annotated[str, typer.Option(help="full, small or demo (the sample data): how much of each row.")] = "full",
     data: Data = None,
@@ -109,30 +125,82 @@ def sweep(
     set_: Annotated[list[str] | None, typer.Option("--set", help="name=value for all of them; repeatable.")] = None,
     executor: Annotated[str, typer.Option(help="local, ray or slurm.")] = "local",
     workers: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 1,
+    minutes: Annotated[
+        float | None, typer.Option(min=1, help="End after so many; unfinished runs go on later.")
+    ] = None,
     record_: Annotated[str | None, typer.Option("--record", help="Add them to data/results/NAME.csv.")] = None,
 ):
     """Recipes x seeds as papermill runs, one process each; finished ones are skipped, failures listed at the end."""
     folder = paths.SAMPLE if profile == "demo" and data is None else data_folder(data)
-    out = out or paths.RUNS / f"sweep-{recipes.replace('/', '-').replace(',', '+')}-{profile}"
-    todo = sweeping.jobs(sweeping.chosen(recipes), seeds, profile, out, folder, named.settings(set_ or []), workers)
+    is_list = recipes.endswith(".txt")
+    title = Path(recipes).stem if is_list else recipes.replace("/", "-").replace(",", "+")
+    out = out or paths.RUNS / f"sweep-{title}-{profile}"
+    changes = named.settings(set_ or [])
+    if is_list:
+        todo = sweeping.listed(Path(recipes), profile, out, folder, changes, workers)
+    else:
+        todo = sweeping.jobs(sweeping.chosen(recipes), seeds, profile, out, folder, changes, workers)
     skipped = sum(job.finished for job in todo)
     typer.echo(f"data: {paths.shown(folder)}; {len(todo)} runs in {paths.shown(out)}, {skipped} of them finished")
-    failures = []
-    with tqdm(total=len(todo), initial=skipped, desc="sweep", unit="run") as bar:
-        for job, wrong in sweeping.sweep(todo, executor, workers):
-            bar.update()
-            said = f"failed: {wrong}" if wrong else _figures(open_run(job.folder).scores)
-            bar.write(f"{job.name}: {said}", file=sys.stdout)
-            failures += [f"{job.name}: {wrong} (see {paths.shown(job.beside('.log'))})"] if wrong else []
+    failures, left = [], 0
+    try:
+        with sweeping.ended_like_ctrl_c(), tqdm(total=len(todo), initial=skipped, desc="sweep", unit="run") as bar:
+            for job, wrong in sweeping.sweep(todo, executor, workers, minutes):
+                bar.update()
+                if wrong == sweeping.LEFT:
+                    left += 1
+                    continue
+                said = f"failed: {wrong}" if wrong else _figures(open_run(job.folder).scores)
+                bar.write(f"{job.name}: {said}", file=sys.stdout)
+                failures += [f"{job.name}: {wrong} (see {paths.shown(job.beside('.log'))})"] if wrong else []
+    except KeyboardInterrupt:
+        raise Interrupted(f"stopped with {sum(job.finished for job in todo)} of {len(todo)} runs finished: "
+                          "the same command goes on from there") from None  # fmt: skip
     done = [job.folder for job in todo if job.finished]
     if done:
         typer.echo(sweeping.beside_printed(gather(done)).to_string(float_format="%.3f", na_rep=""))
+        if profile == "demo":
+            typer.echo("demo: two layers and a hundred rows of each set show that a row runs; its scores mean nothing")
     if done and record_:
         typer.echo(f"recorded in {paths.shown(record(done, record_))}")
+    if left:
+        typer.echo(f"{left} runs are left: {sweeping.LEFT}")
     for failure in failures:
         typer.echo(f"mtbert: {failure}", err=True)
     if failures:
         raise typer.Exit(1)
+
+
+@app.command("pack")
+def pack(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to fill, or to look at.")],
+    encoder: Annotated[list[str] | None, typer.Option(help="Encoders to pack; repeatable; default minilm.")] = None,
+    data: Data = None,
+    tasks: Annotated[str | None, typer.Option(help="Whose files; default all that the data folder has.")] = None,
+    wheels: Annotated[str, typer.Option(help="Packages, separated by commas.")] = ",".join(packing.WHEELS),
+    python: Annotated[str, typer.Option(help="The other machine's Python.")] = "3.12",
+    installed: Annotated[Path | None, typer.Option(help="`pip list --format=freeze` of the other machine.")] = None,
+    limit_mb: Annotated[float | None, typer.Option(min=1, help="Also an archive in pieces of so many MB.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Only look: is everything there, undamaged?")] = False,
+):
+    """Encoders (as 16-bit floats), data and wheels in one folder, for a machine without network."""
+    if check:
+        wrong = packing.check(folder)
+        for text in wrong:
+            typer.echo(f"mtbert: {text}", err=True)
+        if wrong:
+            raise typer.Exit(1)
+        typer.echo(f"{folder}: complete")
+        return
+    source = data_folder(data)
+    typer.echo(f"data: {paths.shown(source)}")
+    chosen = [name.strip() for name in tasks.split(",")] if tasks else packing.packed_tasks(source)
+    packages = [name.strip() for name in wheels.split(",") if name.strip()]
+    packing.pack(folder, encoder or ["minilm"], source, chosen, packages, python, installed, typer.echo)
+    if limit_mb:
+        for piece in packing.split(folder, limit_mb):
+            typer.echo(f"{piece}: {piece.stat().st_size / 2**20:.1f} MB")
+        typer.echo(f"on the other machine: cat {folder.name}.tar.gz.* | tar xz")
 
 
 @app.command("evaluate")
@@ -241,12 +309,23 @@ def _printed(row: Mapping[str, Any]) -> str:
 def results(
     runs: Annotated[list[Path], typer.Argument(help="Run folders.")],
     name: Annotated[str | None, typer.Option("--record", help="Also add them to data/results/NAME.csv.")] = None,
+    to: Annotated[
+        Path | None, typer.Option("--archive", help="Also put them, without weights, into a .tar.xz.")
+    ] = None,
 ):
     """Runs as a table; with --record, kept in data/results."""
     columns = ["recipe", "seed", "encoder", "sst", "cfimdb", "quora", "sts", "plain", "normalised", "seconds"]
     typer.echo(gather(runs)[columns].dropna(axis=1, how="all").to_string(index=False, float_format="{:.4f}".format))
     if name:
         typer.echo(f"recorded in {paths.shown(record(runs, name))}")
+    if to:
+        typer.echo(f"{to}: {archive(runs, to) / 2**20:.1f} MB")
+
+
+@app.command("costs")
+def costs(recipes: Annotated[list[str] | None, typer.Argument(help="Only these; default all.")] = None):
+    """Minutes and memory of the runs that data/results keeps, by recipe, encoder and machine."""
+    typer.echo(costing.markdown(costing.costs(), recipes or ()))
 
 
 @app.command("confusion")
@@ -292,16 +371,38 @@ def surgery(
     batch: Annotated[str, typer.Option(help="Rows of SST, Quora and STS in a step.")] = "8,32,8",
     steps: Annotated[int, typer.Option(min=1)] = 20,
     device: Device = None,
+    precision: Precision = "float32",
+    shape: Shape = None,
+    compile_: Compile = None,
+    graphs: Graphs = None,
+    peers: Annotated[bool, typer.Option(help="With TorchJD and a textbook implementation.")] = True,
+    record_: Annotated[bool, typer.Option("--record", help="Keep the ratios in data/results/throughput.csv.")] = False,
 ):
-    """A step with PCGrad against a plain sum, TorchJD's autojac and a textbook implementation."""
+    """A step with PCGrad against a plain sum, TorchJD's autojac and a textbook implementation.
+
+    On a GPU, --compile and --graphs are on unless switched off; compiled layers are for the plain sum alone.
+    """
     folder, on, rows = data_folder(data), pick_device(device), _mixed_rows(batch)
-    typer.echo(f"data: {paths.shown(folder)}; encoder {encoder}, rows a step {batch}, {steps} steps a side, "
-               f"alternating, {on.type}, {torch.get_num_threads()} threads")  # fmt: skip
-    costs = list(bench_surgery(folder, encoder, rows, steps, on))
-    typer.echo("side        ms a step   against plain   MB in a step")
+    execution = _execution(on, compile_, graphs)
+    with _encoder_for_bench(encoder, shape, precision) as (called, read_from):
+        typer.echo(f"data: {paths.shown(folder)}; encoder {called}, rows a step {batch}, {steps} steps a side, "
+                   f"alternating, {on.type}, {precision}, {torch.get_num_threads()} threads")  # fmt: skip
+        costs = list(bench_surgery(folder, read_from, rows, steps, on, 5 if on.type == "cuda" else 2, precision,
+                                   execution, peers))  # fmt: skip
+    typer.echo("side                  ms a step   against plain   MB in a step")
     for cost in costs:
         memory = "not measured" if cost.step_memory_mb is None else f"{cost.step_memory_mb:.0f}"
-        typer.echo(f"{cost.side:<11} {1000 * cost.seconds:9.0f} {cost.seconds / costs[0].seconds:14.2f}x {memory:>14}")
+        ratio = f"{cost.seconds / costs[0].seconds:.2f}x"
+        typer.echo(f"{cost.side:<21} {1000 * cost.seconds:9.2f} {ratio:>15} {memory:>14}")
+    if record_:
+        examples, shas = sum(rows.values()), [read_split(folder, get_task(name), "train").sha256[:16] for name in rows]
+        record_throughput(
+            {"bench": "surgery", "device": describe(on)["device"], "encoder": called, "task": "+".join(rows),
+             "batch": batch, "precision": precision, "side": cost.side, "steps": steps, **asdict(execution),
+             "examples_per_second": round(examples / cost.seconds, 1),
+             "against_plain": round(cost.seconds / costs[0].seconds, 3), "peak_memory_mb": cost.step_memory_mb,
+             "data_sha256": "+".join(shas)}
+            for cost in costs)  # fmt: skip
 
 
 @bench_app.command("ladder")
@@ -348,15 +449,23 @@ def step(
     steps: Annotated[int, typer.Option(min=1)] = 30,
     adapters: Annotated[str | None, typer.Option(help="Instead: the cost of adapters, such as pal,lora.")] = None,
     device: Device = None,
+    precision: Precision = "float32",
+    shape: Shape = None,
+    compile_: Compile = None,
+    graphs: Graphs = None,
+    peak: Annotated[float | None, typer.Option(help="The device's peak in TFLOP/s, where it is not known.")] = None,
+    record_: Annotated[bool, typer.Option("--record", help="Keep the rates in data/results/throughput.csv.")] = False,
 ):
-    """A training step against transformers.BertModel: examples a second, their ratio, peak memory.
+    """A training step against transformers.BertModel: examples a second, their ratio, MFU, peak memory.
 
+    On a GPU also against transformers under torch.compile, and --compile and --graphs are on unless switched off.
     With --adapters: a step with each of these adapters against one without.
     """
     folder, on = data_folder(data), pick_device(device)
     names = [get_task(name.strip()).name for name in tasks.split(",")]
-    typer.echo(f"data: {paths.shown(folder)}; encoder {encoder}, batch {batch}, {steps} steps a side, alternating, "
-               f"{on.type}, {torch.get_num_threads()} threads")  # fmt: skip
+    gpu = on.type == "cuda"
+    typer.echo(f"data: {paths.shown(folder)}; encoder {shape or encoder}, batch {batch}, {steps} steps a side, "
+               f"alternating, {on.type}, {precision}, {torch.get_num_threads()} threads")  # fmt: skip
     if adapters:
         kinds = [kind.strip() for kind in adapters.split(",") if adapter_parts(kind.strip())]
         typer.echo(f"{'task':8}{'adapter':>16}{'ms a step':>11}{'against none':>14}")
@@ -364,11 +473,47 @@ def step(
             for kind, spent in seconds.items():
                 typer.echo(f"{task:8}{kind:>16}{1000 * spent:11.0f}{spent / seconds['none']:14.2f}")
         return
-    typer.echo(f"{'task':8}{'mtbert/s':>10}{'peer/s':>10}{'ratio':>8}{'mtbert MB':>11}{'peer MB':>9}")
-    for timing in bench_step(folder, encoder, names, batch, steps, on):
-        peak = bench_memory(folder, encoder, timing.task, batch, min(steps, 8), on.type)
-        typer.echo(f"{timing.task:8}{timing.ours:10.1f}{timing.peer:10.1f}{timing.ratio:8.2f}"
-                   f"{peak['ours']:11.0f}{peak['peer']:9.0f}")  # fmt: skip
+    typer.echo(f"{'task':8}{'side':24}{'examples/s':>11}{'mtbert is':>11}{'MFU':>11}{'peak MB':>9}")
+    execution = _execution(on, compile_, graphs)
+    with _encoder_for_bench(encoder, shape, precision) as (called, read_from):
+        options = {"precision": precision, "execution": execution, "compiled_peer": gpu, "peak": peak and peak * 1e12}
+        for timing in bench_step(folder, read_from, names, batch, steps, on, 3 + 2 * gpu, **options):
+            memory = timing.memory_mb
+            if not gpu:
+                memory = bench_memory(folder, read_from, timing.task, batch, min(steps, 8), on.type)
+            for side, rate in timing.rates.items():
+                mfu = timing.mfu[side]
+                ratio = "" if side == "mtbert" else f"{timing.ratio(side):.2f} x"
+                shown = "not known" if mfu is None else f"{mfu:.1%}"
+                typer.echo(f"{timing.task:8}{side:24}{rate:11.1f}{ratio:>11}{shown:>11}{memory[side]:9.0f}")
+            if record_:
+                sha = read_split(folder, get_task(timing.task), "train").sha256
+                record_throughput([
+                    {"bench": "step", "device": describe(on)["device"], "encoder": called,
+                     "task": timing.task, "batch": batch, "precision": precision, "side": side, "steps": steps,
+                     **asdict(execution),
+                     "examples_per_second": round(rate, 1), "mtbert_is": round(timing.ratio(side), 3),
+                     "mfu": timing.mfu[side], "peak_memory_mb": memory[side], "data_sha256": sha}
+                    for side, rate in timing.rates.items()])  # fmt: skip
+
+
+@contextmanager
+def _encoder_for_bench(encoder: str, shape: str | None, precision: str):
+    """What an encoder is called, and where all sides of a bench read it from."""
+    if precision not in PRECISIONS:
+        raise UserError(f"--precision is {precision!r}: choose from {', '.join(PRECISIONS)}")
+    if shape is None:
+        yield Path(encoder).name, encoder
+        return
+    if shape not in SHAPES:
+        raise UserError(f"--shape is {shape!r}: choose from {', '.join(SHAPES)}")
+    with TemporaryDirectory() as folder:
+        yield shape, str(random_encoder(shape, Path(folder)))
+
+
+def _execution(device: torch.device, compile_: bool | None, graphs: bool | None) -> Execution:
+    gpu = device.type == "cuda"
+    return Execution(gpu if compile_ is None else compile_, gpu if graphs is None else graphs)
 
 
 def _mixed_rows(batch: str) -> dict[str, int]:

@@ -233,7 +233,7 @@ def _test(of: Evidence | None) -> str:
     seeds = f"{of.seeds} seed{'s' if of.seeds > 1 else ''}"
     if math.isnan(of.error):
         return f"none ({seeds})"
-    return f"t, {seeds}" if math.isfinite(of.freedom) else f"dev rows, {seeds}"
+    return f"t, {seeds}" if math.isfinite(of.freedom) else f"rows, {seeds}"
 
 
 def controls(kept: pd.DataFrame) -> pd.DataFrame:

@@ -2,8 +2,10 @@
 
 import csv
 import dataclasses
+import io
 import json
 import math
+import tarfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -49,6 +51,7 @@ def row(run: Run) -> dict:
         "tokens": round(_tokens(run)), "tokens_per_second": _tokens_per_second(run),
         "device": record["device"], "threads": record["threads"], "torch": record["versions"]["torch"],
         "revision": record["revision"], "encoder_sha256": record["encoder_sha256"],
+        "encoder_stored": record.get("encoder_stored"), "world_size": record.get("world_size", 1),
         "data_sha256": json.dumps({name: of["sha256"] for name, of in record["data"].items()}),
         "fields": json.dumps({name: value for name, value in asked.items() if name not in _OWN_COLUMNS}),
         "history": json.dumps([_epoch(each) for each in run.epochs]),
@@ -97,6 +100,25 @@ def recipe_of(row: Mapping) -> Recipe:
     names = Recipe().as_dict().keys() - set(_OWN_COLUMNS)
     fields = {name: value for name, value in json.loads(row["fields"]).items() if name in names}
     return from_dict({**fields, "name": row["recipe"], "encoder": row["encoder"], "seed": row["seed"]})
+
+
+def archive(folders: Sequence[str | Path], path: Path) -> int:
+    """Put what ``record`` and ``predictions`` need of runs, all but weights, into one compressed archive, under the
+    names of their folders; returns its bytes. Raises UserError for a folder without a run, or two of one name."""
+    runs = [open_run(folder) for folder in folders]
+    names = [run.folder.resolve().name for run in runs]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(
+                f"two of the run folders are called {name}: give them other names, or archives of their own"
+            )
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:xz") as into:
+        for run, name in zip(runs, names, strict=True):
+            for file in (*sorted(run.folder.glob("*.json")), *sorted(run.folder.glob("predictions/*.csv"))):
+                into.add(file, f"{name}/{file.relative_to(run.folder).as_posix()}")
+    write_whole(path, packed.getvalue())
+    return len(packed.getvalue())
 
 
 def _completed(fields: str) -> str:

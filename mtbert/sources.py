@@ -100,12 +100,9 @@ class Source:
         """(rows,) int64: tokens of each row."""
         return self.sequences.offsets[:: self.sequences.per_row].diff()
 
-    def tokens(self, rows: Tensor) -> int:
-        """Tokens that the encoder reads for these rows; none where their vectors are kept."""
-        if self.vectors is not None:
-            return 0
-        per_row, offsets = self.sequences.per_row, self.sequences.offsets
-        return int((offsets[(rows + 1) * per_row] - offsets[rows * per_row]).sum())
+    def lengths(self, rows: Tensor) -> Tensor:
+        """(n,) int64: tokens of each sequence that the encoder reads for these rows; none where vectors are kept."""
+        return self.sequences.spans(rows)[1] if self.vectors is None else torch.zeros(0, dtype=torch.int64)
 
     def outputs(self, progress: Callable[[int], object]) -> Tensor:
         """(rows, outputs) of the task's head, on the host; the model must be in evaluation mode."""

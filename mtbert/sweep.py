@@ -4,10 +4,15 @@ A sweep can be stopped and started again: finished runs are skipped, unfinished 
 """
 
 import os
+import shlex
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +22,15 @@ from mtbert import paths
 from mtbert.data.tasks import TASKS
 from mtbert.errors import UserError
 from mtbert.files import write_json
-from mtbert.recipes import RECIPES, Recipe, Scale, recipe, scaled
+from mtbert.recipes import RECIPES, Recipe, Scale, recipe, scaled, settings
 from mtbert.run import read_run
+from mtbert.train import STOP_AT
 
 NOTEBOOK = paths.ROOT / "notebooks" / "one_run.ipynb"
+_LOOK_SECONDS = 0.2
+LEFT = "the time is over: the same command goes on"  # what is said of a job that was stopped, or not begun, for that
+_LAST_STEPS = 20.0  # seconds before the end in which runs stop themselves, with a checkpoint
+_BEGINNING = 20.0  # seconds that a run takes before its first step: with less than that none is begun
 
 
 @dataclass(frozen=True)
@@ -71,12 +81,51 @@ def jobs(
     ]
 
 
+def listed(path: Path, scale: Scale, out: Path, data: Path, changes: Mapping[str, object], workers: int) -> list[Job]:
+    """The jobs of a list file, in its order: a recipe a line, with ``seeds=N`` and changes of its fields behind it.
+
+    A line such as ``mixed seeds=3 precision=bfloat16 name=mixed-bf16`` stands for seeds 0 to 2; without ``seeds`` there
+    is seed 0 alone. ``name`` tells apart lines with the same recipe. # begins a comment. Raises UserError naming file
+    and line.
+    """
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    found: dict[Path, Job] = {}
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: give a report, recipes or a list file") from None
+    for number, line in enumerate(lines, start=1):
+        words = shlex.split(line, comments=True)
+        if not words:
+            continue
+        try:
+            name, *fields = words
+            wanted = settings(fields)
+            seeds = range(int(wanted.pop("seeds", 1)))
+            asked = scaled(recipe(name), scale).with_(**wanted, **changes)
+        except ValueError as error:
+            raise UserError(f"{path}, line {number}: {error}") from None
+        for seed in seeds:
+            job = Job(asked.with_(seed=seed), out / f"{_file_name(asked.name)}-s{seed}", data, threads)
+            if job.folder in found:
+                raise UserError(f"{path}, line {number}: {job.name} stands there twice: tell them apart by name=...")
+            found[job.folder] = job
+    return list(found.values())
+
+
 def _file_name(name: str) -> str:
     return (Path(name).stem if name.endswith(".json") else name).replace("/", "-")
 
 
-def run_job(job: Job) -> str | None:
-    """Execute the notebook for a job; returns the last line of what went wrong, or None."""
+def run_job(job: Job, stop: threading.Event | None = None) -> str | None:
+    """Execute the notebook for a job; returns the last line of what went wrong, or None. Where ``$MTBERT_STOP_AT`` has
+    come the run stops with a checkpoint, and ``LEFT`` is returned.
+
+    stop: when it is set, the notebook is ended where it is.
+    """
+    stop_at = float(os.environ.get(STOP_AT, "inf"))
+    if time.time() + _BEGINNING > stop_at:
+        return LEFT
     job.folder.parent.mkdir(parents=True, exist_ok=True)
     write_json(job.beside(".recipe.json"), job.recipe.as_dict())
     parameters = {"recipe": job.beside(".recipe.json"), "data": job.data, "out": job.folder}
@@ -85,11 +134,25 @@ def run_job(job: Job) -> str | None:
         command += ["-r", name, str(path.resolve())]
     threads = {"OMP_NUM_THREADS": str(job.threads), "TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false"}
     with open(job.beside(".log"), "w", encoding="utf-8") as log:
-        done = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **threads}, check=False)
-    if done.returncode == 0:
+        # a session of its own: a terminal's Ctrl-C would else reach it twice, once from here
+        child = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **threads},
+                                 start_new_session=True)  # fmt: skip
+        code = _ended(child, stop or threading.Event(), stop_at + _LAST_STEPS)
+    if code == 0:
         return None
+    if time.time() >= stop_at:
+        return LEFT
     said = job.beside(".log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return said[-1] if said else f"exit code {done.returncode}"
+    return said[-1] if said else f"exit code {code}"
+
+
+def _ended(child: subprocess.Popen, stop: threading.Event, at: float) -> int:
+    """The exit code of a process, which is told to end as soon as ``stop`` is set, and at a time at the latest."""
+    while child.poll() is None:
+        if stop.wait(_LOOK_SECONDS) or time.time() > at:
+            child.terminate()
+            return child.wait()
+    return child.returncode
 
 
 # -- where jobs run ---------------------------------------------------------------------------------------------------
@@ -98,18 +161,26 @@ Executor = Callable[[Sequence[Job], int], Iterator[tuple[Job, str | None]]]
 
 
 def local(todo: Sequence[Job], workers: int) -> Iterator[tuple[Job, str | None]]:
-    """Here, so many at a time."""
+    """Here, so many at a time. Left early, it ends those that run and starts no other."""
+    stop = threading.Event()
     with ThreadPoolExecutor(workers) as pool:
-        waiting = {pool.submit(run_job, job): job for job in todo}
-        for done in as_completed(waiting):
-            yield waiting[done], done.result()
+        waiting = {pool.submit(run_job, job, stop): job for job in todo}
+        try:
+            for done in as_completed(waiting):
+                yield waiting[done], done.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            stop.set()
 
 
 def ray(todo: Sequence[Job], workers: int) -> Iterator[tuple[Job, str | None]]:
     """On a Ray cluster (the one that RAY_ADDRESS names, else one on this machine), so many at a time. All machines
     must see the project and the sweep's folder under the same paths."""
     ray = _imported("ray")
-    ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    try:
+        ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    except Exception as error:  # it raises plain ones, such as when a busy machine takes over half a minute
+        raise UserError(f"ray does not start: {str(error).strip().splitlines()[0]}") from None
     remote = ray.remote(num_cpus=0, max_retries=0)(run_job)
     todo, waiting = list(todo), {}
     while todo or waiting:
@@ -142,26 +213,47 @@ def _imported(name: str):
         raise UserError(f"this executor needs {name}: pip install {name}") from None
 
 
-def sweep(todo: Sequence[Job], executor: str, workers: int) -> Iterator[tuple[Job, str | None]]:
+def sweep(
+    todo: Sequence[Job], executor: str, workers: int, minutes: float | None = None
+) -> Iterator[tuple[Job, str | None]]:
     """Run the jobs that are not finished; each with what went wrong (None if nothing did), as they end.
 
-    Raises UserError for an unknown executor or one whose package is not installed.
+    minutes: after so many all has ended: runs stop between two steps with a checkpoint, and no other is begun; of those
+    jobs it is said that they are ``LEFT``. Raises UserError for an unknown executor or one whose package is not
+    installed.
     """
     if executor not in EXECUTORS:
         raise UserError(f"executor is {executor!r}: choose from {', '.join(EXECUTORS)}")
     left = [job for job in todo if not job.finished]
-    if left:
-        yield from EXECUTORS[executor](left, workers)
+    if minutes is not None:
+        os.environ[STOP_AT] = str(time.time() + 60 * minutes - _LAST_STEPS)
+    try:
+        if left:
+            yield from EXECUTORS[executor](left, workers)
+    finally:
+        if minutes is not None:
+            del os.environ[STOP_AT]
+
+
+@contextmanager
+def ended_like_ctrl_c() -> Iterator[None]:
+    """Let ``kill`` do what Ctrl-C does, so that a sweep does not leave its runs behind."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def beside_printed(table: pd.DataFrame) -> pd.DataFrame:
     """Runs (see ``mtbert.results.gather``) beside what the reports print on dev: a row for each recipe, with the number
-    of its seeds, the mean of each score over them, and the printed figure."""
-    scores = [name for name in (*TASKS, "plain", "normalised") if table[name].notna().any()]
+    of its seeds, the mean of each score over them, and the printed figure. "overall" is only printed: some reports mean
+    the plain score by it and some the normalised one."""
     groups = table.groupby("recipe", sort=False)
     found = pd.DataFrame({"seeds": groups.size()})
-    for name in scores:
-        found[name] = groups[name].mean()
+    for name in (*TASKS, "plain", "normalised", "overall"):
+        if name in table and table[name].notna().any():
+            found[name] = groups[name].mean()
         printed = [RECIPES[of].printed.get(name) if of in RECIPES else None for of in found.index]
         if any(value is not None for value in printed):
             found[f"{name}, printed"] = pd.Series(printed, found.index, dtype=float)

@@ -4,6 +4,7 @@ A run can be stopped at any moment, by Ctrl-C or by losing power, and goes on wh
 with the same weights, bit for bit, as one that was never stopped.
 """
 
+import dataclasses
 import itertools
 import math
 import os
@@ -21,21 +22,26 @@ from tqdm.auto import tqdm
 
 from mtbert import paths
 from mtbert.checkpoint import checkpoints, load_checkpoint, save_checkpoint
-from mtbert.data.batch import PackedBatch
+from mtbert.data.batch import FixedBatch, PackedBatch, on_device
 from mtbert.data.read import Rows, data_folder
 from mtbert.data.sampling import SAMPLERS, Pace, Step
 from mtbert.distributed import ALONE, Exchange, World, processes
 from mtbert.errors import UserError
 from mtbert.evaluate import overall, score, write_predictions
+from mtbert.execution import Execution, FixedSteps
 from mtbert.files import remove_parts, write_json
+from mtbert.flops import training_flops
 from mtbert.machine import describe, peak_memory_mb, reproducible
+from mtbert.nn.heads import HEADS
 from mtbert.nn.losses import LOSSES
 from mtbert.nn.model import MultitaskModel
+from mtbert.nn.pretrained import Encoder
 from mtbert.optim import (
     AdamW,
     Conflicts,
     FlatParameters,
     GradientVector,
+    Orders,
     Surgery,
     build_loss_weighting,
     build_weighting,
@@ -44,8 +50,10 @@ from mtbert.optim import (
 from mtbert.recipes import Recipe, from_dict
 from mtbert.run import Run, build_model, read_run, recipe_encoder, save_model
 from mtbert.sources import Source, order_of, read_tasks
+from mtbert.throughput import utilisation
 
 CHECKPOINT_SECONDS = 120.0
+STOP_AT = "MTBERT_STOP_AT"  # a time, in seconds since 1970, from which on a run stops as if by Ctrl-C
 _REFRESH_SECONDS = 0.5
 
 
@@ -63,13 +71,15 @@ def train(
     progress: bool = True,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     say: Callable[[str], None] = print,
+    execution: Execution | None = None,
 ) -> Run:
     """Train a model, or go on with a run that was stopped, and return its record.
 
     out: the run's folder (default: runs/NAME-sSEED). A finished run of the same recipe is returned as it is; an
     unfinished one is resumed. data: the data folder (see ``data_folder``). device: "cpu", "cuda" ... say: takes
     messages. checkpoint_seconds: at most so much work is lost when the process dies (0: a checkpoint every step).
-    Several processes that torchrun started train one model together (see ``mtbert.distributed``).
+    execution: what makes steps cheaper on a GPU (see ``Execution``). Several processes that torchrun started train one
+    model together (see ``mtbert.distributed``).
 
     Raises UserError for bad input, a folder that holds a run of another recipe or other data, or a loss that is not a
     number. On Ctrl-C raises ``Interrupted`` after writing a checkpoint.
@@ -85,7 +95,7 @@ def train(
             say(f"{paths.shown(out)} is finished: nothing to do")
             return earlier
         progress = progress and world.first and not os.environ.get("TQDM_DISABLE")
-        trainer = Trainer(recipe, out, folder, world.device(device), progress, say, world)
+        trainer = Trainer(recipe, out, folder, world.device(device), progress, say, world, execution)
         with _interrupt_at_step_ends() as interrupted:
             return trainer.run(checkpoint_seconds, interrupted)
 
@@ -95,8 +105,9 @@ class Trainer:
 
     def __init__(
         self, recipe: Recipe, out: Path, folder: Path, device: torch.device, progress=True, say=print,
-        world: World = ALONE,
+        world: World = ALONE, execution: Execution | None = None,
     ):  # fmt: skip
+        self.execution = execution or Execution()
         self.started = time.monotonic()
         self.world = world
         self.recipe, self.out, self.device, self.progress, self.say = recipe, out, device, progress, say
@@ -106,7 +117,7 @@ class Trainer:
         for note in encoder.notes:
             say(f"encoder {recipe.encoder}: {note}")
         self.model = build_model(recipe, encoder).to(device)
-        self.record = self._new_record(encoder.sha256)
+        self.record = self._new_record(encoder)
         self.sources = {name: self._source(rows["train"]) for name, rows in self.rows.items()}
         shards = {name: world.shard(rows["dev"]) for name, rows in self.rows.items() if "dev" in rows}
         self.dev = {name: self._source(shard) for name, shard in shards.items() if len(shard)}
@@ -121,7 +132,8 @@ class Trainer:
         self.flat = FlatParameters(self.model, owner=_owner)
         self.exchange = Exchange(world, self.flat, self.model)
         self.record["trainable"] = len(self.flat)
-        self.generator = torch.Generator().manual_seed(recipe.seed)  # of surgery's random orders
+        self.generator = torch.Generator().manual_seed(recipe.seed)
+        self.orders = Orders(self.generator)  # random ones, of surgery
         self.surgery = self._surgery() if recipe.surgery != "none" else None
         owners = recipe.tasks if recipe.optimizer_state == "per_task" else ("all",)
         self.optimizers = {name: AdamW(self.flat.groups(recipe.weight_decay), lr=recipe.lr) for name in owners}
@@ -132,6 +144,8 @@ class Trainer:
         self.epoch_steps = recipe.steps_per_epoch or self.sampler.steps_per_epoch
         self.total_steps = recipe.epochs * self.epoch_steps
         self.task_steps = self._steps_of_tasks() if recipe.optimizer_state == "per_task" else {}
+        self.fixed_steps = self._fixed_steps()
+        self.loss_sums, self.noted = self._no_losses(), self._no_losses()  # of an epoch; of a step, in this process
         self.step = 0  # the next one
         self.seconds = 0.0  # in earlier sittings
         self._begin_epoch()
@@ -166,30 +180,37 @@ class Trainer:
 
     def _surgery(self) -> Surgery:
         tasks = list(self.recipe.tasks)
-        weighting = build_weighting(self.recipe.surgery, len(tasks), self.recipe.surgery_beta, self.generator)
+        weighting = build_weighting(self.recipe.surgery, len(tasks), self.recipe.surgery_beta, self.orders)
         return Surgery(self.flat, tasks, weighting, self.recipe.granularity)
 
     def _train_step(self, step: Step) -> None:
         self.model.train()
         self.world.draw_apart(self.recipe.seed, step.number)
-        reached = self._gradient_of_sum(step) if self.surgery is None else self._gradient_by_surgery(step)
-        if self.recipe.clip:
-            torch.nn.utils.clip_grad_norm_(reached, self.recipe.clip)
         owner, number, total = self._place_in_schedule(step)
         factor = learning_rate_factor(number, total, self.recipe.warmup, self.recipe.decay)
-        for group in self.optimizers[owner].param_groups:
+        optimizer = self.optimizers[owner]
+        for group in optimizer.param_groups:
             group["lr"] = self.recipe.lr * factor
-        self.optimizers[owner].step()
+        if self.fixed_steps is None:
+            self._update(step, optimizer)
+        else:
+            self._update_in_place(step, owner)
+        if self.surgery:
+            self.conflicts.note(self.surgery)
         if getattr(self.loss_weighting, "looks_again", False):
             with torch.no_grad():
                 self.loss_weighting.after(self._losses(step.rows))
         for name, loss in self.world.total(self.noted).items():
             self.loss_sums[name] += loss
-        self.noted = self._no_losses()
+        for noted in self.noted.values():
+            noted.zero_()  # in its place: a recorded step adds to it
         for name, rows in step.rows.items():
             self.loss_counts[name] += 1
             self.examples += len(rows)
-            self.tokens += self.sources[name].tokens(rows)
+            lengths = self.sources[name].lengths(rows)
+            self.tokens += int(lengths.sum())
+            if self.recipe.option == "finetune":  # else there is less to do on the way back
+                self.flops += training_flops(self.model.encoder.config, lengths.tolist())
 
     def _place_in_schedule(self, step: Step) -> tuple[str, int, int]:
         """Whose optimiser takes this step, which of its steps this is (from 0), and how many it will take."""
@@ -203,11 +224,59 @@ class Trainer:
         plan = itertools.chain.from_iterable(self.sampler.epoch(number) for number in itertools.count())
         return Counter(task for tasks in itertools.islice(plan, self.total_steps) for task in tasks)
 
-    def _gradient_of_sum(self, step: Step) -> list[torch.nn.Parameter]:
+    def _update(
+        self, step: Step, optimizer: AdamW, fixed: tuple[FixedBatch, dict[str, Tensor]] | None = None, recording=False
+    ) -> list[torch.nn.Parameter]:
+        """The gradient of a step, and what the optimiser makes of it; returns the segments that were reached.
+
+        fixed: the step's batch and labels, if they lie on the device already. recording: the host's part of the
+        optimiser is left to whoever plays the recording.
+        """
+        gradient = self._gradient_of_sum if self.surgery is None else self._gradient_by_surgery
+        reached = gradient(step, fixed)
+        if self.recipe.clip:
+            torch.nn.utils.clip_grad_norm_(reached, self.recipe.clip)
+        if not recording:
+            optimizer.advance(reached)
+        optimizer.apply(reached)
+        return reached
+
+    def _update_in_place(self, step: Step, owner: str) -> None:
+        """As ``_update``, with the step in a fixed shape; on a GPU it is recorded, and soon only played again."""
+        optimizer = self.optimizers[owner]
+
+        def compute(batch: FixedBatch, labels: dict[str, Tensor], recording: bool):
+            reached = self._update(step, optimizer, (batch, labels), recording)
+            return reached, self.surgery and self.surgery.last
+
+        def before(found) -> None:
+            reached, met = found
+            optimizer.advance(reached)
+            if met:
+                self.orders.renew(len(met.taking_part), self.device)
+
+        _, met = self.fixed_steps(step.rows, owner, compute, before)
+        if self.surgery:
+            self.surgery.last = met
+
+    def _fixed_steps(self) -> FixedSteps | None:
+        """What carries out steps of fixed shapes, if they were asked for and this recipe can have them."""
+        if self.execution.compile and self.surgery is None:
+            self.model.bert.compile_layers(dynamic=None if self.execution.graphs else True)
+        if not self.execution.graphs:
+            return None
+        hindrance = _hindrance(self.recipe, self.model, self.world)
+        if hindrance:
+            self.say(f"steps are not recorded: {hindrance}")
+            return None
+        labels = {name: source.labels.to(self.device) for name, source in self.sources.items()}
+        return FixedSteps({name: source.sequences for name, source in self.sources.items()}, labels)
+
+    def _gradient_of_sum(self, step: Step, fixed=None) -> list[torch.nn.Parameter]:
         """One forward for all tasks, one backward of their summed losses; returns the segments that were reached."""
         self.flat.vector.start()
         for rows in self._parts(step.rows):
-            losses = self._losses(rows)
+            losses = self._losses(rows, fixed)
             shares = {name: len(rows[name]) / len(step.rows[name]) for name in rows}
             self._note_losses(losses, shares)
             weighted = self.loss_weighting(losses)
@@ -215,21 +284,19 @@ class Trainer:
         self._add_up(step, {tuple(step.rows): self.flat.vector})
         return self.flat.hand_out()
 
-    def _gradient_by_surgery(self, step: Step) -> list[torch.nn.Parameter]:
+    def _gradient_by_surgery(self, step: Step, fixed=None) -> list[torch.nn.Parameter]:
         """As ``_gradient_of_sum``, with the tasks told apart on the way back, and surgery on what they share."""
         self.surgery.start()
         for rows in self._parts(step.rows):
-            losses = self._losses(rows)
+            losses = self._losses(rows, fixed)
             shares = {name: len(rows[name]) / len(step.rows[name]) for name in rows}
             self._note_losses(losses, shares)
             self.surgery.add_together({name: shares[name] * loss for name, loss in losses.items()})
         self._add_up(step, {(task,): self.surgery.rows[task] for task in step.rows})
         try:
-            reached = self.surgery.finish()
+            return self.surgery.finish()
         except FloatingPointError as error:
             raise UserError(f"step {step.number + 1}: {error}: lower lr, now {self.recipe.lr:g}") from None
-        self.conflicts.note(self.surgery)
-        return reached
 
     def _add_up(self, step: Step, gradients: Mapping[tuple[str, ...], GradientVector]) -> None:
         """Make this process's gradients those of the whole step."""
@@ -245,17 +312,21 @@ class Trainer:
             if part:
                 yield part
 
-    def _losses(self, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Each task's mean loss over some rows."""
-        labels = {name: self.sources[name].labels[of_task].to(self.device) for name, of_task in rows.items()}
+    def _losses(self, rows: Mapping[str, Tensor], fixed=None) -> dict[str, Tensor]:
+        """Each task's mean loss over some rows. fixed: their batch and labels, if they lie on the device already."""
         with self._autocast():
             if self.recipe.option == "pretrain":
                 vectors = {name: self.sources[name].cached(of_task) for name, of_task in rows.items()}
-                return self.model.losses_of(vectors, labels)
-            batches = {name: self.sources[name].sequences.batch(of_task) for name, of_task in rows.items()}
-            batch = PackedBatch.join(batches)
+                return self.model.losses_of(vectors, self._labels(rows))
+            batch, labels = fixed or (self._packed(rows), self._labels(rows))
             with self.surgery.apart(batch) if self.surgery else nullcontext():
                 return self.model.losses(batch, labels)
+
+    def _packed(self, rows: Mapping[str, Tensor]) -> PackedBatch:
+        return PackedBatch.join({name: self.sources[name].sequences.batch(of_task) for name, of_task in rows.items()})
+
+    def _labels(self, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {name: on_device(self.sources[name].labels[of_task], self.device) for name, of_task in rows.items()}
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16")
@@ -267,9 +338,10 @@ class Trainer:
     # -- epochs ---------------------------------------------------------------------------------------------------
 
     def _begin_epoch(self) -> None:
-        self.loss_sums, self.noted = self._no_losses(), self._no_losses()  # of the epoch; of the step, in this process
+        for total in (*self.loss_sums.values(), *self.noted.values()):
+            total.zero_()
         self.loss_counts = dict.fromkeys(self.sources, 0)
-        self.examples = self.tokens = 0
+        self.examples = self.tokens = self.flops = 0
         self.conflicts = Conflicts(list(self.recipe.tasks))
         self._look_back()
         self.epoch_seconds = 0.0  # in earlier sittings
@@ -304,6 +376,7 @@ class Trainer:
             "epoch": number, "step": self.step, "losses": losses, "scores": scores, "seconds": round(spent, 2),
             "examples": self.examples, "examples_per_second": round(self.examples / spent, 1),
             "tokens_per_second": round(self.tokens / spent, 1),
+            "mfu": utilisation(self.flops / self.world.size, spent, self.device) if self.flops else None,
             **({"surgery": conflicts} if self.surgery else {}),
         })  # fmt: skip
         best = self.record["best_epoch"]
@@ -371,7 +444,8 @@ class Trainer:
         now = time.monotonic()
         facts = {
             "recipe": self.recipe.as_dict(), "epochs": self.record["epochs"], "best_epoch": self.record["best_epoch"],
-            "loss_counts": self.loss_counts, "examples": self.examples, "tokens": self.tokens, "segment_steps": steps,
+            "loss_counts": self.loss_counts, "segment_steps": steps,
+            "examples": self.examples, "tokens": self.tokens, "flops": self.flops,
             "seconds": self.seconds + now - self.started, "inputs": self._inputs(),
             "epoch_seconds": self.epoch_seconds + now - self.epoch_started,
         }  # fmt: skip
@@ -399,8 +473,10 @@ class Trainer:
         self.conflicts.load(tensors["conflicts"])
         self.generator.set_state(tensors["generator"])
         self._load_weighting_states(tensors)
-        self.loss_sums = dict(zip(self.sources, tensors["loss_sums"].to(self.device).unbind(), strict=True))
-        self.loss_counts, self.examples, self.tokens = facts["loss_counts"], facts["examples"], facts["tokens"]
+        for total, kept in zip(self.loss_sums.values(), tensors["loss_sums"], strict=True):
+            total.copy_(kept)
+        self.loss_counts, self.examples = facts["loss_counts"], facts["examples"]
+        self.tokens, self.flops = facts["tokens"], facts.get("flops", 0)
         self.record["epochs"], self.record["best_epoch"] = facts["epochs"], facts["best_epoch"]
         self._look_back()
         self.step, self.seconds, self.epoch_seconds = facts["step"], facts["seconds"], facts["epoch_seconds"]
@@ -434,19 +510,21 @@ class Trainer:
             for splits in self.rows.values()
             for rows in splits.values()
         }
-        return {**files, "encoder": self.record["encoder_sha256"]}
+        stored = {"encoder_stored": self.record["encoder_stored"]} if self.record["encoder_stored"] else {}
+        return {**files, "encoder": self.record["encoder_sha256"], **stored}
 
     # -- records and progress ---------------------------------------------------------------------------------------
 
-    def _new_record(self, encoder_sha256: str | None) -> dict:
+    def _new_record(self, encoder: Encoder) -> dict:
         files = {
             rows.path.name: {"task": name, "split": split, "sha256": rows.sha256, "rows": len(rows),
                              "unlabelled": rows.unlabelled, "overlaps": dict(rows.overlaps), "copies": rows.copies}
             for name, splits in self.rows.items() for split, rows in splits.items()
         }  # fmt: skip
         return {
-            "status": "unfinished", "recipe": self.recipe.as_dict(), "encoder_sha256": encoder_sha256, "data": files,
-            **describe(self.device), "world_size": self.world.size,
+            "status": "unfinished", "recipe": self.recipe.as_dict(), "data": files,
+            "encoder_sha256": encoder.sha256, "encoder_stored": encoder.stored, **describe(self.device),
+            "world_size": self.world.size, "execution": dataclasses.asdict(self.execution),
             "epochs": [], "best_epoch": 0, "seconds": 0.0, "peak_memory_mb": None,
         }  # fmt: skip
 
@@ -481,6 +559,30 @@ def _freeze(model: MultitaskModel, recipe: Recipe) -> None:
             model.heads[task].requires_grad_(False)  # its loss reads vectors: no gradient ever reaches the head
 
 
+def _hindrance(recipe: Recipe, model: MultitaskModel, world: World) -> str | None:
+    """Why steps of this recipe cannot have fixed shapes, or cannot be recorded; None if they can."""
+    if world.size > 1:
+        return f"{world.size} processes share out the rows of a step"
+    if recipe.option == "pretrain":
+        return "the encoder stays as it is, and its vectors are kept"
+    if recipe.accumulate > 1:
+        return "a step takes its rows in parts"
+    if model.smart:
+        return "SMART draws the same dropout masks twice"
+    if recipe.loss_weighting not in ("equal", "uw"):
+        return f"loss weighting {recipe.loss_weighting} is worked out on the host"
+    if recipe.surgery.startswith("torchjd:"):
+        return f"{recipe.surgery} is worked out on the host"
+    for task in recipe.tasks:
+        if LOSSES[recipe.loss[task]].ranks:
+            return f"loss {recipe.loss[task]} chooses rows by their labels"
+        if HEADS[recipe.head[task]].sees == "tokens":
+            return f"head {recipe.head[task]} asks for the length of each sequence"
+        if task in recipe.tokens_per_batch:
+            return "batches of like lengths have any number of rows"
+    return None
+
+
 def _owner(name: str) -> str:
     """ "encoder" for what all tasks share, else the task whose head or adapter it is, or "loss_weighting"."""
     if name.startswith(("heads.", "adapters.")):
@@ -513,10 +615,15 @@ def _silent(text: str) -> None:
 
 @contextmanager
 def _interrupt_at_step_ends():
-    """Turn Ctrl-C into a question asked between steps; a second Ctrl-C stops at once."""
+    """Turn Ctrl-C into a question asked between steps; a second Ctrl-C stops at once. ``$MTBERT_STOP_AT`` asks too."""
     asked = threading.Event()
+    stop_at = float(os.environ.get(STOP_AT, "inf"))
+
+    def is_asked() -> bool:
+        return asked.is_set() or time.time() >= stop_at
+
     if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set  # signals only reach the main thread
+        yield is_asked  # signals only reach the main thread
         return
     before = signal.getsignal(signal.SIGINT)
 
@@ -526,6 +633,6 @@ def _interrupt_at_step_ends():
 
     signal.signal(signal.SIGINT, ask)
     try:
-        yield asked.is_set
+        yield is_asked
     finally:
         signal.signal(signal.SIGINT, before)

@@ -189,7 +189,7 @@ def test_what_is_recorded_becomes_a_verdict(runs, kept, sample):
     assert found.difference == pytest.approx(scores[CLAIM.recipes[0], 0] - scores[CLAIM.recipes[1], 0], abs=1e-9)
     assert found.seeds == 1 and found.freedom == math.inf and found.error > 0
     line = verdicts(of, compared, [CLAIM]).iloc[0]
-    assert (line.low, line.high) == pytest.approx(found.interval()) and line.test == "dev rows, 1 seed"
+    assert (line.low, line.high) == pytest.approx(found.interval()) and line.test == "rows, 1 seed"
     assert line.p == line.holm == found.p(CLAIM.region)
     control = evidence.controls(compared).iloc[0]
     assert control.row == control.against and (control.row_seed, control.against_seed) == (1, 0)

@@ -94,15 +94,16 @@ def test_bars_of_false_alarms_are_shares():
 
 
 def test_a_figure_as_an_image_is_the_same_picture_in_less_room():
-    figure = draw.forest(TABLE, REGIONS, "All")
+    unmeasured = TABLE.assign(difference=math.nan, low=math.nan, high=math.nan, verdict="not measured")
+    figure = draw.forest(pd.concat([TABLE, *[unmeasured] * 14], ignore_index=True), REGIONS * 15, "All")
     usual = io.BytesIO()
     figure.savefig(usual, format="png", bbox_inches="tight")
     small = as_image(figure).data
     assert len(small) < len(usual.getvalue()) / 2 and not plt.get_fignums()
     wanted, got = (np.asarray(Picture.open(of).convert("RGB"), float) for of in (usual, io.BytesIO(small)))
-    assert got.shape == wanted.shape and np.abs(got - wanted).mean() < 1
-    coloured = np.ptp(wanted, axis=2) > 120  # marks and intervals keep their colours
-    assert coloured.any() and np.abs(got - wanted)[coloured].mean() < 12
+    off = np.abs(got - wanted).max(axis=2)
+    coloured = np.ptp(wanted, axis=2) > 100  # few marks among much text
+    assert coloured.any() and off[coloured].max() < 25 and off.mean() < 2
 
 
 def test_a_table_as_html_holds_every_cell():

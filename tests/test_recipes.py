@@ -1,7 +1,9 @@
 """Recipes: everything that decides a result, checked where it is written down."""
 
 import dataclasses
+import itertools
 import json
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from mtbert import RECIPES, Recipe, UserError, load_encoder, recipe
 from mtbert.data import TASKS
+from mtbert.data.sampling import SAMPLERS, Pace
 from mtbert.nn.heads import HEADS
 from mtbert.recipes import from_dict, reports, settings
 from mtbert.run import build_model
@@ -272,6 +275,33 @@ def test_every_named_recipe_describes_a_model_that_can_be_built(name):
     model = build_model(made, load_encoder("tiny", layers=1))
     assert set(model.heads) == set(made.tasks)
     assert RECIPES[name].about
+
+
+@pytest.mark.parametrize("name", ["best", "best-pcgrad", "best-smart", "best-cfimdb"])
+def test_the_best_recipes_have_at_most_34_million_parameters(name):
+    e5_small = {"hidden_size": 384, "intermediate_size": 1536, "num_hidden_layers": 12, "num_attention_heads": 12}
+    made = recipe(name)
+    model = build_model(made, load_encoder("tiny", **e5_small))
+    assert made.encoder == "intfloat/e5-small" and made.layers is None
+    embeddings, layer, pooler = 384 * (30522 + 512 + 2 + 2), 4 * 384 * 385 + 2 * 384 * 1536 + 1920 + 4 * 384, 384 * 385
+    assert sum(p.numel() for p in model.bert.parameters()) == embeddings + 12 * layer + pooler
+    assert sum(p.numel() for p in model.parameters()) <= 34e6
+
+
+@pytest.mark.parametrize("name", ["best", "best-pcgrad"])
+def test_best_reads_quora_three_or_four_times_and_small_sets_little_more(name):
+    made, rows = recipe(name), {"sst": 8541, "quora": 75842, "sts": 6000}
+    pace = Pace(made.epochs, made.steps_per_epoch, made.temperature, made.oversample)
+    sampler = SAMPLERS[made.sampler](rows, made.batch_size, 0, pace)
+    steps = made.epochs * (made.steps_per_epoch or sampler.steps_per_epoch)
+    taken = Counter(task for step in itertools.islice(plan_of(sampler), steps) for task in step)
+    passes = {task: taken[task] * made.batch_size[task] / count for task, count in rows.items()}
+    assert 2.5 < passes["quora"] <= 4.01 and all(4 < passes[task] < 5.5 for task in ("sst", "sts"))
+
+
+def plan_of(sampler):
+    """The tasks of each step, epoch after epoch."""
+    return itertools.chain.from_iterable(sampler.epoch(number) for number in itertools.count())
 
 
 def test_reports_are_the_first_half_of_names():

@@ -95,8 +95,9 @@ def sign_flips(answer, draw):
 def holm(answer, draw):
     """(ps (tests,)) -> adjusted p values, in the same order."""
     tests = draw.whole(5, 9)
-    ps = 0.2 * draw.uniform(tests)
-    ps = torch.cat([ps[ps > ps.min()], ps.min()[None]])  # the smallest stands last
+    ps = draw.between(0.001, 0.0019) * 2.0 ** torch.arange(tests)
+    others = 1 + torch.randperm(tests - 1, generator=draw.generator)
+    ps = torch.cat([ps[others], ps[:1]])  # the smallest stands last
     wanted = torch.from_numpy(reference_holm(ps.double().numpy()))
     yield "gives a number for each test"
     shaped(answer(ps), tests)

@@ -158,6 +158,12 @@ class SequenceTable:
         """Tokens of the longest sequence."""
         return int(self.lengths.max())
 
+    @cached_property
+    def _row_tokens(self) -> tuple[float, float]:
+        """Tokens of a row: mean and standard deviation."""
+        per_row = self.lengths.view(-1, self.per_row).sum(1).double()
+        return float(per_row.mean()), float(per_row.std(correction=0))
+
     def spans(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Where each sequence of these rows begins, and its length: (sequences,) int64 each, on the host."""
         sequences = (rows[:, None] * self.per_row + torch.arange(self.per_row)).flatten()
@@ -181,11 +187,11 @@ class SequenceTable:
         The first has room for two standard deviations more than so many random rows hold on average, the next ones for
         an eighth more each.
         """
-        per_row = self.lengths.view(-1, self.per_row).sum(1).double()
-        usual = len(rows) * per_row.mean() + 2 * math.sqrt(len(rows)) * per_row.std(correction=0)
+        mean, deviation = self._row_tokens
+        usual = len(rows) * mean + 2 * math.sqrt(len(rows)) * deviation
         eighths, needed = 8, self.spans(rows)[1]
         while True:
-            tokens = math.ceil(float(usual) * eighths / 8 / _GRAIN) * _GRAIN
+            tokens = math.ceil(usual * eighths / 8 / _GRAIN) * _GRAIN
             shape = FixedShape(len(needed), tokens, max(self.longest, _FILLER))
             if shape.holds(needed):
                 return shape

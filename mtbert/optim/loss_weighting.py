@@ -84,7 +84,7 @@ class Famo(nn.Module):
         self._before = {task: loss.detach() for task, loss in losses.items()}
         chosen = [self.tasks.index(task) for task in losses]
         values = torch.stack(list(self._before.values())).clamp(min=1e-8)
-        shares = self.logits.softmax(0)[chosen] / values
+        shares = torch.stack([self.logits.softmax(0)[number] for number in chosen]) / values
         weights = len(chosen) * shares / shares.sum()
         return {task: weight * loss for (task, loss), weight in zip(losses.items(), weights, strict=True)}
 

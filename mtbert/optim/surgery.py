@@ -8,6 +8,7 @@ for each task. No gradient is copied, projected or flattened: besides J only T x
 import itertools
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -23,6 +24,17 @@ _PIECE = 1 << 14  # numbers of each gradient whose products are summed at a time
 _CHUNK = 1 << 18  # numbers of each gradient that are combined at a time: they stay in the processor's cache
 
 
+@dataclass(frozen=True)
+class Meeting:
+    """How the gradients of a step's tasks met. taking_part: the tasks. groups: names of the groups of parameters.
+    gramians (groups, T, T) and weights (groups, T) stay on the device; None if fewer than two tasks shared anything."""
+
+    taking_part: list[str]
+    groups: list[str]
+    gramians: Tensor | None = None
+    weights: Tensor | None = None
+
+
 class Surgery:
     """Tasks' gradients side by side, weighed, and handed to the optimiser as one.
 
@@ -32,8 +44,7 @@ class Surgery:
     reached (a head, a task's adapter) gets the plain sum of theirs.
 
     weighting: from a Gramian per group, (groups, T, T), to weights, (groups, T). granularity: the groups: the whole
-    "model", each "layer", or each "matrix". Of the last step: gramians (groups, T, T) and weights (groups, T), None if
-    fewer than two tasks met; groups, the names of the first; taking_part, those of the tasks.
+    "model", each "layer", or each "matrix". last: the ``Meeting`` of the last step, whose fields can be asked for here.
     """
 
     def __init__(self, flat: FlatParameters, tasks: list[str], weighting: Weighting, granularity: str = "model"):
@@ -42,9 +53,23 @@ class Surgery:
         self.flat, self.weighting, self.granularity = flat, weighting, granularity
         self.jacobian = torch.zeros(len(tasks), len(flat), dtype=flat.theta.dtype, device=flat.theta.device)
         self.rows = {task: GradientVector(row) for task, row in zip(tasks, self.jacobian, strict=True)}
-        self.groups: list[str] = []
-        self.taking_part: list[str] = []
-        self.gramians = self.weights = None
+        self.last = Meeting([], [])
+
+    @property
+    def taking_part(self) -> list[str]:
+        return self.last.taking_part
+
+    @property
+    def groups(self) -> list[str]:
+        return self.last.groups
+
+    @property
+    def gramians(self) -> Tensor | None:
+        return self.last.gramians
+
+    @property
+    def weights(self) -> Tensor | None:
+        return self.last.weights
 
     def start(self) -> None:
         for row in self.rows.values():
@@ -78,7 +103,7 @@ class Surgery:
         taking_part = {task: row for task, row in self.rows.items() if row.reached}
         reached = {task: {part.where.start for part in self.flat.reached(row)} for task, row in taking_part.items()}
         shared = set.intersection(*reached.values()) if len(taking_part) > 1 else set()
-        self.taking_part, self.gramians, self.weights = list(taking_part), None, None
+        self.last = Meeting(list(taking_part), [])
 
         into = self.flat.vector
         into.start()
@@ -96,18 +121,19 @@ class Surgery:
         whole = len(chosen) == len(self.rows)
         jacobian = self.jacobian if whole else torch.stack([self.jacobian[number] for number in chosen])
         stretches = self._stretches(segments, rows)
-        self.groups = list(dict.fromkeys(group for group, _, _ in stretches))
-        index = {group: number for number, group in enumerate(self.groups)}
+        groups = list(dict.fromkeys(group for group, _, _ in stretches))
+        index = {group: number for number, group in enumerate(groups)}
         tasks = len(rows)
-        gramians = torch.zeros(len(self.groups), tasks, tasks, dtype=torch.float64, device=jacobian.device)
+        gramians = torch.zeros(len(groups), tasks, tasks, dtype=torch.float64, device=jacobian.device)
         for group, where, touched in stretches:
             gramians[index[group]] += _gramian(jacobian, where, touched)
         if not gramians.is_cuda and not gramians.isfinite().all():
             bad = ~gramians.diagonal(dim1=-2, dim2=-1).sum(0).isfinite()
             raise FloatingPointError(f"the gradient of {list(rows)[int(bad.int().argmax())]} is not finite")
-        self.gramians, self.weights = gramians, self.weighting(gramians)  # stay on the device: nothing waits for them
+        weights = self.weighting(gramians)
+        self.last = Meeting(list(rows), groups, gramians, weights)
         for group, where, touched in stretches:
-            _weighted_sum(jacobian, self.weights[index[group]], where, touched, into.values)
+            _weighted_sum(jacobian, weights[index[group]], where, touched, into.values)
         for segment in segments:
             into.reached.update(segment.names)
 

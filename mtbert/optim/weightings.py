@@ -25,8 +25,8 @@ class Orders:
     """For every task the other tasks in random order, drawn on the host from ``generator``.
 
     Called with a number of tasks T and a device: (T, T - 1) int64 there. On a GPU it is always the same tensor, and
-    ``draw`` renews it in a queued copy: what was recorded with it can be played again after another ``draw``. While it
-    is being recorded, nothing is drawn.
+    ``renew`` fills it anew in a queued copy: what was recorded with it can then be played again. While it is being
+    recorded, nothing is drawn.
     """
 
     def __init__(self, generator: torch.Generator | None = None):
@@ -36,6 +36,11 @@ class Orders:
     def __call__(self, tasks: int, device: torch.device) -> Tensor:
         recording = device.type == "cuda" and torch.cuda.is_current_stream_capturing()
         return self._kept[tasks, device] if recording else self.draw(tasks, device)
+
+    def renew(self, tasks: int, device: torch.device) -> None:
+        """Draw again for so many tasks, if anything has asked for their orders on this device."""
+        if (tasks, device) in self._kept:
+            self.draw(tasks, device)
 
     def draw(self, tasks: int, device: torch.device) -> Tensor:
         permutations = [torch.randperm(tasks, generator=self.generator).tolist() for _ in range(tasks)]
@@ -183,7 +188,7 @@ def _root(gramian: Tensor) -> Tensor:
     return vectors * values.clamp(min=0).sqrt()
 
 
-def build_weighting(name: str, tasks: int, beta: float, generator: torch.Generator) -> Weighting:
+def build_weighting(name: str, tasks: int, beta: float, generator: torch.Generator | Orders) -> Weighting:
     """The weighting of that name: "plain", "pcgrad", "gradvac", or "torchjd:NAME"."""
     if name.startswith("torchjd:"):
         return TorchJD(name.removeprefix("torchjd:"), tasks)

@@ -16,7 +16,9 @@ def as_image(figure: Figure) -> Image:
     whole, small = io.BytesIO(), io.BytesIO()
     figure.savefig(whole, format="png", bbox_inches="tight")
     plt.close(figure)
-    picture = Picture.open(whole).convert("RGB").quantize(_COLOURS, dither=Picture.Dither.NONE)
+    # a palette that covers all colours: one of the commonest colours would make a few coloured marks grey
+    method = Picture.Quantize.MAXCOVERAGE
+    picture = Picture.open(whole).convert("RGB").quantize(_COLOURS, method, dither=Picture.Dither.NONE)
     picture.save(small, format="png", optimize=True)
     return Image(small.getvalue())
 
