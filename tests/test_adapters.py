@@ -296,7 +296,7 @@ def test_a_run_of_adapters_keeps_no_encoder(recipe, train, tmp_path):
 def test_a_loaded_run_predicts_as_it_did(recipe, train, tmp_path):
     run = train(recipe.with_(option="adapters_norms"), tmp_path)
     kept = pd.read_csv(run.folder / "predictions" / "sst-dev.csv")["prediction"].tolist()
-    dev = read_split(paths.SAMPLE, TASKS["sst"], "dev").examples[:12]
+    dev = read_split(paths.SAMPLE, TASKS["sst"], "dev").spread(12).examples
     assert mtbert.load_model(tmp_path).predict("sst", [row.texts[0] for row in dev]) == kept
 
 
