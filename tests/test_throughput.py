@@ -1,39 +1,25 @@
-"""Counted operations, their share of a peak, and the record of a bench."""
+"""How much of a device is used, the record of a bench, and its turns."""
 
 import pandas as pd
 import pytest
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from mtbert import throughput
 from mtbert.bench import Timing, alternate, random_encoder
-from mtbert.data.batch import pack
 from mtbert.nn import load_encoder
-from mtbert.throughput import peak_flops, training_flops, utilisation
+from mtbert.throughput import utilisation
 
 
-def test_operations_are_those_of_the_matrix_products_of_a_step():
-    """Against torch's own counter, on one sequence: there a group of equal lengths holds no padding."""
-    bert = load_encoder("tiny", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0).bert
-    batch = pack([[5] * 24, [7] * 24])
-    hidden = bert.embeddings(batch).detach().requires_grad_()
-    with FlopCounterMode(display=False) as counter:
-        bert.encode(hidden, batch).sum().backward()
-    assert counter.get_total_flops() == pytest.approx(training_flops(bert.config, torch.tensor([24, 24])))
+def test_utilisation_is_a_share_of_a_peak_given_or_known_by_the_drivers_name(monkeypatch):
+    assert utilisation(6e12, 2.0, torch.device("cpu"), peak=10e12) == pytest.approx(0.3)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H200")
+    assert utilisation(989.4e12, 2.0, torch.device("cuda")) == pytest.approx(0.5)
 
 
-def test_utilisation_is_a_share_of_the_peak_and_not_known_without_one():
-    assert utilisation(6e12, 2.0, 10e12) == pytest.approx(0.3)
-    assert utilisation(6e12, 2.0, None) is None and peak_flops(torch.device("cpu")) is None
-
-
-@pytest.mark.parametrize(
-    ("name", "peak"),
-    [("NVIDIA H200", 989e12), ("NVIDIA H100 80GB HBM3", 989e12), ("NVIDIA H100 PCIe", 756e12), ("Some GPU", None)],
-)
-def test_peaks_are_known_by_the_drivers_name(monkeypatch, name, peak):
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: name)
-    assert peak_flops(torch.device("cuda")) == peak
+def test_utilisation_is_not_known_without_a_peak(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Some GPU")
+    assert utilisation(6e12, 2.0, torch.device("cuda")) is None
+    assert utilisation(6e12, 2.0, torch.device("cpu")) is None
 
 
 def test_a_record_replaces_the_older_one_of_the_same_bench(tmp_path, monkeypatch):
