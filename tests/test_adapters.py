@@ -130,6 +130,20 @@ def test_zero_everywhere_would_never_learn():
     assert all(p.grad.abs().sum() == 0 for n, p in adapters.named_parameters() if "decode" in n and "weight" in n)
 
 
+@pytest.mark.parametrize("projections", [1, 2, 3])
+@pytest.mark.parametrize("name", ["pal", "low_rank", "top", "houlsby"])
+def test_what_reaches_the_last_matrix_is_about_as_large_as_what_came_in(name, projections):
+    torch.manual_seed(0)
+    batch, seen = three_tasks(), []
+    adapter = build_adapter(name, MINILM, AdapterShape(projections=projections)).eval()
+    for module in adapter.modules():
+        if isinstance(module, torch.nn.Linear) and not module.weight.any():
+            module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].std().item()))
+    for place in adapter.places:
+        adapter(place, 0, torch.randn(batch.tokens, MINILM.hidden_size), batch)
+    assert seen and 0.05 < min(seen) and max(seen) < 2
+
+
 # -- what they compute ------------------------------------------------------------------------------------------------
 
 

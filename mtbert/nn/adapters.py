@@ -72,7 +72,7 @@ class ProjectedAttention(Adapter):
         self.qkv = nn.ModuleList(nn.Linear(size, 3 * size) for _ in range(config.num_hidden_layers))
         self.decode = _projection(size, size, config.hidden_size, shape.projections)
         self.activate = _activation(shape.activation)
-        _begin(self, config, self.decode[-1])
+        _begin(self, self.decode[-1])
 
     def forward(self, place: Place, layer: int, x: Tensor, batch: PackedBatch) -> Tensor:
         small = self.encode(x)  # (tokens, size)
@@ -94,7 +94,7 @@ class LowRank(Adapter):
         self.encode = nn.ModuleList(_projection(hidden, size, size, shape.projections) for _ in layers)
         self.decode = nn.ModuleList(_projection(size, size, hidden, shape.projections) for _ in layers)
         self.activate = _activation(shape.activation)
-        _begin(self, config, *(decode[-1] for decode in self.decode))
+        _begin(self, *(decode[-1] for decode in self.decode))
 
     def forward(self, place: Place, layer: int, x: Tensor, batch: PackedBatch) -> Tensor:
         return self.decode[layer](self.activate(self.encode[layer](x)))
@@ -119,7 +119,7 @@ class LayerOnTop(Adapter):
         self.output_norm = nn.LayerNorm(hidden, config.layer_norm_eps)
         self.intermediate = nn.Linear(hidden, config.intermediate_size)
         self.output = nn.Linear(config.intermediate_size, hidden)
-        _begin(self, config, self.attention_output, self.output)
+        _begin(self, self.attention_output, self.output)
 
     def forward(self, place: Place, layer: int, x: Tensor, batch: PackedBatch) -> Tensor:
         qkv = self.qkv(self.attention_norm(x))
@@ -137,7 +137,7 @@ class Bottleneck(Adapter):
         hidden, layers, size = config.hidden_size, range(config.num_hidden_layers), shape.size
         self.attention = nn.ModuleList(_two_layers(hidden, size) for _ in layers)
         self.feed_forward = nn.ModuleList(_two_layers(hidden, size) for _ in layers)
-        _begin(self, config, *(module[-1] for module in (*self.attention, *self.feed_forward)))
+        _begin(self, *(module[-1] for module in (*self.attention, *self.feed_forward)))
 
     def forward(self, place: Place, layer: int, x: Tensor, batch: PackedBatch) -> Tensor:
         return (self.attention if place == "attention" else self.feed_forward)[layer](x)
@@ -272,11 +272,15 @@ def _activation(name: Activation) -> nn.Module:
 
 
 @torch.no_grad()
-def _begin(module: nn.Module, config: BertConfig, *zero: nn.Linear) -> None:
-    """Draw the matrices as BERT's are, N(0, initializer_range^2), with biases 0, but begin some of them at zero."""
+def _begin(module: nn.Module, *zero: nn.Linear) -> None:
+    """Draw the matrices from N(0, 1 / inputs), with biases 0, but begin some of them at zero.
+
+    So a vector keeps its scale on the way to the last matrix, however narrow the adapter is. BERT's N(0, 0.02^2) suits
+    wide matrices: three of 128 in a row leave so little of a vector that only the last bias would learn.
+    """
     for part in module.modules():
         if isinstance(part, nn.Linear):
-            part.weight.normal_(0.0, config.initializer_range)
+            part.weight.normal_(0.0, 1 / math.sqrt(part.in_features))
             part.bias.zero_()
     for part in zero:
         part.weight.zero_()
