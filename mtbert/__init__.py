@@ -4,12 +4,13 @@ from mtbert import data, nn, optim
 from mtbert.errors import UserError
 from mtbert.evaluate import evaluate
 from mtbert.execution import Execution
+from mtbert.interrupt import Interrupted
 from mtbert.machine import pick_device, reproducible
 from mtbert.nn.pooling import pool
 from mtbert.nn.pretrained import Encoder, load_encoder
 from mtbert.recipes import RECIPES, Recipe, recipe
 from mtbert.run import Run, join_runs, load_model, open_run
-from mtbert.train import Interrupted, train
+from mtbert.train import train
 
 __version__ = "0.1.0"
 __all__ = [

@@ -33,12 +33,13 @@ from mtbert.errors import UserError
 from mtbert.evaluate import evaluate as evaluate_model
 from mtbert.evaluate import outputs_for, write_predictions
 from mtbert.execution import Execution
+from mtbert.interrupt import Interrupted
 from mtbert.machine import describe, pick_device
 from mtbert.nn.adapters import adapter_parts
 from mtbert.results import archive, gather, predictions, record, record_confusion
 from mtbert.run import load_model, open_run
 from mtbert.throughput import record as record_throughput
-from mtbert.train import CHECKPOINT_SECONDS, Interrupted
+from mtbert.train import CHECKPOINT_SECONDS
 from mtbert.train import train as train_recipe
 
 app = typer.Typer(help="BERT and multi-task fine-tuning: data, training, prediction, benchmarks.",

@@ -15,6 +15,11 @@ from torch import Tensor
 
 from mtbert.data.batch import FixedBatch, FixedShape
 from mtbert.data.tokens import SequenceTable
+from mtbert.distributed import World
+from mtbert.nn.heads import HEADS
+from mtbert.nn.losses import LOSSES
+from mtbert.nn.model import MultitaskModel
+from mtbert.recipes import Recipe
 
 Found = TypeVar("Found")
 # (batch, labels of each task, whether it is being recorded) -> anything
@@ -47,6 +52,30 @@ class _Place:
     runs: int = 0
     graph: Any = None
     found: Any = None
+
+
+def hindrance(recipe: Recipe, model: MultitaskModel, world: World) -> str | None:
+    """Why steps of this recipe cannot have fixed shapes, or cannot be recorded; None if they can."""
+    if world.size > 1:
+        return f"{world.size} processes share out the rows of a step"
+    if recipe.option == "pretrain":
+        return "the encoder stays as it is, and its vectors are kept"
+    if recipe.accumulate > 1:
+        return "a step takes its rows in parts"
+    if model.smart:
+        return "SMART draws the same dropout masks twice"
+    if recipe.loss_weighting not in ("equal", "uw"):
+        return f"loss weighting {recipe.loss_weighting} is worked out on the host"
+    if recipe.surgery.startswith("torchjd:"):
+        return f"{recipe.surgery} is worked out on the host"
+    for task in recipe.tasks:
+        if LOSSES[recipe.loss[task]].ranks:
+            return f"loss {recipe.loss[task]} chooses rows by their labels"
+        if HEADS[recipe.head[task]].sees == "tokens":
+            return f"head {recipe.head[task]} asks for the length of each sequence"
+        if task in recipe.tokens_per_batch:
+            return "batches of like lengths have any number of rows"
+    return None
 
 
 class FixedSteps:

@@ -93,6 +93,14 @@ def open_run(folder: str | Path) -> Run:
     return run
 
 
+def same_recipe(recipe: Recipe, other: Recipe, folder: Path) -> None:
+    """Raises UserError naming the fields in which a folder's recipe, ``other``, is not the one that was asked for."""
+    differences = recipe.differences(other)
+    if differences:
+        named = "; ".join(f"{name} is {mine!r}, there {theirs!r}" for name, (mine, theirs) in differences.items())
+        raise UserError(f"{folder} holds a run of another recipe ({named}): choose another folder")
+
+
 def build_model(recipe: Recipe, encoder: Encoder) -> MultitaskModel:
     """The model that a recipe describes, on an encoder; heads are drawn from the recipe's seed.
 

@@ -22,9 +22,9 @@ from mtbert import paths
 from mtbert.data.tasks import TASKS
 from mtbert.errors import UserError
 from mtbert.files import write_json
+from mtbert.interrupt import STOP_AT
 from mtbert.recipes import RECIPES, Recipe, Scale, recipe, scaled, settings
 from mtbert.run import read_run
-from mtbert.train import STOP_AT
 
 NOTEBOOK = paths.ROOT / "notebooks" / "one_run.ipynb"
 _LOOK_SECONDS = 0.2

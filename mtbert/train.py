@@ -8,12 +8,10 @@ import dataclasses
 import itertools
 import math
 import os
-import signal
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -28,11 +26,11 @@ from mtbert.data.sampling import SAMPLERS, Pace, Step
 from mtbert.distributed import ALONE, Exchange, World, processes
 from mtbert.errors import UserError
 from mtbert.evaluate import overall, score, write_predictions
-from mtbert.execution import Execution, FixedSteps
+from mtbert.execution import Execution, FixedSteps, hindrance
 from mtbert.files import remove_parts, write_json
 from mtbert.flops import training_flops
+from mtbert.interrupt import Interrupted, stop_asked
 from mtbert.machine import describe, peak_memory_mb, reproducible
-from mtbert.nn.heads import HEADS
 from mtbert.nn.losses import LOSSES
 from mtbert.nn.model import MultitaskModel
 from mtbert.nn.pretrained import Encoder
@@ -47,20 +45,14 @@ from mtbert.optim import (
     build_weighting,
     learning_rate_factor,
 )
-from mtbert.recipes import Recipe, from_dict
-from mtbert.run import Run, build_model, read_run, recipe_encoder, save_model
+from mtbert.recipes import Recipe
+from mtbert.run import Run, build_model, read_run, recipe_encoder, same_recipe, save_model
 from mtbert.sources import Source, order_of, read_tasks
+from mtbert.state import give_back, state_of
 from mtbert.throughput import utilisation
 
 CHECKPOINT_SECONDS = 120.0
-STOP_AT = "MTBERT_STOP_AT"  # a time, in seconds since 1970, from which on a run stops as if by Ctrl-C
 _REFRESH_SECONDS = 0.5
-
-
-class Interrupted(Exception):
-    """Ctrl-C stopped a run between two steps; its checkpoint is written."""
-
-    exit_code = 130
 
 
 def train(
@@ -96,7 +88,7 @@ def train(
             return earlier
         progress = progress and world.first and not os.environ.get("TQDM_DISABLE")
         trainer = Trainer(recipe, out, folder, world.device(device), progress, say, world, execution)
-        with _interrupt_at_step_ends() as interrupted:
+        with stop_asked() as interrupted:
             return trainer.run(checkpoint_seconds, interrupted)
 
 
@@ -153,7 +145,7 @@ class Trainer:
     # -- the loop -------------------------------------------------------------------------------------------------
 
     def run(self, checkpoint_seconds: float, interrupted: Callable[[], bool]) -> Run:
-        self._resume()
+        self._go_on()
         self.world.same_place(self.step)
         if self.world.first:
             remove_parts(self.out)
@@ -171,12 +163,21 @@ class Trainer:
                     self._end_epoch()
                 stopping = self.world.any(interrupted())
                 if stopping or time.monotonic() - saved >= checkpoint_seconds or self.step % self.epoch_steps == 0:
-                    self._save()
+                    if self.world.first:
+                        save_checkpoint(self.out, self.step, *state_of(self))
                     saved = time.monotonic()
                 if stopping and self.step < self.total_steps:
                     raise Interrupted(f"stopped after step {self.step} of {self.total_steps}: "
                                       "the same command goes on from there")  # fmt: skip
         return self._finish()
+
+    def _go_on(self) -> None:
+        """Take up the newest checkpoint, if the folder holds one."""
+        found = load_checkpoint(self.out, self.say)
+        if found is not None:
+            give_back(self, *found)
+            self._look_back()
+            self.say(f"going on after step {self.step} of {self.total_steps}")
 
     def _surgery(self) -> Surgery:
         tasks = list(self.recipe.tasks)
@@ -265,9 +266,9 @@ class Trainer:
             self.model.bert.compile_layers(dynamic=None if self.execution.graphs else True)
         if not self.execution.graphs:
             return None
-        hindrance = _hindrance(self.recipe, self.model, self.world)
-        if hindrance:
-            self.say(f"steps are not recorded: {hindrance}")
+        reason = hindrance(self.recipe, self.model, self.world)
+        if reason:
+            self.say(f"steps are not recorded: {reason}")
             return None
         labels = {name: source.labels.to(self.device) for name, source in self.sources.items()}
         return FixedSteps({name: source.sequences for name, source in self.sources.items()}, labels)
@@ -422,97 +423,6 @@ class Trainer:
                 path.unlink()
         return run
 
-    # -- what a stopped run needs to go on --------------------------------------------------------------------------
-
-    def _save(self) -> None:
-        """Write a checkpoint. What it holds is the same in all processes but for their chance, which is drawn anew in
-        every step where they are several; so it fits any number of them."""
-        if not self.world.first:
-            return
-        tensors = {"theta": self.flat.theta, "random": torch.get_rng_state()}
-        if self.device.type == "cuda":
-            tensors["random_cuda"] = torch.cuda.get_rng_state(self.device)
-        steps = {}
-        for owner, number, state in self._optimizer_states():
-            steps[f"{owner}.{number}"] = state["step"]
-            tensors[f"exp_avg.{owner}.{number}"] = state["exp_avg"]
-            tensors[f"exp_avg_sq.{owner}.{number}"] = state["exp_avg_sq"]
-        tensors["loss_sums"] = torch.stack(list(self.loss_sums.values()))
-        tensors["conflicts"], tensors["generator"] = self.conflicts.tensor(), self.generator.get_state()
-        for name, state in self._weighting_states().items():
-            tensors[name] = state
-        now = time.monotonic()
-        facts = {
-            "recipe": self.recipe.as_dict(), "epochs": self.record["epochs"], "best_epoch": self.record["best_epoch"],
-            "loss_counts": self.loss_counts, "segment_steps": steps,
-            "examples": self.examples, "tokens": self.tokens, "flops": self.flops,
-            "seconds": self.seconds + now - self.started, "inputs": self._inputs(),
-            "epoch_seconds": self.epoch_seconds + now - self.epoch_started,
-        }  # fmt: skip
-        save_checkpoint(self.out, self.step, tensors, facts)
-
-    def _resume(self) -> None:
-        found = load_checkpoint(self.out, self.say)
-        if found is None:
-            return
-        tensors, facts = found
-        _same_recipe(self.recipe, from_dict(facts["recipe"]), self.out)
-        if facts["inputs"] != self._inputs():
-            raise UserError(f"{self.out} was begun with other data or other encoder weights: choose another folder")
-        self.flat.theta.copy_(tensors["theta"])
-        torch.set_rng_state(tensors["random"])
-        if "random_cuda" in tensors and self.device.type == "cuda":
-            torch.cuda.set_rng_state(tensors["random_cuda"], self.device)
-        for name, count in facts["segment_steps"].items():
-            owner, number = name.split(".")
-            self.optimizers[owner].state[self.flat.segments[int(number)].parameter] = {
-                "step": count,
-                "exp_avg": tensors[f"exp_avg.{name}"].to(self.device),
-                "exp_avg_sq": tensors[f"exp_avg_sq.{name}"].to(self.device),
-            }
-        self.conflicts.load(tensors["conflicts"])
-        self.generator.set_state(tensors["generator"])
-        self._load_weighting_states(tensors)
-        for total, kept in zip(self.loss_sums.values(), tensors["loss_sums"], strict=True):
-            total.copy_(kept)
-        self.loss_counts, self.examples = facts["loss_counts"], facts["examples"]
-        self.tokens, self.flops = facts["tokens"], facts.get("flops", 0)
-        self.record["epochs"], self.record["best_epoch"] = facts["epochs"], facts["best_epoch"]
-        self._look_back()
-        self.step, self.seconds, self.epoch_seconds = facts["step"], facts["seconds"], facts["epoch_seconds"]
-        self.say(f"going on after step {self.step} of {self.total_steps}")
-
-    def _optimizer_states(self) -> Iterator[tuple[str, int, dict]]:
-        """Whose optimiser, which segment, and what the one keeps for the other, where it keeps anything yet."""
-        for owner, optimizer in self.optimizers.items():
-            for number, segment in enumerate(self.flat.segments):
-                if segment.parameter in optimizer.state:
-                    yield owner, number, optimizer.state[segment.parameter]
-
-    def _weighting_states(self) -> dict[str, Tensor]:
-        """What the weightings keep between steps, but for what is trained."""
-        states = {f"loss_weighting.{name}": tensor for name, tensor in self.loss_weighting.named_buffers()}
-        if self.surgery and hasattr(self.surgery.weighting, "state_dict"):
-            states |= {f"surgery.{name}": tensor for name, tensor in self.surgery.weighting.state_dict().items()}
-        return states
-
-    def _load_weighting_states(self, tensors: Mapping[str, Tensor]) -> None:
-        for name, buffer in self.loss_weighting.named_buffers():
-            buffer.copy_(tensors[f"loss_weighting.{name}"])
-        if self.surgery and hasattr(self.surgery.weighting, "load_state_dict"):
-            states = {name.removeprefix("surgery."): tensor.to(self.device)
-                      for name, tensor in tensors.items() if name.startswith("surgery.")}  # fmt: skip
-            self.surgery.weighting.load_state_dict(states)
-
-    def _inputs(self) -> dict[str, str | None]:
-        files = {
-            rows.path.name: f"{rows.sha256}, {len(rows)} rows"  # the overlap guard may leave some out
-            for splits in self.rows.values()
-            for rows in splits.values()
-        }
-        stored = {"encoder_stored": self.record["encoder_stored"]} if self.record["encoder_stored"] else {}
-        return {**files, "encoder": self.record["encoder_sha256"], **stored}
-
     # -- records and progress ---------------------------------------------------------------------------------------
 
     def _new_record(self, encoder: Encoder) -> dict:
@@ -559,30 +469,6 @@ def _freeze(model: MultitaskModel, recipe: Recipe) -> None:
             model.heads[task].requires_grad_(False)  # its loss reads vectors: no gradient ever reaches the head
 
 
-def _hindrance(recipe: Recipe, model: MultitaskModel, world: World) -> str | None:
-    """Why steps of this recipe cannot have fixed shapes, or cannot be recorded; None if they can."""
-    if world.size > 1:
-        return f"{world.size} processes share out the rows of a step"
-    if recipe.option == "pretrain":
-        return "the encoder stays as it is, and its vectors are kept"
-    if recipe.accumulate > 1:
-        return "a step takes its rows in parts"
-    if model.smart:
-        return "SMART draws the same dropout masks twice"
-    if recipe.loss_weighting not in ("equal", "uw"):
-        return f"loss weighting {recipe.loss_weighting} is worked out on the host"
-    if recipe.surgery.startswith("torchjd:"):
-        return f"{recipe.surgery} is worked out on the host"
-    for task in recipe.tasks:
-        if LOSSES[recipe.loss[task]].ranks:
-            return f"loss {recipe.loss[task]} chooses rows by their labels"
-        if HEADS[recipe.head[task]].sees == "tokens":
-            return f"head {recipe.head[task]} asks for the length of each sequence"
-        if task in recipe.tokens_per_batch:
-            return "batches of like lengths have any number of rows"
-    return None
-
-
 def _owner(name: str) -> str:
     """ "encoder" for what all tasks share, else the task whose head or adapter it is, or "loss_weighting"."""
     if name.startswith(("heads.", "adapters.")):
@@ -594,7 +480,7 @@ def _earlier_run(out: Path, recipe: Recipe) -> Run | None:
     """The run that ``out`` holds already, if any; UserError if it is of another recipe or no run at all."""
     earlier = read_run(out)
     if earlier is not None:
-        _same_recipe(recipe, earlier.recipe, out)
+        same_recipe(recipe, earlier.recipe, out)
     elif out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file: choose a folder")
     elif out.exists() and not checkpoints(out) and any(not path.name.startswith("run.json.") for path in out.iterdir()):
@@ -602,37 +488,5 @@ def _earlier_run(out: Path, recipe: Recipe) -> Run | None:
     return earlier
 
 
-def _same_recipe(recipe: Recipe, other: Recipe, out: Path) -> None:
-    differences = recipe.differences(other)
-    if differences:
-        named = "; ".join(f"{name} is {mine!r}, there {theirs!r}" for name, (mine, theirs) in differences.items())
-        raise UserError(f"{out} holds a run of another recipe ({named}): choose another folder")
-
-
 def _silent(text: str) -> None:
     """For the messages of all processes but the first."""
-
-
-@contextmanager
-def _interrupt_at_step_ends():
-    """Turn Ctrl-C into a question asked between steps; a second Ctrl-C stops at once. ``$MTBERT_STOP_AT`` asks too."""
-    asked = threading.Event()
-    stop_at = float(os.environ.get(STOP_AT, "inf"))
-
-    def is_asked() -> bool:
-        return asked.is_set() or time.time() >= stop_at
-
-    if threading.current_thread() is not threading.main_thread():
-        yield is_asked  # signals only reach the main thread
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def ask(number, frame):
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        asked.set()
-
-    signal.signal(signal.SIGINT, ask)
-    try:
-        yield is_asked
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -17,7 +17,8 @@ from mtbert import UserError
 from mtbert.checkpoint import checkpoints
 from mtbert.data.tasks import TASKS
 from mtbert.distributed import Deserted, World, processes
-from mtbert.train import Interrupted, Trainer
+from mtbert.interrupt import Interrupted
+from mtbert.train import Trainer
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="these processes are forked")
 NO_DROPOUT = {"head_dropout": 0, "hidden_dropout": 0, "attention_dropout": 0}

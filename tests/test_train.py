@@ -309,6 +309,14 @@ def test_a_run_whose_checkpoints_are_all_damaged_is_not_begun_anew(recipe, train
     assert len(checkpoints(out)) == 2
 
 
+def test_a_checkpoint_of_another_version_is_refused_in_a_sentence(recipe, train, tmp_path):
+    out = stopped_in(recipe, train, tmp_path / "run", 3)
+    tensors, facts = load_checkpoint(out)
+    save_checkpoint(out, facts["step"], tensors, {**facts, "format": 0})
+    with pytest.raises(UserError, match="begun by another version of mtbert: choose another folder"):
+        train(recipe, out)
+
+
 def test_the_two_newest_checkpoints_are_kept(recipe, train, tmp_path):
     out = stopped_in(recipe, train, tmp_path / "run", 5)
     assert [path.name[11:19] for path in checkpoints(out)] == ["00000005", "00000004"]
