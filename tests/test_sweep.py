@@ -160,6 +160,8 @@ def test_a_missing_package_is_named(job, monkeypatch, executor, package):
 
 def test_ray_runs_jobs_in_processes_of_one_node(job, monkeypatch):
     ray = pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # its own is 15: beside other work such a process hardly runs
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setattr(sweep, "run_job", lambda job: f"{job.name} ran in {os.getpid()}")
     two = [job("one"), job("two", seed=1)]
     try:
