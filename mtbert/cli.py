@@ -27,6 +27,7 @@ from mtbert.data import check as checking
 from mtbert.data import fetch as fetching
 from mtbert.data.read import data_folder, read_rows, read_split
 from mtbert.data.tasks import get_task
+from mtbert.dev_predictions import predictions, record_confusion
 from mtbert.distributed import process_number
 from mtbert.environment import inspect_environment
 from mtbert.errors import UserError
@@ -36,7 +37,7 @@ from mtbert.execution import Execution
 from mtbert.interrupt import Interrupted
 from mtbert.machine import describe, pick_device
 from mtbert.nn.adapters import adapter_parts
-from mtbert.results import archive, gather, predictions, record, record_confusion
+from mtbert.results import archive, gather, record
 from mtbert.run import load_model, open_run
 from mtbert.throughput import record as record_throughput
 from mtbert.train import CHECKPOINT_SECONDS

@@ -20,10 +20,11 @@ from mtbert import paths
 from mtbert.claims import CLAIMS, TITLES, Claim
 from mtbert.confusion import Pair, resampled_pearson
 from mtbert.data.tasks import TASKS
+from mtbert.dev_predictions import Predicted, predictions
 from mtbert.errors import UserError
 from mtbert.evaluate import accuracy, pearson
 from mtbert.recipes import scale_of
-from mtbert.results import Predicted, encoder_name, keep, predictions
+from mtbert.results import encoder_name, keep
 from mtbert.run import Run, open_run
 
 SEEDS_FOR_T = 3
@@ -146,7 +147,7 @@ def compare_runs(folders: Iterable[str | Path], data: Path) -> pd.DataFrame:
     """Every pair of these runs (see ``pairs``) compared on its dev predictions: a line for each metric, with the
     columns that data/results/claims.csv has.
 
-    Raises UserError if there is nothing to compare, and as ``mtbert.results.predictions`` does.
+    Raises UserError if there is nothing to compare, and as ``mtbert.dev_predictions.predictions`` does.
     """
     found = pairs(open_run(folder) for folder in folders)
     if not found:

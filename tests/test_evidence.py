@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import mtbert
-from mtbert import evidence, paths, results
+from mtbert import dev_predictions, evidence, paths, results
 from mtbert.beside import measured
 from mtbert.claims import CLAIMS, REGIONS, Claim
 from mtbert.confusion import resampled_pearson
@@ -138,7 +138,7 @@ def kept(monkeypatch, tmp_path):
 
 
 def predicted(runs, name, sample):
-    return results.predictions(mtbert.open_run(runs / name), sample)
+    return dev_predictions.predictions(mtbert.open_run(runs / name), sample)
 
 
 def test_differences_are_those_of_the_scores_with_an_error_that_rows_explain(runs, sample):
@@ -166,7 +166,7 @@ def test_turned_around_the_difference_changes_its_sign(runs, sample):
 
 def test_other_rows_are_refused(runs, sample):
     of = predicted(runs, "tiny", sample)
-    few = {task: results.Predicted(each.rows, each.values[:40]) for task, each in of.items()}
+    few = {task: dev_predictions.Predicted(each.rows, each.values[:40]) for task, each in of.items()}
     with pytest.raises(UserError, match="sst: 40 and 300 dev rows"):
         compare(few, of)
 

@@ -14,8 +14,9 @@ import pytest
 import mtbert
 from mtbert import UserError, paths, sweep
 from mtbert.checkpoint import checkpoints
+from mtbert.dev_predictions import predictions
 from mtbert.recipes import RECIPES, Recipe, scaled
-from mtbert.results import archive, gather, predictions
+from mtbert.results import archive, gather
 from mtbert.sweep import Job
 
 

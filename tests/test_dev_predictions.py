@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import mtbert
-from mtbert import paths, results
+from mtbert import dev_predictions, paths
 from mtbert.confusion import Pair
 from mtbert.errors import UserError
 
@@ -30,7 +30,7 @@ def kept(monkeypatch, tmp_path):
 
 
 def test_counts_add_up_to_the_runs_scores(runs, kept, sample):
-    results.record_confusion([runs / "one", runs / "few"], sample)
+    dev_predictions.record_confusion([runs / "one", runs / "few"], sample)
     table = pd.read_csv(kept / "confusion.csv")
     for name, seed in (("one", 0), ("few", 2)):
         run = mtbert.open_run(runs / name)
@@ -43,7 +43,7 @@ def test_counts_add_up_to_the_runs_scores(runs, kept, sample):
 
 
 def test_a_pair_holds_the_accuracies_of_both(runs, kept, sample):
-    results.record_confusion([runs / "one", runs / "two", runs / "few"], sample)
+    dev_predictions.record_confusion([runs / "one", runs / "two", runs / "few"], sample)
     table = pd.read_csv(kept / "confusion_pairs.csv")
     assert list(zip(table["first"], table.second, table.task, strict=True)) == [
         ("tiny s0", "tiny s1", "sst"), ("tiny s0", "tiny s1", "quora")
@@ -57,14 +57,14 @@ def test_a_pair_holds_the_accuracies_of_both(runs, kept, sample):
 
 def test_recording_again_replaces_and_recording_another_adds(runs, kept, sample):
     for names in (["one"], ["one"], ["two"]):
-        results.record_confusion([runs / name for name in names], sample, "mine")
+        dev_predictions.record_confusion([runs / name for name in names], sample, "mine")
     table = pd.read_csv(kept / "mine.csv")
     assert len(table) == 2 * (25 + 4 + 36) and not (kept / "mine_pairs.csv").exists()
 
 
 def test_neither_texts_nor_ids_are_kept(runs, kept, sample):
-    results.record_confusion([runs / "one", runs / "two"], sample)
-    results.record_calibration(runs / "one", sample, "sst")
+    dev_predictions.record_confusion([runs / "one", runs / "two"], sample)
+    dev_predictions.record_calibration(runs / "one", sample, "sst")
     ids = {line.split(",")[0] for line in (runs / "one/predictions/sst-dev.csv").read_text().splitlines()[1:]}
     for path in kept.iterdir():
         assert not ids & set(np.ravel(pd.read_csv(path, dtype=str).to_numpy()).astype(str)) - {"0", "1", "2", "3"}
@@ -72,15 +72,15 @@ def test_neither_texts_nor_ids_are_kept(runs, kept, sample):
 
 
 def test_calibration_holds_every_dev_row_once_and_the_accuracy(runs, kept, sample):
-    path = results.record_calibration(runs / "one", sample, "sst")
+    path = dev_predictions.record_calibration(runs / "one", sample, "sst")
     table, run = pd.read_csv(path), mtbert.open_run(runs / "one")
     assert table.rows.sum() == run.record["data"]["ids-sst-dev.csv"]["rows"]
     assert np.average(table.true, weights=table.rows) == pytest.approx(run.scores["sst"])
-    results.record_calibration(runs / "one", sample, "quora")
+    dev_predictions.record_calibration(runs / "one", sample, "quora")
     table = pd.read_csv(path)
     assert set(table.task) == {"sst", "quora"}
     with pytest.raises(UserError, match="'sts' predicts scores"):
-        results.record_calibration(runs / "one", sample, "sts")
+        dev_predictions.record_calibration(runs / "one", sample, "sts")
 
 
 def test_predictions_of_other_rows_are_refused(runs, tmp_path, sample):
@@ -91,17 +91,17 @@ def test_predictions_of_other_rows_are_refused(runs, tmp_path, sample):
     lines = (copy / "predictions/sst-dev.csv").read_text().splitlines()
     (copy / "predictions/sst-dev.csv").write_text("\n".join([lines[0], *lines[:0:-1]]))
     with pytest.raises(UserError, match="predictions of other rows than ids-sst-dev.csv"):
-        results.predictions(run, data)
+        dev_predictions.predictions(run, data)
     (copy / "predictions/sst-dev.csv").unlink()
     with pytest.raises(UserError, match="sst-dev.csv does not exist"):
-        results.predictions(run, data)
+        dev_predictions.predictions(run, data)
     with open(data / "ids-sst-dev.csv", "a") as file:
         file.write("\n")
     with pytest.raises(UserError, match="ids-sst-dev.csv is not the file"):
-        results.predictions(run, data)
+        dev_predictions.predictions(run, data)
 
 
 def test_a_record_names_no_folder(runs, kept, sample):
-    results.record_confusion([runs / "one", runs / "two"], sample)
+    dev_predictions.record_confusion([runs / "one", runs / "two"], sample)
     for path in kept.iterdir():
         assert str(runs) not in path.read_text() and json.dumps(str(sample)) not in path.read_text()
