@@ -1,15 +1,18 @@
-"""What all tests share: one thread, a token cache of their own, and the two data folders."""
+"""What all tests share: one thread, a token cache of their own, data folders, and figures that are closed again."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
+import matplotlib.pyplot as plt  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
 from mtbert import paths  # noqa: E402
+from mtbert.data import TASKS  # noqa: E402
 
 torch.set_num_threads(1)
 settings.register_profile("mtbert", deadline=None, derandomize=True)  # the same examples in every run, however slow
@@ -26,6 +29,12 @@ def environment(tmp_path_factory):
         yield
 
 
+@pytest.fixture
+def close_figures():
+    yield
+    plt.close("all")
+
+
 @pytest.fixture(scope="session")
 def sample() -> Path:
     """The folder of the data written for this project."""
@@ -33,13 +42,25 @@ def sample() -> Path:
 
 
 @pytest.fixture(scope="session")
-def few_rows(sample, tmp_path_factory) -> Path:
-    """A folder with the first sixteen rows of each of its files."""
-    folder = tmp_path_factory.mktemp("few_rows")
-    for path in sample.glob("*.csv"):
-        lines = path.read_text(encoding="utf-8").split("\n")
-        (folder / path.name).write_text("\n".join(lines[:17]), encoding="utf-8")
-    return folder
+def first_rows(sample, tmp_path_factory) -> Callable[..., Path]:
+    """Makes a folder with so many first rows of some sample files: ``first_rows("sst", "sts", train=12, dev=7)``."""
+
+    def make(*tasks: str, **rows: int) -> Path:
+        folder = tmp_path_factory.mktemp("data")
+        for task in tasks:
+            for split in rows.keys() & TASKS[task].files.keys():
+                name = TASKS[task].files[split]
+                lines = (sample / name).read_text(encoding="utf-8").splitlines(keepends=True)
+                (folder / name).write_text("".join(lines[: rows[split] + 1]), encoding="utf-8")
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def few_rows(first_rows) -> Path:
+    """A folder with the first sixteen rows of each sample file."""
+    return first_rows(*TASKS, train=16, dev=16, test=16)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +14,6 @@ import torch
 import mtbert
 from mtbert import UserError
 from mtbert.checkpoint import checkpoints
-from mtbert.data.tasks import TASKS
 from mtbert.distributed import Deserted, World, processes
 from mtbert.interrupt import Interrupted
 from mtbert.train import Trainer
@@ -26,14 +24,8 @@ STEPS = 6
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """The first rows of the sample data."""
-    folder, sample = tmp_path_factory.mktemp("data"), Path(mtbert.__file__).parent.parent / "data" / "sample"
-    for task in ("sst", "quora", "sts"):
-        for split, rows in (("train", 12), ("dev", 7)):
-            lines = (sample / TASKS[task].files[split]).read_text(encoding="utf-8").splitlines(keepends=True)
-            (folder / TASKS[task].files[split]).write_text("".join(lines[: rows + 1]), encoding="utf-8")
-    return folder
+def data(first_rows):
+    return first_rows("sst", "quora", "sts", train=12, dev=7)
 
 
 @pytest.fixture(scope="module")

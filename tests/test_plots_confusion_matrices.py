@@ -4,7 +4,6 @@ import matplotlib
 
 matplotlib.use("Agg")
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,10 +16,7 @@ CURVE = pd.DataFrame({"threshold": [0.2, 0.5, 0.8], "tn": [1, 5, 9], "fp": [9, 5
                       "tp": [6, 4, 2], "precision": [0.4, 0.44, 0.67], "recall": [1, 0.67, 0.33]})  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("close_figures")
 
 
 def words(axes):

@@ -4,7 +4,6 @@ import matplotlib
 
 matplotlib.use("Agg")
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -17,10 +16,7 @@ PREDICTED = RNG.uniform(0, 5, 8)
 PAIRS = RNG.normal(size=(8, 2, 12))
 
 
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("close_figures")
 
 
 FIGURES = {

@@ -33,14 +33,8 @@ class Died(BaseException):
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """The first rows of the sample data."""
-    folder, sample = tmp_path_factory.mktemp("data"), Path(mtbert.__file__).parent.parent / "data" / "sample"
-    for task in TASK_NAMES:
-        for split, rows in (("train", 24), ("dev", 16)):
-            lines = (sample / TASKS[task].files[split]).read_text(encoding="utf-8").splitlines(keepends=True)
-            (folder / TASKS[task].files[split]).write_text("".join(lines[: rows + 1]), encoding="utf-8")
-    return folder
+def data(first_rows):
+    return first_rows(*TASK_NAMES, train=24, dev=16)
 
 
 @pytest.fixture(scope="module")
