@@ -1,6 +1,7 @@
 """The command line. Exit codes: 0 done, 1 a user's mistake or a failed check, 2 wrong usage, 130 Ctrl-C."""
 
 import itertools
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
@@ -288,14 +289,41 @@ def recipes(report: Annotated[str | None, typer.Argument(help="Only recipes of t
 
 
 def _usual(recipes: Sequence[named.Recipe]) -> dict[str, Any]:
-    """What most of the recipes have in each field."""
+    """What most of the recipes have in each field, and in one with a value for each task, for each task."""
     all_fields = [recipe.as_dict() for recipe in recipes]
-    values = {name: [fields[name] for fields in all_fields] for name in all_fields[0]}
-    return {name: max(of, key=of.count) for name, of in values.items()}
+    return {name: _most([fields[name] for fields in all_fields]) for name in all_fields[0]}
 
 
-def _changes(fields: Mapping[str, Any], base: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in fields.items() if name != "name" and value != base[name])
+def _most(values: Sequence[Any]) -> Any:
+    if not isinstance(values[0], dict):
+        return max(values, key=values.count)
+    tasks = dict.fromkeys(task for value in values for task in value)
+    return {task: _most([value[task] for value in values if task in value]) for task in tasks}
+
+
+def _changes(fields: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
+    """In which fields a recipe differs from what is usual, as ``--set`` takes them: lr=0.001, batch_size.sst=8."""
+    tasks = fields["tasks"]
+    unless_told = named.Recipe(tasks=tasks).as_dict()
+    words = []
+    for name, value in fields.items():
+        if not isinstance(value, dict):
+            if name != "name" and value != usual[name]:
+                words.append(f"{name}={_as_set(value)}")
+            continue
+        before = {task: each for task, each in {**unless_told[name], **usual[name]}.items() if task in tasks}
+        changed = {task: each for task, each in value.items() if before.get(task) != each}
+        if before.keys() - value.keys():
+            words.append(f"{name}={_as_set(value)}")
+        elif len(changed) == len(tasks) and len(set(changed.values())) == 1:
+            words.append(f"{name}={_as_set(next(iter(changed.values())))}")
+        else:
+            words += [f"{name}.{task}={_as_set(each)}" for task, each in changed.items()]
+    return ", ".join(words)
+
+
+def _as_set(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _printed(row: Mapping[str, Any]) -> str:

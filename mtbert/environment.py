@@ -54,7 +54,10 @@ def _python() -> tuple[bool, str]:
 
 
 def _packages() -> tuple[bool, str]:
-    wanted = [Requirement(text) for text in importlib.metadata.requires("mtbert") or []]
+    try:
+        wanted = [Requirement(text) for text in importlib.metadata.requires("mtbert") or []]
+    except importlib.metadata.PackageNotFoundError:
+        return False, "mtbert itself is not installed: pip install -r requirements.txt"
     wanted = [each for each in wanted if each.marker is None or each.marker.evaluate({"extra": "notebooks"})]
     wrong = []
     for each in wanted:

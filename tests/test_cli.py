@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from mtbert import RECIPES, bench_ladder, cli, open_run, paths
 from mtbert.data import get_task, read_split
+from mtbert.recipes import Recipe, settings
 
 TINY = ["tiny", "--set", "steps_per_epoch=2", "--set", "epochs=1", "--set", "train_rows=40", "--no-progress"]
 
@@ -146,9 +148,20 @@ def test_recipes_lists_every_name_what_it_changes_and_the_reports_figures(mtbert
 def test_a_reports_recipes_say_what_sets_them_apart(mtbert):
     out = mtbert("recipes", "li-tang").out
     common, *rest = out.splitlines()
-    assert common.startswith("# li-tang: unless said otherwise, ") and "encoder='bert-base-uncased'" in common
-    assert "li-tang/mix-surgery-0.5: " in out and "    surgery='pcgrad', head_dropout=0.5\n" in out
+    assert common.startswith("# li-tang: unless said otherwise, ") and "encoder=bert-base-uncased" in common
+    assert "li-tang/mix-surgery-0.5: " in out and "    surgery=pcgrad, head_dropout=0.5\n" in out
     assert not any("encoder=" in line for line in rest)
+
+
+def test_changes_are_listed_as_set_takes_them(mtbert):
+    """For every recipe of ours, from the default one: nothing is missing, and nothing else is said."""
+    lines = iter(mtbert("recipes").out.splitlines())
+    for line in lines:
+        if line.startswith("#"):
+            break
+        name, said = line.split(":")[0], next(lines).strip()
+        changes = {} if said == "nothing else" else settings(re.split(r", (?=[a-z_.]+=)", said))
+        assert not Recipe().with_(**changes).differences(RECIPES[name].recipe), name
 
 
 def test_recipes_of_one_report(mtbert, mistake):

@@ -37,6 +37,14 @@ def test_a_missing_and_an_old_package_are_named_with_what_to_do(monkeypatch):
     assert "pip install -r requirements.txt" in found.text and str(found).startswith("[FAIL] packages: ")
 
 
+def test_a_package_that_is_only_on_the_path_is_told_to_be_installed(monkeypatch):
+    def nowhere(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "requires", nowhere)
+    assert environment._packages() == (False, "mtbert itself is not installed: pip install -r requirements.txt")
+
+
 def test_missing_sample_data_and_an_old_python_are_found(monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "SAMPLE", tmp_path)
     assert not finding("sample data").ok
