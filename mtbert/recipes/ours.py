@@ -7,10 +7,11 @@ encoder: e5-small, twice as deep as minilm and as wide, gave the higher similari
 encoding: both questions of Quora in one sequence (Cambronero and Meza print .854, and .709 for two); the sentences of
 STS apart, under a cosine (.879, and .867 in one sequence).
 pooling: the mean (.874 in sts-short, and .843 for [CLS]).
-lr: 1e-4, at which SST alone reached .500 in three passes, and Quora .801 in strategy-proportional's 300 steps.
-sampler: one task a step, drawn by N^.8. Drawn by N, Quora had .801 and SST .309; evenly, .702 and .413. So 9,000 steps
-of 32 rows read Quora about three times and the others between four and five times, no more, since SST alone was at its
-best after one or two passes of three.
+lr: 1e-4, at which SST alone reached .500 in three passes, and Quora .805 in strategy-proportional's 300 steps.
+sampler: one task a step: from as many rows as in strategy-mixed, Quora had .787 rather than .712. Drawn by N^.8: in 300
+steps by N Quora had .805 and SST .308, by the root .786 and .403, evenly .787 and .415; but 9,000 steps of 32 rows, so
+drawn, read Quora about three times and the others between four and five times, and should not read them more often,
+since SST alone was at its best after one or two passes of three.
 loss: the plain ones; MNRL trains no head and left Quora at .517.
 head_dropout: .1; with .3 and .5 nothing was gained in 300 steps.
 surgery: none, since PCGrad's +.007 was measured in early steps only; best-pcgrad asks whether it lasts.
