@@ -76,17 +76,18 @@ def test_pal_finds_the_mistake(answer, where):
 # -- begin
 
 
-def begin(hidden, size, spread=0.02):
-    return spread * torch.randn(hidden, size), torch.zeros(size, hidden)
+def begin(hidden, size, scale=1.0):
+    return scale * torch.randn(hidden, size) / hidden**0.5, torch.zeros(size, hidden)
 
 
-@pytest.mark.parametrize("answer", [begin, lambda h, s: (torch.zeros(h, s), 0.02 * torch.randn(s, h))])
+@pytest.mark.parametrize("answer", [begin, lambda h, s: (torch.zeros(h, s), torch.randn(s, h) / s**0.5)])
 def test_begin_accepts_either_zero(answer):
     assert all(checks.pals.begin(answer).passed for _ in MANY)
 
 
 def drawn_once(hidden, size):
-    return 0.02 * torch.randn(hidden, size, generator=torch.Generator().manual_seed(0)), torch.zeros(size, hidden)
+    drawn = torch.randn(hidden, size, generator=torch.Generator().manual_seed(0))
+    return drawn / hidden**0.5, torch.zeros(size, hidden)
 
 
 @pytest.mark.parametrize(
@@ -101,8 +102,8 @@ def drawn_once(hidden, size):
         (drawn_once, "what is not zero is drawn anew"),
         (lambda h, s: (torch.ones(h, s) * torch.rand(()) / 20, torch.zeros(s, h)), "every number has its own draw"),
         (lambda h, s: (torch.randn(h, 1).expand(h, s) / 50, torch.zeros(s, h)), "every number has its own draw"),
-        (lambda h, s: begin(h, s, 1.0), "they are small"),
-        (lambda h, s: begin(h, s, 1e-4), "they are small"),
+        (lambda h, s: begin(h, s, 6.0), "they keep a vector's scale"),
+        (lambda h, s: begin(h, s, 0.1), "they keep a vector's scale"),
     ],
 )
 def test_begin_finds_the_mistake(answer, where):

@@ -70,9 +70,9 @@ def begin(answer, draw):
     yield "every number has its own draw: with equal ones, all inner numbers would learn the same"
     rank = int(torch.linalg.matrix_rank(drawn))
     expect(rank == size, f"of {size} inner numbers, only {rank} differ")
-    yield "they are small, with a spread of .02 as BERT's own"
-    spread = float(drawn.std())
-    expect(0.01 < spread < 0.04, f"the spread is {spread:.3g}")
+    yield "they keep a vector's scale, with a spread of one over the root of the inputs"
+    spread, wanted = float(drawn.std()), len(drawn) ** -0.5
+    expect(wanted / 2 < spread < 2 * wanted, f"with {len(drawn)} inputs the spread is {spread:.3g}")
 
 
 @check
