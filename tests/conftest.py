@@ -35,6 +35,13 @@ def close_figures():
     plt.close("all")
 
 
+@pytest.fixture
+def kept(monkeypatch, tmp_path) -> Path:
+    """An empty folder that stands in for data/results."""
+    monkeypatch.setattr(paths, "RESULTS", tmp_path)
+    return tmp_path
+
+
 @pytest.fixture(scope="session")
 def sample() -> Path:
     """The folder of the data written for this project."""

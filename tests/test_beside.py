@@ -5,7 +5,6 @@ import json
 import pandas as pd
 import pytest
 
-from mtbert import paths
 from mtbert.beside import beside, measured, metrics_of, shown
 from mtbert.errors import UserError
 from mtbert.recipes import RECIPES, Scale, scale_of, scaled
@@ -25,10 +24,9 @@ def run(name: str, seed: int = 0, scale: Scale = "small", sst: float = 0.5, data
 
 
 @pytest.fixture
-def record(monkeypatch, tmp_path):
+def record(kept):
     """Writes runs to data/results/mine.csv."""
-    monkeypatch.setattr(paths, "RESULTS", tmp_path)
-    return lambda *runs: pd.DataFrame(runs).to_csv(tmp_path / "mine.csv", index=False)
+    return lambda *runs: pd.DataFrame(runs).to_csv(kept / "mine.csv", index=False)
 
 
 # -- scale ------------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pandas as pd
 import pytest
 
-from mtbert import RECIPES, bench_ladder, cli, open_run, paths
+from mtbert import RECIPES, bench_ladder, cli, open_run
 from mtbert.data import get_task, read_split
 from mtbert.recipes import Recipe, settings
 
@@ -232,11 +232,10 @@ def test_a_recorded_run_replaces_its_older_row_and_no_other(mtbert, trained, cop
     assert sorted(table["seed"]) == [0, 5] and table["plain"].notna().all()
 
 
-def test_confusion_prints_matrices_and_keeps_counts(mtbert, mistake, trained, sample, tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "RESULTS", tmp_path)
+def test_confusion_prints_matrices_and_keeps_counts(mtbert, mistake, trained, sample, tmp_path, kept):
     result = mtbert("confusion", trained, "--data", sample, "--record", "counts")
     assert result.code == 0 and ", quora, " in result.out and "precision" in result.out
-    assert f"recorded in {tmp_path / 'counts.csv'}" in result.out and (tmp_path / "counts.csv").exists()
+    assert f"recorded in {kept / 'counts.csv'}" in result.out and (kept / "counts.csv").exists()
     assert "holds no run" in mistake("confusion", tmp_path, "--data", sample)
 
 
@@ -511,8 +510,7 @@ def test_bench_ladder_shows_every_rung_and_records_it_if_asked(mtbert, sample, t
     assert said[-1].startswith("recorded in") and list(bench_ladder.recorded().rung) == list(bench_ladder.RUNGS)
 
 
-def test_claims_compares_the_rows_of_a_report(mtbert, mistake, trained, sample, tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "RESULTS", tmp_path)
+def test_claims_compares_the_rows_of_a_report(mtbert, mistake, trained, sample, tmp_path, kept):
     runs = []
     for row in ("sts-concat", "sts-triplet"):
         runs.append(tmp_path / row)
@@ -524,7 +522,7 @@ def test_claims_compares_the_rows_of_a_report(mtbert, mistake, trained, sample, 
     said = result.out.splitlines()[1]
     assert said.startswith("marchini-callon-cussen/sts-triplet s0 against marchini-callon-cussen/sts-concat s0, sts: ")
     assert f" {difference:+.3f}" in said and "(100 rows)" in said
-    assert list(pd.read_csv(tmp_path / "claims.csv").metric) == ["sts"]
+    assert list(pd.read_csv(kept / "claims.csv").metric) == ["sts"]
     assert "no two of these runs" in mistake("claims", trained, "--data", sample)
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import mtbert
-from mtbert import dev_predictions, paths
+from mtbert import dev_predictions
 from mtbert.confusion import Pair
 from mtbert.errors import UserError
 
@@ -21,12 +21,6 @@ def runs(tmp_path_factory, sample):
     for name, recipe in {"one": tiny, "two": tiny.with_(seed=1), "few": tiny.with_(seed=2, dev_rows=40)}.items():
         mtbert.train(recipe, folder / name, sample, progress=False, say=lambda text: None)
     return folder
-
-
-@pytest.fixture
-def kept(monkeypatch, tmp_path):
-    monkeypatch.setattr(paths, "RESULTS", tmp_path)
-    return tmp_path
 
 
 def test_counts_add_up_to_the_runs_scores(runs, kept, sample):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import mtbert
-from mtbert import dev_predictions, evidence, paths, results
+from mtbert import dev_predictions, evidence, results
 from mtbert.beside import measured
 from mtbert.claims import CLAIMS, REGIONS, Claim
 from mtbert.confusion import resampled_pearson
@@ -129,12 +129,6 @@ def runs(tmp_path_factory, sample):
     for name, recipe in recipes.items():
         mtbert.train(recipe, folder / name, sample, progress=False, say=lambda text: None)
     return folder
-
-
-@pytest.fixture
-def kept(monkeypatch, tmp_path):
-    monkeypatch.setattr(paths, "RESULTS", tmp_path)
-    return tmp_path
 
 
 def predicted(runs, name, sample):
