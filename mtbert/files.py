@@ -1,12 +1,19 @@
-"""Files written whole or not at all, and their checksums."""
+"""Files written whole or not at all, their checksums, and folders that one process at a time writes to."""
 
 import hashlib
 import json
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
+from mtbert.errors import UserError
+
+LOCK = ".lock"
 _PART = re.compile(r"\.\d+\.part$")
 
 
@@ -47,3 +54,21 @@ def remove_parts(folder: Path) -> None:
 
 def write_json(path: Path, record: Any) -> None:
     write_whole(path, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep a folder, made if need be, to this process for as long as the block runs or the process lives.
+
+    Raises UserError if another process holds it. What it holds it by, the file LOCK inside, stays there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise UserError(f"another process is training in {folder}: wait for it, or end it") from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -27,7 +27,7 @@ from mtbert.distributed import ALONE, Exchange, World, processes
 from mtbert.errors import UserError
 from mtbert.evaluate import overall, score, write_predictions
 from mtbert.execution import Execution, FixedSteps, hindrance
-from mtbert.files import remove_parts, write_json
+from mtbert.files import LOCK, held, remove_parts, write_json
 from mtbert.flops import training_flops
 from mtbert.interrupt import Interrupted, stop_asked
 from mtbert.machine import describe, peak_memory_mb, reproducible
@@ -73,8 +73,8 @@ def train(
     execution: what makes steps cheaper on a GPU (see ``Execution``). Several processes that torchrun started train one
     model together (see ``mtbert.distributed``).
 
-    Raises UserError for bad input, a folder that holds a run of another recipe or other data, or a loss that is not a
-    number. On Ctrl-C raises ``Interrupted`` after writing a checkpoint.
+    Raises UserError for bad input, a folder that holds a run of another recipe or other data, or that another process
+    is training in, or a loss that is not a number. On Ctrl-C raises ``Interrupted`` after writing a checkpoint.
     """
     out = Path(out) if out else paths.RUNS / f"{recipe.name.replace('/', '-')}-s{recipe.seed}"
     folder = data_folder(data)
@@ -88,7 +88,7 @@ def train(
             return earlier
         progress = progress and world.first and not os.environ.get("TQDM_DISABLE")
         trainer = Trainer(recipe, out, folder, world.device(device), progress, say, world, execution)
-        with stop_asked() as interrupted:
+        with held(out) if world.first else nullcontext(), stop_asked() as interrupted:
             return trainer.run(checkpoint_seconds, interrupted)
 
 
@@ -483,9 +483,14 @@ def _earlier_run(out: Path, recipe: Recipe) -> Run | None:
         same_recipe(recipe, earlier.recipe, out)
     elif out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file: choose a folder")
-    elif out.exists() and not checkpoints(out) and any(not path.name.startswith("run.json.") for path in out.iterdir()):
+    elif out.exists() and not checkpoints(out) and any(not _ours(path.name) for path in out.iterdir()):
         raise UserError(f"{out} is not empty and holds no run: choose another folder")
     return earlier
+
+
+def _ours(name: str) -> bool:
+    """Whether a run leaves a file of this name in its folder before its record stands there."""
+    return name == LOCK or name.startswith("run.json.")
 
 
 def _silent(text: str) -> None:

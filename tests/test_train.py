@@ -413,6 +413,17 @@ def test_a_folder_that_holds_something_else_is_refused(recipe, train, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 
+def test_two_processes_do_not_train_in_one_folder(recipe, train, tmp_path):
+    held = "from pathlib import Path; from mtbert.files import held\nwith held(Path(%r)): print(1, flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", held % str(tmp_path / "run")], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as other:  # fmt: skip
+        other.stdout.readline()
+        with pytest.raises(UserError, match=f"another process is training in {tmp_path / 'run'}"):
+            train(recipe, tmp_path / "run")
+        other.kill()  # even so it lets go
+    assert train(recipe, tmp_path / "run").finished
+
+
 def test_a_damaged_record_is_a_user_error(recipe, train, tmp_path):
     (tmp_path / "run.json").write_text('{"status": ')
     with pytest.raises(UserError, match="run.json is damaged"):
