@@ -1,14 +1,15 @@
 """What recorded runs say of the reports' claims: a difference with its error, a p, a verdict.
 
-There are two sources of error, and neither test sees both. Three or more seeds of both rows: Student's t of the
-differences within a seed, on the dev rows at hand. Fewer: the paired bootstrap over dev rows, which knows nothing of
-other seeds: it is about two trained models, not about two methods.
+There are two sources of error, and their squares add up: other dev rows, by the paired bootstrap, and other seeds. How
+much a seed changes cannot be told from one run, nor well from three; so with few seeds it is borrowed from all recorded
+rows that have several, as an analysis of variance does. Where no row has, a verdict is about two trained models, not
+about two methods.
 """
 
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from mtbert.recipes import scale_of
 from mtbert.results import encoder_name, keep
 from mtbert.run import Run, open_run
 
-SEEDS_FOR_T = 3
+OWN_SEEDS = 5  # with so many of both rows, the differences within a seed tell their error themselves
 _THREE = ("sst", "quora", "sts")  # what the overall scores are made of
 _SETTING = ["scale", "encoder", "precision"]
 _PAIR = ["row", "row_seed", "against", "against_seed"]
@@ -39,23 +40,29 @@ class Evidence:
     """A measured difference and its standard error.
 
     freedom: degrees of freedom of that error, infinite for the bootstrap. seeds: how many the difference is a mean of.
-    error is NaN if there is no test.
+    error is NaN if there is no test. sources: what the error knows of.
     """
 
     difference: float
     error: float
     freedom: float
     seeds: int
+    sources: str = "rows"
 
     @classmethod
     def over_seeds(cls, differences: Sequence[float]) -> "Evidence":
         """Of the differences within each seed, two or more."""
-        return cls(float(np.mean(differences)), float(stats.sem(differences)), len(differences) - 1, len(differences))
+        count = len(differences)
+        return cls(float(np.mean(differences)), float(stats.sem(differences)), count - 1, count, "own noise")
 
     @classmethod
     def over_rows(cls, difference: float, error: float, seeds: int = 1) -> "Evidence":
         """With a bootstrap's standard error over dev rows, NaN if there is none."""
         return cls(difference, error, math.inf, seeds)
+
+    def with_rows(self, error: float) -> "Evidence":
+        """The same with a bootstrap's error over dev rows as well; of two independent errors the squares add up."""
+        return replace(self, error=math.hypot(self.error, error), sources=f"rows, {self.sources}")
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         half = float(stats.t.ppf((1 + level) / 2, self.freedom)) * self.error
@@ -185,18 +192,44 @@ def recorded(runs: pd.DataFrame, name: str = "claims") -> pd.DataFrame:
     return kept.merge(settings, on=_SETTING) if len(settings) else kept.iloc[:0]
 
 
+@dataclass(frozen=True)
+class Noise:
+    """What another seed does to a score.
+
+    spread: the standard deviation within a row, taken to be alike in all rows and pooled over those with several seeds:
+    the root of their mean variance, each weighted by its degrees of freedom. NaN where no row has several. freedom: the
+    sum of these degrees.
+    """
+
+    spread: float
+    freedom: int
+
+    @classmethod
+    def of(cls, runs: pd.DataFrame, score: str) -> "Noise":
+        """Of recorded runs (see ``mtbert.beside.measured``)."""
+        rows = runs.groupby("recipe")[score].agg(["count", "var"])
+        rows = rows[rows["count"] > 1]
+        if rows.empty:
+            return cls(math.nan, 0)
+        freedom = rows["count"] - 1
+        return cls(float(np.sqrt(np.average(rows["var"], weights=freedom))), int(freedom.sum()))
+
+    def of_difference(self, difference: float, seeds: int) -> Evidence:
+        """A difference of two rows' means over so many seeds each."""
+        return Evidence(difference, self.spread * math.sqrt(2 / seeds), self.freedom, seeds, "borrowed noise")
+
+
 def evidence(claim: Claim, runs: pd.DataFrame, kept: pd.DataFrame) -> Evidence | None:
     """What is measured of a claim; None if nothing is. runs, kept: see ``mtbert.beside.measured`` and ``recorded``.
 
-    The error of one or two seeds is that of the dev rows; of two it is the mean of both errors, which is not too small
-    for a mean of two. Raises UserError if ``kept`` has another difference than ``runs``.
+    The error of the dev rows is the mean of that of the seeds, which is not too small for a mean of several. Raises
+    UserError if ``kept`` has another difference than ``runs``.
     """
     first, against = (runs[runs.recipe == name].set_index("seed")[claim.score] for name in claim.recipes)
     differences = (first - against).dropna()
     if differences.empty:
         return None
-    if len(differences) >= SEEDS_FOR_T:
-        return Evidence.over_seeds(differences)
+    seeds, difference = len(differences), float(differences.mean())
     row, other = claim.recipes
     of = kept[(kept.row == row) & (kept.against == other) & (kept.metric == claim.score)]
     of = of[of.row_seed == of.against_seed].set_index("row_seed").reindex(differences.index)
@@ -204,15 +237,20 @@ def evidence(claim: Claim, runs: pd.DataFrame, kept: pd.DataFrame) -> Evidence |
         raise UserError(f"{row} against {other}, seed {seed}, {claim.score}: claims were compared on other runs "
                         "than those that are recorded: record both again")  # fmt: skip
     error = float(of.error.mean(skipna=False))
-    return Evidence.over_rows(float(differences.mean()), error, len(differences))
+    if seeds >= OWN_SEEDS:
+        return Evidence.over_seeds(differences).with_rows(error)
+    noise = Noise.of(runs, claim.score)
+    if not noise.freedom:
+        return Evidence.over_rows(difference, error, seeds)
+    return noise.of_difference(difference, seeds).with_rows(error)
 
 
 def verdicts(runs: pd.DataFrame, kept: pd.DataFrame, claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:
     """Every claim with its verdict.
 
     Columns: report, topic, claim, metric, says, printed (difference), in_print (see ``Claim``), difference, low, high
-    (95 % interval), test, p, holm (p adjusted for all measured claims of this table), verdict: "holds", "contradicted",
-    "undecided" (by the adjusted p), or "not measured".
+    (95 % interval), test (what the error knows of, and how many seeds), p, holm (p adjusted for all measured claims of
+    this table), verdict: "holds", "contradicted", "undecided" (by the adjusted p), or "not measured".
     """
     found = [evidence(claim, runs, kept) for claim in claims]
     ps = [of.p(claim.region) if of else math.nan for claim, of in zip(claims, found, strict=True)]
@@ -232,9 +270,7 @@ def _test(of: Evidence | None) -> str:
     if of is None:
         return ""
     seeds = f"{of.seeds} seed{'s' if of.seeds > 1 else ''}"
-    if math.isnan(of.error):
-        return f"none ({seeds})"
-    return f"t, {seeds}" if math.isfinite(of.freedom) else f"rows, {seeds}"
+    return f"none ({seeds})" if math.isnan(of.error) else f"{of.sources}, {seeds}"
 
 
 def controls(kept: pd.DataFrame) -> pd.DataFrame:

@@ -37,6 +37,11 @@ def sign_flips(differences):
     return sum(mean >= abs(float(differences.sum())) - 1e-6 for mean in means) / len(means)
 
 
+def pooled_noise(rows):
+    of = [(len(row) - 1, float(row.var())) for row in rows if len(row) > 1]
+    return (sum(freedom * variance for freedom, variance in of) / sum(freedom for freedom, _ in of)) ** 0.5
+
+
 def holm(ps):
     adjusted, most = torch.zeros(len(ps)), 0.0
     for step, at in enumerate(ps.argsort()):
@@ -46,7 +51,7 @@ def holm(ps):
 
 
 RIGHT = {"which_overall": which_overall, "verdict": verdict, "paired_interval": paired_interval,
-         "sign_flips": sign_flips, "holm": holm}  # fmt: skip
+         "sign_flips": sign_flips, "pooled_noise": pooled_noise, "holm": holm}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", RIGHT)
@@ -107,6 +112,18 @@ def without_itself(differences):
     return sign_flips(differences) - 2 / 2 ** len(differences)
 
 
+def every_row_alike(rows):
+    return (sum(float(row.var()) for row in rows) / len(rows)) ** 0.5
+
+
+def by_seeds(rows):
+    return (sum(len(row) * float(row.var()) for row in rows) / sum(map(len, rows))) ** 0.5
+
+
+def one_seed_is_no_noise(rows):
+    return pooled_noise([row if len(row) > 1 else torch.zeros(2) for row in rows])
+
+
 def without_the_maximum(ps):
     adjusted = torch.zeros(len(ps))
     for step, at in enumerate(ps.argsort()):
@@ -134,6 +151,14 @@ WRONG = [
     ("sign_flips", without_itself, "three differences"),
     ("sign_flips", doubled, "both directions"),
     ("sign_flips", lambda d: 2 / 2 ** len(d), "over all choices"),
+    ("pooled_noise", lambda rows: torch.stack([row.std() for row in rows]), "one number"),
+    ("pooled_noise", lambda rows: pooled_noise(rows) ** 2, "of a single row"),
+    ("pooled_noise", lambda rows: torch.cat([row - row.mean() for row in rows]).std(correction=0), "of a single row"),
+    ("pooled_noise", lambda rows: torch.cat(rows).std(), "far rows are"),
+    ("pooled_noise", lambda rows: sum(float(row.std()) for row in rows) / len(rows), "variances are averaged"),
+    ("pooled_noise", every_row_alike, "degrees of freedom"),
+    ("pooled_noise", by_seeds, "degrees of freedom"),
+    ("pooled_noise", one_seed_is_no_noise, "one seed"),
     ("holm", lambda ps: ps[:1], "for each test"),
     ("holm", lambda ps: ps * 2, "a single test"),
     ("holm", lambda ps: ps, "the smallest p"),

@@ -16,7 +16,7 @@ from mtbert.claims import CLAIMS, REGIONS, Claim
 from mtbert.confusion import resampled_pearson
 from mtbert.errors import UserError
 from mtbert.evaluate import pearson
-from mtbert.evidence import Evidence, compare, holm, verdicts
+from mtbert.evidence import Evidence, Noise, compare, holm, verdicts
 from mtbert.recipes import RECIPES, scaled
 
 PS = st.lists(st.floats(0, 1), min_size=1, max_size=12)
@@ -181,9 +181,11 @@ def test_what_is_recorded_becomes_a_verdict(runs, kept, sample):
     scores = of.set_index(["recipe", "seed"]).sts
     found = evidence.evidence(CLAIM, of, compared)
     assert found.difference == pytest.approx(scores[CLAIM.recipes[0], 0] - scores[CLAIM.recipes[1], 0], abs=1e-9)
-    assert found.seeds == 1 and found.freedom == math.inf and found.error > 0
+    noise, of_rows = Noise.of(of, "sts"), compared[compared.row == CLAIM.recipes[0]].error.item()
+    assert found.seeds == found.freedom == noise.freedom == 1  # one row has two seeds
+    assert found.error == pytest.approx(math.hypot(noise.spread * math.sqrt(2), of_rows)) and of_rows > 0
     line = verdicts(of, compared, [CLAIM]).iloc[0]
-    assert (line.low, line.high) == pytest.approx(found.interval()) and line.test == "rows, 1 seed"
+    assert (line.low, line.high) == pytest.approx(found.interval()) and line.test == "rows, borrowed noise, 1 seed"
     assert line.p == line.holm == found.p(CLAIM.region)
     control = evidence.controls(compared).iloc[0]
     assert control.row == control.against and (control.row_seed, control.against_seed) == (1, 0)
@@ -216,20 +218,42 @@ def compared(*differences, error=0.02) -> pd.DataFrame:
     ], columns=evidence._KEPT)  # fmt: skip
 
 
-def test_three_seeds_are_tested_among_themselves_and_only_seeds_of_both_count():
-    of = table_of(sts_mnrl=[0.1, 0.2, 0.15], sts_concat=[0.4, 0.45, 0.5, 0.9])
-    found = evidence.evidence(CLAIM, of, compared())
-    assert found == Evidence.over_seeds([0.1 - 0.4, 0.2 - 0.45, 0.15 - 0.5]) and found.freedom == 2
-    line = verdicts(of, compared(), [CLAIM]).iloc[0]
-    assert line.test == "t, 3 seeds" and line.verdict == "holds" and line.high < 0
+def test_five_seeds_tell_their_own_error_and_only_seeds_of_both_count():
+    mnrl, concat = [0.1, 0.2, 0.15, 0.1, 0.2], [0.4, 0.45, 0.5, 0.3, 0.5]
+    of, differences = table_of(sts_mnrl=mnrl, sts_concat=[*concat, 0.9]), np.subtract(mnrl, concat)
+    found = evidence.evidence(CLAIM, of, compared(*differences))
+    assert (found.difference, found.freedom, found.seeds) == (pytest.approx(differences.mean()), 4, 5)
+    assert found.error == pytest.approx(math.hypot(stats.sem(differences), 0.06))  # .06: the mean of .02 to .1
+    line = verdicts(of, compared(*differences), [CLAIM]).iloc[0]
+    assert line.test == "rows, own noise, 5 seeds" and line.verdict == "holds" and line.high < 0
 
 
-def test_two_seeds_have_the_rows_error_and_both_must_be_compared():
-    of = table_of(sts_mnrl=[0.1, 0.2], sts_concat=[0.4, 0.4])
+def test_few_seeds_borrow_their_noise_from_all_rows_with_several():
+    of = table_of(sts_mnrl=[0.1, 0.2], sts_concat=[0.4, 0.4], sts_triplet=[0.3, 0.5, 0.4, 0.4], sts_cosine=[0.9])
+    noise = Noise.of(of, "sts")
+    assert (noise.spread, noise.freedom) == pytest.approx((math.sqrt((0.005 + 0 + 3 * 0.02 / 3) / 5), 5))
     found = evidence.evidence(CLAIM, of, compared(-0.3, -0.2))
-    assert (found.difference, found.error, found.seeds) == pytest.approx((-0.25, 0.03, 2))
-    line = verdicts(of, compared(-0.3), [CLAIM]).iloc[0]
+    assert (found.difference, found.freedom, found.seeds) == pytest.approx((-0.25, 5, 2))
+    assert found.error == pytest.approx(math.hypot(noise.spread, 0.03))  # root of 2 / 2 seeds is 1
+    assert verdicts(of, compared(-0.3, -0.2), [CLAIM]).iloc[0].test == "rows, borrowed noise, 2 seeds"
+    line = verdicts(of, compared(-0.3), [CLAIM]).iloc[0]  # the second seed was not compared
     assert line.test == "none (2 seeds)" and line.verdict == "undecided" and math.isnan(line.p)
+
+
+def test_noise_of_rows_alike_is_the_error_of_an_analysis_of_variance():
+    scores = np.random.default_rng(0).normal([0.2, 0.5, 0.4], 0.03, size=(4, 3)).T
+    of = table_of(sts_mnrl=scores[0], sts_concat=scores[1], sts_triplet=scores[2])
+    noise = Noise.of(of, "sts")
+    between = 4 * np.var(scores.mean(1), ddof=1)
+    assert between / noise.spread**2 == pytest.approx(stats.f_oneway(*scores).statistic) and noise.freedom == 9
+
+
+def test_where_no_row_has_several_seeds_only_the_rows_error_is_known():
+    of = table_of(sts_mnrl=[0.1], sts_concat=[0.4])
+    assert math.isnan(Noise.of(of, "sts").spread) and Noise.of(of, "sts").freedom == 0
+    found = evidence.evidence(CLAIM, of, compared(-0.3))
+    assert found == Evidence.over_rows(found.difference, 0.02) and found.difference == pytest.approx(-0.3)
+    assert verdicts(of, compared(-0.3), [CLAIM]).iloc[0].test == "rows, 1 seed"
 
 
 def test_comparisons_of_other_runs_are_refused():

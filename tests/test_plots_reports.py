@@ -85,6 +85,16 @@ def test_printed_overall_scores_lie_on_the_line_of_the_mean_that_was_used():
     assert axes.get_title() and axes.get_xlabel() and axes.get_ylabel()
 
 
+def test_seeds_are_shown_as_distances_from_their_rows_mean():
+    runs = pd.DataFrame([("a", 0, 0.3), ("a", 1, 0.5), ("b", 0, 0.9), ("c", 0, 0.1), ("c", 1, 0.1)],
+                        columns=["recipe", "seed", "sts"])  # fmt: skip
+    axes = draw.seeds(runs, ["sts"], "Seeds").axes[0]
+    points = next(line for line in axes.lines if line.get_marker() == "o")
+    assert np.allclose(points.get_xdata(), [-0.1, 0.1, 0, 0]) and list(points.get_ydata()) == [0, 0, 1, 1]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["a", "c"]  # b has one seed
+    assert axes.get_title() == "sts: 0.100" and axes.patches[0].get_width() == pytest.approx(0.4)
+
+
 def test_bars_of_false_alarms_are_shares():
     figure = draw.alarms({"alone": [0, 1, 1, 3], "holm": [0, 0, 0, 1]}, "Alarms")
     left, right = figure.axes

@@ -1,4 +1,4 @@
-"""Checks of notebook 11: which overall score, a verdict, an interval over seeds, sign flips, Holm's correction."""
+"""Checks of notebook 11: an overall score, a verdict, an interval over seeds, sign flips, borrowed noise, Holm."""
 
 import itertools
 
@@ -89,6 +89,26 @@ def sign_flips(answer, draw):
     signs = torch.tensor(list(itertools.product([-1.0, 1.0], repeat=seeds)))
     means = (signs * differences).mean(1).abs()
     same(answer(differences), (means >= differences.mean().abs() - 1e-6).double().mean())
+
+
+@check
+def pooled_noise(answer, draw):
+    """(rows: a list of (seeds,) scores of one row each) -> standard deviation within a row, pooled over all rows."""
+    drawn = [draw.normal(seeds) for seeds in (3, 3, 7)]
+    rows = [mean + spread * (of - of.mean()) / of.std()
+            for of, mean, spread in zip(drawn, (0.3, 0.8, 0.5), (0.01, 0.03, 0.06), strict=True)]  # fmt: skip
+    yield "gives one number"
+    shaped(answer(rows))
+    yield "of a single row it is that row's standard deviation (divided by seeds - 1)"
+    same(answer(rows[:1]), rows[0].std())
+    yield "how far rows are from each other does not count"
+    same(answer([rows[0], rows[0] + 0.4]), rows[0].std())
+    yield "variances are averaged, not standard deviations"
+    same(answer(rows[:2]), ((rows[0].var() + rows[1].var()) / 2) ** 0.5)
+    yield "a row counts by its degrees of freedom"
+    same(answer(rows), (sum((len(row) - 1) * row.var() for row in rows) / 10) ** 0.5)
+    yield "a row with one seed tells nothing of noise"
+    same(answer([rows[0], rows[1][:1]]), rows[0].std())
 
 
 @check

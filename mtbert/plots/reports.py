@@ -1,4 +1,4 @@
-"""Figures of 11_reports: claims and what was measured of them, printed overall scores, false alarms."""
+"""Figures of 11_reports: claims and what was measured of them, printed overall scores, seeds, false alarms."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from mtbert.claims import TITLES
+from mtbert.evidence import Noise
 from mtbert.plots.style import COLOURS
 
 _VERDICTS = {"holds": ("o", COLOURS["sts"]), "contradicted": ("X", COLOURS["cfimdb"]),
@@ -96,6 +97,29 @@ def definitions(table: pd.DataFrame, title: str) -> Figure:
     axes.set_xticklabels([TITLES.get(report, report) for report in rows.report[starts]], rotation=-20, ha="left",
                          rotation_mode="anchor", fontsize=9)  # fmt: skip
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def seeds(runs: pd.DataFrame, scores: Sequence[str], title: str) -> Figure:
+    """Every run of a row with several seeds, as its distance from the mean of its row, a panel per score; the band is
+    twice the standard deviation pooled over these rows.
+
+    runs: see ``mtbert.beside.measured``.
+    """
+    runs = runs[runs.groupby("recipe").seed.transform("nunique") > 1]
+    rows = list(dict.fromkeys(runs.recipe))
+    figure, panels = plt.subplots(1, len(scores), figsize=(3 * len(scores), 0.24 * len(rows) + 1.4), sharey=True,
+                                  sharex=True, squeeze=False)  # fmt: skip
+    for axes, score in zip(panels[0], scores, strict=True):
+        apart = runs[score] - runs.groupby("recipe")[score].transform("mean")
+        spread = Noise.of(runs, score).spread
+        axes.axvspan(-2 * spread, 2 * spread, color="0.92", zorder=0)
+        axes.axvline(0, color="0.4", linewidth=0.8)
+        axes.plot(apart, runs.recipe.map(rows.index), "o", color=COLOURS.get(score, COLOURS["plain"]), alpha=0.8)
+        axes.set(title=f"{score}: {spread:.3f}", xlabel="score minus the row's mean")
+    panels[0][0].set(yticks=range(len(rows)), ylim=(len(rows) - 0.4, -0.6))
+    panels[0][0].set_yticklabels(rows, fontsize=8)
+    figure.suptitle(title, fontweight="bold", fontsize="medium")
     return figure
 
 
