@@ -84,22 +84,17 @@ def costs(report: str, runs: pd.DataFrame) -> pd.DataFrame:
 
     runs: see ``measured``.
     """
-    columns = {
-        "seconds": runs.seconds,
-        "thousand tokens": runs.tokens / 1000,
-        "tokens a second": runs.tokens_per_second,
-    }
+    columns = {"seconds": runs.seconds, "thousand tokens": runs.tokens / 1000,
+               "tokens a second": runs.tokens_per_second}  # fmt: skip
     names = [name for name in RECIPES if name.startswith(f"{report}/")]
-    return pd.DataFrame({
-        column: {name.removeprefix(f"{report}/"): shown(values[runs.recipe == name], 0) for name in names}
-        for column, values in columns.items()
-    })  # fmt: skip
+    means = pd.DataFrame(columns).groupby(runs.recipe).mean().reindex(names).rename(lambda name: name.split("/")[1])
+    return means.map(lambda mean: "not measured" if math.isnan(mean) else f"{mean:,.0f}")
 
 
-def shown(values: pd.Series, digits: int = 3) -> str:
-    """A mean, with half of its 95 % interval if there are several values; "not measured" if there is none."""
-    values = values.dropna()
-    if not len(values):
+def shown(scores: pd.Series) -> str:
+    """A mean, with half of its 95 % interval if there are several scores; "not measured" if there is none."""
+    scores = scores.dropna()
+    if not len(scores):
         return "not measured"
-    half = half_interval(values)
-    return f"{values.mean():.{digits}f}" + ("" if math.isnan(half) else f" ± {half:.{digits}f}")
+    half = half_interval(scores)
+    return f"{scores.mean():.3f}" + ("" if math.isnan(half) else f" ± {half:.3f}")

@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from mtbert.beside import beside, measured, metrics_of, shown
+from mtbert.beside import beside, costs, measured, metrics_of, shown
 from mtbert.errors import UserError
 from mtbert.recipes import RECIPES, Scale, scale_of, scaled
 from mtbert.results import half_interval, recipe_of
@@ -120,5 +120,15 @@ def test_metrics_of_a_recipe_are_those_of_its_tasks():
     assert metrics_of(RECIPES["ahmed-karamardian/cfimdb-finetune"].recipe) == ["cfimdb"]
 
 
-def test_a_score_is_shown_with_as_many_digits_as_asked():
-    assert shown(pd.Series([1234.5]), 0) == "1234" and shown(pd.Series([], dtype=float)) == "not measured"
+def test_a_row_costs_the_mean_of_its_runs(record):
+    slow = {**run("yin/baseline", 1), "seconds": 120.0, "tokens": 3e6, "tokens_per_second": 2000.0}
+    record({**run("yin/baseline"), "tokens_per_second": 500.0}, slow, run("yin/pal-256"))
+    table = costs("yin", measured("mine", "small"))
+    assert list(table.loc["baseline"]) == ["90", "1,550", "1,250"]
+    assert list(table.loc["pal-256"]) == ["60", "100", "not measured"]
+    assert set(table.loc["low-rank"]) == {"not measured"}
+    assert set(costs("yin", measured("nothing", "small")).stack()) == {"not measured"}
+
+
+def test_where_no_score_is_there_it_says_so():
+    assert shown(pd.Series([], dtype=float)) == "not measured" and shown(pd.Series([0.5])) == "0.500"
