@@ -1,9 +1,9 @@
 """What recorded runs say of the reports' claims: a difference with its error, a p, a verdict.
 
 There are two sources of error, and their squares add up: other dev rows, by the paired bootstrap, and other seeds. How
-much a seed changes cannot be told from one run, nor well from three; so with few seeds it is borrowed from all recorded
-rows that have several, as an analysis of variance does. Where no row has, a verdict is about two trained models, not
-about two methods.
+much a seed changes cannot be told from one run, nor well from three; so with few seeds it is borrowed from all rows of
+the report that have several, as an analysis of variance does. Where no row has, a verdict is about two trained models,
+not about two methods.
 """
 
 import itertools
@@ -194,20 +194,20 @@ def recorded(runs: pd.DataFrame, name: str = "claims") -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Noise:
-    """What another seed does to a score.
+    """What another seed does to a score of a report's rows, which share most settings.
 
-    spread: the standard deviation within a row, taken to be alike in all rows and pooled over those with several seeds:
-    the root of their mean variance, each weighted by its degrees of freedom. NaN where no row has several. freedom: the
-    sum of these degrees.
+    spread: the standard deviation within a row, taken to be alike in these rows and pooled over those with several
+    seeds: the root of their mean variance, each weighted by its degrees of freedom. NaN where no row has several.
+    freedom: the sum of these degrees.
     """
 
     spread: float
     freedom: int
 
     @classmethod
-    def of(cls, runs: pd.DataFrame, score: str) -> "Noise":
+    def of(cls, runs: pd.DataFrame, report: str, score: str) -> "Noise":
         """Of recorded runs (see ``mtbert.beside.measured``)."""
-        rows = runs.groupby("recipe")[score].agg(["count", "var"])
+        rows = runs[runs.recipe.str.startswith(f"{report}/")].groupby("recipe")[score].agg(["count", "var"])
         rows = rows[rows["count"] > 1]
         if rows.empty:
             return cls(math.nan, 0)
@@ -239,7 +239,7 @@ def evidence(claim: Claim, runs: pd.DataFrame, kept: pd.DataFrame) -> Evidence |
     error = float(of.error.mean(skipna=False))
     if seeds >= OWN_SEEDS:
         return Evidence.over_seeds(differences).with_rows(error)
-    noise = Noise.of(runs, claim.score)
+    noise = Noise.of(runs, claim.report, claim.score)
     if not noise.freedom:
         return Evidence.over_rows(difference, error, seeds)
     return noise.of_difference(difference, seeds).with_rows(error)

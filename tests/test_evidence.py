@@ -181,7 +181,7 @@ def test_what_is_recorded_becomes_a_verdict(runs, kept, sample):
     scores = of.set_index(["recipe", "seed"]).sts
     found = evidence.evidence(CLAIM, of, compared)
     assert found.difference == pytest.approx(scores[CLAIM.recipes[0], 0] - scores[CLAIM.recipes[1], 0], abs=1e-9)
-    noise, of_rows = Noise.of(of, "sts"), compared[compared.row == CLAIM.recipes[0]].error.item()
+    noise, of_rows = Noise.of(of, CLAIM.report, "sts"), compared[compared.row == CLAIM.recipes[0]].error.item()
     assert found.seeds == found.freedom == noise.freedom == 1  # one row has two seeds
     assert found.error == pytest.approx(math.hypot(noise.spread * math.sqrt(2), of_rows)) and of_rows > 0
     line = verdicts(of, compared, [CLAIM]).iloc[0]
@@ -228,9 +228,11 @@ def test_five_seeds_tell_their_own_error_and_only_seeds_of_both_count():
     assert line.test == "rows, own noise, 5 seeds" and line.verdict == "holds" and line.high < 0
 
 
-def test_few_seeds_borrow_their_noise_from_all_rows_with_several():
+def test_few_seeds_borrow_their_noise_from_the_rows_of_their_report_with_several():
     of = table_of(sts_mnrl=[0.1, 0.2], sts_concat=[0.4, 0.4], sts_triplet=[0.3, 0.5, 0.4, 0.4], sts_cosine=[0.9])
-    noise = Noise.of(of, "sts")
+    other = of.assign(recipe="yin/" + of.recipe.str.split("/").str[1], sts=of.sts * 2)
+    of = pd.concat([of, other], ignore_index=True)  # another report lends nothing
+    noise = Noise.of(of, CLAIM.report, "sts")
     assert (noise.spread, noise.freedom) == pytest.approx((math.sqrt((0.005 + 0 + 3 * 0.02 / 3) / 5), 5))
     found = evidence.evidence(CLAIM, of, compared(-0.3, -0.2))
     assert (found.difference, found.freedom, found.seeds) == pytest.approx((-0.25, 5, 2))
@@ -243,14 +245,14 @@ def test_few_seeds_borrow_their_noise_from_all_rows_with_several():
 def test_noise_of_rows_alike_is_the_error_of_an_analysis_of_variance():
     scores = np.random.default_rng(0).normal([0.2, 0.5, 0.4], 0.03, size=(4, 3)).T
     of = table_of(sts_mnrl=scores[0], sts_concat=scores[1], sts_triplet=scores[2])
-    noise = Noise.of(of, "sts")
+    noise = Noise.of(of, CLAIM.report, "sts")
     between = 4 * np.var(scores.mean(1), ddof=1)
     assert between / noise.spread**2 == pytest.approx(stats.f_oneway(*scores).statistic) and noise.freedom == 9
 
 
 def test_where_no_row_has_several_seeds_only_the_rows_error_is_known():
     of = table_of(sts_mnrl=[0.1], sts_concat=[0.4])
-    assert math.isnan(Noise.of(of, "sts").spread) and Noise.of(of, "sts").freedom == 0
+    assert math.isnan(Noise.of(of, CLAIM.report, "sts").spread) and Noise.of(of, CLAIM.report, "sts").freedom == 0
     found = evidence.evidence(CLAIM, of, compared(-0.3))
     assert found == Evidence.over_rows(found.difference, 0.02) and found.difference == pytest.approx(-0.3)
     assert verdicts(of, compared(-0.3), [CLAIM]).iloc[0].test == "rows, 1 seed"

@@ -86,13 +86,16 @@ def test_printed_overall_scores_lie_on_the_line_of_the_mean_that_was_used():
 
 
 def test_seeds_are_shown_as_distances_from_their_rows_mean():
-    runs = pd.DataFrame([("a", 0, 0.3), ("a", 1, 0.5), ("b", 0, 0.9), ("c", 0, 0.1), ("c", 1, 0.1)],
-                        columns=["recipe", "seed", "sts"])  # fmt: skip
+    runs = pd.DataFrame([("x/c", 0, 0.1), ("x/c", 1, 0.1), ("x/a", 0, 0.3), ("x/a", 1, 0.5), ("x/b", 0, 0.9),
+                         ("y/a", 0, 0.1), ("y/a", 1, 0.2)], columns=["recipe", "seed", "sts"])  # fmt: skip
     axes = draw.seeds(runs, ["sts"], "Seeds").axes[0]
     points = next(line for line in axes.lines if line.get_marker() == "o")
-    assert np.allclose(points.get_xdata(), [-0.1, 0.1, 0, 0]) and list(points.get_ydata()) == [0, 0, 1, 1]
-    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["a", "c"]  # b has one seed
-    assert axes.get_title() == "sts: 0.100" and axes.patches[0].get_width() == pytest.approx(0.4)
+    found = sorted(zip(points.get_ydata(), points.get_xdata(), strict=True))
+    assert np.allclose(found, [(0, -0.1), (0, 0.1), (1, 0), (1, 0), (2, -0.05), (2, 0.05)])
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["x/a", "x/c", "y/a"]  # x/b has one seed
+    bands = [band.get_paths()[0].get_extents() for band in axes.collections]
+    assert np.allclose([(of.x1, of.y0, of.y1) for of in bands], [(0.2, -0.4, 1.4), (0.02**0.5, 1.6, 2.4)])
+    assert axes.get_title() == "sts"
 
 
 def test_bars_of_false_alarms_are_shares():

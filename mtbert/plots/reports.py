@@ -1,5 +1,6 @@
 """Figures of 11_reports: claims and what was measured of them, printed overall scores, seeds, false alarms."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -102,21 +103,22 @@ def definitions(table: pd.DataFrame, title: str) -> Figure:
 
 def seeds(runs: pd.DataFrame, scores: Sequence[str], title: str) -> Figure:
     """Every run of a row with several seeds, as its distance from the mean of its row, a panel per score; the band is
-    twice the standard deviation pooled over these rows.
+    twice the standard deviation pooled over the rows of a report.
 
     runs: see ``mtbert.beside.measured``.
     """
-    runs = runs[runs.groupby("recipe").seed.transform("nunique") > 1]
+    runs = runs[runs.groupby("recipe").seed.transform("nunique") > 1].sort_values("recipe", kind="stable")
     rows = list(dict.fromkeys(runs.recipe))
     figure, panels = plt.subplots(1, len(scores), figsize=(3 * len(scores), 0.24 * len(rows) + 1.4), sharey=True,
                                   sharex=True, squeeze=False)  # fmt: skip
     for axes, score in zip(panels[0], scores, strict=True):
+        for report, of in itertools.groupby(range(len(rows)), key=lambda number: rows[number].split("/")[0]):
+            heights, spread = list(of), Noise.of(runs, report, score).spread
+            axes.fill_between([-2 * spread, 2 * spread], heights[0] - 0.4, heights[-1] + 0.4, color="0.9", zorder=0)
         apart = runs[score] - runs.groupby("recipe")[score].transform("mean")
-        spread = Noise.of(runs, score).spread
-        axes.axvspan(-2 * spread, 2 * spread, color="0.92", zorder=0)
         axes.axvline(0, color="0.4", linewidth=0.8)
         axes.plot(apart, runs.recipe.map(rows.index), "o", color=COLOURS.get(score, COLOURS["plain"]), alpha=0.8)
-        axes.set(title=f"{score}: {spread:.3f}", xlabel="score minus the row's mean")
+        axes.set(title=score, xlabel="score minus the row's mean")
     panels[0][0].set(yticks=range(len(rows)), ylim=(len(rows) - 0.4, -0.6))
     panels[0][0].set_yticklabels(rows, fontsize=8)
     figure.suptitle(title, fontweight="bold", fontsize="medium")
