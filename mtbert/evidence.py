@@ -2,8 +2,8 @@
 
 There are two sources of error, and their squares add up: other dev rows, by the paired bootstrap, and other seeds. How
 much a seed changes cannot be told from one run, nor well from three; so with few seeds it is borrowed from all rows of
-the report that have several, as an analysis of variance does. Where no row has, a verdict is about two trained models,
-not about two methods.
+the report that have several, as an analysis of variance does. Where no row has, the error is that of two trained
+models, not of two methods. A verdict takes three seeds of both rows.
 """
 
 import itertools
@@ -28,6 +28,7 @@ from mtbert.recipes import scale_of
 from mtbert.results import encoder_name, keep
 from mtbert.run import Run, open_run
 
+SEEDS_FOR_A_VERDICT = 3
 OWN_SEEDS = 5  # with so many of both rows, the differences within a seed tell their error themselves
 _THREE = ("sst", "quora", "sts")  # what the overall scores are made of
 _SETTING = ["scale", "encoder", "precision"]
@@ -249,19 +250,23 @@ def verdicts(runs: pd.DataFrame, kept: pd.DataFrame, claims: Sequence[Claim] = C
     """Every claim with its verdict.
 
     Columns: report, topic, claim, metric, says, printed (difference), in_print (see ``Claim``), difference, low, high
-    (95 % interval), test (what the error knows of, and how many seeds), p, holm (p adjusted for all measured claims of
-    this table), verdict: "holds", "contradicted", "undecided" (by the adjusted p), or "not measured".
+    (95 % interval), test (what the error knows of, and how many seeds), p, holm (p adjusted for all tested claims of
+    this table), verdict: "holds", "contradicted", "undecided" (by the adjusted p), "too few seeds" for a test, or "not
+    measured".
     """
     found = [evidence(claim, runs, kept) for claim in claims]
-    ps = [of.p(claim.region) if of else math.nan for claim, of in zip(claims, found, strict=True)]
+    tested = [of is not None and of.seeds >= SEEDS_FOR_A_VERDICT for of in found]
+    ps = [of.p(claim.region) if is_tested else math.nan
+          for claim, of, is_tested in zip(claims, found, tested, strict=True)]  # fmt: skip
     lines = []
-    for claim, of, p, adjusted in zip(claims, found, ps, holm(ps), strict=True):
+    for claim, of, is_tested, p, adjusted in zip(claims, found, tested, ps, holm(ps), strict=True):
         low, high = of.interval() if of else (math.nan, math.nan)
+        untested = "too few seeds" if of else "not measured"
         lines.append({
             "report": TITLES[claim.report], "topic": claim.topic, "claim": claim.words, "metric": claim.metric,
             "says": claim.says, "printed": claim.printed, "in_print": claim.in_print,
             "difference": of.difference if of else math.nan, "low": low, "high": high, "test": _test(of), "p": p,
-            "holm": adjusted, "verdict": of.verdict(claim.region, adjusted) if of else "not measured",
+            "holm": adjusted, "verdict": of.verdict(claim.region, adjusted) if is_tested else untested,
         })  # fmt: skip
     return pd.DataFrame(lines)
 

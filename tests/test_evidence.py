@@ -186,7 +186,7 @@ def test_what_is_recorded_becomes_a_verdict(runs, kept, sample):
     assert found.error == pytest.approx(math.hypot(noise.spread * math.sqrt(2), of_rows)) and of_rows > 0
     line = verdicts(of, compared, [CLAIM]).iloc[0]
     assert (line.low, line.high) == pytest.approx(found.interval()) and line.test == "rows, borrowed noise, 1 seed"
-    assert line.p == line.holm == found.p(CLAIM.region)
+    assert line.verdict == "too few seeds" and math.isnan(line.p) and math.isnan(line.holm)
     control = evidence.controls(compared).iloc[0]
     assert control.row == control.against and (control.row_seed, control.against_seed) == (1, 0)
     assert control.low < control.difference < control.high and control.apart == (control.low * control.high > 0)
@@ -229,17 +229,26 @@ def test_five_seeds_tell_their_own_error_and_only_seeds_of_both_count():
 
 
 def test_few_seeds_borrow_their_noise_from_the_rows_of_their_report_with_several():
-    of = table_of(sts_mnrl=[0.1, 0.2], sts_concat=[0.4, 0.4], sts_triplet=[0.3, 0.5, 0.4, 0.4], sts_cosine=[0.9])
+    of = table_of(sts_mnrl=[0.1, 0.2, 0.3], sts_concat=[0.4, 0.4, 0.4], sts_triplet=[0.3, 0.5], sts_cosine=[0.9])
     other = of.assign(recipe="yin/" + of.recipe.str.split("/").str[1], sts=of.sts * 2)
     of = pd.concat([of, other], ignore_index=True)  # another report lends nothing
-    noise = Noise.of(of, CLAIM.report, "sts")
-    assert (noise.spread, noise.freedom) == pytest.approx((math.sqrt((0.005 + 0 + 3 * 0.02 / 3) / 5), 5))
-    found = evidence.evidence(CLAIM, of, compared(-0.3, -0.2))
-    assert (found.difference, found.freedom, found.seeds) == pytest.approx((-0.25, 5, 2))
-    assert found.error == pytest.approx(math.hypot(noise.spread, 0.03))  # root of 2 / 2 seeds is 1
-    assert verdicts(of, compared(-0.3, -0.2), [CLAIM]).iloc[0].test == "rows, borrowed noise, 2 seeds"
-    line = verdicts(of, compared(-0.3), [CLAIM]).iloc[0]  # the second seed was not compared
-    assert line.test == "none (2 seeds)" and line.verdict == "undecided" and math.isnan(line.p)
+    noise, differences = Noise.of(of, CLAIM.report, "sts"), (-0.3, -0.2, -0.1)
+    assert (noise.spread, noise.freedom) == pytest.approx((math.sqrt((2 * 0.01 + 2 * 0 + 0.02) / 5), 5))
+    found = evidence.evidence(CLAIM, of, compared(*differences))
+    assert (found.difference, found.freedom, found.seeds) == pytest.approx((-0.2, 5, 3))
+    assert found.error == pytest.approx(math.hypot(noise.spread * math.sqrt(2 / 3), 0.04))
+    line = verdicts(of, compared(*differences), [CLAIM]).iloc[0]
+    assert line.test == "rows, borrowed noise, 3 seeds" and line.p == line.holm == found.p(CLAIM.region)
+    line = verdicts(of, compared(*differences[:2]), [CLAIM]).iloc[0]  # the third seed was not compared
+    assert line.test == "none (3 seeds)" and line.verdict == "undecided" and math.isnan(line.p)
+
+
+def test_claims_with_too_few_seeds_are_not_of_the_family_that_is_corrected_for():
+    of = table_of(sts_mnrl=[0.1, 0.12, 0.11], sts_concat=[0.4, 0.41, 0.43], sts_triplet=[0.2, 0.2])
+    few = Claim("marchini-callon-cussen", "losses", "", "sts-triplet", "sts-concat", "sts", "worse")
+    found = verdicts(of, compared(-0.3, -0.29, -0.32), [CLAIM, few])
+    assert list(found.verdict) == ["holds", "too few seeds"] and found.holm[0] == found.p[0] < 0.05
+    assert math.isnan(found.p[1]) and found.difference[1] == pytest.approx(-0.205)
 
 
 def test_noise_of_rows_alike_is_the_error_of_an_analysis_of_variance():
@@ -255,7 +264,8 @@ def test_where_no_row_has_several_seeds_only_the_rows_error_is_known():
     assert math.isnan(Noise.of(of, CLAIM.report, "sts").spread) and Noise.of(of, CLAIM.report, "sts").freedom == 0
     found = evidence.evidence(CLAIM, of, compared(-0.3))
     assert found == Evidence.over_rows(found.difference, 0.02) and found.difference == pytest.approx(-0.3)
-    assert verdicts(of, compared(-0.3), [CLAIM]).iloc[0].test == "rows, 1 seed"
+    line = verdicts(of, compared(-0.3), [CLAIM]).iloc[0]
+    assert line.test == "rows, 1 seed" and line.verdict == "too few seeds"
 
 
 def test_comparisons_of_other_runs_are_refused():

@@ -17,7 +17,7 @@ from mtbert.evidence import Noise
 from mtbert.plots.style import COLOURS
 
 _VERDICTS = {"holds": ("o", COLOURS["sts"]), "contradicted": ("X", COLOURS["cfimdb"]),
-             "undecided": ("s", COLOURS["plain"])}  # fmt: skip
+             "undecided": ("s", COLOURS["plain"]), "too few seeds": ("|", "0.6")}  # fmt: skip
 _LINEAR = 0.02  # differences up to here are drawn to scale, larger ones by their logarithm
 _TICKS = (-0.4, -0.1, -0.02, 0, 0.02, 0.1, 0.4)
 
