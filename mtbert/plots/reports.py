@@ -118,7 +118,7 @@ def seeds(runs: pd.DataFrame, scores: Sequence[str], title: str) -> Figure:
         apart = runs[score] - runs.groupby("recipe")[score].transform("mean")
         axes.axvline(0, color="0.4", linewidth=0.8)
         axes.plot(apart, runs.recipe.map(rows.index), "o", color=COLOURS.get(score, COLOURS["plain"]), alpha=0.8)
-        axes.set(title=score, xlabel="score minus the row's mean")
+        axes.set(title=score, xlabel="minus the row's mean")
     panels[0][0].set(yticks=range(len(rows)), ylim=(len(rows) - 0.4, -0.6))
     panels[0][0].set_yticklabels(rows, fontsize=8)
     figure.suptitle(title, fontweight="bold", fontsize="medium")
