@@ -60,7 +60,7 @@ def write_json(path: Path, record: Any) -> None:
 def held(folder: Path) -> Iterator[None]:
     """Keep a folder, made if need be, to this process for as long as the block runs or the process lives.
 
-    Raises UserError if another process holds it. What it holds it by, the file LOCK inside, stays there.
+    Raises UserError if another process holds it. What it is held by is the file LOCK inside.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK)
@@ -71,4 +71,5 @@ def held(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        (folder / LOCK).unlink(missing_ok=True)  # before it is let go: whoever comes now makes one of its own
         lock.release()
