@@ -14,7 +14,7 @@ import torch
 from mtbert import paths
 from mtbert.errors import UserError
 from mtbert.files import write_whole
-from mtbert.machine import describe
+from mtbert.machine import describe, processors
 
 NOTEBOOKS = paths.ROOT / "notebooks"
 TABLE = paths.RESULTS / "notebooks.csv"
@@ -48,8 +48,8 @@ def measure(chosen: Iterable[Path]) -> Iterator[dict]:
         unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, kilobytes elsewhere
         yield {
             "notebook": path.stem, "seconds": round(seconds, 1), "peak_memory_mb": round(usage.ru_maxrss / unit),
-            "device": about["device"], "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity")
-            else os.cpu_count(), "torch": about["versions"]["torch"], "revision": about["revision"],
+            "device": about["device"], "cores": processors(), "torch": about["versions"]["torch"],
+            "revision": about["revision"],
         }  # fmt: skip
 
 

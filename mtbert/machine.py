@@ -36,6 +36,11 @@ def pick_device(name: str | None = None) -> torch.device:
     return device
 
 
+def processors() -> int:
+    """How many processors this process may use: fewer than the machine has where a scheduler or taskset says so."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def describe(device: torch.device) -> dict:
     """Device, threads and versions, as run.json keeps them."""
     kind = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()

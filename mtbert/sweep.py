@@ -23,6 +23,7 @@ from mtbert.data.tasks import TASKS
 from mtbert.errors import UserError
 from mtbert.files import write_json
 from mtbert.interrupt import STOP_AT
+from mtbert.machine import processors
 from mtbert.recipes import RECIPES, Recipe, Scale, recipe, scaled, settings
 from mtbert.run import read_run
 
@@ -73,7 +74,7 @@ def jobs(
 
     changes: fields to change in all of them. workers: how many will share the processors.
     """
-    threads = max(1, (os.cpu_count() or 1) // workers)
+    threads = max(1, processors() // workers)
     return [
         Job(scaled(recipe(name), scale).with_(**changes, seed=seed), out / f"{_file_name(name)}-s{seed}", data, threads)
         for seed in range(seeds)
@@ -88,7 +89,7 @@ def listed(path: Path, scale: Scale, out: Path, data: Path, changes: Mapping[str
     is seed 0 alone. ``name`` tells apart lines with the same recipe. # begins a comment. Raises UserError naming file
     and line.
     """
-    threads = max(1, (os.cpu_count() or 1) // workers)
+    threads = max(1, processors() // workers)
     found: dict[Path, Job] = {}
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

@@ -50,6 +50,20 @@ def test_there_is_a_job_for_each_recipe_and_seed_and_first_seeds_come_first(tmp_
     assert todo[0].recipe.name == "li-tang/seq"
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system does not bind processes to processors")
+def test_workers_share_the_processors_that_the_process_may_use(tmp_path, sample):
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        (alone,) = sweep.jobs(["mixed"], 1, "full", tmp_path, sample, {}, workers=1)
+        (shared,) = sweep.jobs(["mixed"], 1, "full", tmp_path, sample, {}, workers=3)
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert (alone.threads, shared.threads) == (1, 1)
+    (alone,) = sweep.jobs(["mixed"], 1, "full", tmp_path, sample, {}, workers=1)
+    assert alone.threads == len(allowed)
+
+
 @pytest.mark.parametrize("name", [name for name in RECIPES if "/" in name])
 def test_every_row_of_a_report_can_be_scaled_down_and_keeps_what_sets_it_apart(name):
     full = RECIPES[name].recipe
