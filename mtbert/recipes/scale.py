@@ -1,13 +1,16 @@
 """A report's row as a small machine can run it."""
 
+from statistics import fmean
 from typing import Literal, get_args
 
+from mtbert.data.sampling import SAMPLERS, Pace
 from mtbert.errors import UserError
 from mtbert.recipes.named import RECIPES
 from mtbert.recipes.recipe import Recipe, least_epochs
 
 Scale = Literal["full", "small", "demo"]
 _SMALL_ROWS = 4800
+_SETS = {"sst": 8_538, "quora": 75_842, "sts": 5_996}  # train rows: they decide how many steps of alone_first are mixed
 _ANY_SCALE = {"seed", "encoder", "precision"}  # what a run may have changed without leaving its scale
 
 
@@ -47,8 +50,16 @@ def scale_of(recipe: Recipe) -> Scale | None:
 
 
 def _rows_of_a_step(recipe: Recipe) -> float:
-    sizes = recipe.batch_size.values()
-    return sum(sizes) if recipe.sampler == "mixed" else sum(sizes) / len(sizes)
+    """On average over a run: only alone_first has steps of one task and steps of all."""
+    sizes = recipe.batch_size
+    if recipe.sampler == "mixed":
+        return sum(sizes.values())
+    if recipe.sampler == "alone_first":
+        planned = SAMPLERS[recipe.sampler](_SETS, sizes, pace=Pace(epochs=recipe.epochs))
+        return fmean(
+            sum(sizes[task] for task in step) for epoch in range(recipe.epochs) for step in planned.epoch(epoch)
+        )
+    return fmean(sizes.values())
 
 
 def _passes(recipe: Recipe, epochs: float) -> int:
