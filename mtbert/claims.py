@@ -142,6 +142,7 @@ _MANY = {
         ("auxiliary task", "Yelp impairs the whole, dropout .3", "overall", "worse"),
         ("auxiliary task", "Yelp impairs sentiment, dropout .3", "sst", "worse"),
         ("auxiliary task", "Yelp impairs paraphrase, dropout .3", "quora", "worse"),
+        ("auxiliary task", "Yelp impairs similarity, dropout .3", "sts", "worse"),
     ],
     ("li-tang", "mix-aux-0.5", "mix-0.5"): [
         ("auxiliary task", "Yelp impairs the whole, dropout .5", "overall", "worse"),

@@ -280,7 +280,8 @@ def recipes(report: Annotated[str | None, typer.Argument(help="Only recipes of t
         default = named.Recipe().as_dict()
         usual = _usual([entry.recipe for entry in entries.values()]) if of else default
         if of:
-            typer.echo(f"# {of}: unless said otherwise, {_changes(usual, default)}")
+            typer.echo(f"# {of}: {named.about_report(of)}")
+            typer.echo(f"# Unless said otherwise, {_changes(usual, default)}")
         for name, entry in entries.items():
             typer.echo(f"{name}: {entry.about}")
             typer.echo(f"    {_changes(entry.recipe.as_dict(), usual) or 'nothing else'}")

@@ -147,8 +147,9 @@ def test_recipes_lists_every_name_what_it_changes_and_the_reports_figures(mtbert
 
 def test_a_reports_recipes_say_what_sets_them_apart(mtbert):
     out = mtbert("recipes", "li-tang").out
-    common, *rest = out.splitlines()
-    assert common.startswith("# li-tang: unless said otherwise, ") and "encoder=bert-base-uncased" in common
+    about, common, *rest = out.splitlines()
+    assert about.startswith("# li-tang: Li & Tang: sequential against mixed") and "is constant in all rows" in about
+    assert common.startswith("# Unless said otherwise, ") and "encoder=bert-base-uncased" in common
     assert "li-tang/mix-surgery-0.5: " in out and "    surgery=pcgrad, head_dropout=0.5\n" in out
     assert not any("encoder=" in line for line in rest)
 

@@ -1,9 +1,11 @@
-"""Ahmed & Karamardian, "Multitask BERT": one task at a time (Table 1), then all three (Table 2).
+"""Ahmed & Karamardian, "Multi-Task Learning With a BERT-y Good Model": one task at a time (Table 1), then all three
+(Table 2).
 
 CLS vectors and a two-layer head; learning rates, batch sizes and epochs are the course's where the report is silent.
 The baseline of Table 2 trained its heads one by one for two epochs; here every layer learns, one task after the other.
 Iterations 2 and 3 train sentiment and similarity alone for five epochs each, then all tasks mixed for five. Their
-cosine is that of the last layers; here it is that of the vectors.
+cosine is that of the last layers; here it is that of the vectors. Their head for paraphrase has two outputs and
+cross-entropy; here one output and a sigmoid, which is the same model.
 """
 
 from mtbert.recipes.entry import Entry

@@ -1,6 +1,8 @@
 """Li & Tang: sequential against mixed training, gradient surgery, dropout, Yelp stars as an auxiliary task.
 
-CLS vectors, cross-encoded pairs, linear heads, a constant rate of 1e-5; batches of 2, 24 and 2 when mixed.
+CLS vectors, cross-encoded pairs, linear heads, a rate of 1e-5; batches of 2, 24 and 2 when mixed. When trained one
+after the other, each task has an optimiser and a decay of the rate of its own; what kind of decay is not said, and here
+the rate is constant in all rows.
 """
 
 from mtbert.recipes.entry import Entry

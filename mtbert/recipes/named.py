@@ -1,7 +1,6 @@
 """All named experiments: our own, and every row of the reports, as ``REPORT/row``."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 from mtbert import reports as printed_reports
@@ -10,19 +9,19 @@ from mtbert.recipes import ahmed_karamardian, cambronero_meza, li_tang, marchini
 from mtbert.recipes.entry import Entry
 from mtbert.recipes.recipe import Recipe, from_dict
 
-_REPORTS: dict[str, Mapping[str, Entry]] = {
-    "ahmed-karamardian": ahmed_karamardian.ROWS,
-    "cambronero-meza": cambronero_meza.ROWS,
-    "li-tang": li_tang.ROWS,
-    "marchini-callon-cussen": marchini_callon_cussen.ROWS,
-    "yin": yin.ROWS,
+_REPORTS = {
+    "ahmed-karamardian": ahmed_karamardian,
+    "cambronero-meza": cambronero_meza,
+    "li-tang": li_tang,
+    "marchini-callon-cussen": marchini_callon_cussen,
+    "yin": yin,
 }
 
 
 def _named() -> dict[str, Entry]:
     found = {**ours.ROWS, **sts.ROWS}
-    for report, rows in _REPORTS.items():
-        found |= {f"{report}/{row}": entry for row, entry in rows.items()}
+    for report, module in _REPORTS.items():
+        found |= {f"{report}/{row}": entry for row, entry in module.ROWS.items()}
     printed = printed_reports.printed()
     return {
         name: Entry(entry.recipe.with_(name=name), entry.about, printed.get(name, entry.printed))
@@ -36,6 +35,14 @@ RECIPES: dict[str, Entry] = _named()
 def reports() -> list[str]:
     """Names of the reports that have recipes."""
     return list(_REPORTS)
+
+
+def about_report(report: str) -> str:
+    """Title of a report, and in a few sentences how its rows are set up and what was chosen where it leaves that open.
+
+    Raises KeyError for an unknown one.
+    """
+    return " ".join(_REPORTS[report].__doc__.split())
 
 
 def recipe(name: str | Path) -> Recipe:

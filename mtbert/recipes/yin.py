@@ -4,8 +4,9 @@
 The course's baseline: CLS vectors, each sentence of a pair on its own, linear heads on (u, v), the tasks one after the
 other in every epoch. The report leaves the heads of its PALs open; 128 and 256 are no multiples of BERT's twelve, so
 eight are taken here. Overall scores are printed in the normalised form. When the smaller sets join the curriculum is
-not said: here at equal distances, up to five times oversampled. MNRL trains vectors and no head: the linear heads of
-the pair tasks then stay as they were drawn. What it would rank for single sentences is not said either, so that the
+not said: here at equal distances, up to five times oversampled. The report says that the sets are trained one after the
+other, and that the losses of the tasks are summed: here the former. MNRL trains vectors and no head: the linear heads
+of the pair tasks then stay as they were drawn. What it would rank for single sentences is not said either, so that the
 row with MNRL for all tasks has no recipe.
 """
 
