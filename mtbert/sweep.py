@@ -31,6 +31,7 @@ NOTEBOOK = paths.ROOT / "notebooks" / "one_run.ipynb"
 _LOOK_SECONDS = 0.2
 LEFT = "the time is over: the same command goes on"  # what is said of a job that was stopped, or not begun, for that
 _LAST_STEPS = 20.0  # seconds before the end in which runs stop themselves, with a checkpoint
+_A_DAY = 24 * 60  # minutes; submitit's own limit is five
 _BEGINNING = 20.0  # seconds that a run takes before its first step: with less than that none is begun
 
 
@@ -149,11 +150,13 @@ def run_job(job: Job, stop: threading.Event | None = None) -> str | None:
 
 def _ended(child: subprocess.Popen, stop: threading.Event, at: float) -> int:
     """The exit code of a process, which is told to end as soon as ``stop`` is set, and at a time at the latest."""
-    while child.poll() is None:
-        if stop.wait(_LOOK_SECONDS) or time.time() > at:
+    try:
+        while child.poll() is None and time.time() <= at and not stop.wait(_LOOK_SECONDS):
+            pass
+    finally:  # an executor may also interrupt this very wait
+        if child.poll() is None:
             child.terminate()
-            return child.wait()
-    return child.returncode
+    return child.wait()
 
 
 # -- where jobs run ---------------------------------------------------------------------------------------------------
@@ -182,22 +185,40 @@ def ray(todo: Sequence[Job], workers: int) -> Iterator[tuple[Job, str | None]]:
         ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False, configure_logging=False)
     except Exception as error:  # it raises plain ones, such as when a busy machine takes over half a minute
         raise UserError(f"ray does not start: {str(error).strip().splitlines()[0]}") from None
-    remote = ray.remote(num_cpus=0, max_retries=0)(run_job)
+    stop_at, run = os.environ.get(STOP_AT, "inf"), run_job  # a cluster's processes do not have this environment
+
+    @ray.remote(num_cpus=0, max_retries=0)
+    def run_there(job: Job) -> str | None:
+        os.environ[STOP_AT] = stop_at
+        return run(job)
+
     todo, waiting = list(todo), {}
-    while todo or waiting:
-        while todo and len(waiting) < workers:
-            job = todo.pop(0)
-            waiting[remote.remote(job)] = job
-        (done,), _ = ray.wait(list(waiting), num_returns=1)
-        yield waiting.pop(done), ray.get(done)
+    try:
+        while todo or waiting:
+            while todo and len(waiting) < workers:
+                job = todo.pop(0)
+                waiting[run_there.remote(job)] = job
+            (done,), _ = ray.wait(list(waiting), num_returns=1)
+            job = waiting.pop(done)
+            try:
+                said = ray.get(done)
+            except ray.exceptions.RayError as error:  # its process died, or the job raised
+                said = str(error).strip().splitlines()[-1]
+            yield job, said
+    finally:
+        for left in waiting:
+            ray.cancel(left)
 
 
 def slurm(todo: Sequence[Job], workers: int) -> Iterator[tuple[Job, str | None]]:
     """As one Slurm job array, so many at a time (submitit). Slurm's own settings come from SBATCH_ variables, such as
-    SBATCH_PARTITION. The machines must share the project and the sweep's folder."""
+    SBATCH_PARTITION; a run may take a day unless SBATCH_TIMELIMIT says otherwise. The machines must share the project
+    and the sweep's folder."""
     submitit = _imported("submitit")
     executor = submitit.AutoExecutor(folder=todo[0].folder.parent / "slurm", cluster="slurm")
-    executor.update_parameters(slurm_array_parallelism=workers, cpus_per_task=todo[0].threads, name="mtbert")
+    executor.update_parameters(
+        slurm_array_parallelism=workers, cpus_per_task=todo[0].threads, name="mtbert", timeout_min=_A_DAY
+    )
     waiting = dict(zip(executor.map_array(run_job, todo), todo, strict=True))
     for done in submitit.helpers.as_completed(list(waiting)):
         error = done.exception()

@@ -186,18 +186,38 @@ def test_ray_runs_jobs_in_processes_of_one_node(job, monkeypatch):
     ray = pytest.importorskip("ray")
     monkeypatch.setenv("RAY_worker_niceness", "0")  # its own is 15: beside other work such a process hardly runs
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    monkeypatch.setattr(sweep, "run_job", lambda job: f"{job.name} ran in {os.getpid()}")
-    two = [job("one"), job("two", seed=1)]
+
+    def run(job):
+        if job.name == "bad":
+            raise OSError("the disk is full")
+        return f"{job.name} ran in {os.getpid()} until {os.environ['MTBERT_STOP_AT']}"
+
+    monkeypatch.setattr(sweep, "run_job", run)
+    todo = [job("one"), job("bad", seed=1), job("two", seed=2)]
     try:
-        done = list(sweep.sweep(two, "ray", 1))
+        done = {job.name: said for job, said in sweep.sweep(todo, "ray", 1, minutes=60)}
     except UserError as error:
         pytest.skip(str(error))  # ray gives its own processes half a minute, which a busy machine may exceed
     finally:
         ray.shutdown()
-    assert [job for job, _ in done] == two
-    for job, said in done:
-        name, process = said.split(" ran in ")
-        assert name == job.name and int(process) != os.getpid()
+    assert list(done) == ["one", "bad", "two"]
+    assert "the disk is full" in done["bad"]  # and the sweep went on
+    for name in ("one", "two"):
+        process, until = done[name].removeprefix(f"{name} ran in ").split(" until ")
+        assert int(process) != os.getpid() and time.time() < float(until) < time.time() + 3600
+
+
+def test_a_notebook_ends_with_the_one_who_waits_for_it(monkeypatch):
+    """An executor may interrupt a wait: the process must not go on alone."""
+
+    class Interrupting(threading.Event):
+        def wait(self, timeout=None):
+            raise KeyboardInterrupt
+
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    with pytest.raises(KeyboardInterrupt):
+        sweep._ended(child, Interrupting(), time.time() + 60)
+    assert child.wait(timeout=10) == -signal.SIGTERM
 
 
 def test_slurm_gets_one_array_of_jobs(job, monkeypatch):
@@ -217,6 +237,7 @@ def test_slurm_gets_one_array_of_jobs(job, monkeypatch):
     two = [job("one"), job("two", seed=1)]
     assert list(sweep.sweep(two, "slurm", 3)) == [(two[0], "one ran"), (two[1], "two ran")]
     assert asked["cluster"] == "slurm" and asked["slurm_array_parallelism"] == 3 and asked["cpus_per_task"] == 1
+    assert asked["timeout_min"] == 24 * 60
 
 
 # -- lists, and an end of the time ------------------------------------------------------------------------------------
