@@ -129,8 +129,9 @@ def trade(table: pd.DataFrame, score: str) -> Figure:
         for number, (name, row) in enumerate(table.iterrows()):
             axes.plot(row[column], row[score], _MARKERS[number % len(_MARKERS)], markersize=9, label=name,
                       color=_PALETTE[number % len(_PALETTE)])  # fmt: skip
-    panels[0].set(xscale="log", xlabel="trainable parameters (log scale)", ylabel=score, title="Against parameters")
+    panels[0].set(xscale="log", xlabel="trainable parameters", ylabel=score, title="Against parameters")
     panels[1].set(xlabel="CPU milliseconds a round", title="Against time", xlim=(0, 1.1 * table.milliseconds.max()))
+    panels[0].margins(y=0.12)
     panels[1].legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
@@ -157,7 +158,13 @@ def differences(printed: pd.DataFrame, measured: pd.DataFrame, noise: Mapping[st
         axes.axvline(0, color="0.3", linewidth=0.8)
         axes.plot(printed[task], rows - 0.12, "o", color=_PALETTE[1], fillstyle="none", markersize=8, label="printed")
         axes.plot(measured[task].reindex(printed.index), rows + 0.12, "s", color=_PALETTE[0], label="measured")
-        axes.set(title=task, xlabel="difference", yticks=rows, yticklabels=printed.index)
+        axes.set(
+            title=task,
+            xlabel="difference in score",
+            yticks=rows,
+            yticklabels=printed.index,
+            ylim=(-0.6, len(rows) - 0.4),
+        )
         axes.locator_params(axis="x", nbins=3)
         axes.xaxis.set_major_formatter("{x:.3g}")
     panels[0][0].invert_yaxis()

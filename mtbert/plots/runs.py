@@ -64,10 +64,10 @@ def plan(samplers: Mapping[str, Sampler], steps: int) -> Figure:
 
 
 def compare(scores: Mapping[str, Mapping[str, float]], title: str) -> Figure:
-    """Scores of several runs side by side: a group of bars per task, a bar per run."""
+    """Scores of several runs side by side: a group of bars per task, a bar per run, in colours that no task has."""
     table = pd.DataFrame(scores).T.rename_axis("run").reset_index().melt("run", var_name="task", value_name="score")
     figure, axes = plt.subplots()
-    sns.barplot(table, x="task", y="score", hue="run", ax=axes)
+    sns.barplot(table, x="task", y="score", hue="run", palette=sns.color_palette("Greys", len(scores) + 1)[1:], ax=axes)
     for drawn in axes.containers:
         axes.bar_label(drawn, fmt="%.2f", fontsize=9, padding=2)
     axes.set(title=title, xlabel="", ylabel="dev score", ylim=(min(0, table.score.min()), 1.05))

@@ -27,7 +27,8 @@ def lengths(of: Mapping[str, Sequence[int]], limit: int) -> Figure:
     figure, all_axes = plt.subplots(1, len(of), figsize=(10, 2.8))
     for axes, (name, numbers) in zip(np.atleast_1d(all_axes), of.items(), strict=True):
         numbers = np.asarray(numbers)
-        axes.hist(numbers, bins=30, color=COLOURS[name])
+        width = -(-(np.ptp(numbers) + 1) // 30)  # whole lengths in every bar, equally many
+        axes.hist(numbers, bins=np.arange(numbers.min(), numbers.max() + width + 1, width) - 0.5, color=COLOURS[name])
         if numbers.max() > limit / 2:
             axes.axvline(limit, color="0.2", linestyle="--")
             axes.text(limit, axes.get_ylim()[1], f" limit {limit}", va="top", fontsize=9)

@@ -31,12 +31,13 @@ def before_after(gradients: ArrayLike, changed: ArrayLike, titles: tuple[str, st
         axes.set(xlim=(middle[0] - edge, middle[0] + edge), ylim=(middle[1] - edge, middle[1] + edge), aspect="equal")
         axes.set(title=title, xlabel=r"$\theta_1$", ylabel=r"$\theta_2$")
         _agreed(axes, gradients)
+        _arrow(axes, arrows.sum(0), COLOURS["plain"], "sum", width=3.5)
         moved = ~np.isclose(arrows, gradients).all(1)
         for number, (before, now) in enumerate(zip(gradients, arrows, strict=True)):
             if moved[number]:
                 _arrow(axes, before, _TASKS[number], alpha=0.3)
-            _arrow(axes, now, _TASKS[number], f"$g_{number + 1}{chr(39) if moved[number] else ''}$")
-        _arrow(axes, arrows.sum(0), COLOURS["plain"], "sum", width=3.5)
+            name = f"$g_{number + 1}{chr(39) if moved[number] else ''}$"
+            _arrow(axes, now, _TASKS[number], name, away=arrows.sum(0))
         axes.plot(0, 0, "o", color="black", markersize=4)
     return figure
 
@@ -47,12 +48,23 @@ def _agreed(axes: Axes, gradients: np.ndarray) -> None:
     axes.contourf(x, y, worst, levels=[0, max(worst.max(), 1e-9)], colors=["0.92"], zorder=0)
 
 
-def _arrow(axes: Axes, end: np.ndarray, colour, name: str = "", alpha: float = 1.0, width: float = 2.5) -> None:
+def _arrow(
+    axes: Axes,
+    end: np.ndarray,
+    colour,
+    name: str = "",
+    alpha: float = 1.0,
+    width: float = 2.5,
+    away: np.ndarray | None = None,
+) -> None:
+    """From the origin; its name stands beyond the head, on the side turned away from another arrow."""
     style = {"arrowstyle": "-|>", "color": colour, "linewidth": width, "alpha": alpha, "shrinkA": 0, "shrinkB": 0}
     axes.annotate("", end, (0, 0), arrowprops=style)
     length = float(np.hypot(*end))
     if name and length > 0:
-        place = 14 * end / length  # in points, beyond the head
+        along = end / length
+        aside = np.zeros(2) if away is None else np.sign(away[0] * end[1] - away[1] * end[0]) * along[::-1] * (-1, 1)
+        place = 10 * (along + aside)  # in points
         axes.annotate(name, end, place, textcoords="offset points", ha="center", va="center", color=colour,
                       fontweight="bold")  # fmt: skip
 

@@ -103,6 +103,12 @@ ROWS: dict[str, Entry] = {
     ),
     "strategy-round-robin": Entry(_STRATEGY.with_(sampler="round_robin"), "the tasks in turn"),
     "strategy-mixed": Entry(_ALL_AT_ONCE, "8 rows of each task in every step"),
+    "strategy-round-robin-unclipped": Entry(
+        _STRATEGY.with_(sampler="round_robin", clip=0), "the tasks in turn, gradients of any length"
+    ),
+    "strategy-mixed-unclipped": Entry(
+        _ALL_AT_ONCE.with_(clip=0), "8 rows of each task in every step, gradients of any length"
+    ),
     "strategy-auxiliary": Entry(
         _ALL_AT_ONCE.with_(tasks=("sst", "quora", "sts", "yelp")), "the same and 8 rows of Yelp stars"
     ),
