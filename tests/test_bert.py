@@ -478,6 +478,16 @@ def test_a_name_that_is_neither_folder_nor_hub_id_asks_no_hub(monkeypatch, name)
         load_encoder(name)
 
 
+def test_the_folder_of_stored_encoders_serves_names_and_never_a_folder_that_exists(folder, tmp_path, monkeypatch):
+    stored = tmp_path / "stored"
+    for name in (folder.name, "minilm", "e5-small"):
+        (stored / name).mkdir(parents=True)
+    monkeypatch.setenv("MTBERT_ENCODERS", str(stored))
+    assert encoder_folder(str(folder)) == folder
+    assert encoder_folder("minilm") == stored / "minilm"
+    assert encoder_folder("intfloat/e5-small") == encoder_folder("/elsewhere/e5-small") == stored / "e5-small"
+
+
 def test_changes_of_the_configuration_are_taken(folder):
     assert load_encoder(folder, hidden_dropout_prob=0.3).config.hidden_dropout_prob == 0.3
 

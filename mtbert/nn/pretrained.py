@@ -208,15 +208,15 @@ def _modern(name: str) -> str:
 def encoder_folder(name: str) -> Path:
     """The folder that holds an encoder's files; downloads those of a hub id. Raises UserError if there is none.
 
-    A folder of the name's last part in ``$MTBERT_ENCODERS`` comes first.
+    For a name that is no folder, one of the name's last part in ``$MTBERT_ENCODERS`` comes first.
     """
+    if name != "minilm" and Path(name).is_dir():
+        return Path(name)
     stored = Path(os.environ.get("MTBERT_ENCODERS") or "nowhere", Path(name).name)
     if os.environ.get("MTBERT_ENCODERS") and stored.is_dir():
         return stored
     if name == "minilm":
         return _minilm_folder()
-    if Path(name).is_dir():
-        return Path(name)
     if re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) and not name.startswith("."):
         return _from_hub(name)
     raise UserError(f"encoder {name!r}: no such folder; give minilm, tiny, a folder or a hub id")
