@@ -511,8 +511,30 @@ def test_pack_bi_encodes_pairs_as_two_sequences(small):
     assert batch.lengths == [4, 3, 3] and not batch.token_types.any()
 
 
-def test_pack_refuses_nothing_and_a_sentence_that_stands_alone(small):
-    with pytest.raises(UserError, match="at least one sentence"):
-        small.pack([])
-    with pytest.raises(UserError, match="'film' is one text: give a list"):
-        small.pack("film")
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        ([], "at least one sentence"), ("film", "'film' is one text: give a list"), ("", "'' is one text"),
+        (5, "5 is no text: give a list"), (["film", 5], r"text 2: \(5,\) is neither a sentence nor a pair"),
+        ([("a", "b", "c")], r"text 1: \('a', 'b', 'c'\) is neither"), (["film", " "], "text 2: .*none of them empty"),
+        ([("a", "")], "text 1: .*none of them empty"), ([("a", None)], "text 1: "), ([()], "text 1: "),
+    ],
+)  # fmt: skip
+def test_pack_takes_sentences_and_pairs_and_nothing_else(small, texts, expected):
+    with pytest.raises(UserError, match=expected):
+        small.pack(texts)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "least"), [("film", "cross", 3), (("one", "two"), "bi", 3), (("one", "two"), "cross", 4)]
+)
+def test_pack_leaves_room_for_a_token_of_text(small, text, encoding, least):
+    assert small.pack([text], encoding, least).longest == least
+    for length in (0, 1, least - 1, 65, 8.5):
+        with pytest.raises(UserError, match=f"max_length is {length}, but must be a whole number from {least} to 64"):
+            small.pack([text], encoding, length)
+
+
+def test_pack_knows_two_encodings(small):
+    with pytest.raises(UserError, match="encoding is 'tri': choose from cross, bi"):
+        small.pack(["film"], "tri")

@@ -9,8 +9,9 @@ import importlib.util
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import get_args
 
 import torch
 from safetensors import SafetensorError
@@ -72,15 +73,18 @@ class Encoder:
     ) -> PackedBatch:
         """Sentences and pairs as one PackedBatch, in order.
 
-        A pair is one sequence ("cross": token types 0 and 1) or two ("bi"). Longer sequences than ``max_length``
-        (default: all positions the encoder has) are truncated. Raises UserError if ``texts`` is empty or a string.
+        A pair is one sequence ("cross": token types 0 and 1) or two ("bi"). Longer sequences than ``max_length`` tokens
+        (default: all positions the encoder has) are truncated. Raises UserError unless ``texts`` are at least one
+        sentence or pair, none of them empty, and ``max_length`` leaves room for a token of text.
         """
-        if not texts:
-            raise UserError("nothing to pack: give at least one sentence")
-        if isinstance(texts, str):
-            raise UserError(f"{texts!r} is one text: give a list of them")
-        rows = [(text,) if isinstance(text, str) else tuple(text) for text in texts]
-        limit = max_length or self.config.max_position_embeddings
+        rows = _rows(texts)
+        if encoding not in get_args(Encoding):
+            raise UserError(f"encoding is {encoding!r}: choose from {', '.join(get_args(Encoding))}")
+        positions = self.config.max_position_embeddings
+        least = 4 if encoding == "cross" and max(map(len, rows)) == 2 else 3
+        limit = positions if max_length is None else max_length
+        if not isinstance(limit, int) or not least <= limit <= positions:
+            raise UserError(f"max_length is {limit!r}, but must be a whole number from {least} to {positions}")
         batches = {}
         for number, row in enumerate(rows):
             table = TokenTable.of_texts([row], self.word_pieces)
@@ -109,6 +113,21 @@ class Encoder:
         write_whole(folder / "tokenizer.json", self.word_pieces.tokenizer.to_str(pretty=True))
         limits = {"tokenizer_class": "BertTokenizer", "model_max_length": self.config.max_position_embeddings}
         write_json(folder / "tokenizer_config.json", limits)
+
+
+def _rows(texts: Sequence[str | tuple[str, str]]) -> list[tuple[str, ...]]:
+    """Sentences as tuples of one, pairs of two. Raises UserError naming the first text that is neither."""
+    if isinstance(texts, str):
+        raise UserError(f"{texts!r} is one text: give a list of them")
+    if not isinstance(texts, Iterable):
+        raise UserError(f"{texts!r} is no text: give a list of sentences or pairs")
+    rows = [tuple(text) if isinstance(text, Sequence) and not isinstance(text, str) else (text,) for text in texts]
+    for number, row in enumerate(rows, start=1):
+        if len(row) not in (1, 2) or not all(isinstance(text, str) and text.strip() for text in row):
+            raise UserError(f"text {number}: {row!r} is neither a sentence nor a pair of them, none of them empty")
+    if not rows:
+        raise UserError("nothing to pack: give at least one sentence")
+    return rows
 
 
 def load_encoder(name: str | Path = "minilm", layers: int | None = None, seed: int = 0, **changes) -> Encoder:
