@@ -448,6 +448,20 @@ def test_a_damaged_tokenizer_is_a_user_error(folder):
     fails_with(folder, "tokenizer.json")
 
 
+@pytest.mark.parametrize("text", ["{", "[1]", "\xff"])
+def test_damaged_settings_of_a_tokenizer_are_a_user_error(folder, text):
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.txt").write_text("[CLS]\n[SEP]\n[UNK]\n")
+    (folder / "tokenizer_config.json").write_text(text, encoding="latin-1")
+    fails_with(folder, "tokenizer_config.json", "download it again")
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "\xff", '{"stored": "float16", "sha256": ""}'])
+def test_a_damaged_origin_is_a_user_error(folder, text):
+    (folder / "origin.json").write_text(text, encoding="latin-1")
+    fails_with(folder, "origin.json", "pack the encoder again")
+
+
 def test_minilm_with_another_checksum_is_refused(monkeypatch):
     monkeypatch.setattr(pretrained, "MINILM_SHA256", "0" * 64)
     with pytest.raises(UserError, match=f"sha256 is .*, not the official {'0' * 64}: reinstall") as raised:
@@ -490,6 +504,14 @@ def test_the_folder_of_stored_encoders_serves_names_and_never_a_folder_that_exis
 
 def test_changes_of_the_configuration_are_taken(folder):
     assert load_encoder(folder, hidden_dropout_prob=0.3).config.hidden_dropout_prob == 0.3
+
+
+def test_impossible_changes_of_the_configuration_are_named(folder):
+    for name in (folder, "tiny"):
+        with pytest.raises(UserError, match="no field 'hidden_dropout': choose from vocab_size, .*hidden_dropout_prob"):
+            load_encoder(name, hidden_dropout=0.3)
+        with pytest.raises(UserError, match=f"{name}.*does not divide into 3 attention heads"):
+            load_encoder(name, num_attention_heads=3)
 
 
 # -- texts ------------------------------------------------------------------------------------------------------------

@@ -139,7 +139,10 @@ def load_encoder(name: str | Path = "minilm", layers: int | None = None, seed: i
     many. seed: of everything that is not read but drawn. changes: fields of BertConfig to replace, such as
     ``hidden_dropout_prob``. Raises UserError, one sentence, for a name or a file that cannot be used.
     """
-    name = str(name)
+    name, known = str(name), [field.name for field in dataclasses.fields(BertConfig)]
+    for field in changes:
+        if field not in known:
+            raise UserError(f"an encoder has no field {field!r}: choose from {', '.join(known)}")
     if name == "tiny":
         return _tiny(layers, seed, changes)
     folder = encoder_folder(name)
@@ -164,7 +167,9 @@ def _checksum(folder: Path) -> tuple[str, str | None]:
     checksum = sha256_of(weights)
     if not (folder / ORIGIN).is_file():
         return checksum, None
-    origin = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
+    origin = _read_fields(folder / ORIGIN, "pack the encoder again")
+    if missing := {"sha256", "stored", "stored_sha256"} - origin.keys():
+        raise UserError(f"{folder / ORIGIN} is damaged: it has no {min(missing)}: pack the encoder again")
     if checksum != origin["stored_sha256"]:
         raise UserError(f"{weights} is damaged: its sha256 is not the one in {ORIGIN}: pack the encoder again")
     return origin["sha256"], origin["stored"]
@@ -271,21 +276,27 @@ def _existing(path: Path) -> Path:
 
 def _read_config(path: Path, layers: int | None, changes: dict) -> tuple[BertConfig, int]:
     """The configuration, and how many layers the file speaks of."""
-    try:
-        written = json.loads(_existing(path).read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path} is not JSON ({error}): download it again") from None
-    if not isinstance(written, dict):
-        raise UserError(f"{path} holds no fields: it should be one JSON object")
+    written = _read_fields(_existing(path), "download it again")
     for field, wanted in (("model_type", "bert"), ("hidden_act", "gelu"), ("position_embedding_type", "absolute")):
         if written.get(field, wanted) != wanted:
             raise UserError(f"{path}: {field} is {written[field]!r}, but mtbert knows only {wanted!r}")
     known = {field.name: written[field.name] for field in dataclasses.fields(BertConfig) if field.name in written}
     try:
         config = BertConfig(**{**known, **changes})
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise UserError(f"{path}: {error}") from None
     return _with_layers(config, layers), config.num_hidden_layers
+
+
+def _read_fields(path: Path, advice: str) -> dict:
+    """A file's JSON object. Raises UserError, which ends with the advice, if it holds anything else."""
+    try:
+        written = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not JSON ({error}): {advice}") from None
+    if not isinstance(written, dict):
+        raise UserError(f"{path} holds no fields, but should be one JSON object: {advice}")
+    return written
 
 
 def _with_layers(config: BertConfig, layers: int | None) -> BertConfig:
@@ -312,7 +323,7 @@ def _read_tokenizer(folder: Path) -> WordPieces:
         return WordPieces(tokenizer)
     lower_case = True
     if (folder / "tokenizer_config.json").is_file():
-        settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+        settings = _read_fields(folder / "tokenizer_config.json", "download it again")
         lower_case = settings.get("do_lower_case", True)
     vocabulary = str(_existing(folder / "vocab.txt"))
     return WordPieces(BertWordPieceTokenizer(vocabulary, lowercase=lower_case)._tokenizer)
@@ -320,7 +331,11 @@ def _read_tokenizer(folder: Path) -> WordPieces:
 
 def _tiny(layers: int | None, seed: int, changes: dict) -> Encoder:
     config = BertConfig(hidden_size=128, num_hidden_layers=2, num_attention_heads=2, intermediate_size=512)
-    config = _with_layers(dataclasses.replace(config, **changes), layers)
+    try:
+        config = dataclasses.replace(config, **changes)
+    except ValueError as error:
+        raise UserError(f"tiny: {error}") from None
+    config = _with_layers(config, layers)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Encoder(Bert(config), _read_tokenizer(encoder_folder("minilm")), "tiny")
