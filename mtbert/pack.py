@@ -14,6 +14,7 @@ import sys
 import tarfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from safetensors.torch import load, save
@@ -35,16 +36,35 @@ def pack(
     folder: Path, encoders: Iterable[str], data: Path, tasks: Iterable[str], wheels: Sequence[str], python: str,
     installed: Path | None = None, say: Callable[[str], None] = print,
 ) -> None:  # fmt: skip
-    """Fill a new folder, or one that an earlier pack filled, which is then made anew.
+    """Fill a new folder, or one that an earlier pack filled, which is then made anew: whole, or left as it was.
 
     encoders: see ``load_encoder``. tasks: whose files are taken from ``data``. wheels: of these packages and all that
     they need, for Python ``python`` on 64-bit Linux. installed: what ``pip list --format=freeze`` says on the other
-    machine; such packages are left out. Raises UserError for what cannot be packed.
+    machine; such packages are left out. Raises UserError for what cannot be packed, or lies in the folder itself.
     """
+    folder, encoders = folder.resolve(), list(encoders)
     if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).exists():
         raise UserError(f"{folder} is not empty and holds no pack: choose another folder")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    for source in (data, *map(encoder_folder, encoders)):
+        if source.resolve().is_relative_to(folder):
+            raise UserError(f"{source} lies in {folder}, which is made anew: choose another folder for the pack")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as beside:
+        made = Path(beside) / "new"
+        manifest = _fill(made, encoders, data, tasks, wheels, python, installed)
+        if folder.exists():
+            folder.rename(Path(beside) / "old")
+        made.rename(folder)
+    for kind, size in sizes(manifest).items():
+        say(f"{kind:<28}{size / 2**20:8.1f} MB")
+
+
+def _fill(
+    folder: Path, encoders: Sequence[str], data: Path, tasks: Iterable[str], wheels: Sequence[str], python: str,
+    installed: Path | None,
+) -> dict:  # fmt: skip
+    """Make a folder and put the pack into it. Returns what its manifest holds."""
+    folder.mkdir()
     for name in encoders:
         pack_encoder(name, folder / "encoders" / Path(name).name)
     copied = [data / file for task in tasks for file in get_task(task).files.values() if (data / file).exists()]
@@ -64,8 +84,7 @@ def pack(
         },
     }  # fmt: skip
     write_json(folder / MANIFEST, manifest)
-    for kind, size in sizes(manifest).items():
-        say(f"{kind:<28}{size / 2**20:8.1f} MB")
+    return manifest
 
 
 def pack_encoder(name: str, into: Path) -> None:

@@ -112,6 +112,33 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path, sample):
         pack.pack(tmp_path / "new", [], tmp_path, ["cfimdb"], [], "3.12")
 
 
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_pack_that_fails_leaves_the_earlier_one_and_nothing_else(sample, small, tmp_path):
+    folder = tmp_path / "packs" / "pack"
+    pack.pack(folder, [str(small)], sample, ["sst"], [], "3.12", say=lambda text: None)
+    before = contents(folder)
+    with pytest.raises(UserError, match="no such folder"):
+        pack.pack(folder, [str(small), "./nowhere"], sample, ["sst"], [], "3.12")
+    with pytest.raises(UserError, match="has no file of cfimdb"):
+        pack.pack(folder, [str(small)], small, ["cfimdb"], [], "3.12")
+    assert contents(folder) == before and list(folder.parent.iterdir()) == [folder]
+    pack.pack(folder, [], sample, ["sts"], [], "3.12", say=lambda text: None)
+    assert pack.check(folder) == [] and not (folder / "encoders").exists()
+
+
+def test_what_lies_in_the_folder_of_the_pack_is_never_its_source(sample, small, tmp_path):
+    folder = tmp_path / "pack"
+    pack.pack(folder, [str(small)], sample, ["sst", "sts"], [], "3.12", say=lambda text: None)
+    before = contents(folder)
+    for encoder, data in ((small, folder / "data"), (folder / "encoders" / "small", sample)):
+        with pytest.raises(UserError, match="lies in .*pack, which is made anew: choose another folder"):
+            pack.pack(folder, [str(encoder)], data, ["sst"], [], "3.12")
+    assert contents(folder) == before
+
+
 def test_the_pieces_of_an_archive_make_the_pack_again(sample, small, tmp_path):
     folder = tmp_path / "pack"
     pack.pack(folder, [str(small)], sample, ["sst"], [], "3.12", say=lambda text: None)
