@@ -273,6 +273,20 @@ def test_texts_that_differ_in_letters_are_different_rows(left, right):
     assert overlap(made(SST, " ".join(left)), made(SST, " ".join(right))) == same
 
 
+@pytest.mark.parametrize(
+    ("one", "other"), [("Fine 👍", "Fine 👎"), ("What is C++?", "What is C#?"), ("£5", "$5"), ("x²", "x2")]
+)
+def test_texts_that_differ_in_a_symbol_are_different_rows(one, other):
+    assert overlap(made(SST, one), made(SST, other)) == 0
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("Well - “so” …", 'well, "so" ...'), ("cafe\u0301", "Café"), ("It´s", "it's")]
+)
+def test_quotes_dashes_and_unicode_forms_do_not_tell_two_texts_apart(one, other):
+    assert overlap(made(SST, one), made(SST, other)) == 1
+
+
 def test_a_pair_that_shares_one_sentence_is_another_row():
     assert overlap(made(STS, ("a", "b"), ("c", "d")), made(STS, ("a", "x"), ("d", "c"))) == 1
 

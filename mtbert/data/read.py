@@ -11,6 +11,7 @@ import io
 import math
 import os
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,7 +23,11 @@ from mtbert.data.tasks import TASKS, Split, Task
 from mtbert.errors import UserError
 
 csv.field_size_limit(2**24)
-_NOT_ALPHANUMERIC = re.compile(r"[\W_]+")
+# what only sets words apart: white space, control characters, and the marks of sentences in several scripts
+_PUNCTUATION = re.compile(
+    r"""[_.,;:!?'"`^()\[\]{}<>|~/\\\x00-\x20\x7f-\xa1\xa8\xab\xad\xb4\xbb\xbf\u2000-\u206f\u3000-\u303f\ufe0f\ufeff"""
+    r"""\uff01\uff08\uff09\uff0c\uff1a\uff1b\uff1f-]+"""
+)
 
 
 class Example(NamedTuple):
@@ -86,8 +91,10 @@ class Rows:
 
 
 def text_key(example: Example) -> tuple[str, ...]:
-    """What two rows share if they hold the same texts: letters and digits only, a pair in either order."""
-    return tuple(sorted(_NOT_ALPHANUMERIC.sub("", text.casefold()) for text in example.texts))
+    """What two rows share if they hold the same texts: words and symbols (C++ and C# differ, and so do two emojis),
+    whatever their case, spaces and punctuation; a pair in either order."""
+    texts = (unicodedata.normalize("NFC", text).casefold() for text in example.texts)
+    return tuple(sorted(_PUNCTUATION.sub("", text) for text in texts))
 
 
 def data_folder(given: str | Path | None = None) -> Path:
