@@ -214,6 +214,21 @@ def test_bytes_that_are_not_utf8_name_line_and_byte(written):
     assert "line 3" in message and "0xe9" in message
 
 
+def test_a_blank_line_in_a_file_of_one_column_is_an_empty_sentence(written):
+    assert "row 2 (line 3): column 'sentence' is empty" in complaint(written("sentence\nOne\n\nTwo\n"), split="test")
+    assert len(read_rows(written("\nsentence\nOne\nTwo\n\n\n"), SST, "test")) == 2
+
+
+@pytest.mark.parametrize("name", ["id", "sentence", "sentiment"])
+def test_two_columns_of_one_name_are_an_error(written, name):
+    said = complaint(written(f"id\tsentence\tsentiment\t{name}\na\tFine\t3\t3\n"))
+    assert f"header: 2 columns are called {name!r}: rename all but one" in said
+
+
+def test_an_empty_id_is_an_error(written):
+    assert "row 2 (line 3): column 'id' is empty" in complaint(written(HEADER + "0\ta\tFine\t3\n1\t \tDull\t1\n"))
+
+
 @pytest.mark.parametrize(("row", "fields"), [("0\ta\tFine\t3\tmore", 5), ("0\ta\tFine", 3)])
 def test_a_row_with_too_many_or_too_few_fields_is_counted(written, row, fields):
     message = complaint(written(HEADER + row + "\n"))

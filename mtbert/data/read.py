@@ -133,7 +133,7 @@ def read_rows(path: Path, task: Task, split: str, labels: bool | None = None) ->
     header = table[0][1]
     text_at = [_column(path, header, name) for name in task.text_columns]
     label_at = _column(path, header, task.label_column) if labels else None
-    id_at = header.index("id") if "id" in header else None
+    id_at = _column(path, header, "id") if "id" in header else None
 
     examples, unlabelled = [], 0
     for row, (line, fields) in enumerate(table[1:], start=1):
@@ -143,6 +143,8 @@ def read_rows(path: Path, task: Task, split: str, labels: bool | None = None) ->
         if label_at is not None and not fields[label_at].strip():
             unlabelled += 1
             continue
+        if id_at is not None and not fields[id_at].strip():
+            raise UserError(f"{where}: column 'id' is empty: give every row an id, or take the column out")
         label = None if label_at is None else _label(fields[label_at], task, where)
         texts = tuple(_sentence(fields[at], name, where) for at, name in zip(text_at, task.text_columns, strict=True))
         examples.append(Example(str(row - 1) if id_at is None else fields[id_at], texts, label))
@@ -183,16 +185,18 @@ def _text_of(path: Path, raw: bytes) -> str:
 
 
 def _table(path: Path, text: str):
-    """(line, fields) of the header and of each row that is not blank."""
+    """(line, fields) of the header and of each row that is not blank; in a file of one column, where a blank line is
+    an empty field, of each row before the blank lines at the end."""
     delimiter = "\t" if "\t" in text.lstrip("\r\n").split("\n", 1)[0] else ","
     # strict: without it a quote that is never closed swallows all the rows after it
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    row = last = 0
+    reader = csv.reader(io.StringIO(text.rstrip("\r\n"), newline=""), delimiter=delimiter, strict=True)
+    row = last = columns = 0
     try:
         for fields in reader:
             line, last = last + 1, reader.line_num
-            if fields:
-                yield line, fields
+            if fields or columns == 1:
+                yield line, fields or [""]
+                columns = columns or len(fields)
                 row += 1
     except csv.Error as error:
         where = f"row {row} (line {last + 1})" if row else "header"
@@ -203,6 +207,8 @@ def _column(path: Path, header: list[str], name: str) -> int:
     if name not in header:
         found = ", ".join(repr(column) for column in header if column)
         raise UserError(f"{path}, header: no column {name!r} among {found}: rename or add it")
+    if header.count(name) > 1:
+        raise UserError(f"{path}, header: {header.count(name)} columns are called {name!r}: rename all but one")
     return header.index(name)
 
 
