@@ -22,7 +22,8 @@ from mtbert.recipes import Recipe
 def read_tasks(recipe: Recipe, folder: Path, say: Callable[[str], None] = print) -> dict[str, dict[str, Rows]]:
     """Train and dev rows of each task of a recipe, with overlaps treated as the recipe says.
 
-    Raises UserError for unreadable files, and for train rows that also stand in dev or test if the recipe refuses them.
+    Raises UserError for unreadable files, and for train rows that also stand in dev or test if the recipe refuses them
+    or, where it drops them, no other is left.
     """
     found = {}
     for task in recipe.task_list:
@@ -51,7 +52,10 @@ def _guarded(recipe: Recipe, folder: Path, task: Task, splits: dict[str, Rows], 
     if recipe.overlap == "refuse":
         raise UserError(f"{shared}: set overlap to drop (leave them out) or keep (train on them)")
     say(f"{shared}: {'left out' if recipe.overlap == 'drop' else 'kept'}")
-    return dataclasses.replace(train.without(others) if recipe.overlap == "drop" else train, overlaps=counts)
+    kept = train.without(others) if recipe.overlap == "drop" else train
+    if not len(kept):
+        raise UserError(f"{train.path}: overlap is drop, which leaves no row: give other train rows, or set it to keep")
+    return dataclasses.replace(kept, overlaps=counts)
 
 
 def _with_copies(recipe: Recipe, train: Rows, say) -> Rows:

@@ -469,6 +469,13 @@ def test_train_rows_that_stand_in_dev_are_left_out_or_kept(recipe, train, overla
 # -- noisy copies -----------------------------------------------------------------------------------------------------
 
 
+def test_a_file_whose_rows_all_stand_in_dev_is_named(recipe, train, data, tmp_path):
+    folder = shutil.copytree(data, tmp_path / "data")
+    shutil.copy(folder / "ids-sst-train.csv", folder / "ids-sst-dev.csv")
+    with pytest.raises(UserError, match=r"ids-sst-train.csv: overlap is drop, which leaves no row"):
+        train(recipe.with_(overlap="drop"), tmp_path / "run", folder)
+
+
 def test_copies_are_made_of_the_train_rows_that_the_overlap_guard_left(recipe, train, overlapping, tmp_path):
     messages = []
     wanted = recipe.with_(overlap="drop", train_rows=None, augment={"sst": 2}, epochs=1, steps_per_epoch=1)
