@@ -46,6 +46,7 @@ from mtbert.optim import (
     learning_rate_factor,
 )
 from mtbert.recipes import Recipe
+from mtbert.recipes import recipe as recipe_called
 from mtbert.run import Run, build_model, read_run, recipe_encoder, same_recipe, save_model
 from mtbert.sources import Source, order_of, read_tasks
 from mtbert.state import give_back, state_of
@@ -56,7 +57,7 @@ _REFRESH_SECONDS = 0.5
 
 
 def train(
-    recipe: Recipe,
+    recipe: Recipe | str | Path,
     out: str | Path | None = None,
     data: str | Path | None = None,
     device: str | None = None,
@@ -67,15 +68,17 @@ def train(
 ) -> Run:
     """Train a model, or go on with a run that was stopped, and return its record.
 
-    out: the run's folder (default: runs/NAME-sSEED). A finished run of the same recipe is returned as it is; an
-    unfinished one is resumed. data: the data folder (see ``data_folder``). device: "cpu", "cuda" ... say: takes
-    messages. checkpoint_seconds: at most so much work is lost when the process dies (0: a checkpoint every step).
-    execution: what makes steps cheaper on a GPU (see ``Execution``). Several processes that torchrun started train one
-    model together (see ``mtbert.distributed``).
+    recipe: or the name of one, or a recipe.json. out: the run's folder (default: runs/NAME-sSEED). A finished run of
+    the same recipe is returned as it is; an unfinished one is resumed. data: the data folder (see ``data_folder``).
+    device: "cpu", "cuda" ... say: takes messages. checkpoint_seconds: at most so much work is lost when the process
+    dies (0: a checkpoint every step). execution: what makes steps cheaper on a GPU (see ``Execution``).
+    Several processes that torchrun started train one model together (see ``mtbert.distributed``).
 
     Raises UserError for bad input, a folder that holds a run of another recipe or other data, or that another process
     is training in, or a loss that is not a number. On Ctrl-C raises ``Interrupted`` after writing a checkpoint.
     """
+    if not isinstance(recipe, Recipe):
+        recipe = recipe_called(recipe)
     out = Path(out) if out else paths.RUNS / f"{recipe.name.replace('/', '-')}-s{recipe.seed}"
     folder = data_folder(data)
     with processes(device) as world:

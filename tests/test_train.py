@@ -381,6 +381,12 @@ def test_a_finished_run_is_returned_untouched(finished, recipe, train, monkeypat
     assert {path: path.stat().st_mtime_ns for path in finished.folder.rglob("*")} == before
 
 
+def test_a_recipe_may_be_given_by_name_or_file(finished, train, tmp_path):
+    assert train(finished.folder / "recipe.json", finished.folder).scores == finished.scores
+    with pytest.raises(UserError, match="unknown recipe 'tinny'"):
+        train("tinny", tmp_path / "run")
+
+
 def test_a_run_of_another_recipe_is_refused(finished, recipe, train):
     with pytest.raises(UserError, match=r"another recipe \(lr is 0.5, there 0.001\)"):
         train(recipe.with_(lr=0.5), finished.folder)
