@@ -360,7 +360,7 @@ class Trainer:
             self.loss_weighting.look_back([epoch["losses"] for epoch in self.record["epochs"]])
 
     def _end_epoch(self) -> None:
-        """Score the dev sets, note the epoch, and keep the weights if it is the best so far."""
+        """Score the dev sets, note the epoch, and keep its weights if it is the best so far or cannot be scored."""
         losses = self._mean_losses()
         try:
             conflicts = self.conflicts.summary()
@@ -384,7 +384,7 @@ class Trainer:
             **({"surgery": conflicts} if self.surgery else {}),
         })  # fmt: skip
         best = self.record["best_epoch"]
-        if not best or scores["plain"] > self.record["epochs"][best - 1]["scores"]["plain"]:
+        if not best or not outputs or scores["plain"] > self.record["epochs"][best - 1]["scores"]["plain"]:
             self.record["best_epoch"] = number
             if self.world.first:
                 save_model(self.model, self.recipe, self.out)

@@ -625,6 +625,11 @@ def test_a_task_without_dev_rows_is_trained_but_not_scored(recipe, data, sample,
     assert set(run.scores) == {"sst", "plain", "normalised"} and set(run.epochs[0]["losses"]) == {"sst", "yelp"}
 
 
+def test_without_any_dev_rows_the_last_epoch_is_kept(recipe, sample, train, tmp_path):
+    run = train(recipe.with_(tasks=("yelp",), steps_per_epoch=1), tmp_path / "run", sample)
+    assert run.record["best_epoch"] == len(run.epochs) == 2
+
+
 def test_training_lowers_the_loss(recipe, train, tmp_path):
     run = train(recipe.with_(epochs=4, steps_per_epoch=10, lr=3e-3), tmp_path / "run", checkpoint_seconds=1e9)
     first, last = run.epochs[0]["losses"], run.epochs[-1]["losses"]
