@@ -1,8 +1,10 @@
 """Recipes: everything that decides a result, checked where it is written down."""
 
+import copy
 import dataclasses
 import itertools
 import json
+import pickle
 from collections import Counter
 
 import pytest
@@ -225,6 +227,25 @@ def test_a_task_that_joins_later_has_the_same_length_as_one_that_was_there_from_
 def test_recipes_are_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         Recipe().lr = 1.0
+
+
+def test_what_a_recipe_holds_for_each_task_is_frozen_too():
+    made = recipe("demo")
+    for field in ("batch_size", "head", "augment"):
+        with pytest.raises(TypeError):
+            getattr(made, field)["sst"] = 99
+    given = {"sst": 8}
+    made = Recipe(batch_size=given)
+    given["sst"] = made.as_dict()["batch_size"]["sst"] = 99
+    assert made.batch_size["sst"] == 8 and repr(made.batch_size) == "{'sst': 8, 'quora': 32, 'sts': 32}"
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_copies_of_a_recipe_are_equal_and_have_its_hash(name):
+    made = recipe(name)
+    for other in (pickle.loads(pickle.dumps(made)), copy.deepcopy(made), from_dict(made.as_dict())):
+        assert other == made and hash(other) == hash(made)
+    assert made != made.with_(seed=1) and len({made, made.with_(seed=1), made.with_(seed=made.seed)}) == 2
 
 
 def test_with_changes_only_the_tasks_a_mapping_names():

@@ -21,6 +21,7 @@ from mtbert.nn.pooling import Pooling
 from mtbert.optim.loss_weighting import LOSS_WEIGHTINGS
 from mtbert.optim.schedule import Decay
 from mtbert.optim.surgery import GRANULARITIES
+from mtbert.recipes.frozen import Frozen
 
 Option = Literal["finetune", "pretrain", "adapters", "adapters_norms"]
 Overlap = Literal["refuse", "drop", "keep"]
@@ -78,7 +79,8 @@ _EXCEPTIONS = {
 class Recipe:
     """Everything that decides a result. Unknown or impossible values raise UserError (a ValueError) naming the field.
 
-    Fields marked * take one value for all tasks or a mapping from task to value; they are kept as a mapping.
+    Fields marked * take one value for all tasks or a mapping from task to value; they are kept as a mapping that cannot
+    be changed.
 
     name: what to call it. tasks: trained together, in this order (which matters to "sequential").
     encoder, layers: what to start from (see ``load_encoder``); layers keeps the lowest so many.
@@ -201,7 +203,7 @@ class Recipe:
         self._check_sampler()
 
     def _put(self, name: str, value: Any) -> None:
-        object.__setattr__(self, name, value)
+        object.__setattr__(self, name, Frozen(value) if isinstance(value, Mapping) else value)
 
     def _by_task(self, name: str, default: Any) -> dict[str, Any]:
         """A field's value for each task of this recipe; ``default`` where a mapping does not name the task."""
@@ -305,7 +307,9 @@ class Recipe:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as they stand in recipe.json."""
-        return {**dataclasses.asdict(self), "tasks": list(self.tasks)}
+        values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        plain = {name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()}
+        return {**plain, "tasks": list(self.tasks)}
 
     def differences(self, other: "Recipe") -> dict[str, tuple[Any, Any]]:
         """Fields whose values differ, but for the name: field -> (mine, the other's)."""
