@@ -13,11 +13,14 @@ import torch
 from mtbert import paths
 from mtbert.errors import UserError
 
+LARGEST_SEED = 2**32 - 1  # NumPy's
 _PACKAGES = ("torch", "tokenizers", "safetensors", "numpy")
 
 
 def reproducible(seed: int = 0) -> None:
-    """Seed Python, NumPy and torch, and keep the tokenizer from forking threads."""
+    """Seed Python, NumPy and torch, and keep the tokenizer from forking threads. UserError for a seed out of range."""
+    if not 0 <= seed <= LARGEST_SEED:
+        raise UserError(f"seed is {seed}, but must be from 0 to {LARGEST_SEED:,}")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     random.seed(seed)
     np.random.seed(seed)

@@ -7,10 +7,12 @@ import json
 import pickle
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import mtbert
 from mtbert import RECIPES, Recipe, UserError, load_encoder, recipe
 from mtbert.data import TASKS
 from mtbert.data.sampling import SAMPLERS, Pace
@@ -37,6 +39,20 @@ def test_an_unknown_field_is_named_beside_the_known_ones():
         Recipe().with_(learning_rate=1)
     with pytest.raises(UserError, match="no field 'learning_rate': choose from .*lr"):
         from_dict({"learning_rate": 1})
+
+
+def test_a_whole_number_keeps_all_its_digits():
+    assert Recipe(train_rows=2**60 + 1).train_rows == 2**60 + 1 and Recipe(train_rows="1e3").train_rows == 1000
+    assert type(Recipe(seed=np.int64(3)).seed) is int and type(Recipe(lr=1).lr) is float
+
+
+def test_a_seed_is_one_that_every_generator_takes():
+    made = Recipe(seed=2**32 - 1)
+    mtbert.machine.reproducible(made.seed)
+    assert refused(seed=2**32) == "seed is 4294967296, but must be a whole number from 0 to 4,294,967,295"
+    for seed in (-1, 2**32):
+        with pytest.raises(UserError, match=f"seed is {seed}, but must be from 0 to 4,294,967,295"):
+            mtbert.machine.reproducible(seed)
 
 
 def test_user_errors_are_value_errors():
@@ -270,7 +286,7 @@ def test_differences_name_fields_and_leave_out_the_name():
 
 FIELDS = {
     "tasks": st.lists(st.sampled_from(list(TASKS)), min_size=1, unique=True),
-    "lr": st.floats(0, 1), "seed": st.integers(0, 2**40), "epochs": st.integers(1, 99),
+    "lr": st.floats(0, 1), "seed": st.integers(0, 2**32 - 1), "epochs": st.integers(1, 99),
     "layers": st.none() | st.integers(1, 12), "batch_size": st.integers(1, 99),
     "sampler": st.sampled_from(["mixed", "round_robin", "sequential"]), "overlap": st.sampled_from(["drop", "keep"]),
 }  # fmt: skip

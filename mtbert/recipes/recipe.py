@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any, Literal, get_args
 
 from mtbert.data.augment import Scores, check_scores
@@ -14,6 +15,7 @@ from mtbert.data.sampling import SAMPLERS
 from mtbert.data.tasks import TASKS, Task
 from mtbert.data.tokens import Encoding
 from mtbert.errors import UserError
+from mtbert.machine import LARGEST_SEED
 from mtbert.nn.adapters import ADAPTERS, Activation, adapter_parts
 from mtbert.nn.heads import HEADS
 from mtbert.nn.losses import LOSSES
@@ -51,9 +53,9 @@ _CHOICES_PER_TASK = {
 }
 # field: (type, smallest, largest); None where there is no bound
 _NUMBERS: dict[str, tuple[type, float | None, float | None]] = {
-    "epochs": (int, 1, None), "seed": (int, 0, None), "lr": (float, 0, None), "weight_decay": (float, 0, None),
-    "warmup": (float, 0, 1), "clip": (float, 0, None), "head_dropout": (float, 0, 0.999),
-    "hidden_dropout": (float, 0, 0.999), "attention_dropout": (float, 0, 0.999),
+    "epochs": (int, 1, None), "seed": (int, 0, LARGEST_SEED), "lr": (float, 0, None),
+    "weight_decay": (float, 0, None), "warmup": (float, 0, 1), "clip": (float, 0, None),
+    "head_dropout": (float, 0, 0.999), "hidden_dropout": (float, 0, 0.999), "attention_dropout": (float, 0, 0.999),
     "accumulate": (int, 1, None), "surgery_beta": (float, 0, 1), "adapter_projections": (int, 1, None),
     "temperature": (float, 0.1, None), "oversample": (float, 1, None),
     "augment_share": (float, 0, 1),
@@ -352,8 +354,8 @@ def _number(name: str, value: Any, kind: type, low: float | None, high: float | 
     except (TypeError, ValueError, OverflowError):
         fits = False
     if fits and (low is None or number >= low) and (high is None or number <= high):
-        return kind(number)
-    bounds = f" from {low:g}" + (f" to {high:g}" if high is not None else " up") if low is not None else ""
+        return int(value) if kind is int and isinstance(value, Integral) else kind(number)  # a float loses digits
+    bounds = f" from {low:,}" + (f" to {high:,}" if high is not None else " up") if low is not None else ""
     raise UserError(f"{name} is {value!r}, but must be {wanted}{bounds}")
 
 
