@@ -7,6 +7,7 @@ heads.safetensors hold the best epoch's weights; predictions/ its dev prediction
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from mtbert.errors import UserError
-from mtbert.files import write_json, write_whole
+from mtbert.files import sha256_of, write_json, write_whole
 from mtbert.nn.adapters import AdapterShape, build_adapter
 from mtbert.nn.losses import LossSettings, build_loss
 from mtbert.nn.model import MultitaskModel
@@ -63,12 +64,31 @@ class Run:
         ]
         return pd.DataFrame(rows)
 
+    def other_files(self, data: Path) -> list[str]:
+        """Names of the files that the run has read and that a data folder lacks, or has with other content."""
+        read = {name: file["sha256"] for name, file in self.record["data"].items()}
+        return [name for name, sha256 in read.items() if _sha256(data / name) != sha256]
+
     def write(self) -> None:
         write_json(self.folder / "run.json", self.record)
 
     def __repr__(self) -> str:
         scores = ", ".join(f"{name} {value:.3f}" for name, value in self.scores.items())
         return f"Run({self.folder.name}: {self.record['status']}, {scores or 'no epoch yet'})"
+
+
+def _sha256(path: Path) -> str | None:
+    """A file's checksum, computed again only when the file has changed; None if it does not exist."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return _sha256_then(path.resolve(), found.st_mtime_ns, found.st_size)
+
+
+@cache
+def _sha256_then(path: Path, _changed: int, _size: int) -> str:
+    return sha256_of(path)
 
 
 def read_run(folder: str | Path) -> Run | None:

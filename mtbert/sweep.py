@@ -50,9 +50,10 @@ class Job:
 
     @property
     def finished(self) -> bool:
-        """Whether the folder holds a finished run of this very recipe."""
+        """Whether the folder holds a finished run of this very recipe, on the files that the data folder has now."""
         run = read_run(self.folder)
-        return run is not None and run.finished and not self.recipe.differences(run.recipe)
+        same = run is not None and run.finished and not self.recipe.differences(run.recipe)
+        return same and not run.other_files(self.data)
 
     def beside(self, suffix: str) -> Path:
         return self.folder.with_name(self.folder.name + suffix)

@@ -69,10 +69,10 @@ def train(
     """Train a model, or go on with a run that was stopped, and return its record.
 
     recipe: or the name of one, or a recipe.json. out: the run's folder (default: runs/NAME-sSEED). A finished run of
-    the same recipe is returned as it is; an unfinished one is resumed. data: the data folder (see ``data_folder``).
-    device: "cpu", "cuda" ... say: takes messages. checkpoint_seconds: at most so much work is lost when the process
-    dies (0: a checkpoint every step). execution: what makes steps cheaper on a GPU (see ``Execution``).
-    Several processes that torchrun started train one model together (see ``mtbert.distributed``).
+    the same recipe and data is returned as it is; an unfinished one is resumed. data: the data folder (see
+    ``data_folder``). device: "cpu", "cuda" ... say: takes messages. checkpoint_seconds: at most so much work is lost
+    when the process dies (0: a checkpoint every step). execution: what makes steps cheaper on a GPU (see
+    ``Execution``). Several processes that torchrun started train one model together (see ``mtbert.distributed``).
 
     Raises UserError for bad input, a folder that holds a run of another recipe or other data, or that another process
     is training in, or a loss that is not a number. On Ctrl-C raises ``Interrupted`` after writing a checkpoint.
@@ -87,6 +87,9 @@ def train(
         say(f"data: {paths.shown(folder)}")
         earlier = _earlier_run(out, recipe)
         if earlier is not None and earlier.finished:
+            if other := earlier.other_files(folder):
+                raise UserError(f"{out} was trained on other data than {folder} has in {', '.join(other)}: "
+                                "choose another folder")  # fmt: skip
             say(f"{paths.shown(out)} is finished: nothing to do")
             return earlier
         progress = progress and world.first and not os.environ.get("TQDM_DISABLE")

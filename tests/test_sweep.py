@@ -1,12 +1,14 @@
 """Sweeps: which runs there are, that finished ones are skipped, what becomes of failures, and where they run."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tarfile
 import threading
 import time
+from dataclasses import replace
 
 import nbformat
 import pytest
@@ -120,6 +122,16 @@ def test_finished_runs_are_skipped_and_failures_are_told(job, monkeypatch):
     assert sorted(ran) == ["bad", "left"]
     changed = job("done", lr=1e-4)  # the folder holds another recipe's run
     assert not changed.finished
+
+
+def test_a_run_of_other_data_is_not_finished(job, sample, tmp_path):
+    one = job()
+    mtbert.train(one.recipe, one.folder, one.data, progress=False, say=lambda text: None)
+    data = shutil.copytree(sample, tmp_path / "data")
+    there = replace(one, data=data)
+    assert one.finished and there.finished
+    (data / "sts-train.csv").write_text((data / "sts-dev.csv").read_text())
+    assert one.finished and not there.finished
 
 
 def test_a_sweep_that_is_left_ends_what_runs_and_starts_nothing_else(job, monkeypatch):

@@ -410,6 +410,18 @@ def test_a_run_does_not_go_on_with_other_data(recipe, data, train, tmp_path):
         train(recipe, out, other)
 
 
+def test_a_finished_run_is_not_that_of_other_data(finished, recipe, data, train, tmp_path):
+    other = shutil.copytree(data, tmp_path / "data")
+    assert train(recipe, finished.folder, other).scores == finished.scores  # the same files elsewhere
+    with open(other / "sts-dev.csv", "a") as file:
+        file.write("\n")
+    with pytest.raises(UserError, match=r"other data than .* has in sts-dev.csv: choose another folder"):
+        train(recipe, finished.folder, other)
+    (other / "sts-dev.csv").unlink()
+    with pytest.raises(UserError, match="has in sts-dev.csv"):
+        train(recipe, finished.folder, other)
+
+
 def test_a_folder_that_holds_something_else_is_refused(recipe, train, tmp_path):
     (tmp_path / "letter.txt").write_text("dear")
     with pytest.raises(UserError, match="not empty and holds no run"):
