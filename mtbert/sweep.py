@@ -74,8 +74,10 @@ def jobs(
 ) -> list[Job]:  # fmt: skip
     """A job for each recipe and each seed from 0 on; all first seeds first, so that a sweep is soon worth a look.
 
-    changes: fields to change in all of them. workers: how many will share the processors.
+    changes: fields to change in all of them. workers: how many will share the processors. Raises UserError for a change
+    of the seed.
     """
+    _leaves_seeds(changes)
     threads = max(1, processors() // workers)
     return [
         Job(scaled(recipe(name), scale).with_(**changes, seed=seed), out / f"{_file_name(name)}-s{seed}", data, threads)
@@ -88,9 +90,10 @@ def listed(path: Path, scale: Scale, out: Path, data: Path, changes: Mapping[str
     """The jobs of a list file, in its order: a recipe a line, with ``seeds=N`` and changes of its fields behind it.
 
     A line such as ``mixed seeds=3 precision=bfloat16 name=mixed-bf16`` stands for seeds 0 to 2; without ``seeds`` there
-    is seed 0 alone. ``name`` tells apart lines with the same recipe. # begins a comment. Raises UserError naming file
-    and line.
+    is seed 0 alone. ``name`` tells apart lines with the same recipe. # begins a comment. changes: as of ``jobs``; they
+    come after a line's own. Raises UserError naming file and line.
     """
+    _leaves_seeds(changes)
     threads = max(1, processors() // workers)
     found: dict[Path, Job] = {}
     try:
@@ -98,22 +101,34 @@ def listed(path: Path, scale: Scale, out: Path, data: Path, changes: Mapping[str
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: give a report, recipes or a list file") from None
     for number, line in enumerate(lines, start=1):
-        words = shlex.split(line, comments=True)
-        if not words:
-            continue
         try:
+            words = shlex.split(line, comments=True)
+            if not words:
+                continue
             name, *fields = words
             wanted = settings(fields)
-            seeds = range(int(wanted.pop("seeds", 1)))
-            asked = scaled(recipe(name), scale).with_(**wanted, **changes)
+            seeds = _count(wanted.pop("seeds", 1))
+            _leaves_seeds(wanted)
+            asked = scaled(recipe(name), scale).with_(**wanted).with_(**changes)
         except ValueError as error:
             raise UserError(f"{path}, line {number}: {error}") from None
-        for seed in seeds:
+        for seed in range(seeds):
             job = Job(asked.with_(seed=seed), out / f"{_file_name(asked.name)}-s{seed}", data, threads)
             if job.folder in found:
                 raise UserError(f"{path}, line {number}: {job.name} stands there twice: tell them apart by name=...")
             found[job.folder] = job
     return list(found.values())
+
+
+def _leaves_seeds(changes: Mapping[str, object]) -> None:
+    if "seed" in changes:
+        raise UserError(f"seed is {changes['seed']!r}, but a sweep counts seeds from 0 on: give their number as seeds")
+
+
+def _count(seeds: object) -> int:
+    if type(seeds) is not int or seeds < 1:
+        raise UserError(f"seeds is {seeds!r}, but must be a whole number from 1 up")
+    return seeds
 
 
 def _file_name(name: str) -> str:

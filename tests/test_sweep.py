@@ -268,7 +268,12 @@ def test_a_list_has_a_recipe_a_line_with_its_seeds_and_changes(tmp_path, sample)
     [
         ("mixed\nmixd", "line 2: unknown recipe 'mixd'"),
         ("mixed lr", "line 1: --set 'lr': write name=value"),
-        ("mixed seeds=many", "line 1: invalid literal"),
+        ("mixed seeds=many", "line 1: seeds is 'many', but must be a whole number from 1 up"),
+        ("mixed\nmixed seeds=0", "line 2: seeds is 0"),
+        ("mixed seeds=1.9", "line 1: seeds is 1.9"),
+        ("mixed seeds=true", "line 1: seeds is True"),
+        ("tiny seed=3", "line 1: seed is 3, but a sweep counts seeds from 0 on"),
+        ("mixed\nmixed name='a", "line 2: No closing quotation"),
         ("mixed\nmixed lr=1e-3", "line 2: mixed-s0 stands there twice"),
     ],
 )
@@ -276,6 +281,21 @@ def test_a_mistake_in_a_list_is_named(tmp_path, sample, lines, expected):
     (tmp_path / "list.txt").write_text(lines)
     with pytest.raises(UserError, match=expected):
         sweep.listed(tmp_path / "list.txt", "full", tmp_path, sample, {}, 1)
+
+
+def test_changes_of_all_lines_come_after_a_lines_own(tmp_path, sample):
+    (tmp_path / "list.txt").write_text("tiny epochs=2 batch_size.sst=2\n")
+    changes = {"epochs": 1, "batch_size": {"sts": 3}}
+    (only,) = sweep.listed(tmp_path / "list.txt", "full", tmp_path, sample, changes, 1)
+    assert only.recipe.epochs == 1 and only.recipe.batch_size == {"sst": 2, "quora": 4, "sts": 3}
+
+
+def test_a_seed_for_all_runs_is_refused(tmp_path, sample):
+    (tmp_path / "list.txt").write_text("tiny\n")
+    with pytest.raises(UserError, match="seed is 3, but a sweep counts seeds from 0 on"):
+        sweep.jobs(["tiny"], 1, "full", tmp_path, sample, {"seed": 3})
+    with pytest.raises(UserError, match="give their number as seeds"):
+        sweep.listed(tmp_path / "list.txt", "full", tmp_path, sample, {"seed": 3}, 1)
 
 
 def test_the_list_for_a_gpu_can_be_read(tmp_path, sample):
