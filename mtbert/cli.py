@@ -234,11 +234,11 @@ def predict(
         raise UserError(f"{target} is no file that can be written over: give another name")
     if target.exists() and not force:
         raise UserError(f"{target} exists: give another name, or --force to write over it")
-    rows = read_rows(source, get_task(task), "predict", labels=False)
-    model = load_model(run, pick_device(device))
-    if task not in model.tasks:
-        raise UserError(f"{run} has no head for {task!r}: it was trained on {', '.join(model.tasks)}")
-    write_predictions(target, rows, outputs_for(model, rows))
+    of, tasks = get_task(task), open_run(run).recipe.tasks
+    if task not in tasks:
+        raise UserError(f"{run} has no head for {task!r}: it was trained on {', '.join(tasks)}")
+    rows = read_rows(source, of, "predict", labels=False)
+    write_predictions(target, rows, outputs_for(load_model(run, pick_device(device)), rows))
     typer.echo(f"{len(rows)} predictions in {target}")
 
 

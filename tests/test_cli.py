@@ -406,7 +406,6 @@ def test_a_run_without_a_finished_epoch_has_no_results_and_no_model(mistake, cop
 
 @pytest.mark.parametrize("task", ["imdb", "cfimdb"])
 def test_a_task_that_the_run_does_not_know_is_a_mistake(mistake, trained, few, tmp_path, task):
-    few.write_text("sentence\nA film\n")
     assert repr(task) in mistake("predict", trained, "--task", task, few, tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()
 
