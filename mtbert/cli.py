@@ -80,7 +80,7 @@ def fetch(
     force: Annotated[bool, typer.Option(help="Replace files that differ from the published ones.")] = False,
 ):
     """Download the real sets, checksummed; a broken download goes on where it stopped."""
-    tasks = [name.strip() for name in only.split(",")] if only else None
+    tasks = [name.strip() for name in only.split(",")] if only is not None else None
     fetching.fetch(data, tasks, force=force, say=typer.echo)
 
 
@@ -197,7 +197,7 @@ def pack(
         return
     source = data_folder(data)
     typer.echo(f"data: {paths.shown(source)}")
-    chosen = [name.strip() for name in tasks.split(",")] if tasks else packing.packed_tasks(source)
+    chosen = packing.packed_tasks(source) if tasks is None else [name.strip() for name in tasks.split(",")]
     packages = [name.strip() for name in wheels.split(",") if name.strip()]
     packing.pack(folder, encoder or ["minilm"], source, chosen, packages, python, installed, typer.echo)
     if limit_mb:

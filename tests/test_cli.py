@@ -240,6 +240,13 @@ def test_confusion_prints_matrices_and_keeps_counts(mtbert, mistake, trained, sa
     assert "holds no run" in mistake("confusion", tmp_path, "--data", sample)
 
 
+@pytest.mark.parametrize("command", [["data", "fetch", "--only", ""], ["pack", "there", "--tasks", ""]])
+def test_no_task_at_all_does_not_stand_for_all(mistake, sample, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    assert "unknown task '': choose from" in mistake(*command, "--data", sample)
+    assert not list(tmp_path.iterdir())
+
+
 # -- predict ----------------------------------------------------------------------------------------------------------
 
 
