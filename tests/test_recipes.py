@@ -37,6 +37,8 @@ def refused(**fields) -> str:
 def test_an_unknown_field_is_named_beside_the_known_ones():
     with pytest.raises(UserError, match="no field 'learning_rate': choose from .*lr"):
         Recipe().with_(learning_rate=1)
+    with pytest.raises(UserError, match="no field 'self': choose from name, tasks"):
+        Recipe().with_(**settings(["self=3"]))
     with pytest.raises(UserError, match="no field 'learning_rate': choose from .*lr"):
         from_dict({"learning_rate": 1})
 
@@ -272,6 +274,15 @@ def test_with_changes_only_the_tasks_a_mapping_names():
     assert before.batch_size["sts"] == 4  # the first one is as it was
 
 
+def test_with_refuses_a_task_that_the_recipe_does_not_have():
+    one = Recipe(name="one", tasks=("sst",))
+    with pytest.raises(UserError, match="batch_size.quora is given, but recipe one has only sst: leave it out"):
+        one.with_(batch_size={"sst": 4, "quora": 8})
+    assert one.with_(tasks="sst,quora", batch_size={"quora": 8}).batch_size == {"sst": 32, "quora": 8}
+    with pytest.raises(UserError, match="batch_size.sst is given, but recipe one has only sts"):
+        one.with_(tasks="sts", batch_size={"sst": 4})
+
+
 def test_with_a_plain_value_changes_all_tasks():
     assert set(Recipe(batch_size={"sst": 8}).with_(batch_size=5).batch_size.values()) == {5}
 
@@ -396,6 +407,8 @@ def test_a_setting_without_a_value_is_an_error():
 def test_a_field_set_for_all_tasks_cannot_be_set_for_one_as_well():
     with pytest.raises(UserError, match="'head.sts=cosine': head is set for all tasks already"):
         settings(["head=linear", "head.sts=cosine"])
+    with pytest.raises(UserError, match="'head=linear': head is set for sts, quora already: set it for all or for"):
+        settings(["head.sts=cosine", "head.quora=linear", "head=linear"])
 
 
 def test_a_setting_per_task_reaches_its_task():

@@ -296,14 +296,22 @@ class Recipe:
     def task_list(self) -> list[Task]:
         return [TASKS[name] for name in self.tasks]
 
-    def with_(self, **changes: Any) -> "Recipe":
-        """A copy with some fields changed. A mapping for a per-task field changes only the tasks it names."""
+    def with_(self, /, **changes: Any) -> "Recipe":
+        """A copy with some fields changed. A mapping for a per-task field changes only the tasks it names.
+
+        Raises UserError as ``Recipe`` does, and for a task in such a mapping that the copy does not have.
+        """
+        tasks = _task_names(changes.get("tasks", self.tasks))
         names = [each.name for each in dataclasses.fields(self)]
         for name, value in changes.items():
             if name not in names:
                 raise UserError(f"a recipe has no field {name!r}: choose from {', '.join(names)}")
             old = getattr(self, name)
             if isinstance(value, Mapping) and isinstance(old, Mapping):
+                for task in value:
+                    if task in TASKS and task not in tasks:
+                        raise UserError(f"{name}.{task} is given, but recipe {self.name} has only {', '.join(tasks)}: "
+                                        "leave it out, or name the task in tasks")  # fmt: skip
                 changes[name] = {**old, **value}
         return dataclasses.replace(self, **changes)
 
@@ -390,6 +398,9 @@ def settings(texts: list[str]) -> dict[str, Any]:
             if not isinstance(changes.setdefault(name, {}), dict):
                 raise UserError(f"--set {text!r}: {name} is set for all tasks already: set it for all or for each")
             changes[name][task] = value
+        elif isinstance(changes.get(name), dict):
+            tasks = ", ".join(changes[name])
+            raise UserError(f"--set {text!r}: {name} is set for {tasks} already: set it for all or for each")
         else:
             changes[name] = value
     return changes
