@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mtbert.train import Trainer
 
 _FORMAT = 1  # one more whenever an older state can no longer be given back
+_OTHER_VERSION = "{} was begun by another version of mtbert: choose another folder"
 
 
 def state_of(run: "Trainer") -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -49,8 +50,10 @@ def give_back(run: "Trainer", tensors: Mapping[str, Tensor], facts: Mapping[str,
     """Put a run where the state was taken. Raises UserError if that was of another recipe, other data or weights, or
     of another version of this package."""
     if facts.get("format") != _FORMAT:
-        raise UserError(f"{run.out} was begun by another version of mtbert: choose another folder")
+        raise UserError(_OTHER_VERSION.format(run.out))
     same_recipe(run.recipe, from_dict(facts["recipe"]), run.out)
+    if _loss_weighting_names(tensors) != _loss_weighting_names(_weighting_states(run)):
+        raise UserError(_OTHER_VERSION.format(run.out))
     if facts["inputs"] != _inputs(run):
         raise UserError(f"{run.out} was begun with other data or other encoder weights: choose another folder")
     run.flat.theta.copy_(tensors["theta"])
@@ -89,6 +92,11 @@ def _weighting_states(run: "Trainer") -> dict[str, Tensor]:
     if run.surgery and hasattr(run.surgery.weighting, "state_dict"):
         states |= {f"surgery.{name}": tensor for name, tensor in run.surgery.weighting.state_dict().items()}
     return states
+
+
+def _loss_weighting_names(states: Mapping[str, Tensor]) -> set[str]:
+    """They tell versions apart: the noise levels of "uw" were one vector once, beside a buffer."""
+    return {name for name in states if name.startswith("loss_weighting.")}
 
 
 def _load_weighting_states(run: "Trainer", tensors: Mapping[str, Tensor]) -> None:

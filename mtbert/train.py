@@ -476,10 +476,9 @@ def _freeze(model: MultitaskModel, recipe: Recipe) -> None:
 
 
 def _owner(name: str) -> str:
-    """ "encoder" for what all tasks share, else the task whose head or adapter it is, or "loss_weighting"."""
-    if name.startswith(("heads.", "adapters.")):
-        return name.split(".")[1]
-    return "loss_weighting" if name.startswith("loss_weighting.") else "encoder"
+    """ "encoder" for what all tasks share, else the task whose head, adapter or weight of its loss it is."""
+    of, *parts = name.split(".")
+    return {"heads": parts[0], "adapters": parts[0], "loss_weighting": parts[-1]}.get(of, "encoder")
 
 
 def _earlier_run(out: Path, recipe: Recipe) -> Run | None:

@@ -100,7 +100,7 @@ def test_uncertainty_halves_squared_errors_and_no_other_loss(recipe, tmp_path):
     for loss, scale in (("default", 0.5), ("mse", 0.5), ("cosent", 1.0)):
         settings = recipe(**BI, loss=loss, loss_weighting="uw")
         trainer = Trainer(settings, tmp_path, SAMPLE, torch.device("cpu"), False, lambda line: None)
-        assert trainer.loss_weighting.scale.tolist() == [scale]
+        assert trainer.loss_weighting.scale == {"sts": scale}
 
 
 @pytest.mark.parametrize("pooling", ["cls", "pooler", "mean", "max"])

@@ -1,6 +1,7 @@
 """Surgery, loss weightings and steps in parts inside the training loop: resumed bit for bit, recorded, equal where
 they should be equal."""
 
+import itertools
 import math
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 import mtbert
+from mtbert.checkpoint import load_checkpoint, save_checkpoint
 from mtbert.errors import UserError
 from mtbert.optim import FlatParameters
 from mtbert.recipes import SURGERIES
@@ -153,8 +155,37 @@ def test_uncertainty_weights_are_trained_and_not_saved_with_the_model(recipe, tm
 
     monkeypatch.setattr(FlatParameters, "__init__", watched)
     run = train(recipe.with_(loss_weighting="uw", lr=1e-2), tmp_path / "run")
-    assert (seen[0].log_variance != 0).all()
+    assert all(value != 0 for value in seen[0].log_variance.values())
     assert not any("loss_weighting" in name for name in weights(run.folder))
+
+
+def test_uncertainty_leaves_a_task_as_it_is_in_steps_of_others(recipe, tmp_path, monkeypatch):
+    seen, original = [], Trainer._train_step
+
+    def watched(self, step):
+        original(self, step)
+        levels = {task: float(level.detach()) for task, level in self.loss_weighting.log_variance.items()}
+        seen.append((set(step.rows), levels))
+
+    monkeypatch.setattr(Trainer, "_train_step", watched)
+    train(recipe.with_(loss_weighting="uw", sampler="round_robin", warmup=0), tmp_path / "run")
+    for (_, before), (tasks, after) in itertools.pairwise(seen):
+        assert {task for task in after if after[task] != before[task]} == tasks
+
+
+def test_a_checkpoint_of_uncertainty_from_when_it_had_one_vector_is_refused(recipe, tmp_path, monkeypatch):
+    recipe, out = recipe.with_(loss_weighting="uw"), tmp_path / "run"
+
+    def stopping(run):
+        raise Stopped
+
+    with monkeypatch.context() as patched, pytest.raises(Stopped):
+        patched.setattr(Trainer, "_finish", stopping)
+        train(recipe, out)
+    tensors, facts = load_checkpoint(out)
+    save_checkpoint(out, facts["step"], {**tensors, "loss_weighting.scale": torch.ones(3)}, facts)
+    with pytest.raises(UserError, match="begun by another version of mtbert"):
+        train(recipe, out)
 
 
 def test_a_gradient_that_is_no_number_ends_the_run_with_task_and_step(recipe, tmp_path, monkeypatch):

@@ -17,24 +17,21 @@ class Uncertainty(nn.Module):
     """UW (Kendall, Gal & Cipolla 2018, eq. 7 and 10): a learnt noise level per task.
 
     With s = ln sigma^2: exp(-s) L + s/2 for a classification loss, exp(-s) L / 2 + s/2 for a squared error. The s begin
-    at 0 and are parameters like any other.
+    at 0 and are parameters like any other, each its task's own: a step without the task leaves it as it is.
 
     squared: the tasks whose loss is a squared error.
     """
 
     def __init__(self, tasks: Sequence[str], squared: Sequence[str] = ()):
         super().__init__()
-        self.tasks = list(tasks)
-        self.log_variance = nn.Parameter(torch.zeros(len(self.tasks)))
-        self.register_buffer("scale", torch.tensor([0.5 if task in squared else 1.0 for task in self.tasks]))
+        self.log_variance = nn.ParameterDict({task: torch.zeros(()) for task in tasks})
+        self.scale = {task: 0.5 if task in squared else 1.0 for task in tasks}
 
     def forward(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        weights = self.scale * (-self.log_variance).exp()
-        terms = {}
-        for task, loss in losses.items():
-            number = self.tasks.index(task)
-            terms[task] = weights[number] * loss + self.log_variance[number] / 2
-        return terms
+        return {
+            task: self.scale[task] * (-self.log_variance[task]).exp() * loss + self.log_variance[task] / 2
+            for task, loss in losses.items()
+        }
 
 
 class DynamicAverage(nn.Module):
