@@ -17,8 +17,15 @@ from mtbert.nn.model import labels_from, probabilities
 
 
 def confusion(labels: ArrayLike, predicted: ArrayLike, classes: int) -> NDArray[np.int64]:
-    """Counts of each pair of true and predicted class, (classes, classes), from whole numbers below ``classes``."""
-    labels, predicted = np.asarray(labels, dtype=np.int64), np.asarray(predicted, dtype=np.int64)
+    """Counts of each pair of true and predicted class, (classes, classes), from whole numbers below ``classes``.
+
+    labels, predicted: (rows,) each. Raises ValueError for anything that is none of the classes.
+    """
+    pairs = np.stack([np.asarray(labels), np.asarray(predicted)])  # (2, rows)
+    others = pairs[~np.isin(pairs, np.arange(classes))]
+    if others.size:
+        raise ValueError(f"{others[0]} is none of the classes 0 to {classes - 1}")
+    labels, predicted = pairs.astype(np.int64)
     return np.bincount(classes * labels + predicted, minlength=classes**2).reshape(classes, classes)
 
 

@@ -36,6 +36,14 @@ def test_rows_are_the_truth_and_columns_the_prediction():
     assert confusion([0, 0, 1], [1, 1, 0], 2).tolist() == [[0, 2], [1, 0]]
 
 
+@pytest.mark.parametrize(
+    ("labels", "predicted", "other"), [([0, 3], [1, 0], 3), ([0, 1], [-1, 0], -1), ([0], [0.5], 0.5)]
+)
+def test_what_is_no_class_is_refused_and_not_counted_elsewhere(labels, predicted, other):
+    with pytest.raises(ValueError, match=f"{other} is none of the classes 0 to 2"):
+        confusion(labels, predicted, 3)
+
+
 def test_tensors_are_as_good_as_arrays():
     counts = torch.tensor([[2, 1], [0, 3]])
     assert averages(counts) == averages(counts.numpy()) and quadratic_kappa(counts) == quadratic_kappa(counts.numpy())
