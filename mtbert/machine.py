@@ -62,8 +62,8 @@ def peak_memory_mb(device: torch.device) -> float | None:
         return round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
     if sys.platform == "linux":  # getrusage would count the parent's memory too
         with open("/proc/self/status", encoding="utf-8") as status:
-            peak = next(line for line in status if line.startswith("VmHWM"))
-        return round(int(peak.split()[1]) / 2**10, 1)
+            peak = next((line for line in status if line.startswith("VmHWM")), None)
+        return round(int(peak.split()[1]) / 2**10, 1) if peak else None
     try:
         import resource
     except ImportError:  # Windows
