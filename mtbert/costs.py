@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from mtbert import paths
+from mtbert.errors import UserError
 
 README = ("mixed", "mixed-pcgrad", "sst", "sst-last-layer", "cfimdb", "sts-cosine", "sts-cross")  # those it shows
 _BY = ["recipe", "encoder", "steps", "device", "world_size"]
@@ -14,10 +15,13 @@ def costs() -> pd.DataFrame:
     """A row for each recipe, encoder, number of steps and machine of which data/results has finished runs.
 
     Columns: recipe, encoder, steps, device, world_size (processes), runs, minutes (mean, all that a run took) and
-    memory_gb (the largest peak).
+    memory_gb (the largest peak). Raises UserError if no run is recorded there.
     """
     tables = [pd.read_csv(path) for path in sorted(paths.RESULTS.glob("*.csv"))]
-    runs = pd.concat([table for table in tables if {"seconds", "peak_memory_mb", "fields"} <= set(table.columns)])
+    tables = [table for table in tables if {"seconds", "peak_memory_mb", "fields"} <= set(table.columns)]
+    if not tables:
+        raise UserError(f"{paths.shown(paths.RESULTS)} holds no run: record some with `mtbert results --record NAME`")
+    runs = pd.concat(tables)
     runs = runs[runs.status == "finished"].reindex(columns=[*_BY, "seconds", "peak_memory_mb"])
     runs["world_size"] = runs.world_size.fillna(1).astype(int)
     groups = runs.groupby(_BY, sort=False)

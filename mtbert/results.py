@@ -52,8 +52,10 @@ def row(run: Run) -> dict:
 
 
 def _tokens_per_second(run: Run) -> float:
-    """Of training alone, over all epochs: without loading and scoring, which ``seconds`` holds as well."""
-    return round(_tokens(run) / sum(epoch["seconds"] for epoch in run.epochs), 1)
+    """Of training alone, over all epochs: without loading and scoring, which ``seconds`` holds as well. NaN if the
+    epochs were too short to be timed."""
+    seconds = sum(epoch["seconds"] for epoch in run.epochs)
+    return round(_tokens(run) / seconds, 1) if seconds else math.nan
 
 
 def _tokens(run: Run) -> float:

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from mtbert import paths
+from mtbert import UserError, paths
 from mtbert.costs import README, costs, markdown
 
 
@@ -24,6 +24,12 @@ def test_runs_of_one_recipe_and_machine_make_one_row(results):
     lines = markdown(costs()).splitlines()[2:]
     assert lines == ["| `mixed` | b | 10 | cpu (X) | 2 | 2.0 | 2.0 GB |",
                      "| `mixed` | b | 10 | 2 x cuda (Y) | 1 | 0.1 | 0.5 GB |"]  # fmt: skip
+
+
+def test_without_any_recorded_run_costs_say_what_to_do(kept):
+    (kept / "table.csv").write_text("seconds\n1\n")
+    with pytest.raises(UserError, match="holds no run: record some with `mtbert results --record NAME`"):
+        costs()
 
 
 def test_where_no_gpu_was_measured_the_table_says_so(results):

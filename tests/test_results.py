@@ -57,6 +57,8 @@ def test_tokens_a_second_are_those_of_all_epochs_together():
     epochs = [{"seconds": 1.0, "tokens_per_second": 100.0}, {"seconds": 3.0, "tokens_per_second": 20.0}]
     assert results._tokens_per_second(Run("run", {"epochs": epochs})) == 40.0
     assert results._tokens(Run("run", {"epochs": epochs})) == 160.0
+    untimed = Run("run", {"epochs": [{"seconds": 0.0, "tokens_per_second": 100.0}]})
+    assert math.isnan(results._tokens_per_second(untimed))
 
 
 def test_histories_have_a_row_for_each_task_of_each_epoch(recorded):
