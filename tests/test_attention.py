@@ -365,6 +365,11 @@ def test_dropout_scales_by_the_rounded_probability_exactly(p, size):
     assert abs(rounded - p) <= 2**-17
 
 
+def test_dropout_of_almost_everything_keeps_the_expectation():
+    torch.manual_seed(0)
+    assert set(dropout_mask(torch.empty(400_000), 1 - 1e-6).unique().tolist()) == {0.0, 2.0**16}
+
+
 @pytest.mark.parametrize("shape", [(), (1,), (3,), (5, 7), (2, 3, 4, 5)])
 def test_a_dropout_mask_has_the_shape_and_type_it_multiplies(shape):
     for dtype in (torch.float32, torch.float64, torch.bfloat16):

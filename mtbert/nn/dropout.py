@@ -14,7 +14,7 @@ _STEPS = 2**16
 def dropout(x: Tensor, p: float, training: bool = True) -> Tensor:
     """Zero each value with probability ``p`` and scale the others by 1 / (1 - p); the identity in evaluation.
 
-    x: any shape. On a CPU ``p`` is rounded to a multiple of 2^-16 and the scale uses the rounded value, so the
+    x: any shape. On a CPU ``p`` is rounded to a multiple of 2^-16 below 1 and the scale uses the rounded value, so the
     expectation is exact. Raises ValueError for ``p`` outside [0, 1).
     """
     if not 0 <= p < 1:
@@ -28,7 +28,7 @@ def dropout(x: Tensor, p: float, training: bool = True) -> Tensor:
 
 def dropout_mask(x: Tensor, p: float) -> Tensor:
     """What ``dropout`` multiplies with on a CPU: 0 with probability ``p``, else 1 / (1 - p), in the shape of ``x``."""
-    dropped = round(p * _STEPS)
+    dropped = min(round(p * _STEPS), _STEPS - 1)
     draws = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
     bits = draws.view(torch.int16)[: x.numel()].view(x.shape)  # uniform on [-2^15, 2^15)
     keep = (bits >= dropped - _STEPS // 2).to(x.dtype)
