@@ -6,29 +6,46 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mtbert.data.read import Rows
 from mtbert.data.tasks import TASKS, Task
 from mtbert.data.tokens import TokenTable
+from mtbert.errors import UserError
 from mtbert.files import write_whole
 from mtbert.nn.model import MultitaskModel, labels_from
 
 
 def accuracy(predicted: Sequence[float], labels: Sequence[float]) -> float:
-    """Share of predictions that equal their label."""
-    return float(np.mean(np.asarray(predicted) == np.asarray(labels)))
+    """Share of predictions that equal their label. Raises UserError as ``pearson`` does."""
+    x, y = _numbers(predicted, labels)
+    return float(np.mean(x == y))
 
 
 def pearson(predicted: Sequence[float], labels: Sequence[float]) -> float:
-    """Pearson's correlation; 0.0, never NaN, if either side is constant (nothing varies, so nothing is explained)."""
-    x = np.asarray(predicted, dtype=np.float64)
-    y = np.asarray(labels, dtype=np.float64)
+    """Pearson's correlation; 0.0, never NaN, if either side is constant (nothing varies, so nothing is explained).
+
+    predicted, labels: (rows,) each. Raises UserError if there are no rows, not equally many, or one is not finite.
+    """
+    x, y = _numbers(predicted, labels)
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         return 0.0
     x, y = x - x.mean(), y - y.mean()
     x, y = x / np.abs(x).max(), y / np.abs(y).max()  # tiny differences would vanish when squared
     return float(np.clip((x * y).sum() / np.sqrt((x * x).sum() * (y * y).sum()), -1, 1))
+
+
+def _numbers(predicted: Sequence[float], labels: Sequence[float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    x, y = np.asarray(predicted, dtype=np.float64), np.asarray(labels, dtype=np.float64)
+    if not len(x) or len(x) != len(y):
+        raise UserError(f"{len(x)} predictions and {len(y)} labels have no score: give one of each for every row")
+    for number, row in enumerate(zip(x, y, strict=True), start=1):
+        if not np.isfinite(row).all():
+            raise UserError(
+                f"row {number} has prediction {row[0]} and label {row[1]}: only finite numbers have a score"
+            )
+    return x, y
 
 
 def score(task: Task, outputs: Tensor, labels: Sequence[float]) -> float:

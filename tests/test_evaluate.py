@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import mtbert
-from mtbert import Recipe, load_encoder
+from mtbert import Recipe, UserError, load_encoder
 from mtbert.data import TASKS, Example, Rows, get_task, read_rows
 from mtbert.evaluate import accuracy, evaluate, outputs_for, overall, pearson, score, write_predictions
 from mtbert.nn.model import labels_from, probabilities
@@ -50,6 +50,20 @@ def test_pearson_is_a_number_from_minus_1_to_1_whatever_the_scale(pairs):
 
 def test_pearson_sees_differences_too_small_to_be_squared():
     assert pearson([0, 1e-200, 0], [0, 1, 1]) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("metric", [pearson, accuracy])
+@pytest.mark.parametrize(
+    ("predicted", "labels", "words"),
+    [
+        ([], [], "0 predictions and 0 labels have no score"), ([1], [1, 2, 3], "1 predictions and 3 labels have no score"),
+        ([1, math.nan, 2], [1, 2, 3], "row 2 has prediction nan and label 2.0: only finite"),
+        ([1, 2], [1, math.inf], "row 2 has prediction 2.0 and label inf: only finite"),
+    ],
+)  # fmt: skip
+def test_what_has_no_score_is_said(metric, predicted, labels, words):
+    with pytest.raises(UserError, match=words):
+        metric(predicted, labels)
 
 
 @given(st.lists(NUMBERS, min_size=3, unique=True), st.floats(0.1, 10), NUMBERS)
