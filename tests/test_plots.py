@@ -8,6 +8,7 @@ import pytest
 from ipywidgets import IntSlider
 
 from mtbert import plots
+from mtbert.data.sampling import SAMPLERS
 from mtbert.plots import single_task, start
 from mtbert.plots.explore import explore
 
@@ -46,6 +47,12 @@ def test_every_panel_has_a_title_and_a_named_axis(name):
         assert axes.get_title() and axes.get_xlabel() + axes.get_ylabel()
     plots.caption(figure, "What to see.")
     assert figure.texts[-1].get_text() == "What to see."
+
+
+def test_the_plan_of_a_single_sampler_has_a_strip_of_its_own():
+    figure = plots.plan({"mixed": SAMPLERS["mixed"]({"sst": 8, "sts": 8}, {"sst": 4, "sts": 4})}, 2)
+    (axes,) = figure.axes
+    assert len(axes.patches) == 4 and axes.get_xlabel() == "optimiser step"
 
 
 def test_classes_show_shares_and_the_largest_darkest():

@@ -49,8 +49,9 @@ def bars(scores: Mapping[str, float], title: str, metric: str, colour: str) -> F
 
 def plan(samplers: Mapping[str, Sampler], steps: int) -> Figure:
     """Which tasks take part in each of the first steps: one strip per sampler, one row per task."""
-    figure, all_axes = plt.subplots(len(samplers), 1, figsize=(8, 1.1 * len(samplers) + 0.8), sharex=True)
-    for axes, (name, sampler) in zip(all_axes, samplers.items(), strict=True):
+    size = (8, 1.1 * len(samplers) + 0.8)
+    figure, all_axes = plt.subplots(len(samplers), 1, figsize=size, sharex=True, squeeze=False)
+    for axes, (name, sampler) in zip(all_axes[:, 0], samplers.items(), strict=True):
         tasks = list(sampler.orders)
         for step in sampler.steps():
             if step.number == steps:
@@ -59,7 +60,7 @@ def plan(samplers: Mapping[str, Sampler], steps: int) -> Figure:
                 axes.barh(tasks.index(task), 0.9, left=step.number, color=COLOURS[task])
         axes.set(yticks=range(len(tasks)), yticklabels=tasks, title=name, xlim=(0, steps))
         axes.invert_yaxis()
-    all_axes[-1].set_xlabel("optimiser step")
+    all_axes[-1, 0].set_xlabel("optimiser step")
     return figure
 
 
