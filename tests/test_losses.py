@@ -139,6 +139,14 @@ def test_less_similar_pairs_weigh_less_in_a_triplet():
     torch.testing.assert_close(weighted, (plain * torch.tensor([1.0, 0.8, 0.6])).mean())
 
 
+@pytest.mark.parametrize("name", ["mnrl", "triplet"])
+def test_a_row_alone_has_no_negative_and_so_no_loss(name):
+    seen = torch.randn(2, 6, requires_grad=True)
+    loss = build_loss(name, STS)(None, seen, torch.tensor([5.0]))
+    loss.backward()
+    assert loss == 0 and not seen.grad.any()
+
+
 # -- what a task uses -------------------------------------------------------------------------------------------------
 
 

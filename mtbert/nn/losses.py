@@ -115,11 +115,15 @@ def _graded_mnrl(task: Task, settings: LossSettings) -> TaskLoss:
 
 
 def _triplet(task: Task, settings: LossSettings) -> TaskLoss:
-    """The negative is the first sentence of the next row; less similar pairs weigh less (Marchini, Callon & Cussen)."""
+    """The negative is the first sentence of the next row; less similar pairs weigh less (Marchini, Callon & Cussen).
+
+    A batch of one row has no negative, and as with ``mnrl`` no loss.
+    """
 
     def loss(outputs: Tensor, seen: Tensor, labels: Tensor) -> Tensor:
         anchor, positive = seen[0::2], seen[1::2]
-        return (labels / task.top * triplet(anchor, positive, anchor.roll(-1, 0), settings.margin)).mean()
+        losses = labels / task.top * triplet(anchor, positive, anchor.roll(-1, 0), settings.margin)  # (rows,)
+        return losses.mean() * (len(losses) > 1)
 
     return loss
 
