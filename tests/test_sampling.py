@@ -214,6 +214,34 @@ def test_oversampling_repeats_a_small_set_at_most_k_times_and_not_beyond_the_lar
         "large": 100, "middle": 50, "small": 6}  # fmt: skip
 
 
+ROWS, BATCHES = {"sst": 100, "quora": 1000}, {"sst": 10, "quora": 100}
+
+
+@pytest.mark.parametrize(
+    ("kind", "epoch", "read"),
+    [
+        (Proportional, 0, {"sst": 100, "quora": 1000}),
+        (Oversampled, 0, {"sst": 500, "quora": 1000}),
+        (Curriculum, 1, {"sst": 100, "quora": 1000}),
+        (OversampledCurriculum, 1, {"sst": 500, "quora": 1000}),
+    ],
+)
+def test_what_goes_by_rows_reads_as_many_whatever_the_size_of_batches(kind, epoch, read):
+    steps = sum(rows // BATCHES[task] for task, rows in read.items())
+    sampler = kind(ROWS, BATCHES, 0, Pace(epochs=2, steps_per_epoch=steps))
+    assert {task: count * BATCHES[task] for task, count in sampler.counts(epoch).items()} == read
+
+
+def test_batches_of_like_lengths_count_by_the_rows_that_they_hold_on_average():
+    lengths = torch.full((100,), 7)
+    orders = {"sst": LengthGrouped("sst", lengths, 70, 0)}
+    assert Proportional(ROWS, {"sst": 1, "quora": 100}, 0, orders=orders).counts(0) == {"sst": 10, "quora": 10}
+
+
+def test_powers_are_shares_of_the_steps_whatever_the_size_of_batches():
+    assert Temperature(ROWS, BATCHES, 0, Pace(temperature=1)).counts(0) == {"sst": 2, "quora": 18}
+
+
 def test_a_curriculum_begins_with_the_largest_and_the_others_join_by_size():
     sampler = Curriculum(REAL, dict.fromkeys(REAL, 24), 0, Pace(epochs=6, steps_per_epoch=100))
     joined = [{task for task, count in sampler.counts(epoch).items() if count} for epoch in range(7)]

@@ -149,6 +149,7 @@ class LengthGrouped(RowOrder):
         super().__init__(task, len(lengths), len(lengths), seed)
         self.lengths, total = lengths, int(lengths.sum())
         self.batches = max(1, min(round(total / tokens), total // int(lengths.max())))
+        self.batch_size = self.rows / self.batches  # on average
 
     def _pass(self, generator: torch.Generator) -> Sequence[Tensor]:
         blurred = self.lengths * (1 + 0.2 * torch.rand(len(self.lengths), generator=generator))
@@ -337,13 +338,6 @@ class Powers(Planned):
         return {task: rows ** self.alpha(number) for task, rows in self.rows.items()}
 
 
-class Proportional(Powers):
-    """alpha = 1: by rows, each set about once an epoch."""
-
-    def alpha(self, number: int) -> float:
-        return 1.0
-
-
 class SquareRoot(Powers):
     """alpha = 1/2."""
 
@@ -359,24 +353,28 @@ class Annealed(Powers):
 
 
 class Temperature(Powers):
-    """alpha = 1 / temperature: 1 is proportional, 2 the square root, infinity the same for all (1907.05019)."""
+    """alpha = 1 / temperature: 1 is by rows, 2 the square root, infinity the same for all (1907.05019)."""
 
     def alpha(self, number: int) -> float:
         return 1 / self.pace.temperature
 
 
-class BySize(Planned):
-    """By the size that a set counts as, in rows."""
+class Proportional(Planned):
+    """By rows, each set about once an epoch: alpha = 1 where all batches have the same size."""
 
     @property
     def sizes(self) -> dict[str, float]:
+        """The rows that each set counts as."""
         return dict(self.rows)
 
     def weights(self, number: int) -> dict[str, float]:
-        return self.sizes
+        """In steps: the smaller a set's batches, the more it takes to read so many rows."""
+        batches = {task: order.batch_size for task, order in self.orders.items()}
+        largest = max(batches.values())
+        return {task: size * (largest / batches[task]) for task, size in self.sizes.items()}
 
 
-class Oversampled(BySize):
+class Oversampled(Proportional):
     """Small sets are repeated up to ``pace.oversample`` times an epoch, at most to the size of the largest."""
 
     @property
@@ -392,7 +390,7 @@ class Oversampled(BySize):
         )
 
 
-class Curriculum(BySize):
+class Curriculum(Proportional):
     """The largest set first; the others join one by one, the larger ones earlier, at equal distances over the epochs
     and no later than in the last. Those that have joined share an epoch by size.
     """
@@ -401,7 +399,8 @@ class Curriculum(BySize):
         ranked = sorted(self.rows, key=self.rows.__getitem__, reverse=True)
         epochs = self.pace.epochs
         joins = {task: min(-(-rank * epochs // len(ranked)), epochs - 1) for rank, task in enumerate(ranked)}
-        return {task: size if number >= joins[task] else 0.0 for task, size in self.sizes.items()}
+        weights = super().weights(number)
+        return {task: weight if number >= joins[task] else 0.0 for task, weight in weights.items()}
 
 
 class OversampledCurriculum(Curriculum, Oversampled):
