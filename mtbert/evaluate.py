@@ -40,11 +40,8 @@ def _numbers(predicted: Sequence[float], labels: Sequence[float]) -> tuple[NDArr
     x, y = np.asarray(predicted, dtype=np.float64), np.asarray(labels, dtype=np.float64)
     if not len(x) or len(x) != len(y):
         raise UserError(f"{len(x)} predictions and {len(y)} labels have no score: give one of each for every row")
-    for number, row in enumerate(zip(x, y, strict=True), start=1):
-        if not np.isfinite(row).all():
-            raise UserError(
-                f"row {number} has prediction {row[0]} and label {row[1]}: only finite numbers have a score"
-            )
+    for row in np.flatnonzero(~(np.isfinite(x) & np.isfinite(y))):
+        raise UserError(f"row {row + 1} has prediction {x[row]} and label {y[row]}: only finite numbers have a score")
     return x, y
 
 

@@ -56,7 +56,7 @@ def test_pearson_sees_differences_too_small_to_be_squared():
 @pytest.mark.parametrize(
     ("predicted", "labels", "words"),
     [
-        ([], [], "0 predictions and 0 labels have no score"), ([1], [1, 2, 3], "1 predictions and 3 labels have no score"),
+        ([], [], "0 predictions and 0 labels have no score"), ([1], [1, 2, 3], "1 predictions and 3 labels have"),
         ([1, math.nan, 2], [1, 2, 3], "row 2 has prediction nan and label 2.0: only finite"),
         ([1, 2], [1, math.inf], "row 2 has prediction 2.0 and label inf: only finite"),
     ],
