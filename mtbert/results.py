@@ -13,12 +13,13 @@ from scipy import stats
 from mtbert import paths
 from mtbert.errors import UserError
 from mtbert.files import write_whole
+from mtbert.nn.pretrained import MINILM_SHA256
 from mtbert.recipes import Recipe, from_dict
 from mtbert.run import Run, open_run
 
 # weights that are known by a hub id, whatever folder they were read from
 _HUB_IDS = {
-    "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db": "sentence-transformers/all-MiniLM-L6-v2",
+    MINILM_SHA256: "sentence-transformers/all-MiniLM-L6-v2",
     "440103ce1b64b3b5e9f5482b670d93497c89d69a4d2b73875c4adf4cc580ddc2": "intfloat/e5-small",
 }
 _OWN_COLUMNS = ("name", "encoder", "seed")

@@ -11,6 +11,7 @@ from mtbert import plots
 from mtbert.data.sampling import SAMPLERS
 from mtbert.plots import single_task, start
 from mtbert.plots.explore import explore
+from mtbert.plots.style import of_shape
 
 matplotlib.use("Agg")
 HISTORY = pd.DataFrame({"epoch": [1, 2], "loss sst": [1.5, 1.2], "sst": [0.4, 0.5]})
@@ -112,3 +113,10 @@ def test_explore_draws_first_and_again_when_a_control_moves(monkeypatch):
     controls["name"].value = "b"
     assert drawn[1:] == [(2, "a"), (2, "b")] and len(shown) == 3
     assert not plt.get_fignums()  # none left open to be shown twice
+
+
+def test_a_shape_is_checked_in_every_dimension_that_is_named():
+    assert of_shape([[1, 2]], None, 2).dtype == float
+    for shape in ((2,), (None, 3), (2, 2)):
+        with pytest.raises(ValueError, match=r"the values are \(1, 2\), but should be \(.*"):
+            of_shape([[1, 2]], *shape)

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
@@ -13,14 +12,14 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import ScalarFormatter
 from numpy.typing import ArrayLike
 
-_PALETTE = sns.color_palette("colorblind")
+from mtbert.plots.style import PALETTE, of_shape
 
 
 def arrows(vectors: ArrayLike, words: Sequence[str], axis_names: tuple[str, str], title: str) -> Figure:
     """One arrow from the origin per word. vectors: (words, 2)."""
-    vectors = _of_shape(vectors, len(words), 2)
+    vectors = of_shape(vectors, len(words), 2)
     figure, axes = plt.subplots(figsize=(4.2, 3.6))
-    for (x, y), word, colour in zip(vectors, words, _PALETTE, strict=False):
+    for (x, y), word, colour in zip(vectors, words, PALETTE, strict=False):
         axes.annotate("", (x, y), (0, 0), arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 2.5})
         axes.text(x + 0.06, y + 0.08, word, color=colour, fontweight="bold")
     edge = 1.25 * np.abs(vectors).max()
@@ -35,10 +34,10 @@ def scaling(widths: Sequence[int], panels: Mapping[str, Mapping[str, Sequence[fl
     panels: measure -> name of the line -> one number per width. logarithmic: the measures on a logarithmic axis.
     """
     figure, all_axes = plt.subplots(1, len(panels), figsize=(9, 2.9), squeeze=False)
-    styles = [("o-", _PALETTE[0]), ("s--", _PALETTE[3]), ("^:", _PALETTE[2])]
+    styles = [("o-", PALETTE[0]), ("s--", PALETTE[3]), ("^:", PALETTE[2])]
     for axes, (measure, lines) in zip(all_axes[0], panels.items(), strict=True):
         for (name, values), (style, colour) in zip(lines.items(), styles, strict=False):
-            axes.plot(widths, _of_shape(values, len(widths)), style, color=colour, label=name)
+            axes.plot(widths, of_shape(values, len(widths)), style, color=colour, label=name)
         axes.set_xscale("log", base=2)
         if measure in logarithmic:
             plain = min(min(values) for values in lines.values()) >= 1  # 2, 4, 8 rather than powers of ten
@@ -52,9 +51,9 @@ def scaling(widths: Sequence[int], panels: Mapping[str, Mapping[str, Sequence[fl
 
 def blocks(mask: ArrayLike, words: Sequence[str], title: str) -> Figure:
     """Which token may look at which. mask: (tokens, tokens) bool; words: one per token."""
-    mask = _of_shape(mask, len(words), len(words))
+    mask = of_shape(mask, len(words), len(words))
     figure, axes = plt.subplots(figsize=(0.3 * len(words) + 2, 0.3 * len(words) + 1.4))
-    colours = ListedColormap(["0.93", _PALETTE[0]])
+    colours = ListedColormap(["0.93", PALETTE[0]])
     axes.imshow(mask.astype(float), cmap=colours, vmin=0, vmax=1)
     _pieces(axes, words, words)
     axes.set_title(title)
@@ -67,9 +66,9 @@ def cost(lengths: Sequence[int], seconds: Mapping[str, Sequence[float]], title: 
     seconds: name -> one time per length. A slope of 1 is proportional, a slope of 2 quadratic.
     """
     figure, axes = plt.subplots(figsize=(9.4, 3.2))
-    colours = [_PALETTE[3], _PALETTE[0], _PALETTE[2]]
+    colours = [PALETTE[3], PALETTE[0], PALETTE[2]]
     for (name, times), marker, colour in zip(seconds.items(), "os^", colours, strict=False):
-        times = _of_shape(times, len(lengths))
+        times = of_shape(times, len(lengths))
         slope = np.polyfit(np.log(lengths[-3:]), np.log(times[-3:]), 1)[0]
         axes.plot(lengths, 1000 * times, marker=marker, color=colour, label=f"{name}: slope {slope:.1f} at the end")
     axes.set(xscale="log", yscale="log", xlabel="tokens in the sequence, n", ylabel="milliseconds", title=title)
@@ -85,7 +84,7 @@ def maps(weights: Mapping[str, ArrayLike], pieces: Sequence[str]) -> Figure:
     room = (min(10, size * len(weights)), size + 0.6 if len(weights) > 1 else size)
     figure, all_axes = plt.subplots(1, len(weights), figsize=room, squeeze=False)
     for axes, (title, one) in zip(all_axes[0], weights.items(), strict=True):
-        image = axes.imshow(_of_shape(one, len(pieces), len(pieces)), cmap="Blues", vmin=0, vmax=1)
+        image = axes.imshow(of_shape(one, len(pieces), len(pieces)), cmap="Blues", vmin=0, vmax=1)
         _pieces(axes, pieces, pieces, size=_letter_size(len(pieces), size))
         axes.set_title(title)
         if axes is not all_axes[0, 0]:
@@ -107,7 +106,7 @@ def scores(by_encoder: Mapping[str, ArrayLike], measure: str) -> Figure:
     for axes, (title, one) in zip(all_axes[0], panels.items(), strict=True):
         image = axes.imshow(one, cmap="viridis", vmin=0, vmax=top)
         layer, head = np.unravel_index(one.argmax(), one.shape)
-        axes.add_patch(Rectangle((head - 0.5, layer - 0.5), 1, 1, fill=False, edgecolor=_PALETTE[3], linewidth=3))
+        axes.add_patch(Rectangle((head - 0.5, layer - 0.5), 1, 1, fill=False, edgecolor=PALETTE[3], linewidth=3))
         axes.set(xlabel="head", ylabel="layer", xticks=range(one.shape[1]), yticks=range(one.shape[0]))
         axes.set_title(f"{title}: best {layer}.{head}, {one.max():.2f}")
     _scale(figure, image, all_axes[0].tolist(), measure)
@@ -131,10 +130,3 @@ def _scale(figure: Figure, image: AxesImage, beside: list[Axes], name: str) -> N
     last = beside[-1]
     place = last.inset_axes((1.03, 0, 0.05, 1))
     figure.colorbar(image, cax=place, label=name)
-
-
-def _of_shape(values: ArrayLike, *shape: int) -> np.ndarray:
-    array = np.asarray(values)
-    if array.shape != shape:
-        raise ValueError(f"the shape is {array.shape}, but should be {shape}")
-    return array

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 
 from mtbert.errors import UserError
 from mtbert.plots.boxes import box, path, plus
+from mtbert.plots.style import PALETTE
 
-_PALETTE = sns.color_palette("colorblind")
-_KINDS = {"pal": _PALETTE[1], "low_rank": _PALETTE[0], "top": _PALETTE[2], "houlsby": _PALETTE[4], "lora": _PALETTE[3]}
+_KINDS = {"pal": PALETTE[1], "low_rank": PALETTE[0], "top": PALETTE[2], "houlsby": PALETTE[4], "lora": PALETTE[3]}
 _MARKERS = "osD^vPX*<>"
 _GREY = "0.55"
 _MAIN = 2.5  # height of the encoder's own path
@@ -95,7 +95,7 @@ def _top(axes: Axes, colour) -> None:
 def losses(curves: Mapping[str, Sequence[float]], floor: float) -> Figure:
     """Loss (log scale) against the step, a line per model, and the best that one shared matrix can do."""
     figure, axes = plt.subplots(figsize=(6.4, 2.3))
-    for (name, values), line, colour in zip(curves.items(), ("-", "--", "-.", ":"), _PALETTE, strict=False):
+    for (name, values), line, colour in zip(curves.items(), ("-", "--", "-.", ":"), PALETTE, strict=False):
         axes.plot(range(len(values)), values, line, color=colour, linewidth=2.2, label=name)
     axes.axhline(floor, color=_GREY, linewidth=1, label="best shared matrix")
     axes.set(yscale="log", xlabel="step", ylabel="mean squared error", title="Two tasks that contradict each other")
@@ -128,7 +128,7 @@ def trade(table: pd.DataFrame, score: str) -> Figure:
     for axes, column in zip(panels, ("trainable", "milliseconds"), strict=True):
         for number, (name, row) in enumerate(table.iterrows()):
             axes.plot(row[column], row[score], _MARKERS[number % len(_MARKERS)], markersize=9, label=name,
-                      color=_PALETTE[number % len(_PALETTE)])  # fmt: skip
+                      color=PALETTE[number % len(PALETTE)])  # fmt: skip
     panels[0].set(xscale="log", xlabel="trainable parameters", ylabel=score, title="Against parameters")
     panels[1].set(xlabel="CPU milliseconds a round", title="Against time", xlim=(0, 1.1 * table.milliseconds.max()))
     panels[0].margins(y=0.12)
@@ -156,8 +156,8 @@ def differences(printed: pd.DataFrame, measured: pd.DataFrame, noise: Mapping[st
     for axes, (task, width) in zip(panels[0], noise.items(), strict=True):
         axes.axvspan(-width, width, color="0.93", label="within chance")
         axes.axvline(0, color="0.3", linewidth=0.8)
-        axes.plot(printed[task], rows - 0.12, "o", color=_PALETTE[1], fillstyle="none", markersize=8, label="printed")
-        axes.plot(measured[task].reindex(printed.index), rows + 0.12, "s", color=_PALETTE[0], label="measured")
+        axes.plot(printed[task], rows - 0.12, "o", color=PALETTE[1], fillstyle="none", markersize=8, label="printed")
+        axes.plot(measured[task].reindex(printed.index), rows + 0.12, "s", color=PALETTE[0], label="measured")
         axes.set(
             title=task,
             xlabel="difference in score",

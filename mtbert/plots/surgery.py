@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 from torch import Tensor
 
-from mtbert.plots.style import COLOURS
+from mtbert.plots.style import COLOURS, of_shape
 
 _TASKS = [COLOURS[name] for name in ("sst", "quora", "sts")]
 _MARKERS = "osD^v"
@@ -22,8 +22,8 @@ def before_after(gradients: ArrayLike, changed: ArrayLike, titles: tuple[str, st
 
     gradients, changed: (tasks, 2), at most three tasks.
     """
-    gradients = _of_shape(gradients, None, 2)
-    changed = _of_shape(changed, len(gradients), 2)
+    gradients = of_shape(gradients, None, 2)
+    changed = of_shape(changed, len(gradients), 2)
     ends = np.concatenate([gradients, changed, gradients.sum(0)[None], changed.sum(0)[None], np.zeros((1, 2))])
     middle, edge = (ends.max(0) + ends.min(0)) / 2, 0.66 * np.ptp(ends, axis=0).max()
     figure, panels = plt.subplots(1, 2, figsize=(7.4, 3.4), sharex=True, sharey=True)
@@ -82,7 +82,7 @@ def walks(
     """
     figure, row = plt.subplots(1, len(panels), figsize=(6.8, 2.6), sharex=True, sharey=True, squeeze=False)
     x, y = grid[..., 0].numpy(), grid[..., 1].numpy()
-    compromises = _of_shape(compromises, None, 2)
+    compromises = of_shape(compromises, None, 2)
     for axes, (title, paths) in zip(row[0], panels.items(), strict=True):
         for colour, loss in zip(_TASKS, losses, strict=False):
             height = loss(grid).numpy()
@@ -90,7 +90,7 @@ def walks(
                          linewidths=0.8)  # fmt: skip
         axes.plot(*compromises.T, color="0.75", linewidth=7, solid_capstyle="round", zorder=1)
         for path in paths:
-            path = _of_shape(path, None, 2)
+            path = of_shape(path, None, 2)
             axes.plot(*path.T, color="black", linewidth=1.6, zorder=3, label="walk")
             axes.plot(*path[0], "o", color="white", markeredgecolor="black", zorder=4)
             axes.plot(*path[-1], "*", color=COLOURS["cfimdb"], markeredgecolor="black", markersize=15, zorder=5)
@@ -100,12 +100,12 @@ def walks(
 
 def targets(cosines: Sequence[float], lines: Mapping[str, Sequence[float]], title: str) -> Figure:
     """Cosines of a pair step by step, as dots, and running targets as lines; one number per step each."""
-    cosines = _of_shape(cosines, None)
+    cosines = of_shape(cosines, None)
     figure, axes = plt.subplots(figsize=(7.6, 2.5))
     steps = np.arange(1, len(cosines) + 1)
     axes.plot(steps, cosines, ".", color="0.7", label="cosine")
     for (name, values), colour, dashes in zip(lines.items(), (*_TASKS, "black"), ("-", "--", "-.", ":"), strict=False):
-        axes.plot(steps, _of_shape(values, len(cosines)), dashes, color=colour, linewidth=2, label=name)
+        axes.plot(steps, of_shape(values, len(cosines)), dashes, color=colour, linewidth=2, label=name)
     axes.axhline(0, color="0.3", linewidth=0.8)
     axes.set(xlabel="step", ylabel="cosine, target", title=title)
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
@@ -119,7 +119,7 @@ def over_steps(cosines: Mapping[str, Sequence[float]], window: int = 5) -> Figur
     """
     figure, row = plt.subplots(1, len(cosines), figsize=(8, 2.3), sharex=True, sharey=True, squeeze=False)
     for axes, (pair, values) in zip(row[0], cosines.items(), strict=True):
-        values = _of_shape(values, None)
+        values = of_shape(values, None)
         steps = np.arange(1, len(values) + 1)
         for marker, colour, chosen, name in (
             ("o", COLOURS["sst"], values >= 0, "agree"),
@@ -160,7 +160,7 @@ def strips(groups: Mapping[str, Mapping[str, Sequence[float]]], xlabel: str, tit
     names: list[str] = []
     for (group, members), colour in zip(groups.items(), (*_TASKS, COLOURS["cfimdb"]), strict=False):
         for number, (name, values) in enumerate(members.items()):
-            values = _of_shape(values, None)
+            values = of_shape(values, None)
             axes.plot(values, np.full(len(values), len(names)), "o", color=colour, fillstyle="none", markersize=6,
                       label=group if number == 0 else None)  # fmt: skip
             axes.plot(values.mean(), len(names), "|", color="black", markersize=18, markeredgewidth=2.5)
@@ -180,7 +180,7 @@ def by_layer(cosines: Mapping[str, ArrayLike], groups: Sequence[str], dashed: Se
     figure, axes = plt.subplots(figsize=(7.6, 2.7))
     colours = (*_TASKS, *_TASKS)
     for number, ((pair, values), colour) in enumerate(zip(cosines.items(), colours, strict=False)):
-        values = _of_shape(values, None, len(groups))
+        values = of_shape(values, None, len(groups))
         error = 2 * values.std(0, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else None
         places = np.arange(len(groups)) + 0.06 * (number - (len(cosines) - 1) / 2)
         axes.errorbar(places, values.mean(0), error, color=colour, marker=_MARKERS[number % 3], capsize=3, label=pair,
@@ -217,12 +217,3 @@ def differences(table: pd.DataFrame, single: Mapping[str, Mapping[str, float]], 
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     axes.invert_yaxis()
     return figure
-
-
-def _of_shape(values: ArrayLike, *shape: int | None) -> np.ndarray:
-    """The values as an array; ValueError unless it has that shape (None: any size)."""
-    found = np.asarray(values, dtype=float)
-    if found.ndim != len(shape) or any(want not in (None, has) for has, want in zip(found.shape, shape, strict=True)):
-        wanted = ", ".join("any" if size is None else str(size) for size in shape)
-        raise ValueError(f"the values are {found.shape}, but should be ({wanted})")
-    return found

@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mtbert.flops import Ceiling
+from mtbert.plots.style import PALETTE
 
-_PALETTE = sns.color_palette("colorblind")
 _MARKERS = "osD^vPX*"
 _GREY = "0.35"
 
@@ -29,7 +28,7 @@ def roofline(ceiling: Ceiling, points: Mapping[str, tuple[float, float]]) -> Fig
     axes.axvline(ridge, color=_GREY, linewidth=0.8, linestyle=":")
     for number, (name, (intensity, rate)) in enumerate(points.items()):
         axes.plot(intensity, rate / 1e9, _MARKERS[number % len(_MARKERS)], markersize=9, label=name,
-                  color=_PALETTE[number % len(_PALETTE)])  # fmt: skip
+                  color=PALETTE[number % len(PALETTE)])  # fmt: skip
     axes.set(xscale="log", yscale="log", xlabel="operations a byte", ylabel="billion operations a second",
              title="The roofline of this machine")  # fmt: skip
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
@@ -46,7 +45,7 @@ def shares(seconds: Mapping[str, Mapping[str, float]], title: str) -> Figure:
     figure, axes = plt.subplots(figsize=(7.4, 0.5 * len(table) + 1.1))
     left = np.zeros(len(table))
     for number, part in enumerate(table):
-        axes.barh(table.index, table[part], left=left, color=_PALETTE[number % len(_PALETTE)], label=part)
+        axes.barh(table.index, table[part], left=left, color=PALETTE[number % len(PALETTE)], label=part)
         left += table[part].to_numpy()
     axes.set(xlim=(0, 100), xlabel="% of the time", title=title)
     axes.invert_yaxis()
@@ -67,7 +66,7 @@ def cells(batches: Mapping[str, Sequence[Sequence[int]]]) -> Figure:
         tops = np.array([max(batch) for batch in ways for _ in batch])
         places = np.arange(len(lengths))
         axes.bar(places, tops, width=1.0, color="0.85", linewidth=0, label="padding")
-        axes.bar(places, lengths, width=1.0, color=_PALETTE[0], linewidth=0, label="tokens")
+        axes.bar(places, lengths, width=1.0, color=PALETTE[0], linewidth=0, label="tokens")
         for edge in np.cumsum([len(batch) for batch in ways])[:-1] if len(ways) < len(lengths) else []:
             axes.axvline(edge - 0.5, color="black", linewidth=0.8)
         axes.set(title=f"{name}: fill {lengths.sum() / tops.sum():.2f}", xlabel="sequence", ylim=(0, 1.05 * longest))
@@ -82,7 +81,7 @@ def fills(table: pd.DataFrame) -> Figure:
     width = 0.8 / table.shape[1]
     for number, way in enumerate(table):
         places = np.arange(len(table)) + (number - (table.shape[1] - 1) / 2) * width
-        bars = axes.bar(places, table[way], width=width, color=_PALETTE[number % len(_PALETTE)], label=way)
+        bars = axes.bar(places, table[way], width=width, color=PALETTE[number % len(PALETTE)], label=way)
         axes.bar_label(bars, fmt="%.2f", fontsize=8, padding=1)
     axes.set(xticks=range(len(table)), xticklabels=table.index, ylim=(0, 1.15), ylabel="fill",
              title="How much of a batch is text", xlabel="data set")  # fmt: skip
@@ -93,7 +92,7 @@ def fills(table: pd.DataFrame) -> Figure:
 def counts(values: Mapping[str, int], title: str, xlabel: str) -> Figure:
     """A bar for each name, with its count."""
     figure, axes = plt.subplots(figsize=(7.4, 0.32 * len(values) + 1.1))
-    axes.bar_label(axes.barh(list(values), list(values.values()), color=_PALETTE[0]), fmt="%d", padding=3, fontsize=9)
+    axes.bar_label(axes.barh(list(values), list(values.values()), color=PALETTE[0]), fmt="%d", padding=3, fontsize=9)
     axes.set(title=title, xlabel=xlabel, xlim=(0, 1.15 * max(values.values())))
     axes.invert_yaxis()
     return figure
@@ -103,7 +102,7 @@ def chunks(sizes: Sequence[float], nanoseconds: Mapping[str, Sequence[float]]) -
     """Time of an optimiser step for each weight, against the bytes worked on at a time (both axes logarithmic)."""
     figure, axes = plt.subplots(figsize=(6.4, 2.6))
     for number, (name, values) in enumerate(nanoseconds.items()):
-        axes.plot(np.asarray(sizes) / 2**20, values, _MARKERS[number] + "-", color=_PALETTE[number], label=name)
+        axes.plot(np.asarray(sizes) / 2**20, values, _MARKERS[number] + "-", color=PALETTE[number], label=name)
     axes.set(xscale="log", xlabel="MB of theta, g, m and v in a piece", ylabel="ns a weight", ylim=(0, None),
              title="AdamW, piece by piece")  # fmt: skip
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
@@ -116,7 +115,7 @@ def ladder(table: pd.DataFrame, title: str) -> Figure:
     table: a row for each rung, columns speedup, gain, low and high (see ``mtbert.bench_ladder.gains``).
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 0.34 * len(table) + 1.2), sharey=True)
-    bars = left.barh(table.index, table.speedup, color=_PALETTE[0])
+    bars = left.barh(table.index, table.speedup, color=PALETTE[0])
     left.bar_label(bars, fmt="%.2f", padding=3, fontsize=9)
     left.set(title=title, xlabel="times as fast as the first", xlim=(0, 1.18 * table.speedup.max()))
     _gains(right, table)
@@ -127,15 +126,15 @@ def ladder(table: pd.DataFrame, title: str) -> Figure:
 
 def _gains(axes: Axes, table: pd.DataFrame) -> None:
     axes.axvline(1, color=_GREY, linewidth=0.8, linestyle=":")
-    axes.hlines(table.index, table.low, table.high, color=_PALETTE[1], linewidth=2.5)
-    axes.plot(table.gain, table.index, "o", color=_PALETTE[1], markersize=7)
+    axes.hlines(table.index, table.low, table.high, color=PALETTE[1], linewidth=2.5)
+    axes.plot(table.gain, table.index, "o", color=PALETTE[1], markersize=7)
 
 
 def ratios(values: Mapping[str, Sequence[float]], title: str) -> Figure:
     """A row of dots for each comparison: the ratio of every round, its median as a line; dotted, no difference."""
     figure, axes = plt.subplots(figsize=(7.4, 0.36 * len(values) + 1.2))
     for place, (name, each) in enumerate(values.items()):
-        colour = _PALETTE[place % len(_PALETTE)]
+        colour = PALETTE[place % len(PALETTE)]
         axes.plot(each, np.full(len(each), place), "o", color=colour, alpha=0.6, label=name)
         axes.plot([np.median(each)] * 2, [place - 0.3, place + 0.3], color=colour, linewidth=2.5)
     axes.axvline(1, color=_GREY, linewidth=0.8, linestyle=":")

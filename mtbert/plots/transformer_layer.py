@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from mtbert.plots.boxes import box, path, plus
+from mtbert.plots.style import PALETTE
 
-_PALETTE = sns.color_palette("colorblind")
 _MARKERS = "osD^vP"
 _GREY = "0.35"
 
@@ -54,12 +54,12 @@ def gelu(limit: float = 4.0) -> Figure:
     exact, approximate = F.gelu(x), F.gelu(x, approximate="tanh")
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2))
     left.plot(x, F.relu(x), color=_GREY, linestyle=":", label="ReLU")
-    left.plot(x, exact, color=_PALETTE[0], linewidth=2.5, label="GELU, exact")
-    left.plot(x, approximate, color=_PALETTE[1], linestyle="--", label="GELU, tanh form")
+    left.plot(x, exact, color=PALETTE[0], linewidth=2.5, label="GELU, exact")
+    left.plot(x, approximate, color=PALETTE[1], linestyle="--", label="GELU, tanh form")
     left.set(xlabel="x", ylabel="output", title="Three activations", xlim=(-limit, 2), ylim=(-0.4, 2))
     left.legend(loc="upper left")
     right.axhline(0, color="0.8")
-    right.plot(x, 1e4 * (approximate - exact), color=_PALETTE[1])
+    right.plot(x, 1e4 * (approximate - exact), color=PALETTE[1])
     right.set(xlabel="x", ylabel="difference, in 1/10,000", title="Tanh form minus exact form")
     return figure
 
@@ -70,7 +70,7 @@ def block(hidden: int, intermediate: int) -> Figure:
     axes.set(xlim=(0, 10), ylim=(0, 4.6))
     axes.axis("off")
     axes.set_title("One layer of BERT")
-    across, alone, plain = _PALETTE[1], _PALETTE[0], "0.55"
+    across, alone, plain = PALETTE[1], PALETTE[0], "0.55"
     _row(axes, 3.1, "x", [
         ("dense\nq, k, v", f"{hidden} → 3 × {hidden}", alone), ("attention", "tokens meet", across),
         ("dense", f"{hidden} → {hidden}", alone), ("dropout", "", plain),
@@ -97,7 +97,7 @@ def _row(axes: Axes, y: float, start: str, boxes: Sequence[tuple[str, str, objec
     path(axes, [(x, y), (x + gap, y)])
     plus(axes, centre, y)
     path(axes, [(centre + 0.2, y), (centre + 0.5, y)])
-    box(axes, centre + 0.5, y, width, height, "layer norm", "", _PALETTE[2])
+    box(axes, centre + 0.5, y, width, height, "layer norm", "", PALETTE[2])
     path(axes, [(centre + 0.5 + width, y), (centre + 0.92 + width, y)])
     axes.text(centre + 1.1 + width, y, end, ha="center", va="center", fontsize=15, style="italic")
     top = y + 0.72
@@ -111,7 +111,7 @@ def parameters(counts: Mapping[str, Mapping[str, int]]) -> Figure:
     names, left = list(counts), np.zeros(len(counts))
     for number, part in enumerate(next(iter(counts.values()))):
         millions = np.array([counts[name][part] / 1e6 for name in names])
-        drawn = axes.barh(names, millions, left=left, color=_PALETTE[number], edgecolor="white", label=part)
+        drawn = axes.barh(names, millions, left=left, color=PALETTE[number], edgecolor="white", label=part)
         room = 0.05 * max(sum(parts.values()) for parts in counts.values()) / 1e6
         labels = [f"{value:.1f}" if value > room else "" for value in millions]
         axes.bar_label(drawn, labels, label_type="center", color="white", fontsize=10, fontweight="bold")
@@ -134,7 +134,7 @@ def probes(scores: Mapping[str, Mapping[str, Sequence[float]]], rows: int, major
             accuracies = np.asarray(accuracies)
             errors = np.sqrt(accuracies * (1 - accuracies) / rows)
             places = np.arange(len(accuracies)) + 0.06 * (number - 1)  # side by side, so that bars do not hide bars
-            axes.errorbar(places, accuracies, errors, label=run, color=_PALETTE[number], marker=_MARKERS[number],
+            axes.errorbar(places, accuracies, errors, label=run, color=PALETTE[number], marker=_MARKERS[number],
                           linestyle=("-", "--", ":")[number % 3], capsize=2)  # fmt: skip
         axes.axhline(majority, color=_GREY, linewidth=1, label="commonest label")
         axes.set(xlabel="layer (0: embeddings)", title=vector, xticks=range(len(accuracies)))
@@ -153,7 +153,7 @@ def senses(cosines: Tensor, same: Tensor, control: Tensor) -> Figure:
         raise ValueError(f"shapes do not fit: {tuple(cosines.shape)}, {tuple(same.shape)}, {tuple(control.shape)}")
     figure, axes = plt.subplots(figsize=(8, 3.4))
     layers = range(len(cosines))
-    kinds = (("same sense", same, _PALETTE[0], "-", "o"), ("other sense", ~same, _PALETTE[1], "--", "s"))
+    kinds = (("same sense", same, PALETTE[0], "-", "o"), ("other sense", ~same, PALETTE[1], "--", "s"))
     axes.plot(layers, control.mean(1), color=_GREY, linestyle=":", label="random weights, all pairs")
     for name, pairs, colour, line, marker in kinds:
         axes.plot(layers, cosines[:, pairs], color=colour, linestyle=line, linewidth=0.8, alpha=0.4)
@@ -182,5 +182,5 @@ def token_cosines(matrix: Tensor, pieces: Sequence[str], title: str) -> Figure:
 def _lines(axes: Axes, curves: Mapping[str, Sequence[float]], every: int, styles: Sequence[str] = ()) -> None:
     """One line per name over 0, 1, 2 ..., told apart by colour and marker (and line)."""
     for number, (name, values) in enumerate(curves.items()):
-        axes.plot(range(len(values)), values, color=_PALETTE[number], marker=_MARKERS[number], markevery=every,
+        axes.plot(range(len(values)), values, color=PALETTE[number], marker=_MARKERS[number], markevery=every,
                   linestyle=styles[number] if styles else "-", label=name)  # fmt: skip
