@@ -373,7 +373,7 @@ def confusion(
             matrix = matrix_of(classes_of(rows.task, rows.labels), classes_of(rows.task, values), rows.task.labels)
             typer.echo(f"{paths.shown(run)}, {task}, {len(rows)} rows: {_figures(averages(matrix))}")
             typer.echo(pd.DataFrame(matrix).join(class_scores(matrix).round(3).drop(columns="rows")).to_string())
-    for path in record_confusion(runs, folder, name) if name else []:
+    for path in record_confusion(runs, folder, name, typer.echo) if name else []:
         typer.echo(f"recorded in {paths.shown(path)}")
 
 

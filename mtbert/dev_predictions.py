@@ -2,7 +2,7 @@
 
 import csv
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,9 +42,12 @@ def predictions(run: Run, data: Path) -> dict[str, Predicted]:
     return found
 
 
-def record_confusion(folders: Sequence[str | Path], data: Path, name: str = "confusion") -> list[Path]:
+def record_confusion(
+    folders: Sequence[str | Path], data: Path, name: str = "confusion", say: Callable[[str], None] = print
+) -> list[Path]:
     """Keep the confusion counts of runs in data/results/NAME.csv, and how each of the others did beside the first one,
-    on the tasks that both have, in NAME_pairs.csv. Counts only: neither texts nor ids. Errors as for ``predictions``.
+    on the tasks that both have, in NAME_pairs.csv. Counts only: neither texts nor ids. Two runs that were scored on
+    different rows are no pair, which ``say`` is told. Errors as for ``predictions``.
     """
     runs = [open_run(folder) for folder in folders]
     predicted = [predictions(run, data) for run in runs]
@@ -60,10 +63,13 @@ def record_confusion(folders: Sequence[str | Path], data: Path, name: str = "con
             if run is runs[0] or task not in predicted[0] or rows.task.kind == "score":
                 continue
             first = predicted[0][task].values
-            if len(first) == len(values):
-                pair = Pair.of(rows.labels, first, values)
-                pairs.append({"first": _called(runs[0]), "second": _called(run), "task": task,
-                              **dataclasses.asdict(pair), "dev_sha256": rows.sha256})  # fmt: skip
+            if len(first) != len(values):
+                say(f"{runs[0].folder} and {run.folder} are no pair in {task}: one was scored on {len(first)} dev "
+                    f"rows, the other on {len(values)}")  # fmt: skip
+                continue
+            pair = Pair.of(rows.labels, first, values)
+            pairs.append({"first": _called(runs[0]), "second": _called(run), "task": task,
+                          **dataclasses.asdict(pair), "dev_sha256": rows.sha256})  # fmt: skip
     written = [keep(counts, name, ["recipe", "seed", "encoder", "steps", "task", "true", "predicted"])]
     return written + ([keep(pairs, f"{name}_pairs", ["first", "second", "task"])] if pairs else [])
 

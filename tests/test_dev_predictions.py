@@ -49,6 +49,14 @@ def test_a_pair_holds_the_accuracies_of_both(runs, kept, sample):
         assert pair.difference == pytest.approx(two[row["task"]] - one[row["task"]])
 
 
+def test_runs_scored_on_different_rows_are_no_pair_and_it_is_said(runs, kept, sample):
+    said = []
+    dev_predictions.record_confusion([runs / "one", runs / "few"], sample, say=said.append)
+    assert not (kept / "confusion_pairs.csv").exists()
+    dev = mtbert.open_run(runs / "one").record["data"]["ids-sst-dev.csv"]["rows"]
+    assert f"are no pair in sst: one was scored on {dev} dev rows, the other on 40" in said[0] and len(said) == 2
+
+
 def test_recording_again_replaces_and_recording_another_adds(runs, kept, sample):
     for names in (["one"], ["one"], ["two"]):
         dev_predictions.record_confusion([runs / name for name in names], sample, "mine")
