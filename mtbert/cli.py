@@ -28,7 +28,7 @@ from mtbert.data import check as checking
 from mtbert.data import fetch as fetching
 from mtbert.data.read import data_folder, read_rows, read_split
 from mtbert.data.tasks import get_task
-from mtbert.dev_predictions import predictions, record_confusion
+from mtbert.dev_predictions import predictions, record_calibration, record_confusion
 from mtbert.distributed import process_number
 from mtbert.environment import inspect_environment
 from mtbert.errors import UserError
@@ -364,6 +364,9 @@ def confusion(
     runs: Annotated[list[Path], typer.Argument(help="Run folders; the others are compared with the first.")],
     data: Data = None,
     name: Annotated[str | None, typer.Option("--record", help="Also keep the counts in data/results/NAME.csv.")] = None,
+    calibration: Annotated[
+        str | None, typer.Option(help="A task: run the models, and keep how often their claims are true.")
+    ] = None,
 ):
     """Confusion matrices of the runs' dev predictions: rows are the truth, columns the prediction."""
     folder = data_folder(data)
@@ -375,6 +378,8 @@ def confusion(
             typer.echo(pd.DataFrame(matrix).join(class_scores(matrix).round(3).drop(columns="rows")).to_string())
     for path in record_confusion(runs, folder, name, typer.echo) if name else []:
         typer.echo(f"recorded in {paths.shown(path)}")
+    for run in runs if calibration is not None else []:
+        typer.echo(f"recorded in {paths.shown(record_calibration(run, folder, calibration))}")
 
 
 @app.command("claims")

@@ -240,6 +240,13 @@ def test_confusion_prints_matrices_and_keeps_counts(mtbert, mistake, trained, sa
     assert "holds no run" in mistake("confusion", tmp_path, "--data", sample)
 
 
+def test_confusion_keeps_the_calibration_of_a_task_if_asked(mtbert, mistake, trained, sample, kept):
+    result = mtbert("confusion", trained, "--data", sample, "--calibration", "sst")
+    assert result.code == 0 and f"recorded in {kept / 'calibration.csv'}" in result.out
+    assert set(pd.read_csv(kept / "calibration.csv").task) == {"sst"}
+    assert "'sts' predicts scores" in mistake("confusion", trained, "--data", sample, "--calibration", "sts")
+
+
 @pytest.mark.parametrize("command", [["data", "fetch", "--only", ""], ["pack", "there", "--tasks", ""]])
 def test_no_task_at_all_does_not_stand_for_all(mistake, sample, tmp_path, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
