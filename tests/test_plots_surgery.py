@@ -59,15 +59,15 @@ def names(axes) -> list[str]:
 
 def test_arrows_end_at_the_gradients_and_at_their_sum_and_what_moved_is_shown_twice():
     before, after = draw.before_after(PAIR, CHANGED, ("Before", "After")).axes
-    assert heads(before) == [(3, 1), (-1, 0.5), (2, 1.5)]
-    assert names(before) == ["$g_1$", "$g_2$", "sum"]
-    assert heads(after) == [(3, 1), (1, 2), (-1, 0.5), (-0.25, 0.75), (0.75, 2.75)]
-    assert names(after) == ["$g_1'$", "$g_2'$", "sum"]
+    assert heads(before) == [(2, 1.5), (3, 1), (-1, 0.5)]
+    assert names(before) == ["sum", "$g_1$", "$g_2$"]
+    assert heads(after) == [(0.75, 2.75), (3, 1), (1, 2), (-1, 0.5), (-0.25, 0.75)]
+    assert names(after) == ["sum", "$g_1'$", "$g_2'$"]
 
 
 def test_a_gradient_that_did_not_move_keeps_its_name():
     _, after = draw.before_after(PAIR, [PAIR[0], CHANGED[1]], ("Before", "After")).axes
-    assert names(after) == ["$g_1$", "$g_2'$", "sum"]
+    assert names(after) == ["sum", "$g_1$", "$g_2'$"]
 
 
 def test_the_explorer_may_ask_for_gradients_that_vanish():
