@@ -1,21 +1,19 @@
 """The command line. Exit codes: 0 done, 1 a user's mistake or a failed check, 2 wrong usage, 130 Ctrl-C."""
 
 import itertools
-import json
 import sys
-from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any
+from typing import Annotated
 
 import pandas as pd
 import torch
 import typer
 from tqdm.auto import tqdm
 
-from mtbert import bench_ladder, bench_notebooks, evidence, paths, reports, submission
+from mtbert import bench_ladder, bench_notebooks, evidence, paths, recipe_lines, submission
 from mtbert import costs as costing
 from mtbert import pack as packing
 from mtbert import recipes as named
@@ -268,72 +266,8 @@ def submit(
 @app.command("recipes")
 def recipes(report: Annotated[str | None, typer.Argument(help="Only recipes of this report.")] = None):
     """Named recipes: what each is for, what it changes, and the figures its report prints."""
-    groups: dict[str, dict[str, named.Entry]] = {}
-    for name, entry in named.RECIPES.items():
-        groups.setdefault(name.partition("/")[0] if "/" in name else "", {})[name] = entry
-    if report and report not in groups:
-        raise UserError(f"no recipe of {report!r}: the reports are {', '.join(named.reports())}")
-    rows = reports.read()
-    for of, entries in groups.items():
-        if report and of != report:
-            continue
-        default = named.Recipe().as_dict()
-        usual = _usual([entry.recipe for entry in entries.values()]) if of else default
-        if of:
-            typer.echo(f"# {of}: {named.about_report(of)}")
-            typer.echo(f"# Unless said otherwise, {_changes(usual, default)}")
-        for name, entry in entries.items():
-            typer.echo(f"{name}: {entry.about}")
-            typer.echo(f"    {_changes(entry.recipe.as_dict(), usual) or 'nothing else'}")
-            for row in rows[rows.recipe == name].to_dict("records"):
-                typer.echo(f"    {_printed(row)}")
-
-
-def _usual(recipes: Sequence[named.Recipe]) -> dict[str, Any]:
-    """What most of the recipes have in each field, and in one with a value for each task, for each task."""
-    all_fields = [recipe.as_dict() for recipe in recipes]
-    return {name: _most([fields[name] for fields in all_fields]) for name in all_fields[0]}
-
-
-def _most(values: Sequence[Any]) -> Any:
-    if not isinstance(values[0], dict):
-        return max(values, key=values.count)
-    tasks = dict.fromkeys(task for value in values for task in value)
-    return {task: _most([value[task] for value in values if task in value]) for task in tasks}
-
-
-def _changes(fields: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
-    """In which fields a recipe differs from what is usual, as ``--set`` takes them: lr=0.001, batch_size.sst=8."""
-    tasks = fields["tasks"]
-    unless_told = named.Recipe(tasks=tasks).as_dict()
-    words = []
-    for name, value in fields.items():
-        if not isinstance(value, dict):
-            if name != "name" and value != usual[name]:
-                words.append(f"{name}={_as_set(value)}")
-            continue
-        before = {task: each for task, each in {**unless_told[name], **usual[name]}.items() if task in tasks}
-        changed = {task: each for task, each in value.items() if before.get(task) != each}
-        if before.keys() - value.keys():
-            words.append(f"{name}={_as_set(value)}")
-        elif len(changed) == len(tasks) and len(set(changed.values())) == 1:
-            words.append(f"{name}={_as_set(next(iter(changed.values())))}")
-        else:
-            words += [f"{name}.{task}={_as_set(each)}" for task, each in changed.items()]
-    return ", ".join(words)
-
-
-def _as_set(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _printed(row: Mapping[str, Any]) -> str:
-    """A printed row on one line: where, figures, how its overall score is made, what to know of it."""
-    words = [f"{name} {row[name]:g}" for name in (*reports.SCORES, "overall") if row[name] == row[name]]
-    how = {"": "", "neither": " (no mean of these)"}.get(row["definition"], f" ({row['definition']})")
-    note = f"; {row['note']}" if row["note"] else ""
-    where = row["section"] if row["table"] == "text" else row["table"]
-    return f"printed ({where}, {row['split']}): {', '.join(words)}{how}{note}"
+    for line in recipe_lines.lines(report):
+        typer.echo(line)
 
 
 @app.command("results")
