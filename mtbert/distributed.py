@@ -52,9 +52,8 @@ class World:
     def device(self, name: str | None) -> torch.device:
         """The device of that name (see ``pick_device``); of several GPUs the one with this process's number on its
         machine."""
-        on = pick_device(name)
-        if self.size == 1 or on.type != "cuda":
-            return on
+        if self.size == 1 or not torch.cuda.is_available() or not (name or "cuda").startswith("cuda"):
+            return pick_device(name)
         on = pick_device(f"cuda:{os.environ.get('LOCAL_RANK', self.rank)}")
         torch.cuda.set_device(on)
         return on

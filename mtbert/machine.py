@@ -28,15 +28,13 @@ def reproducible(seed: int = 0) -> None:
 
 
 def pick_device(name: str | None = None) -> torch.device:
-    """The device of that name; by default CUDA if there is one, else the CPU. UserError if it is not there."""
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """The device of that name, as its tensors name it ("cuda" becomes "cuda:0"); by default CUDA if there is one, else
+    the CPU. UserError if it is not there."""
+    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
+        return torch.empty(1, device=name).device
     except (RuntimeError, AssertionError, NotImplementedError):
         raise UserError(f"device {name!r} is not available here: choose cpu") from None
-    return device
 
 
 def processors() -> int:

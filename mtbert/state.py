@@ -67,7 +67,7 @@ def give_back(run: "Trainer", tensors: Mapping[str, Tensor], facts: Mapping[str,
             "exp_avg": tensors[f"exp_avg.{name}"].to(run.device),
             "exp_avg_sq": tensors[f"exp_avg_sq.{name}"].to(run.device),
         }
-    run.conflicts.load(tensors["conflicts"])
+    run.conflicts.load(tensors["conflicts"].to(run.device))
     run.generator.set_state(tensors["generator"])
     _load_weighting_states(run, tensors)
     for total, kept in zip(run.loss_sums.values(), tensors["loss_sums"], strict=True):

@@ -108,6 +108,8 @@ class Trainer:
         self.execution = execution or Execution()
         self.started = time.monotonic()
         self.world = world
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)  # an earlier run's peak is not this one's
         self.recipe, self.out, self.device, self.progress, self.say = recipe, out, device, progress, say
         self.rows = read_tasks(recipe, folder, say)
         reproducible(recipe.seed)
@@ -168,7 +170,7 @@ class Trainer:
                 if self.step % self.epoch_steps == 0:
                     self._end_epoch()
                 stopping = self.world.any(interrupted())
-                if stopping or time.monotonic() - saved >= checkpoint_seconds or self.step % self.epoch_steps == 0:
+                if stopping or time.monotonic() - saved >= checkpoint_seconds:
                     if self.world.first:
                         save_checkpoint(self.out, self.step, *state_of(self))
                     saved = time.monotonic()
@@ -191,7 +193,8 @@ class Trainer:
         return Surgery(self.flat, tasks, weighting, self.recipe.granularity)
 
     def _train_step(self, step: Step) -> None:
-        self.model.train()
+        if not self.model.training:  # going through all modules takes as long as a part of a small step
+            self.model.train()
         self.world.draw_apart(self.recipe.seed, step.number)
         owner, number, total = self._place_in_schedule(step)
         factor = learning_rate_factor(number, total, self.recipe.warmup, self.recipe.decay)

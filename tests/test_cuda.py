@@ -1,6 +1,7 @@
 """What only a GPU can show: its kernels compute what the definitions say, recorded and compiled steps train as usual
 ones do, and no step waits for the device. ``pytest tests/test_cuda.py`` takes a minute or two on one."""
 
+import itertools
 import math
 
 import pytest
@@ -12,6 +13,7 @@ if not torch.cuda.is_available():
 import mtbert
 from mtbert.data.batch import pack
 from mtbert.execution import Execution
+from mtbert.interrupt import Interrupted
 from mtbert.nn.attention import attention, attention_by, packed_attention, varlen_kernel
 from mtbert.optim import AdamW, Surgery, pcgrad
 from mtbert.run import build_model, recipe_encoder
@@ -39,6 +41,10 @@ def error(found: torch.Tensor, exact: torch.Tensor) -> float:
     return float((found.double().cpu() - exact).norm() / exact.norm())
 
 
+def test_the_device_that_is_picked_is_that_of_its_tensors():
+    assert mtbert.pick_device() == mtbert.pick_device("cuda") == torch.empty(1, device="cuda").device
+
+
 # -- attention --------------------------------------------------------------------------------------------------------
 
 
@@ -50,7 +56,7 @@ def one_by_one(qkv: torch.Tensor, heads: int) -> torch.Tensor:
     return torch.cat(rows)
 
 
-@pytest.mark.parametrize(("heads", "width"), [(12, 32), (12, 64)])
+@pytest.mark.parametrize(("heads", "width"), [(12, 32), (12, 64), (12, 17)])
 @pytest.mark.parametrize(("dtype", "bound"), [(torch.bfloat16, 1e-2), (torch.float16, 2e-3), (torch.float32, 1e-3)])
 def test_attention_and_its_gradient_equal_the_definition(heads, width, dtype, bound):
     torch.manual_seed(0)
@@ -139,6 +145,27 @@ def test_recorded_steps_train_as_usual_ones_do(tmp_path, sample, name):
     for step, _ in zip(trainer.sampler.steps(0), range(12), strict=False):
         trainer._train_step(step)
     assert trainer.fixed_steps.recorded >= 1
+
+
+def test_the_orders_of_surgery_are_drawn_anew_for_every_replay(tmp_path, sample):
+    trainer = Trainer(recipe(surgery="pcgrad"), tmp_path, sample, mtbert.pick_device("cuda"), False, str,
+                      execution=Execution(graphs=True))  # fmt: skip
+    drawn = []
+    for step, _ in zip(trainer.sampler.steps(0), range(12), strict=False):
+        trainer._train_step(step)
+        drawn += [tuple(kept.flatten().tolist()) for kept in trainer.orders._kept.values()]
+    assert trainer.fixed_steps.recorded >= 1 and len(set(drawn[-8:])) > 1
+
+
+@pytest.mark.parametrize("name", ["one sum", "surgery"])
+def test_a_run_goes_on_from_its_checkpoint(tmp_path, sample, name):
+    wanted, asked = recipe(**SURE, **KINDS[name]), itertools.count()
+    trainer_of(tmp_path / "whole", sample, wanted).run(1e9, lambda: False)
+    with pytest.raises(Interrupted):
+        trainer_of(tmp_path / "run", sample, wanted).run(1e9, lambda: next(asked) == 4)
+    trainer_of(tmp_path / "run", sample, wanted).run(1e9, lambda: False)
+    whole, apart = (mtbert.open_run(tmp_path / folder).epochs[-1] for folder in ("whole", "run"))
+    assert apart["losses"] == pytest.approx(whole["losses"], rel=2e-3)
 
 
 @pytest.mark.parametrize("execution", [Execution(compile=True), Execution(compile=True, graphs=True)])

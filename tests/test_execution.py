@@ -88,7 +88,7 @@ class NoWait(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def sliced_attention(query, key, value, offsets, longest, p):
+def sliced_attention(query, key, value, offsets, longest, p, scale):
     """Stands for a kernel that needs no lengths on the host: attention under a mask over the whole batch."""
     sequence_of = torch.searchsorted(offsets, torch.arange(len(query), dtype=offsets.dtype), right=True)
     mask = sequence_of[:, None] == sequence_of[None, :]

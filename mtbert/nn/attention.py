@@ -65,17 +65,19 @@ def packed_attention(qkv: Tensor, batch: PackedBatch, heads: int, p: float = 0.0
     return _sdpa_by_group(qkv, batch.groups, heads, p)
 
 
-# (query, key and value (tokens, heads, d); offsets (sequences + 1,) int32; longest, or more; p) -> (tokens, heads, d)
-VarlenKernel = Callable[[Tensor, Tensor, Tensor, Tensor, int, float], Tensor]
+# (query, key and value (tokens, heads, d); offsets (sequences + 1,) int32; longest, or more; p; what scores are
+# multiplied by) -> (tokens, heads, d)
+VarlenKernel = Callable[[Tensor, Tensor, Tensor, Tensor, int, float, float], Tensor]
+_WHOLE = 16  # bytes: the kernels read heads in such pieces
 
 
 def varlen_kernel(device: torch.device, dtype: torch.dtype, width: int) -> VarlenKernel | None:
     """The kernel for sequences end to end, with heads of that width; None where there is none."""
     if device.type != "cuda" or _WAY.get() == "groups":
         return None
-    if dtype in (torch.bfloat16, torch.float16) and width % 8 == 0 and width <= 256:
+    if dtype in (torch.bfloat16, torch.float16) and width <= 256:
         return flash if _has_flash(device) else None
-    return memory_efficient if dtype == torch.float32 and width % 4 == 0 else None
+    return memory_efficient if dtype == torch.float32 else None
 
 
 @functools.cache
@@ -83,32 +85,35 @@ def _has_flash(device: torch.device) -> bool:
     return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
-def flash(query: Tensor, key: Tensor, value: Tensor, offsets: Tensor, longest: int, p: float) -> Tensor:
+def flash(query: Tensor, key: Tensor, value: Tensor, offsets: Tensor, longest: int, p: float, scale: float) -> Tensor:
     """FlashAttention-2 (Dao 2023), bfloat16 or float16.
 
     ``torch.nn.attention.varlen.varlen_attn`` calls the same operator, but leaves no place for dropout.
     """
     causal = debug = False
     found = torch.ops.aten._flash_attention_forward(
-        query, key, value, offsets, offsets, longest, longest, p, causal, debug
+        query, key, value, offsets, offsets, longest, longest, p, causal, debug, scale=scale
     )
     return found[0]
 
 
-def memory_efficient(query: Tensor, key: Tensor, value: Tensor, offsets: Tensor, longest: int, p: float) -> Tensor:
+def memory_efficient(
+    query: Tensor, key: Tensor, value: Tensor, offsets: Tensor, longest: int, p: float, scale: float
+) -> Tensor:
     """Memory-efficient attention (Rabe & Staats 2021) in float32."""
     bias, no_mask, for_backward = None, 0, True
     parts = (part.unsqueeze(0) for part in (query, key, value))  # one batch that holds all sequences
     found = torch.ops.aten._efficient_attention_forward(
-        *parts, bias, offsets, offsets, longest, longest, p, no_mask, for_backward
+        *parts, bias, offsets, offsets, longest, longest, p, no_mask, for_backward, scale=scale
     )
     return found[0].squeeze(0)
 
 
 def _varlen_attention(kernel: VarlenKernel, qkv: Tensor, batch: PackedBatch, heads: int, p: float) -> Tensor:
-    tokens, width = qkv.shape
-    query, key, value = qkv.view(tokens, 3, heads, width // (3 * heads)).unbind(1)  # (tokens, heads, d)
-    return kernel(query, key, value, batch.offsets, batch.longest, p).reshape(tokens, width // 3)
+    tokens, d = len(qkv), qkv.shape[1] // (3 * heads)
+    parts = F.pad(qkv.view(tokens, 3, heads, d), (0, -d % (_WHOLE // qkv.element_size())))  # zeros add to no product
+    out = kernel(*parts.unbind(1), batch.offsets, batch.longest, p, d**-0.5)  # (tokens, heads, d or a few more)
+    return out[..., :d].reshape(tokens, heads * d)
 
 
 def _sdpa_by_group(qkv: Tensor, groups: LengthGroups, heads: int, p: float) -> Tensor:
