@@ -181,7 +181,7 @@ def test_a_checkpoint_of_uncertainty_from_when_it_had_one_vector_is_refused(reci
 
     with monkeypatch.context() as patched, pytest.raises(Stopped):
         patched.setattr(Trainer, "_finish", stopping)
-        train(recipe, out)
+        train(recipe, out, checkpoint_seconds=0)
     tensors, facts = load_checkpoint(out)
     save_checkpoint(out, facts["step"], {**tensors, "loss_weighting.scale": torch.ones(3)}, facts)
     with pytest.raises(UserError, match="begun by another version of mtbert"):
