@@ -3,7 +3,7 @@
 import itertools
 import sys
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -54,6 +54,8 @@ Precision = Annotated[str, typer.Option(help="float32, or bfloat16 by autocast."
 Shape = Annotated[str | None, typer.Option(help="Random weights of this shape, bert-base, for --encoder.")]
 Compile = Annotated[bool | None, typer.Option("--compile/--no-compile", help="Encoder layers through torch.compile.")]
 Graphs = Annotated[bool | None, typer.Option("--graphs/--no-graphs", help="Steps of fixed shapes, recorded on a GPU.")]
+Steps = Annotated[int | None, typer.Option(min=1, help="Of each side; default a few, on a GPU 200.")]
+_STEPS_ON_GPU = 200
 PRECISIONS = ("float32", "bfloat16")
 Device = Annotated[str | None, typer.Option(help="cpu, cuda ...; default: cuda if there is one.")]
 
@@ -102,13 +104,13 @@ def train(
     device: Device = None,
     checkpoint_seconds: Annotated[float, typer.Option(help="Work that may be lost.", min=0)] = CHECKPOINT_SECONDS,
     progress: Annotated[bool, typer.Option(help="Show a progress bar.")] = True,
-    compile_: Annotated[bool, typer.Option("--compile", help="Encoder layers through torch.compile.")] = False,
-    graphs: Annotated[bool, typer.Option("--graphs", help="Steps of fixed shapes, recorded on a GPU.")] = False,
+    compile_: Compile = None,
+    graphs: Graphs = None,
 ):
     """Train a recipe. A run that was stopped goes on when the same command is given again."""
     wanted = named.scaled(named.recipe(recipe), scale).with_(**named.settings(set_ or []))
     progress = progress and sys.stderr.isatty()  # a file gets lines, not bars
-    execution = Execution(compile_, graphs)
+    execution = _execution(Execution.asked_for(), compile_, graphs)
     run = train_recipe(wanted, out, data, device, progress, checkpoint_seconds, typer.echo, execution)
     if process_number():
         return
@@ -129,6 +131,8 @@ def sweep(
     minutes: Annotated[
         float | None, typer.Option(min=1, help="End after so many; unfinished runs go on later.")
     ] = None,
+    compile_: Compile = None,
+    graphs: Graphs = None,
     record_: Annotated[str | None, typer.Option("--record", help="Add them to data/results/NAME.csv.")] = None,
 ):
     """Recipes x seeds as papermill runs, one process each; finished ones are skipped, failures listed at the end."""
@@ -141,6 +145,8 @@ def sweep(
         todo = sweeping.listed(Path(recipes), profile, out, folder, changes, workers)
     else:
         todo = sweeping.jobs(sweeping.chosen(recipes), seeds, profile, out, folder, changes, workers)
+    execution = _execution(Execution.asked_for(), compile_, graphs)
+    todo = [replace(job, execution=execution) for job in todo]
     skipped = sum(job.finished for job in todo)
     typer.echo(f"data: {paths.shown(folder)}; {len(todo)} runs in {paths.shown(out)}, {skipped} of them finished")
     failures, left = [], 0
@@ -339,7 +345,7 @@ def surgery(
     data: Data = None,
     encoder: str = "minilm",
     batch: Annotated[str, typer.Option(help="Rows of SST, Quora and STS in a step.")] = "8,32,8",
-    steps: Annotated[int, typer.Option(min=1)] = 20,
+    steps: Steps = None,
     device: Device = None,
     precision: Precision = "float32",
     shape: Shape = None,
@@ -353,7 +359,8 @@ def surgery(
     On a GPU, --compile and --graphs are on unless switched off; compiled layers are for the plain sum alone.
     """
     folder, on, rows = data_folder(data), pick_device(device), _mixed_rows(batch)
-    execution = _execution(on, compile_, graphs)
+    steps = _enough(steps, on, 20)
+    execution = _execution(_all_on(on), compile_, graphs)
     with _encoder_for_bench(encoder, shape, precision) as (called, read_from):
         typer.echo(f"data: {paths.shown(folder)}; encoder {called}, rows a step {batch}, {steps} steps a side, "
                    f"alternating, {on.type}, {precision}, {torch.get_num_threads()} threads")  # fmt: skip
@@ -380,12 +387,13 @@ def ladder(
     data: Data = None,
     encoder: str = "minilm",
     batch: Annotated[str, typer.Option(help="Rows of SST, Quora and STS in a step.")] = "8,32,8",
-    steps: Annotated[int, typer.Option(min=1)] = 12,
+    steps: Steps = None,
     device: Device = None,
     record_: Annotated[bool, typer.Option("--record", help="Keep the figures in data/results/ladder.csv.")] = False,
 ):
     """A mixed step as one would first write it, and what each optimisation adds: gains over the rung before."""
     folder, on, rows = data_folder(data), pick_device(device), _mixed_rows(batch)
+    steps = _enough(steps, on, 12)
     typer.echo(f"data: {paths.shown(folder)}; encoder {encoder}, rows a step {batch}, {steps} steps a rung, "
                f"alternating, {on.type}, {torch.get_num_threads()} threads")  # fmt: skip
     found = bench_ladder.bench_ladder(folder, encoder, rows, steps, on)
@@ -416,7 +424,7 @@ def step(
     encoder: str = "minilm",
     tasks: str = "sst,quora,sts",
     batch: Annotated[int, typer.Option(min=1)] = 32,
-    steps: Annotated[int, typer.Option(min=1)] = 30,
+    steps: Steps = None,
     adapters: Annotated[str | None, typer.Option(help="Instead: the cost of adapters, such as pal,lora.")] = None,
     device: Device = None,
     precision: Precision = "float32",
@@ -434,6 +442,7 @@ def step(
     folder, on = data_folder(data), pick_device(device)
     names = [get_task(name.strip()).name for name in tasks.split(",")]
     gpu = on.type == "cuda"
+    steps = _enough(steps, on, 30)
     typer.echo(f"data: {paths.shown(folder)}; encoder {shape or encoder}, batch {batch}, {steps} steps a side, "
                f"alternating, {on.type}, {precision}, {torch.get_num_threads()} threads")  # fmt: skip
     if adapters:
@@ -444,7 +453,7 @@ def step(
                 typer.echo(f"{task:8}{kind:>16}{1000 * spent:11.0f}{spent / seconds['none']:14.2f}")
         return
     typer.echo(f"{'task':8}{'side':24}{'examples/s':>11}{'mtbert is':>11}{'MFU':>11}{'peak MB':>9}")
-    execution = _execution(on, compile_, graphs)
+    execution = _execution(_all_on(on), compile_, graphs)
     with _encoder_for_bench(encoder, shape, precision) as (called, read_from):
         options = {"precision": precision, "execution": execution, "compiled_peer": gpu, "peak": peak and peak * 1e12}
         for timing in bench_step(folder, read_from, names, batch, steps, on, 3 + 2 * gpu, **options):
@@ -481,9 +490,20 @@ def _encoder_for_bench(encoder: str, shape: str | None, precision: str):
         yield shape, str(random_encoder(shape, Path(folder)))
 
 
-def _execution(device: torch.device, compile_: bool | None, graphs: bool | None) -> Execution:
+def _execution(otherwise: Execution, compile_: bool | None, graphs: bool | None) -> Execution:
+    return Execution(otherwise.compile if compile_ is None else compile_,
+                     otherwise.graphs if graphs is None else graphs)  # fmt: skip
+
+
+def _all_on(device: torch.device) -> Execution:
+    """On a GPU all that makes steps cheaper there."""
     gpu = device.type == "cuda"
-    return Execution(gpu if compile_ is None else compile_, gpu if graphs is None else graphs)
+    return Execution(compile=gpu, graphs=gpu)
+
+
+def _enough(steps: int | None, device: torch.device, otherwise: int) -> int:
+    """On a GPU, where a step is over in milliseconds, it takes more of them to see a difference."""
+    return steps or (_STEPS_ON_GPU if device.type == "cuda" else otherwise)
 
 
 def _mixed_rows(batch: str) -> dict[str, int]:

@@ -5,9 +5,10 @@ CUDA graph records them once and starts them all at a time. For that, every step
 of its rows but what lies in fixed places on the device, and never wait for the device.
 """
 
+import os
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 from mtbert.data.batch import FixedBatch, FixedShape
 from mtbert.data.tokens import SequenceTable
 from mtbert.distributed import World
+from mtbert.errors import UserError
 from mtbert.nn.heads import HEADS
 from mtbert.nn.losses import LOSSES
 from mtbert.nn.model import MultitaskModel
@@ -25,6 +27,7 @@ Found = TypeVar("Found")
 # (batch, labels of each task, whether it is being recorded) -> anything
 Compute = Callable[[FixedBatch, dict[str, Tensor], bool], Found]
 
+EXECUTION = "MTBERT_EXECUTION"
 _WARM_UP = 2  # steps of a shape are carried out as ever before one is recorded: kernels are built and tuned then
 _MOST = 64  # shapes that are recorded; steps of yet other shapes are carried out as ever
 
@@ -40,6 +43,21 @@ class Execution:
 
     compile: bool = False
     graphs: bool = False
+
+    @classmethod
+    def asked_for(cls) -> "Execution":
+        """What ``$MTBERT_EXECUTION`` asks for, of all runs that are not told otherwise: "compile", "graphs", or both
+        with a comma between. Raises UserError for another word."""
+        words = [word.strip() for word in os.environ.get(EXECUTION, "").split(",") if word.strip()]
+        known = [field.name for field in fields(cls)]
+        for word in words:
+            if word not in known:
+                raise UserError(f"{EXECUTION} asks for {word!r}: choose from {', '.join(known)}")
+        return cls(**dict.fromkeys(words, True))
+
+    def __str__(self) -> str:
+        """As ``asked_for`` reads it."""
+        return ",".join(name for name, chosen in asdict(self).items() if chosen)
 
 
 @dataclass

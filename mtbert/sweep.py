@@ -21,6 +21,7 @@ import pandas as pd
 from mtbert import paths
 from mtbert.data.tasks import TASKS
 from mtbert.errors import UserError
+from mtbert.execution import EXECUTION, Execution
 from mtbert.files import write_json
 from mtbert.interrupt import STOP_AT
 from mtbert.machine import processors
@@ -37,12 +38,16 @@ _BEGINNING = 20.0  # seconds that a run takes before its first step: with less t
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a sweep: folder is the run's; beside it lie its recipe, its executed notebook, and what was said."""
+    """One run of a sweep: folder is the run's; beside it lie its recipe, its executed notebook, and what was said.
+
+    threads: of the processor. execution: what makes steps cheaper on a GPU.
+    """
 
     recipe: Recipe
     folder: Path
     data: Path
     threads: int
+    execution: Execution = Execution()
 
     @property
     def name(self) -> str:
@@ -150,10 +155,11 @@ def run_job(job: Job, stop: threading.Event | None = None) -> str | None:
     command = [sys.executable, "-m", "papermill", str(NOTEBOOK), str(job.beside(".ipynb")), "--no-progress-bar"]
     for name, path in parameters.items():
         command += ["-r", name, str(path.resolve())]
-    threads = {"OMP_NUM_THREADS": str(job.threads), "TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    surroundings = {"OMP_NUM_THREADS": str(job.threads), "TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false",
+                    EXECUTION: str(job.execution)}  # fmt: skip
     with open(job.beside(".log"), "w", encoding="utf-8") as log:
         # a session of its own: a terminal's Ctrl-C would else reach it twice, once from here
-        child = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **threads},
+        child = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **surroundings},
                                  start_new_session=True)  # fmt: skip
         code = _ended(child, stop or threading.Event(), stop_at + _LAST_STEPS)
     if code == 0:

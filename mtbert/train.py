@@ -72,7 +72,7 @@ def train(
     the same recipe and data is returned as it is; an unfinished one is resumed. data: the data folder (see
     ``data_folder``). device: "cpu", "cuda" ... say: takes messages. checkpoint_seconds: at most so much work is lost
     when the process dies (0: a checkpoint every step). execution: what makes steps cheaper on a GPU (see
-    ``Execution``). Several processes that torchrun started train one model together (see ``mtbert.distributed``).
+    ``Execution``; default: what ``$MTBERT_EXECUTION`` asks for). Several processes that torchrun started train one model together (see ``mtbert.distributed``).
 
     Raises UserError for bad input, a folder that holds a run of another recipe or other data, or that another process
     is training in, or a loss that is not a number. On Ctrl-C raises ``Interrupted`` after writing a checkpoint.
@@ -105,7 +105,7 @@ class Trainer:
         self, recipe: Recipe, out: Path, folder: Path, device: torch.device, progress=True, say=print,
         world: World = ALONE, execution: Execution | None = None,
     ):  # fmt: skip
-        self.execution = execution or Execution()
+        self.execution = execution or Execution.asked_for()
         self.started = time.monotonic()
         self.world = world
         if device.type == "cuda":
@@ -271,7 +271,9 @@ class Trainer:
 
     def _fixed_steps(self) -> FixedSteps | None:
         """What carries out steps of fixed shapes, if they were asked for and this recipe can have them."""
-        if self.execution.compile and self.surgery is None:
+        if self.execution.compile and self.surgery:
+            self.say("layers are not compiled: surgery looks into them")
+        elif self.execution.compile:
             self.model.bert.compile_layers(dynamic=None if self.execution.graphs else True)
         if not self.execution.graphs:
             return None

@@ -5,6 +5,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import mtbert
+from mtbert.errors import UserError
 from mtbert.execution import Execution
 from mtbert.nn import attention as attention_module
 from mtbert.train import Trainer, train
@@ -71,6 +72,23 @@ def test_a_recipe_whose_steps_cannot_be_recorded_says_why_and_trains_as_ever(tmp
 
 
 # -- no wait for the device -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [("", Execution()), ("graphs", Execution(graphs=True)), (" compile, graphs", Execution(compile=True, graphs=True))],
+)
+def test_runs_that_are_not_told_otherwise_do_what_the_environment_asks(monkeypatch, words, asked):
+    monkeypatch.setenv("MTBERT_EXECUTION", words)
+    assert Execution.asked_for() == asked
+    monkeypatch.setenv("MTBERT_EXECUTION", str(asked))
+    assert Execution.asked_for() == asked
+
+
+def test_a_way_of_execution_that_does_not_exist_is_named(monkeypatch):
+    monkeypatch.setenv("MTBERT_EXECUTION", "graph")
+    with pytest.raises(UserError, match="MTBERT_EXECUTION asks for 'graph': choose from compile, graphs"):
+        Execution.asked_for()
 
 
 class NoWait(TorchDispatchMode):

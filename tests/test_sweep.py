@@ -18,6 +18,7 @@ from mtbert import UserError, paths, sweep
 from mtbert.checkpoint import checkpoints
 from mtbert.data.sampling import SAMPLERS, Pace
 from mtbert.dev_predictions import predictions
+from mtbert.execution import Execution
 from mtbert.recipes import RECIPES, Recipe, scaled
 from mtbert.results import archive, gather
 from mtbert.sweep import Job
@@ -105,6 +106,12 @@ def test_a_job_leaves_a_run_an_executed_notebook_and_its_recipe(job):
     assert mtbert.recipe(one.beside(".recipe.json")) == one.recipe
     table = sweep.beside_printed(gather([one.folder]))
     assert table.loc["tiny", "seeds"] == 1 and table.loc["tiny", "sst"] == one_score(one, "sst")
+
+
+def test_a_job_tells_its_run_how_to_carry_out_steps(job):
+    one = replace(job(), execution=Execution(graphs=True))
+    assert sweep.run_job(one) is None
+    assert mtbert.open_run(one.folder).record["execution"] == {"compile": False, "graphs": True}
 
 
 def one_score(job, task):
