@@ -72,7 +72,8 @@ def train(
     the same recipe and data is returned as it is; an unfinished one is resumed. data: the data folder (see
     ``data_folder``). device: "cpu", "cuda" ... say: takes messages. checkpoint_seconds: at most so much work is lost
     when the process dies (0: a checkpoint every step). execution: what makes steps cheaper on a GPU (see
-    ``Execution``; default: what ``$MTBERT_EXECUTION`` asks for). Several processes that torchrun started train one model together (see ``mtbert.distributed``).
+    ``Execution``; default: what ``$MTBERT_EXECUTION`` asks for). Several processes that torchrun started train one
+    model together (see ``mtbert.distributed``).
 
     Raises UserError for bad input, a folder that holds a run of another recipe or other data, or that another process
     is training in, or a loss that is not a number. On Ctrl-C raises ``Interrupted`` after writing a checkpoint.

@@ -387,6 +387,12 @@ def test_tiny_is_a_function_of_its_seed():
     assert len(one.layers) == 1
 
 
+def test_bert_bases_shape_can_be_had_without_its_weights():
+    encoder = load_encoder("random-bert-base", layers=1)
+    assert (encoder.config.hidden_size, encoder.config.num_attention_heads) == (768, 12)
+    assert encoder.config.vocab_size == 30_522 and encoder.name == "random-bert-base"
+
+
 def test_a_missing_tensor_is_named(folder):
     name = "encoder.layer.1.attention.self.key.bias"
     change_weights(folder, lambda tensors: {kept: each for kept, each in tensors.items() if kept != name})

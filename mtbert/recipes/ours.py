@@ -110,7 +110,7 @@ ROWS: dict[str, Entry] = {
         _ALL_AT_ONCE.with_(clip=0), "8 rows of each task in every step, gradients of any length"
     ),
     "strategy-auxiliary": Entry(
-        _ALL_AT_ONCE.with_(tasks=("sst", "quora", "sts", "yelp")), "the same and 8 rows of Yelp stars"
+        _ALL_AT_ONCE.with_(tasks=("sst", "quora", "sts", "yelp"), batch_size=8), "the same and 8 rows of Yelp stars"
     ),
     "strategy-augmented": Entry(
         _ALL_AT_ONCE.with_(augment={"sst": 9}, augment_share=0.15), "8 rows of each task, SST with nine noisy copies"
