@@ -4,7 +4,8 @@ Pooler vectors, each sentence of a pair on its own, dropout .3 before linear hea
 rate of 1e-5. The tasks take turns; Gradient Vaccine needs one gradient of each task in every step, so there they are
 mixed. Its beta is not given: the paper's .01 is taken here. An epoch of theirs has 18,000 steps, for each row to be
 seen; here as many as that takes. How long the "1 epoch" of the losses was they do not say: here it is one pass over the
-similarity rows. Nor do they give the margin of the triplet loss: here .5. Overall scores are printed as plain means.
+similarity rows. Their ranking loss is printed as p - log(e^n): here it is the softmax that this seems to abbreviate.
+The margin of the triplet loss is not given: here .5. Overall scores are printed as plain means.
 """
 
 from mtbert.recipes.entry import Entry
