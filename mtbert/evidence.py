@@ -24,7 +24,7 @@ from mtbert.data.tasks import TASKS
 from mtbert.dev_predictions import Predicted, predictions
 from mtbert.errors import UserError
 from mtbert.evaluate import accuracy, pearson
-from mtbert.recipes import scale_of
+from mtbert.recipes import RECIPES, scale_of
 from mtbert.results import encoder_name, keep
 from mtbert.run import Run, open_run
 
@@ -193,13 +193,16 @@ def recorded(runs: pd.DataFrame, name: str = "claims") -> pd.DataFrame:
     return kept.merge(settings, on=_SETTING) if len(settings) else kept.iloc[:0]
 
 
+_FROZEN = [name for name, entry in RECIPES.items() if entry.recipe.option == "pretrain"]
+
+
 @dataclass(frozen=True)
 class Noise:
     """What another seed does to a score of a report's rows, which share most settings.
 
     spread: the standard deviation within a row, taken to be alike in these rows and pooled over those with several
     seeds: the root of their mean variance, each weighted by its degrees of freedom. NaN where no row has several.
-    freedom: the sum of these degrees.
+    freedom: the sum of these degrees. Rows with a frozen encoder lend nothing: a seed does less to them.
     """
 
     spread: float
@@ -208,7 +211,8 @@ class Noise:
     @classmethod
     def of(cls, runs: pd.DataFrame, report: str, score: str) -> "Noise":
         """Of recorded runs (see ``mtbert.beside.measured``)."""
-        rows = runs[runs.recipe.str.startswith(f"{report}/")].groupby("recipe")[score].agg(["count", "var"])
+        lending = runs.recipe.str.startswith(f"{report}/") & ~runs.recipe.isin(_FROZEN)
+        rows = runs[lending].groupby("recipe")[score].agg(["count", "var"])
         rows = rows[rows["count"] > 1]
         if rows.empty:
             return cls(math.nan, 0)

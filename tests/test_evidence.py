@@ -259,6 +259,14 @@ def test_noise_of_rows_alike_is_the_error_of_an_analysis_of_variance():
     assert between / noise.spread**2 == pytest.approx(stats.f_oneway(*scores).statistic) and noise.freedom == 9
 
 
+def test_rows_with_a_frozen_encoder_lend_no_noise():
+    """Their seeds move heads alone."""
+    trained, frozen = [0.2, 0.3, 0.4], [0.1, 0.1001, 0.0999]
+    of = table_of(sts_mnrl=trained, sts_concat=[0.4])
+    lent = pd.concat([of, table_of(baseline=frozen)], ignore_index=True)
+    assert Noise.of(lent, CLAIM.report, "sts") == Noise.of(of, CLAIM.report, "sts") == Noise(pytest.approx(0.1), 2)
+
+
 def test_where_no_row_has_several_seeds_only_the_rows_error_is_known():
     of = table_of(sts_mnrl=[0.1], sts_concat=[0.4])
     assert math.isnan(Noise.of(of, CLAIM.report, "sts").spread) and Noise.of(of, CLAIM.report, "sts").freedom == 0
