@@ -120,7 +120,8 @@ def test_a_recipes_printed_figures_are_those_of_its_row(name, table):
 
 def test_every_recipe_that_a_row_names_exists_and_stands_on_no_other_figures(table):
     assert set(table.recipe) - {""} <= set(RECIPES)
-    beside = {report: [row for row, entry in rows.items() if entry.printed] for report, rows in named._REPORTS.items()}
+    beside = {report: [row for row, entry in module.ROWS.items() if entry.printed]
+              for report, module in named._REPORTS.items()}  # fmt: skip
     assert not any(beside.values()), "printed figures stand in data/reports alone"
 
 
