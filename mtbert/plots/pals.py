@@ -158,13 +158,8 @@ def differences(printed: pd.DataFrame, measured: pd.DataFrame, noise: Mapping[st
         axes.axvline(0, color="0.3", linewidth=0.8)
         axes.plot(printed[task], rows - 0.12, "o", color=PALETTE[1], fillstyle="none", markersize=8, label="printed")
         axes.plot(measured[task].reindex(printed.index), rows + 0.12, "s", color=PALETTE[0], label="measured")
-        axes.set(
-            title=task,
-            xlabel="difference in score",
-            yticks=rows,
-            yticklabels=printed.index,
-            ylim=(-0.6, len(rows) - 0.4),
-        )
+        axes.set(title=task, xlabel="difference in score", yticks=rows, yticklabels=printed.index,
+                 ylim=(-0.6, len(rows) - 0.4))  # fmt: skip
         axes.locator_params(axis="x", nbins=3)
         axes.xaxis.set_major_formatter("{x:.3g}")
     panels[0][0].invert_yaxis()
