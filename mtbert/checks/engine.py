@@ -34,11 +34,14 @@ class Result:
 
 
 class Draw:
-    """Fresh random inputs at every check. The seed of the notebook is left alone."""
+    """Fresh random inputs at every check, or those of a seed. The seed of the notebook is left alone."""
 
-    def __init__(self):
+    def __init__(self, seed: int | None = None):
         self.generator = torch.Generator()
-        self.generator.seed()
+        if seed is None:
+            self.generator.seed()
+        else:
+            self.generator.manual_seed(seed)
 
     def normal(self, *shape: int) -> Tensor:
         return torch.randn(shape, generator=self.generator)
