@@ -24,7 +24,7 @@ from mtbert.data.tokens import TokenTable
 from mtbert.errors import UserError
 from mtbert.execution import Execution, FixedSteps
 from mtbert.flops import training_flops
-from mtbert.machine import peak_memory_mb
+from mtbert.machine import autocast, peak_memory_mb
 from mtbert.nn.adapters import build_adapter
 from mtbert.nn.bert import Bert, BertConfig
 from mtbert.nn.heads import build_head
@@ -85,7 +85,7 @@ class Ours:
         self._update(batch, {self.task: self.labels[on_device(rows, self.device)]}, False)
 
     def _update(self, batch, labels: dict[str, Tensor], recording: bool) -> list[nn.Parameter]:
-        with mixed(self.device, self.precision):
+        with autocast(self.device, self.precision):
             loss = self.model.losses(batch, labels)[self.task]
         reached = self.flat.backward(loss)
         if not recording:
@@ -128,7 +128,7 @@ class Peer:
     def step(self, rows: Tensor) -> None:
         ids, types = self._padded(self.ids, rows), self._padded(self.types, rows)
         mask = (ids != self.bert.config.pad_token_id).long()
-        with mixed(self.device, self.precision):
+        with autocast(self.device, self.precision):
             hidden = self.run(input_ids=ids, attention_mask=mask, token_type_ids=types).last_hidden_state
             loss = task_loss(self.task, self.head(hidden[:, 0]), self.labels[on_device(rows, self.device)])
         loss.backward()
@@ -138,11 +138,6 @@ class Peer:
     def _padded(self, sequences: tuple[Tensor, ...], rows: Tensor) -> Tensor:
         chosen = [sequences[row] for row in rows.tolist()]
         return on_device(nn.utils.rnn.pad_sequence(chosen, batch_first=True), self.device)
-
-
-def mixed(device: torch.device, precision: str) -> torch.autocast:
-    """Autocast to bfloat16, if that is the precision."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def random_encoder(shape: str, folder: Path) -> Path:

@@ -23,7 +23,7 @@ from mtbert.data.tasks import TASKS
 from mtbert.data.tokens import TokenTable
 from mtbert.files import write_whole
 from mtbert.flops import training_flops
-from mtbert.machine import describe
+from mtbert.machine import autocast, describe
 from mtbert.nn import dropout as cheap
 from mtbert.nn.attention import Way, attention_by
 from mtbert.nn.bert import Layer
@@ -190,7 +190,7 @@ class HalfPrecision(OnePass):
     """Matrix products in bfloat16; weights, norms and losses stay in float32. Its losses agree to two digits."""
 
     def step(self, rows: Rows) -> dict[str, Tensor]:
-        with torch.autocast(self.model.device.type, torch.bfloat16):
+        with autocast(self.model.device, "bfloat16"):
             return super().step(rows)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mtbert.bench import alternate, mixed
+from mtbert.bench import alternate
 from mtbert.data.batch import PackedBatch, on_device
 from mtbert.data.read import read_split
 from mtbert.data.sampling import RowOrder
@@ -17,6 +17,7 @@ from mtbert.data.tasks import TASKS
 from mtbert.data.tokens import TokenTable
 from mtbert.errors import UserError
 from mtbert.execution import Execution, FixedSteps
+from mtbert.machine import autocast
 from mtbert.nn.model import MultitaskModel
 from mtbert.nn.pretrained import load_encoder
 from mtbert.optim import AdamW, FlatParameters, Orders, Surgery, pcgrad
@@ -64,7 +65,7 @@ class _Side:
 
     def losses(self, batch: PackedBatch, labels: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Each task's mean loss, in one forward for all of them."""
-        with mixed(self.device, self.precision):
+        with autocast(self.device, self.precision):
             return self.model.losses(batch, labels)
 
     def step(self, rows: Rows) -> None:

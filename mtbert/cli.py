@@ -34,7 +34,7 @@ from mtbert.evaluate import evaluate as evaluate_model
 from mtbert.evaluate import outputs_for, write_predictions
 from mtbert.execution import Execution
 from mtbert.interrupt import Interrupted
-from mtbert.machine import describe, pick_device
+from mtbert.machine import autocast, describe, pick_device
 from mtbert.nn.adapters import adapter_parts
 from mtbert.results import archive, gather, record
 from mtbert.run import load_model, open_run
@@ -221,7 +221,8 @@ def evaluate(run: Path, data: Data = None, device: Device = None):
     for rows in sets.values():
         for note in rows.notes():
             typer.echo(note)
-    typer.echo(_figures(evaluate_model(model, sets)))
+    with autocast(model.device, recipe.precision):  # as its training scored them
+        typer.echo(_figures(evaluate_model(model, sets)))
 
 
 @app.command("predict")
@@ -238,11 +239,13 @@ def predict(
         raise UserError(f"{target} is no file that can be written over: give another name")
     if target.exists() and not force:
         raise UserError(f"{target} exists: give another name, or --force to write over it")
-    of, tasks = get_task(task), open_run(run).recipe.tasks
-    if task not in tasks:
-        raise UserError(f"{run} has no head for {task!r}: it was trained on {', '.join(tasks)}")
+    of, recipe = get_task(task), open_run(run).recipe
+    if task not in recipe.tasks:
+        raise UserError(f"{run} has no head for {task!r}: it was trained on {', '.join(recipe.tasks)}")
     rows = read_rows(source, of, "predict", labels=False)
-    write_predictions(target, rows, outputs_for(load_model(run, pick_device(device)), rows))
+    model = load_model(run, pick_device(device))
+    with autocast(model.device, recipe.precision):
+        write_predictions(target, rows, outputs_for(model, rows))
     typer.echo(f"{len(rows)} predictions in {target}")
 
 

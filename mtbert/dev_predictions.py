@@ -11,6 +11,7 @@ from mtbert.data.read import Rows, read_split
 from mtbert.data.tasks import get_task
 from mtbert.errors import UserError
 from mtbert.evaluate import outputs_for
+from mtbert.machine import autocast
 from mtbert.results import encoder_name, keep
 from mtbert.run import Run, load_model, open_run
 
@@ -81,7 +82,9 @@ def record_calibration(folder: str | Path, data: Path, task: str, bins: int = 50
         raise UserError(f"task {task!r} predicts scores, not probabilities: choose another task")
     run = open_run(folder)
     rows = _scored_rows(run, task, data)
-    table = calibration(*claims(rows.task, outputs_for(load_model(folder), rows), rows.labels), bins)
+    model = load_model(folder)
+    with autocast(model.device, run.recipe.precision):
+        table = calibration(*claims(rows.task, outputs_for(model, rows), rows.labels), bins)
     kept = [{**_origin(run), "task": task, **bin, "dev_sha256": rows.sha256} for bin in table.to_dict("records")]
     return keep(kept, name, ["recipe", "seed", "encoder", "steps", "task", "low", "high"])
 

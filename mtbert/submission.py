@@ -13,6 +13,7 @@ from mtbert.data.read import Rows, read_split
 from mtbert.errors import UserError
 from mtbert.evaluate import outputs_for, overall, score, write_predictions
 from mtbert.files import sha256_of, write_json
+from mtbert.machine import autocast
 from mtbert.results import encoder_name
 from mtbert.run import Run, load_model, open_run
 
@@ -82,7 +83,8 @@ def submit(
     with tqdm(total=sum(len(sheet.rows) for sheet in found), desc="predict", unit="row", leave=False) as bar:
         for run, of_run in _by_run(found):
             model = load_model(run.folder, device)
-            answers += [outputs_for(model, sheet.rows, say, bar.update) for sheet in of_run]
+            with autocast(device, run.recipe.precision):  # as its training scored dev rows
+                answers += [outputs_for(model, sheet.rows, say, bar.update) for sheet in of_run]
     files = {}
     for sheet, outputs in zip(found, answers, strict=True):
         write_predictions(out / sheet.name, sheet.rows, outputs)

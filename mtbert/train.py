@@ -30,7 +30,7 @@ from mtbert.execution import Execution, FixedSteps, hindrance
 from mtbert.files import LOCK, held, remove_parts, write_json
 from mtbert.flops import training_flops
 from mtbert.interrupt import Interrupted, stop_asked
-from mtbert.machine import describe, peak_memory_mb, reproducible
+from mtbert.machine import autocast, describe, peak_memory_mb, reproducible
 from mtbert.nn.losses import LOSSES
 from mtbert.nn.model import MultitaskModel
 from mtbert.nn.pretrained import Encoder
@@ -327,7 +327,7 @@ class Trainer:
 
     def _losses(self, rows: Mapping[str, Tensor], fixed=None) -> dict[str, Tensor]:
         """Each task's mean loss over some rows. fixed: their batch and labels, if they lie on the device already."""
-        with self._autocast():
+        with autocast(self.device, self.recipe.precision):
             if self.recipe.option == "pretrain":
                 vectors = {name: self.sources[name].cached(of_task) for name, of_task in rows.items()}
                 return self.model.losses_of(vectors, self._labels(rows))
@@ -340,9 +340,6 @@ class Trainer:
 
     def _labels(self, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {name: on_device(self.sources[name].labels[of_task], self.device) for name, of_task in rows.items()}
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16")
 
     def _note_losses(self, losses: Mapping[str, Tensor], shares: Mapping[str, float]) -> None:
         for name, loss in losses.items():
@@ -411,7 +408,7 @@ class Trainer:
         self.model.eval()
         total = sum(len(source) for source in self.dev.values())
         bar = tqdm(total=total, desc="dev", unit="row", leave=False, disable=not self.progress)
-        with bar, torch.no_grad(), self._autocast():
+        with bar, torch.no_grad(), autocast(self.device, self.recipe.precision):
             mine = {name: source.outputs(bar.update) for name, source in self.dev.items()}
         dev = {name: rows["dev"] for name, rows in self.rows.items() if "dev" in rows}
         return {name: self.world.together(mine.get(name), len(rows), rows.task.outputs) for name, rows in dev.items()}

@@ -8,8 +8,9 @@ import pytest
 
 import mtbert
 from mtbert import UserError, submission
+from mtbert.cli import app
 from mtbert.data import get_task, read_split
-from mtbert.evaluate import accuracy, overall, pearson
+from mtbert.evaluate import accuracy, outputs_for, overall, pearson, write_predictions
 from mtbert.files import sha256_of
 
 NAMES = {f"{task}-{split}-output.csv" for task in ("sst", "quora", "sts", "cfimdb") for split in ("test", "dev")}
@@ -122,6 +123,23 @@ def test_an_encoder_folder_is_not_named_by_its_path(runs, data, tmp_path):
 
 
 # -- what it refuses --------------------------------------------------------------------------------------------------
+
+
+def test_dev_rows_are_answered_in_the_precision_that_scored_them(data, tmp_path, capsys):
+    recipe = RECIPE.with_(tasks="sts", precision="bfloat16")
+    run = mtbert.train(recipe, tmp_path / "run", data, progress=False, say=silent)
+    record = submission.submit(submission.sheets([run.folder], data), tmp_path / "out", say=silent)
+    kept = (run.folder / "predictions" / "sts-dev.csv").read_text()
+    assert (tmp_path / "out" / "sts-dev-output.csv").read_text() == kept
+    assert record["dev"]["sts"] == pytest.approx(run.scores["sts"], abs=1e-6)
+    rows = read_split(data, get_task("sts"), "dev")
+    write_predictions(tmp_path / "exact.csv", rows, outputs_for(mtbert.load_model(run.folder), rows))
+    assert (tmp_path / "exact.csv").read_text() != kept
+    app(["evaluate", str(run.folder), "--data", str(data)], standalone_mode=False)
+    assert f"sts {run.scores['sts']:.3f}" in capsys.readouterr().out
+    asked = ["predict", str(run.folder), str(data / "sts-dev.csv"), str(tmp_path / "asked.csv"), "--task", "sts"]
+    app(asked, standalone_mode=False)
+    assert (tmp_path / "asked.csv").read_text() == kept
 
 
 def test_a_task_of_two_runs_is_refused(runs, data):
