@@ -21,6 +21,7 @@ from mtbert.data.read import read_split
 from mtbert.data.sampling import RowOrder
 from mtbert.data.tasks import TASKS
 from mtbert.data.tokens import TokenTable
+from mtbert.execution import FixedSteps
 from mtbert.files import write_whole
 from mtbert.flops import training_flops
 from mtbert.machine import autocast, describe
@@ -168,8 +169,11 @@ class Together(FewRows):
 
     def step(self, rows: Rows) -> dict[str, Tensor]:
         batch = PackedBatch.join({name: self.sequences[name].batch(of_task) for name, of_task in rows.items()})
+        return self.train_on(batch, {name: self.labels[name][of_task] for name, of_task in rows.items()})
+
+    def train_on(self, batch: PackedBatch, labels: Mapping[str, Tensor]) -> dict[str, Tensor]:
         with attention_by(self.attention):
-            losses = self.model.losses(batch, {name: self.labels[name][of_task] for name, of_task in rows.items()})
+            losses = self.model.losses(batch, labels)
         self.update({"all": torch.stack(list(losses.values())).sum()})
         return losses
 
@@ -189,9 +193,42 @@ class OnePass(OneKernel):
 class HalfPrecision(OnePass):
     """Matrix products in bfloat16; weights, norms and losses stay in float32. Its losses agree to two digits."""
 
-    def step(self, rows: Rows) -> dict[str, Tensor]:
+    def train_on(self, batch: PackedBatch, labels: Mapping[str, Tensor]) -> dict[str, Tensor]:
         with autocast(self.model.device, "bfloat16"):
-            return super().step(rows)
+            return super().train_on(batch, labels)
+
+
+class Recorded(HalfPrecision):
+    """Steps of fixed shapes; on a GPU each shape is recorded once as a CUDA graph, whose thousand kernels then start at
+    a time."""
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.fixed = FixedSteps(self.sequences, self.labels)
+
+    def step(self, rows: Rows) -> dict[str, Tensor]:
+        losses, _ = self.fixed(rows, "step", self.compute, lambda found: self.optimizer.advance(found[1]))
+        return losses
+
+    def compute(
+        self, batch: PackedBatch, labels: Mapping[str, Tensor], recording: bool
+    ) -> tuple[dict[str, Tensor], list[nn.Parameter]]:
+        self.recording = recording
+        return self.train_on(batch, labels), self.reached
+
+    def update(self, losses: Mapping[str, Tensor]) -> None:
+        self.reached = self.flat.backward(*losses.values())
+        if not self.recording:  # the host's part is done ahead of each replay
+            self.optimizer.advance(self.reached)
+        self.optimizer.apply(self.reached)
+
+
+class CompiledLayers(Recorded):
+    """Each layer through torch.compile: neighbouring elementwise operations become one kernel."""
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.model.bert.compile_layers()
 
 
 # name -> what builds it, lowest first
@@ -209,6 +246,8 @@ CUDA_RUNGS: dict[str, type[Padded]] = {
     "one attention kernel": OneKernel,
     "AdamW in one pass": OnePass,
     "bfloat16": HalfPrecision,
+    "recorded steps": Recorded,
+    "compiled layers": CompiledLayers,
 }
 
 

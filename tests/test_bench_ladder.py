@@ -11,6 +11,7 @@ from mtbert.data.batch import pack
 from mtbert.nn.pretrained import load_encoder
 
 CPU = torch.device("cpu")
+HALF = ["bfloat16", "recorded steps", "compiled layers"]
 ROWS = {"sst": 3, "quora": 4, "sts": 3}
 NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 
@@ -28,15 +29,17 @@ def tables():
 def losses(tables):
     """{rung: (steps, tasks)} of four steps at a rate that makes the optimiser's part count."""
     of_steps = bench_ladder.batches(tables, ROWS, 4)
-    found = {}
-    for name, rung in build(CUDA_RUNGS, tiny, tables, CPU).items():
-        for group in rung.optimizer.param_groups:
-            group["lr"] = 1e-3
-        found[name] = torch.stack([torch.stack(list(rung.step(rows).values())).detach() for rows in of_steps])
+    found, compiled = {}, torch.compile
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "compile", lambda of, **options: compiled(of, backend="aot_eager", **options))
+        for name, rung in build(CUDA_RUNGS, tiny, tables, CPU).items():
+            for group in rung.optimizer.param_groups:
+                group["lr"] = 1e-3
+            found[name] = torch.stack([torch.stack(list(rung.step(rows).values())).detach() for rows in of_steps])
     return found
 
 
-@pytest.mark.parametrize("name", [name for name in CUDA_RUNGS if name not in ("padded", "bfloat16")])
+@pytest.mark.parametrize("name", [name for name in CUDA_RUNGS if name not in HALF and name != "padded"])
 def test_every_rung_computes_the_losses_of_the_first_and_takes_the_same_steps(losses, name):
     assert_close(losses[name], losses["padded"], atol=1e-4, rtol=1e-4)
 
@@ -48,9 +51,10 @@ def test_the_steps_do_change_the_losses(losses, tables):
     assert (losses["padded"][-1] - untrained).abs().max() > 0.05
 
 
-def test_bfloat16_agrees_to_two_digits(losses):
-    assert_close(losses["bfloat16"][0], losses["padded"][0], atol=0.02, rtol=0.02)
-    assert not torch.equal(losses["bfloat16"], losses["one pass for all tasks"])
+@pytest.mark.parametrize("name", HALF)
+def test_bfloat16_agrees_to_two_digits(losses, name):
+    assert_close(losses[name], losses["padded"], atol=0.03, rtol=0.03)
+    assert not torch.equal(losses[name], losses["one pass for all tasks"])
 
 
 def test_a_rung_changes_what_its_name_says_and_nothing_else():
@@ -58,8 +62,9 @@ def test_a_rung_changes_what_its_name_says_and_nothing_else():
     classes = list(CUDA_RUNGS.values())
     assert all(after.__mro__[1] is before for before, after in zip(classes, classes[1:], strict=False))
     assert [sorted(added[rung]) for rung in classes[1:]] == [
-        ["hidden"], ["drop"], ["attention", "hidden"], ["fused", "prepare", "update"], ["prepare"], ["step"],
-        ["attention"], ["fused"], ["step"],
+        ["hidden"], ["drop"], ["attention", "hidden"], ["fused", "prepare", "update"], ["prepare"],
+        ["step", "train_on"], ["attention"], ["fused"], ["train_on"],
+        ["compute", "prepare", "step", "update"], ["prepare"],
     ]  # fmt: skip
 
 
