@@ -70,7 +70,7 @@ ROWS: dict[str, Entry] = {
     "mixed-plain": Entry(MIXED.with_(surgery="plain"), "the same, the tasks' gradients apart: to see how they meet"),
     "mixed-pcgrad": Entry(MIXED.with_(surgery="pcgrad"), "the same with gradient surgery (PCGrad)"),
     "mixed-gradvac": Entry(MIXED.with_(surgery="gradvac"), "the same with Gradient Vaccine"),
-    "best": Entry(_BEST, "everything learnt, in one model of three tasks; a third of it is measured"),
+    "best": Entry(_BEST, "everything learnt, in one model of three tasks; half of it is measured"),
     "best-minilm": Entry(_BEST.with_(encoder="minilm"), "the same on the smaller encoder; a third of it is measured"),
     "best-pcgrad": Entry(_BEST_PCGRAD, "the same with all tasks in every step and gradient surgery; not measured"),
     "best-smart": Entry(
