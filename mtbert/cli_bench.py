@@ -26,6 +26,7 @@ app = typer.Typer(help="Side by side with the peers, in one run, as ratios.", no
 PRECISIONS = ("float32", "bfloat16")
 Precision = Annotated[str, typer.Option(help="float32, or bfloat16 by autocast.")]
 Shape = Annotated[str | None, typer.Option(help="Random weights of this shape, bert-base, for --encoder.")]
+MixedBatch = Annotated[str, typer.Option(help="Rows of SST, Quora and STS in a step.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Of each side; default a few, on a GPU 200.")]
 _STEPS_ON_GPU = 200
 
@@ -34,7 +35,7 @@ _STEPS_ON_GPU = 200
 def surgery(
     data: Data = None,
     encoder: str = "minilm",
-    batch: Annotated[str, typer.Option(help="Rows of SST, Quora and STS in a step.")] = "8,32,8",
+    batch: MixedBatch = "8,32,8",
     steps: Steps = None,
     device: Device = None,
     precision: Precision = "float32",
@@ -76,7 +77,7 @@ def surgery(
 def ladder(
     data: Data = None,
     encoder: str = "minilm",
-    batch: Annotated[str, typer.Option(help="Rows of SST, Quora and STS in a step.")] = "8,32,8",
+    batch: MixedBatch = "8,32,8",
     steps: Steps = None,
     device: Device = None,
     record_: Annotated[bool, typer.Option("--record", help="Keep the figures in data/results/ladder.csv.")] = False,

@@ -37,9 +37,9 @@ def pick_device(name: str | None = None) -> torch.device:
         raise UserError(f"device {name!r} is not available here: choose cpu") from None
 
 
-def autocast(device: str | torch.device, precision: str) -> torch.autocast:
+def autocast(device: torch.device, precision: str) -> torch.autocast:
     """The arithmetic of a recipe's precision: with "bfloat16" matrix products in it, else everything in float32."""
-    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bfloat16")
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def processors() -> int:

@@ -83,7 +83,7 @@ def submit(
     with tqdm(total=sum(len(sheet.rows) for sheet in found), desc="predict", unit="row", leave=False) as bar:
         for run, of_run in _by_run(found):
             model = load_model(run.folder, device)
-            with autocast(device, run.recipe.precision):  # as its training scored dev rows
+            with autocast(model.device, run.recipe.precision):  # as its training scored dev rows
                 answers += [outputs_for(model, sheet.rows, say, bar.update) for sheet in of_run]
     files = {}
     for sheet, outputs in zip(found, answers, strict=True):

@@ -2,14 +2,12 @@
 
 import itertools
 import os
-import random
 from collections.abc import Callable
 from pathlib import Path
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import matplotlib.pyplot as plt  # noqa: E402
-import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
@@ -20,7 +18,9 @@ if not torch.cuda.is_available():
 from mtbert import paths  # noqa: E402
 from mtbert.checks import engine  # noqa: E402
 from mtbert.data import TASKS  # noqa: E402
+from mtbert.machine import reproducible  # noqa: E402
 
+DEAL = int(os.environ.get("MTBERT_CHANCE", "0"))
 Draw = engine.Draw  # its name in the module is taken by ``chance``
 
 torch.set_num_threads(1)
@@ -38,15 +38,18 @@ def environment(tmp_path_factory):
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def chance_of_module():
+    """What the tests of a module share draws the same numbers in every run."""
+    reproducible(DEAL)
+
+
 @pytest.fixture(autouse=True)
 def chance(monkeypatch):
     """Every test draws the same numbers in every run, the checks of exercises included. MTBERT_CHANCE=1, 2, ... deals
     others: with it a test that hangs on luck is found before it fails by chance."""
-    deal = int(os.environ.get("MTBERT_CHANCE", "0"))
-    random.seed(deal)
-    np.random.seed(deal)
-    torch.manual_seed(deal)
-    seeds = itertools.count(1_000_000 * deal)
+    reproducible(DEAL)
+    seeds = itertools.count(1_000_000 * DEAL)
     monkeypatch.setattr(engine, "Draw", lambda: Draw(next(seeds)))
 
 
