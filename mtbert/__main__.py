@@ -1,5 +1,5 @@
 """``python -m mtbert``."""
 
-from mtbert.cli import main
+from mtbert.cli.main import main
 
 main()

@@ -15,10 +15,10 @@ from hypothesis import settings  # noqa: E402
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # its interpreter takes the GPU's place; read as Triton is imported
 
-from mtbert import paths  # noqa: E402
-from mtbert.checks import engine  # noqa: E402
 from mtbert.data import TASKS  # noqa: E402
-from mtbert.machine import reproducible  # noqa: E402
+from mtbert.utils import paths  # noqa: E402
+from mtbert.utils.device import reproducible  # noqa: E402
+from mtbert.workbook.checks import engine  # noqa: E402
 
 DEAL = int(os.environ.get("MTBERT_CHANCE", "0"))
 Draw = engine.Draw  # its name in the module is taken by ``chance``

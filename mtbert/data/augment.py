@@ -14,7 +14,7 @@ from mtbert.data.read import Example, Rows
 from mtbert.data.sampling import derived_seed
 from mtbert.data.synonyms import SYNONYMS
 from mtbert.data.tasks import Task
-from mtbert.errors import UserError
+from mtbert.utils.errors import UserError
 
 Scores = Literal["refuse", "keep"]
 _PARTS = re.compile(r"(\W*)(.*?)(\W*)", re.DOTALL)

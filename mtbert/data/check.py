@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from mtbert.data.read import Rows, available, overlap, read_split
-from mtbert.errors import UserError
+from mtbert.utils.errors import UserError
 
 
 @dataclass

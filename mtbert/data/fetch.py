@@ -16,7 +16,7 @@ from requests.exceptions import ChunkedEncodingError, SSLError
 from tqdm import tqdm
 
 from mtbert.data.tasks import TASKS
-from mtbert.errors import UserError
+from mtbert.utils.errors import UserError
 
 FOLDER = Path(__file__).resolve().parents[2] / "data" / "full"
 MIRROR = "MTBERT_DATA_URL"  # environment variable: base addresses to try before the public ones

@@ -18,9 +18,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from mtbert import paths
 from mtbert.data.tasks import TASKS, Split, Task
-from mtbert.errors import UserError
+from mtbert.utils import paths
+from mtbert.utils.errors import UserError
 
 csv.field_size_limit(2**24)
 # what only sets words apart: white space, control characters, and the marks of sentences in several scripts

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from mtbert.data.read import Rows
-from mtbert.errors import UserError
+from mtbert.utils.errors import UserError
 
 Make = Literal["all", "positives", "one positive"]  # of a batch, by the rows in it
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from mtbert.errors import UserError
+from mtbert.utils.errors import UserError
 
 Split = Literal["train", "dev", "test"]
 

@@ -20,11 +20,11 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from mtbert import paths
 from mtbert.data.batch import FixedBatch, FixedShape, PackedBatch, on_device
 from mtbert.data.read import Rows
-from mtbert.errors import UserError
-from mtbert.files import write_whole
+from mtbert.utils import paths
+from mtbert.utils.errors import UserError
+from mtbert.utils.files import write_whole
 
 Encoding = Literal["cross", "bi"]
 _CHUNK = 4096

@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mtbert.data.batch import PackedBatch
-from mtbert.errors import UserError
 from mtbert.nn.attention import packed_attention
 from mtbert.nn.bert import BertConfig, Place
+from mtbert.utils.errors import UserError
 
 Activation = Literal["identity", "gelu"]
 

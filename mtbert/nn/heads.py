@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from mtbert.data.batch import PackedBatch
 from mtbert.data.tasks import Task
-from mtbert.errors import UserError
 from mtbert.nn.dropout import dropout
 from mtbert.nn.pooling import pool
+from mtbert.utils.errors import UserError
 
 
 class TokenVectors(NamedTuple):

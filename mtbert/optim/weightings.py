@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from mtbert.errors import UserError
+from mtbert.utils.errors import UserError
 
 Weighting = Callable[[Tensor], Tensor]
 

@@ -1,0 +1,1 @@
+"""What it costs: training steps timed side by side with their peers."""

@@ -1,0 +1,1 @@
+"""What runs show: named recipes, sweeps, results, and the reports' claims tested against them."""

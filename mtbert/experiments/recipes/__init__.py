@@ -1,0 +1,5 @@
+"""Named recipes: a module per report, and our own."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,14 @@
+from .adapters import ADAPTERS as ADAPTERS
+from .adapters import TaskAdapters as TaskAdapters
+from .adapters import build_adapter as build_adapter
+from .bert import Bert as Bert
+from .bert import BertConfig as BertConfig
+from .heads import HEADS as HEADS
+from .heads import build_head as build_head
+from .losses import LOSSES as LOSSES
+from .losses import build_loss as build_loss
+from .losses import task_loss as task_loss
+from .model import MultitaskModel as MultitaskModel
+from .pooling import pool as pool
+from .pretrained import Encoder as Encoder
+from .pretrained import load_encoder as load_encoder

@@ -1,0 +1,140 @@
+"""What a run reads: the rows that its recipe leaves, laid out for its model, in the order of their batches."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from mtbert.data.augment import augmented
+from mtbert.data.read import Rows, overlap, read_split
+from mtbert.data.sampling import LengthGrouped, RowOrder, row_order
+from mtbert.data.tasks import Task
+from mtbert.data.tokens import SequenceTable, TokenTable
+from mtbert.nn.losses import LOSSES
+from mtbert.nn.model import MultitaskModel
+from mtbert.training.recipe import Recipe
+from mtbert.utils.errors import UserError
+
+
+def read_tasks(recipe: Recipe, folder: Path, say: Callable[[str], None] = print) -> dict[str, dict[str, Rows]]:
+    """Train and dev rows of each task of a recipe, with overlaps treated as the recipe says.
+
+    Raises UserError for unreadable files, and for train rows that also stand in dev or test if the recipe refuses them
+    or, where it drops them, no other is left.
+    """
+    found = {}
+    for task in recipe.task_list:
+        splits = {split: read_split(folder, task, split) for split in ("train", "dev") if split in task.files}
+        for rows in splits.values():
+            for note in rows.notes():
+                say(note)
+        train = _guarded(recipe, folder, task, splits, say).spread(recipe.train_rows)
+        splits["train"] = _with_copies(recipe, train, say)
+        if "dev" in splits:
+            splits["dev"] = splits["dev"].spread(recipe.dev_rows)
+        found[task.name] = splits
+    return found
+
+
+def _guarded(recipe: Recipe, folder: Path, task: Task, splits: dict[str, Rows], say) -> Rows:
+    """The train rows after the overlap guard."""
+    train = splits["train"]
+    others = [rows for split, rows in splits.items() if split != "train"]
+    if "test" in task.files and (folder / task.files["test"]).exists():
+        others.append(read_split(folder, task, "test"))
+    counts = {other.path.name: count for other in others if (count := overlap(train, other))}
+    if not counts:
+        return train
+    shared = f"{train.path.name}: " + ", ".join(f"{count} rows also stand in {name}" for name, count in counts.items())
+    if recipe.overlap == "refuse":
+        raise UserError(f"{shared}: set overlap to drop (leave them out) or keep (train on them)")
+    say(f"{shared}: {'left out' if recipe.overlap == 'drop' else 'kept'}")
+    kept = train.without(others) if recipe.overlap == "drop" else train
+    if not len(kept):
+        raise UserError(f"{train.path}: overlap is drop, which leaves no row: give other train rows, or set it to keep")
+    return dataclasses.replace(kept, overlaps=counts)
+
+
+def _with_copies(recipe: Recipe, train: Rows, say) -> Rows:
+    """The train rows and the noisy copies that the recipe asks for, of these rows alone."""
+    copies = recipe.augment.get(train.task.name)
+    if not copies:
+        return train
+    rows = augmented(train, copies, recipe.augment_share, recipe.seed, recipe.augment_scores)
+    say(f"{train.path.name}: {rows.copies} noisy copies of {len(train)} rows")
+    return rows
+
+
+class Source:
+    """The rows of one file as the model reads them: sequences, labels, and their vectors if the encoder is frozen."""
+
+    def __init__(
+        self, rows: Rows, model: MultitaskModel, sequences: SequenceTable, labels: Tensor, vectors: Tensor | None
+    ):
+        self.rows, self.model, self.sequences, self.labels, self.vectors = rows, model, sequences, labels, vectors
+
+    @classmethod
+    def of(cls, rows: Rows, model: MultitaskModel, recipe: Recipe, progress: bool, say: Callable[[str], None]):
+        """Rows laid out for a model under a recipe; takes the vectors of them all if its encoder stays as it is."""
+        name = rows.task.name
+        table = TokenTable.of_rows(rows, model.encoder.word_pieces, progress=progress)
+        sequences = model.sequences(name, table)
+        for note in sequences.notes(rows.path.name, recipe.max_length[name]):
+            say(note)
+        vectors = None
+        if recipe.option == "pretrain":
+            with tqdm(total=len(rows), desc=f"features of {rows.path.name}", unit="row", leave=False,
+                      disable=not progress) as bar:  # fmt: skip
+                vectors = model.table_vectors(sequences, bar.update)
+        return cls(rows, model, sequences.to(model.device), table.labels, vectors)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def cached(self, rows: Tensor) -> Tensor:
+        """(sequences of these rows, hidden)."""
+        per_row = self.sequences.per_row
+        return self.vectors[(rows[:, None] * per_row + torch.arange(per_row)).flatten().to(self.vectors.device)]
+
+    @property
+    def row_tokens(self) -> Tensor:
+        """(rows,) int64: tokens of each row."""
+        return self.sequences.offsets[:: self.sequences.per_row].diff()
+
+    def lengths(self, rows: Tensor) -> Tensor:
+        """(n,) int64: tokens of each sequence that the encoder reads for these rows; none where vectors are kept."""
+        return self.sequences.spans(rows)[1] if self.vectors is None else torch.zeros(0, dtype=torch.int64)
+
+    def outputs(self, progress: Callable[[int], object]) -> Tensor:
+        """(rows, outputs) of the task's head, on the host; the model must be in evaluation mode."""
+        if self.vectors is None:
+            return self.model.table_outputs(self.rows.task.name, self.sequences, progress)
+        progress(len(self))
+        return self.model.outputs(self.rows.task.name, self.vectors).cpu()
+
+
+def order_of(source: Source, recipe: Recipe, say: Callable[[str], None] = print) -> RowOrder:
+    """The batches of a task: shuffled rows, rows of similar length, or such as its loss needs."""
+    name, loss = source.rows.task.name, LOSSES[recipe.loss[source.rows.task.name]]
+    if loss.ranks:
+        return _ranking_order(source, recipe, say)
+    if name in recipe.tokens_per_batch:
+        return LengthGrouped(name, source.row_tokens, recipe.tokens_per_batch[name], recipe.seed)
+    return RowOrder(name, len(source), recipe.batch_size[name], recipe.seed)
+
+
+def _ranking_order(source: Source, recipe: Recipe, say: Callable[[str], None]) -> RowOrder:
+    rows, name = source.rows, source.rows.task.name
+    loss, bound = LOSSES[recipe.loss[name]], recipe.positive_from[name]
+    if loss.sees == "pair" and any(True for _ in source.model.heads[name].parameters()):
+        say(f"{name}: loss {recipe.loss[name]} trains the vectors, and no weight of the head {recipe.head[name]!r}, "
+            "which stays as it was drawn")  # fmt: skip
+    order = row_order(loss.rows, rows, recipe.batch_size[name], recipe.seed, bound)
+    if loss.rows != "all":
+        positives = sum(label >= bound for label in rows.labels)
+        say(f"{rows.path.name}: {positives} of {len(rows)} rows are positive ({rows.task.label_column} from "
+            f"{bound:g}); loss {recipe.loss[name]} makes {order.batches} batches of {loss.rows}")  # fmt: skip
+    return order

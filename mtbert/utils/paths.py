@@ -1,0 +1,23 @@
+"""Where the project's folders are, found from the package so that the working directory does not matter."""
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLE = ROOT / "data" / "sample"
+FULL = ROOT / "data" / "full"
+RESULTS = ROOT / "data" / "results"
+REPORTS = ROOT / "data" / "reports"
+FIGURES = ROOT / "figures"
+RUNS = ROOT / "runs"
+
+
+def cache_folder() -> Path:
+    """Where token tables are kept: ``$MTBERT_CACHE``, else data/cache."""
+    return Path(os.environ.get("MTBERT_CACHE") or ROOT / "data" / "cache")
+
+
+def shown(path: Path) -> str:
+    """A path as messages show it: from the project's root if it lies inside, else as it was given."""
+    path = Path(path)
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)

@@ -1,0 +1,13 @@
+from . import adamw as adamw
+from . import attention as attention
+from . import confusion_matrices as confusion_matrices
+from . import data_strategies as data_strategies
+from . import multitask as multitask
+from . import pals as pals
+from . import reports as reports
+from . import single_task as single_task
+from . import start as start
+from . import sts_heads as sts_heads
+from . import surgery as surgery
+from . import throughput as throughput
+from . import transformer_layer as transformer_layer

@@ -1,0 +1,164 @@
+"""Checks of the exercises in notebook 03: momentum, Adam's direction, a step of AdamW, the schedule."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mtbert.optim import AdamW, learning_rate_factor
+from mtbert.workbook.checks.engine import Draw, check, expect, same, shaped, untouched
+
+
+@check
+def momentum(answer, draw):
+    """answer(theta, gradient, velocity, lr, mu) -> (theta, velocity), both new."""
+    yield "returns the new parameters and the new velocity, in the old shape"
+    for shape in ((5,), (3, 4)):
+        _parts(answer(*_tensors(draw, 3, *shape), 0.1, 0.9), ("parameters", "velocity"), shape)
+    theta, gradient, velocity = _tensors(draw, 3, 3, 4)
+    lr, mu = draw.between(0.05, 0.5), draw.between(0.5, 0.9)
+    yield "makes new tensors and leaves its arguments as they were"
+    untouched(lambda *tensors: answer(*tensors, lr, mu), theta, gradient, velocity)
+    yield "with mu = 0 it is a step of SGD: theta - lr * gradient"
+    same(answer(theta, gradient, velocity, lr, 0.0)[0], theta - lr * gradient)
+    yield "the velocity becomes mu * velocity + gradient, without lr"
+    same(answer(theta, gradient, velocity, lr, mu)[1], mu * velocity + gradient)
+    yield "the parameters move by lr times the new velocity"
+    same(answer(theta, gradient, velocity, lr, mu)[0], theta - lr * (mu * velocity + gradient))
+    yield "ten steps in a row are those of torch.optim.SGD"
+    reference = nn.Parameter(theta.clone())
+    optimizer = torch.optim.SGD([reference], lr=lr, momentum=mu)
+    velocity = torch.zeros_like(theta)
+    for _ in range(10):
+        reference.grad = draw.normal(3, 4)
+        theta, velocity = answer(theta, reference.grad.clone(), velocity, lr, mu)
+        optimizer.step()
+    same(theta, reference)
+
+
+@check
+def direction(answer, draw):
+    """answer(m, v, t, beta1, beta2, eps) -> what the learning rate multiplies."""
+    yield "keeps the shape"
+    for shape in ((5,), (3, 4)):
+        shaped(answer(draw.normal(*shape), draw.uniform(*shape) + 0.1, 2, 0.9, 0.999, 1e-8), *shape)
+    m, v = draw.normal(3, 4), 4 * draw.uniform(3, 4) + 0.2
+    beta1, beta2 = draw.between(0.6, 0.9), draw.between(0.9, 0.98)
+    t = draw.whole(3, 6)
+    yield "after very many steps it is m / sqrt(v)"
+    same(answer(m, v, 10**6, beta1, beta2, 1e-12), m / v.sqrt())
+    yield "m is divided by 1 - beta1^t"  # without a memory, v needs no correction
+    same(answer(m, v, t, beta1, 0.0, 1e-12), m / (1 - beta1**t) / v.sqrt())
+    yield "v is divided by 1 - beta2^t, and then the root is taken"
+    same(answer(m, v, t, 0.0, beta2, 1e-12), m / (v / (1 - beta2**t)).sqrt())
+    yield "eps is added last, to the root of the corrected v"
+    same(answer(m, v, t, beta1, beta2, 0.5), _direction(m, v, t, beta1, beta2, 0.5))
+    yield "in the first step it is the sign of the gradient, whatever its size"
+    gradient = draw.normal(4, 5).sign() * 10 ** (4 * draw.uniform(4, 5) - 2)
+    same(answer((1 - beta1) * gradient, (1 - beta2) * gradient**2, 1, beta1, beta2, 1e-12), gradient.sign())
+
+
+@check
+def step(answer, draw):
+    """answer(theta, gradient, m, v, t, lr, beta1, beta2, eps, weight_decay) -> (theta, m, v), all new."""
+    yield "returns the new parameters, m and v, in the old shape"
+    for shape in ((5,), (3, 4)):
+        _parts(answer(*_state(draw, *shape), 2, 0.1, 0.9, 0.99, 1e-8, 0.1), ("parameters", "m", "v"), shape)
+    theta, gradient, m, v = state = _state(draw, 3, 4)
+    zeros = torch.zeros(3, 4)
+    lr, decay = draw.between(0.2, 0.4), draw.between(0.3, 0.6)
+    # 1 - beta1 must not come near the root of 1 - beta2: their corrections would cancel in the first step
+    beta1, beta2 = draw.between(0.6, 0.8), draw.between(0.97, 0.99)
+    t = draw.whole(3, 6)
+    yield "makes new tensors and leaves its arguments as they were"
+    untouched(lambda *tensors: answer(*tensors, t, lr, beta1, beta2, 1e-8, decay), *state)
+    new_m, new_v = beta1 * m + (1 - beta1) * gradient, beta2 * v + (1 - beta2) * gradient**2
+    yield "m and v are running means of the gradient and of its square"
+    _, got_m, got_v = answer(*state, t, lr, beta1, beta2, 1e-8, 0.0)
+    same(got_m, new_m)
+    same(got_v, new_v)
+    yield "without decay, the first step is lr * sign(gradient): bias corrected"
+    got, _, _ = answer(theta, gradient, zeros, zeros, 1, lr, beta1, beta2, 1e-12, 0.0)
+    same(got, theta - lr * gradient.sign())
+    yield "later steps are corrected by 1 - beta1^t and 1 - beta2^t"
+    got, _, _ = answer(*state, t, lr, beta1, beta2, 1e-12, 0.0)
+    same(got, theta - lr * _direction(new_m, new_v, t, beta1, beta2, 1e-12))
+    yield "eps is added to the root of the corrected v"
+    got, _, _ = answer(*state, t, lr, beta1, beta2, 0.5, 0.0)
+    same(got, theta - lr * _direction(new_m, new_v, t, beta1, beta2, 0.5))
+    yield "the decay stays out of the gradient, and so out of m and v"
+    _, got_m, got_v = answer(*state, t, lr, beta1, beta2, 1e-8, decay)
+    same(got_m, new_m)
+    same(got_v, new_v)
+    yield "with zero gradient, m and v, theta becomes (1 - lr * weight_decay) * theta"
+    got, _, _ = answer(theta, zeros, zeros, zeros, t, lr, beta1, beta2, 1e-8, decay)
+    same(got, theta * (1 - lr * decay))
+    yield "the decay takes its share of the old weights, not of the new ones"
+    got, _, _ = answer(*state, t, lr, beta1, beta2, 1e-8, decay)
+    same(got, theta * (1 - lr * decay) - lr * _direction(new_m, new_v, t, beta1, beta2, 1e-8))
+    yield "five steps in a row are those of mtbert.optim.AdamW"
+    reference = nn.Parameter(theta.clone())
+    optimizer = AdamW([reference], lr, (beta1, beta2), 1e-3, decay)
+    m = v = zeros
+    for number in range(1, 6):
+        reference.grad = draw.normal(3, 4)
+        theta, m, v = answer(theta, reference.grad.clone(), m, v, number, lr, beta1, beta2, 1e-3, decay)
+        optimizer.step()
+    same(theta, reference, 1e-3)  # small v: the last digits of float32 count
+
+
+@check
+def factor(answer, draw):
+    """answer(step, total, warmup) -> the share of the full learning rate in this step, the first being 0."""
+    total, warmup = 10 * draw.whole(3, 9), draw.whole(2, 5) / 10
+    rising = int(warmup * total)
+
+    def agree(steps: Sequence[int], warmup: float = warmup) -> None:
+        for number in steps:
+            wanted = learning_rate_factor(number, total, warmup, "linear")
+            got = float(shaped(answer(number, total, warmup)))
+            case = f"step {number} of {total}, warm-up {warmup:g}"
+            expect(abs(got - wanted) < 1e-6, f"{case}: it is {got:.4g}, but should be {wanted:.4g}")
+
+    yield "is one number"
+    shaped(answer(0, total, warmup))
+    yield "step 0 already learns a little: 1 / (warm-up steps + 1)"
+    agree([0])
+    yield "rises by the same amount in every step of the warm-up"
+    agree(range(1, rising))
+    yield "the first step after the warm-up has the full rate"
+    agree([rising])
+    yield "then falls by the same amount in every step, to 0 at step total"
+    agree(range(rising + 1, total + 1))
+    yield "without warm-up it begins at 1"
+    agree(range(total), warmup=0.0)
+    yield "the warm-up is a whole number of steps, rounded down"
+    agree(range(total), warmup=(rising + 0.7) / total)
+
+
+# -- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def _tensors(draw: Draw, count: int, *shape: int) -> list[Tensor]:
+    return [draw.normal(*shape) for _ in range(count)]
+
+
+def _state(draw: Draw, *shape: int) -> list[Tensor]:
+    """theta, a gradient away from zero, m, and a positive v."""
+    theta, gradient, m = _tensors(draw, 3, *shape)
+    return [theta, gradient.sign() * (gradient.abs() + 0.1), m, draw.uniform(*shape) + 0.2]
+
+
+def _direction(m: Tensor, v: Tensor, t: int, beta1: float, beta2: float, eps: float) -> Tensor:
+    return m / (1 - beta1**t) / ((v / (1 - beta2**t)).sqrt() + eps)
+
+
+def _parts(got: Any, names: Sequence[str], shape: tuple[int, ...]) -> None:
+    """The property fails unless ``got`` holds a tensor of that shape for each name."""
+    wanted = ", ".join(names)
+    expect(got is not None, "your function returned nothing; is there a return?")
+    expect(isinstance(got, tuple | list), f"it should return several tensors ({wanted}), not one {type(got).__name__}")
+    expect(len(got) == len(names), f"it returned {len(got)} things, but should return {len(names)}: {wanted}")
+    for part in got:
+        shaped(part, *shape)

@@ -1,0 +1,149 @@
+"""Checks of notebook 07: a PAL on one sequence, its beginning, its parameters, and the way of each task's tokens."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from mtbert.data.batch import pack
+from mtbert.nn.adapters import AdapterShape, build_adapter
+from mtbert.nn.bert import BertConfig
+from mtbert.workbook.checks.engine import Draw, check, expect, same, shaped, untouched
+
+PUBLISHED = 1_819_836  # a PAL of 204 on BERT-base (Stickland & Murray 2019)
+
+
+@check
+def pal(answer, draw):
+    """answer(x, encode, query, key, value, decode, heads) -> (tokens, hidden): what a PAL adds to one sequence.
+
+    x (tokens, hidden), encode (hidden, size), query, key, value (size, size), decode (size, hidden).
+    """
+    hidden, size, tokens = draw.whole(7, 9), 4, draw.whole(4, 6)
+    x, matrices = draw.normal(tokens, hidden), _matrices(draw, hidden, size)
+    encode, query, key, value, decode = matrices
+    yield "gives a vector of the encoder's width for each token"
+    shaped(answer(x, *matrices, 1), tokens, hidden)
+    yield "leaves its arguments as they were"
+    untouched(lambda *tensors: answer(*tensors, 1), x, *matrices)
+    yield "a token that is alone looks at itself: down, its value, and up"
+    same(answer(x[:1], *matrices, 1), x[:1] @ encode @ value @ decode)
+    yield "where all keys are zero, every token gets the mean of the values"
+    mean = (x @ encode @ value).mean(0)
+    same(answer(x, encode, query, torch.zeros_like(key), value, decode, 1), (mean @ decode).expand(tokens, hidden))
+    yield "with one head: softmax over the keys of query times key, divided by the root of the size"
+    same(answer(x, *matrices, 1), _pal(x, *matrices, 1))
+    yield "with more heads, each has its own columns, and divides by the root of their number"
+    for heads in (2, 4):
+        same(answer(x, *matrices, heads), _pal(x, *matrices, heads))
+    yield "gives what mtbert's PAL gives"
+    config = BertConfig(hidden_size=hidden, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
+    module = build_adapter("pal", config, AdapterShape(size, 2)).eval()
+    with torch.no_grad():
+        module.encode[0].weight.copy_(encode.T)
+        module.qkv[0].weight.copy_(torch.cat([query.T, key.T, value.T]))
+        module.decode[0].weight.copy_(decode.T)
+        same(answer(x, *matrices, 2), module("layer", 0, x, pack([[0] * tokens])))
+
+
+@check
+def begin(answer, draw):
+    """answer(hidden, size) -> encode (hidden, size), decode (size, hidden): the two matrices before any training."""
+    hidden, size = draw.whole(30, 40), draw.whole(6, 9)
+    x, wanted = draw.normal(20, hidden), draw.normal(20, hidden)
+    yield "gives two matrices, hidden × size and size × hidden"
+    for matrix, shape in zip(_two(answer(hidden, size)), ((hidden, size), (size, hidden)), strict=True):
+        shaped(matrix, *shape)
+    yield "at first it adds exactly nothing: one after the other, they map everything to zero"
+    encode, decode = (matrix.detach().clone() for matrix in _two(answer(hidden, size)))
+    expect((x @ encode @ decode == 0).all(), f"the largest number added is {(x @ encode @ decode).abs().max():.2g}")
+    yield "it can learn: some gradient is not zero"
+    encode.requires_grad_(), decode.requires_grad_()
+    ((x @ encode @ decode - wanted) ** 2).mean().backward()
+    moving = max(float(encode.grad.abs().max()), float(decode.grad.abs().max()))
+    expect(moving > 0, "both matrices are zero: each one's gradient is multiplied by the other, and stays zero")
+    yield "what is not zero is drawn anew at every call"
+    again = _two(answer(hidden, size))
+    unlike = any(not torch.equal(one, other) for one, other in zip((encode, decode), again, strict=True))
+    expect(unlike, "two calls gave the same numbers")
+    drawn = encode.detach() if encode.any() else decode.detach()
+    yield "every number has its own draw: with equal ones, all inner numbers would learn the same"
+    rank = int(torch.linalg.matrix_rank(drawn))
+    expect(rank == size, f"of {size} inner numbers, only {rank} differ")
+    yield "they keep a vector's scale, with a spread of one over the root of the inputs"
+    spread, wanted = float(drawn.std()), len(drawn) ** -0.5
+    expect(wanted / 2 < spread < 2 * wanted, f"with {len(drawn)} inputs the spread is {spread:.3g}")
+
+
+@check
+def count(answer, draw):
+    """answer(hidden, size, layers) -> how many parameters one task's PAL has, biases included."""
+    hidden, size, layers = draw.whole(20, 40), draw.whole(4, 12), draw.whole(2, 12)
+    yield "is a whole number"
+    got = shaped(answer(hidden, size, layers))
+    expect(got == got.round(), f"it is {float(got)}")
+    yield "without layers, V^E and V^D are left: two matrices, and a bias for each number that comes out"
+    same(answer(hidden, size, 0), 2 * hidden * size + size + hidden, 0)
+    yield "V^E and V^D are shared: a further layer adds its query, key and value matrices with their biases"
+    same(answer(hidden, size, layers + 1) - answer(hidden, size, layers), 3 * (size * size + size), 0)
+    yield "a PAL of 204 on BERT-base has the published number"
+    same(answer(768, 204, 12), PUBLISHED, 0)
+    yield "counts what mtbert's PAL has"
+    config = BertConfig(hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=1, intermediate_size=8)
+    module = build_adapter("pal", config, AdapterShape(size))
+    same(answer(hidden, size, layers), sum(parameter.numel() for parameter in module.parameters()), 0)
+
+
+@check
+def route(answer, draw):
+    """answer(x, lengths, adapters) -> x plus what each task's adapter makes of its own tokens.
+
+    x: (tokens, hidden). lengths: task -> its number of tokens, in their order. adapters: task -> function of some
+    tokens, (n, hidden) -> (n, hidden); a task may have none.
+    """
+    lengths = {"sst": draw.whole(2, 4), "quora": draw.whole(5, 7), "sts": 3}
+    x, hidden = draw.normal(sum(lengths.values()), 5), 5
+    scale = {"sts": lambda own: -2 * own, "sst": lambda own: own, "quora": lambda own: 3 * own}
+    yield "keeps the shape"
+    shaped(answer(x, lengths, scale), len(x), hidden)
+    yield "leaves x as it was"
+    untouched(lambda tensor: answer(tensor, lengths, scale), x)
+    yield "one task, one adapter: what it gives is added to x"
+    same(answer(x, {"sst": len(x)}, scale), 2 * x)
+    yield "several tasks: each one's tokens begin where those of the task before end"
+    sst, quora, sts = x.split(list(lengths.values()))
+    same(answer(x, lengths, scale), torch.cat([2 * sst, 4 * quora, -sts]))
+    yield "the order is that of the lengths, whatever that of the adapters"
+    turned = dict(reversed(lengths.items()))
+    sts, quora, sst = x.split(list(turned.values()))
+    same(answer(x, turned, scale), torch.cat([-sts, 4 * quora, 2 * sst]))
+    yield "a task without an adapter passes unchanged"
+    sst, quora, sts = x.split(list(lengths.values()))
+    same(answer(x, lengths, {"sts": scale["sts"]}), torch.cat([sst, quora, -sts]))
+    same(answer(x, lengths, {}), x)
+    yield "an adapter sees the tokens of its own task and no others"
+    mixing = dict.fromkeys(lengths, lambda own: own.mean(0).expand_as(own))
+    same(answer(x, lengths, mixing), torch.cat([own + own.mean(0) for own in (sst, quora, sts)]))
+
+
+# -- what the answers are held against, and inputs ------------------------------------------------------------------
+
+
+def _pal(x: Tensor, encode: Tensor, query: Tensor, key: Tensor, value: Tensor, decode: Tensor, heads: int) -> Tensor:
+    small, width = x @ encode, encode.shape[1] // heads
+    mixed = []
+    for head in range(heads):
+        q, k, v = ((small @ matrix)[:, head * width : (head + 1) * width] for matrix in (query, key, value))
+        mixed.append((q @ k.T / math.sqrt(width)).softmax(-1) @ v)
+    return torch.cat(mixed, dim=1) @ decode
+
+
+def _matrices(draw: Draw, hidden: int, size: int) -> list[Tensor]:
+    """V^E, query, key, value and V^D, drawn so that the attention is neither flat nor sharp."""
+    inner = [draw.normal(size, size) / math.sqrt(size) for _ in range(3)]
+    return [draw.normal(hidden, size) * 1.5 / math.sqrt(hidden), *inner, draw.normal(size, hidden)]
+
+
+def _two(matrices) -> tuple[Tensor, Tensor]:
+    expect(isinstance(matrices, tuple | list) and len(matrices) == 2, "your function should return two matrices")
+    return matrices[0], matrices[1]

@@ -1,0 +1,203 @@
+"""Checks of notebook 06: projection, PCGrad on vectors and on the Gramian, and GradVac's coefficient."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from mtbert.optim.weightings import GradVac, cosines
+from mtbert.optim.weightings import pcgrad as reference
+from mtbert.workbook.checks.engine import Draw, check, expect, same, shaped, untouched
+
+
+@check
+def project(answer, draw):
+    """answer(gradient, other) -> gradient without its part along other, if the two conflict; (P,) each."""
+    size = draw.whole(4, 8)
+    gradient, other = _pair(draw, size, -draw.between(0.3, 0.8))
+    unit = other / other.norm()
+    wanted = gradient - (gradient @ unit) * unit
+    yield "gives a vector as long as the gradient"
+    shaped(answer(*_pair(draw, size, -0.5)), size)
+    yield "makes a new tensor and leaves its arguments as they were"
+    untouched(answer, gradient, other)
+    yield "changes nothing where the two do not conflict"
+    agreeing = _pair(draw, size, draw.between(0.3, 0.8))
+    same(answer(*agreeing), agreeing[0])
+    yield "of two in conflict, takes from the gradient its part along an other of length 1"
+    same(answer(gradient, unit), wanted)
+    yield "the length of the other does not matter: only its direction is taken away"
+    for length in (0.3, 4.0):
+        same(answer(gradient, length * unit), wanted)
+    yield "an other of all zeros conflicts with nothing"
+    same(answer(gradient, torch.zeros(size)), gradient)
+
+
+@check
+def pcgrad(answer, draw):
+    """answer(gradients, order) -> the PCGrad step; gradients (T, P), order: per task, the others in their order."""
+    size = draw.whole(5, 8)
+    yield "gives one vector, as long as a gradient"
+    shaped(answer(_gradients(draw, _agreeing(3), size), _rising(3)), size)
+    yield "leaves the gradients as they were"
+    untouched(lambda tensor: answer(tensor, _rising(2)), _gradients(draw, _two(draw), size))
+    yield "without a conflict it is the plain sum"
+    gradients = _gradients(draw, _agreeing(3), size)
+    same(answer(gradients, _rising(3)), gradients.sum(0))
+    yield "of two in conflict both are changed, each by the other's original gradient"
+    gradients = _gradients(draw, _two(draw), size)
+    same(answer(gradients, _rising(2)), _step(gradients, _rising(2)))
+    yield "whether two conflict is asked of the gradient as it is by then, not as it was at first"
+    gradients = _gradients(draw, _healed(), size)
+    same(answer(gradients, _rising(3)), _step(gradients, _rising(3)))
+    yield "so is how much to take away"
+    gradients = _gradients(draw, _one_against_two(draw), size)
+    same(answer(gradients, _rising(3)), _step(gradients, _rising(3)))
+    yield "the others come in the order given"
+    falling = [list(reversed(others)) for others in _rising(3)]
+    same(answer(gradients, falling), _step(gradients, falling))
+    yield "gives the step of mtbert.optim.pcgrad, for two to five tasks"
+    for tasks in range(2, 6):
+        gradients, seed = draw.normal(tasks, size), draw.whole(0, 10**6)
+        same(answer(gradients, _orders(tasks, seed)), _of_package(gradients @ gradients.T, seed) @ gradients, 1e-3)
+
+
+@check
+def weights(answer, draw):
+    """answer(gramian, order) -> (T,) weights of the gradients in the PCGrad step; order as in ``pcgrad``."""
+    yield "gives one weight a task"
+    shaped(answer(_agreeing(3), _rising(3)), 3)
+    yield "leaves the Gramian as it was"
+    untouched(lambda tensor: answer(tensor, _rising(2)), _two(draw))
+    yield "without a conflict all weights are 1"
+    same(answer(_agreeing(3), _rising(3)), torch.ones(3))
+    yield "two of length 1 in conflict: each weight grows by minus their product"
+    cosine = -draw.between(0.3, 0.8)
+    same(answer(torch.tensor([[1.0, cosine], [cosine, 1.0]]), _rising(2)), [1 - cosine, 1 - cosine])
+    yield "of unequal lengths: what is taken along g_j is divided by its square, and counts for g_j's own weight"
+    gramian = _two(draw)
+    same(answer(gramian, _rising(2)), 1 - gramian[0, 1] / gramian.diagonal())
+    yield "the products are those of the changed gradient, row i of C times G"
+    for gramian in (_healed(), _one_against_two(draw)):
+        same(answer(gramian, _rising(3)), _weights(gramian, _rising(3)))
+    yield "the others come in the order given"
+    falling = [list(reversed(others)) for others in _rising(3)]
+    same(answer(gramian, falling), _weights(gramian, falling))
+    yield "a gradient of all zeros keeps everything finite"
+    same(answer(torch.diag(torch.tensor([2.0, 0.0])), _rising(2)), torch.ones(2))
+    yield "gives the weights of mtbert.optim.pcgrad, for two to five tasks"
+    for tasks in range(2, 6):
+        gradients, seed = draw.normal(tasks, 8), draw.whole(0, 10**6)
+        gramian = gradients @ gradients.T
+        same(answer(gramian, _orders(tasks, seed)), _of_package(gramian, seed), 1e-3)
+
+
+@check
+def vaccine(answer, draw):
+    """answer(gradient, other, target) -> how much of other to add, so that the cosine with it is the target."""
+    size = draw.whole(4, 8)
+    yield "is one number"
+    shaped(answer(*_pair(draw, size, 0.2), 0.5))
+    yield "asks for nothing where the cosine is at the target already, or above"
+    for cosine, target in ((0.6, 0.3), (0.2, -0.4), (-0.3, -0.7)):
+        same(answer(*_pair(draw, size, cosine), target), 0.0)
+    yield "two of length 1 and a target of 0: what PCGrad takes, minus their product"
+    cosine = -draw.between(0.3, 0.8)
+    same(answer(*_units(draw, size, cosine), 0.0), -cosine)
+    yield "two of length 1 and any target: afterwards their cosine is the target"
+    for cosine, target in ((-0.4, 0.3), (0.1, 0.6), (-0.7, -0.2)):
+        _reaches(answer, *_units(draw, size, cosine), target)
+    yield "of any lengths: afterwards the cosine is the target"
+    for length in (0.2, 1.0, 5.0):
+        one, two = _pair(draw, size, draw.between(-0.6, 0.1))
+        _reaches(answer, length * one, two, draw.between(0.2, 0.7))
+    yield "moves both gradients as mtbert.optim.GradVac does"
+    one, two = _pair(draw, size, -0.2)
+    method = GradVac()
+    method.targets = torch.full((2, 2), 0.35)
+    pair = torch.stack([one, two])
+    same([answer(two, one, 0.35), answer(one, two, 0.35)], method(pair @ pair.T) - 1, 1e-3)
+    yield "a gradient of all zeros, on either side, asks for nothing"
+    same(answer(torch.zeros(size), two, 0.5), 0.0)
+    same(answer(one, torch.zeros(size), 0.5), 0.0)
+
+
+# -- what the answers are held against ------------------------------------------------------------------------------
+
+
+def _step(gradients: Tensor, order: Sequence[Sequence[int]]) -> Tensor:
+    """PCGrad on vectors, each task's others in the given order."""
+    return _weights(gradients @ gradients.T, order) @ gradients
+
+
+def _weights(gramian: Tensor, order: Sequence[Sequence[int]]) -> Tensor:
+    changed = torch.eye(len(gramian))
+    for i, others in enumerate(order):
+        for j in others:
+            changed[i, j] -= (changed[i] @ gramian[:, j]).clamp(max=0) / gramian[j, j]
+    return changed.sum(0)
+
+
+def _of_package(gramian: Tensor, seed: int) -> Tensor:
+    return reference(gramian, torch.Generator().manual_seed(seed))
+
+
+def _orders(tasks: int, seed: int) -> list[list[int]]:
+    """The orders that ``mtbert.optim.pcgrad`` draws from a generator of that seed."""
+    generator = torch.Generator().manual_seed(seed)
+    return [[j for j in torch.randperm(tasks, generator=generator).tolist() if j != i] for i in range(tasks)]
+
+
+def _rising(tasks: int) -> list[list[int]]:
+    return [[j for j in range(tasks) if j != i] for i in range(tasks)]
+
+
+def _reaches(answer: Callable, gradient: Tensor, other: Tensor, target: float) -> None:
+    """The property fails unless adding what is asked for brings the cosine to the target."""
+    amount = shaped(answer(gradient, other, target))
+    now = torch.stack([gradient + amount * other, other])
+    got = float(cosines(now @ now.T)[0, 1])
+    expect(abs(got - target) < 1e-3, f"the cosine is {got:.3f}, but should be {target:.3f}")
+
+
+# -- inputs -----------------------------------------------------------------------------------------------------------
+
+
+def _pair(draw: Draw, size: int, cosine: float) -> tuple[Tensor, Tensor]:
+    """Two vectors of unequal lengths with that cosine."""
+    lengths = torch.tensor([draw.between(2, 3), draw.between(0.5, 0.8)])
+    both = _gradients(draw, torch.tensor([[1.0, cosine], [cosine, 1.0]]), size)
+    return tuple(both * lengths[:, None])
+
+
+def _units(draw: Draw, size: int, cosine: float) -> list[Tensor]:
+    """Two vectors of length 1 with that cosine."""
+    return [vector / vector.norm() for vector in _pair(draw, size, cosine)]
+
+
+def _gradients(draw: Draw, gramian: Tensor, size: int) -> Tensor:
+    """(T, size) vectors with that Gramian, turned at random."""
+    turned, _ = torch.linalg.qr(draw.normal(size, len(gramian)))  # (size, T), columns of length 1, at right angles
+    return torch.linalg.cholesky(gramian) @ turned.T
+
+
+def _agreeing(tasks: int) -> Tensor:
+    """A Gramian without a conflict, of gradients of unequal lengths."""
+    return torch.diag(1.0 + torch.arange(tasks)) + 0.5
+
+
+def _two(draw: Draw) -> Tensor:
+    """The Gramian of two gradients in conflict, one of them three times as long."""
+    product = 3 * -draw.between(0.3, 0.8)
+    return torch.tensor([[9.0, product], [product, 1.0]])
+
+
+def _healed() -> Tensor:
+    """The first two conflict, and so do the first and the third, but no longer once the second has had its turn."""
+    return torch.tensor([[2.0, -1.0, -0.2], [-1.0, 1.0, 0.6], [-0.2, 0.6, 1.5]])
+
+
+def _one_against_two(draw: Draw) -> Tensor:
+    """The first conflicts with both others, also after a turn; how much is left depends on who comes first."""
+    a, b = -draw.between(0.8, 1.2), -draw.between(1.3, 1.6)
+    return torch.tensor([[4.0, a, b], [a, 1.0, 0.4], [b, 0.4, 2.0]])

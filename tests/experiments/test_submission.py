@@ -1,0 +1,189 @@
+"""Submission files: which rows they answer, in which order, with whose model, and what they never do."""
+
+import csv
+import json
+import shutil
+
+import pytest
+
+import mtbert
+from mtbert import UserError
+from mtbert.cli.main import app
+from mtbert.data import get_task, read_split
+from mtbert.experiments import submission
+from mtbert.training.evaluation import accuracy, outputs_for, overall, pearson, write_predictions
+from mtbert.utils.files import sha256_of
+
+NAMES = {f"{task}-{split}-output.csv" for task in ("sst", "quora", "sts", "cfimdb") for split in ("test", "dev")}
+RECIPE = mtbert.recipe("tiny").with_(layers=1, epochs=1, steps_per_epoch=1)
+
+
+def silent(text):
+    return None
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory, few_rows):
+    """A few rows of each set. One of dev has no label, as in the course's Quora."""
+    folder = shutil.copytree(few_rows, tmp_path_factory.mktemp("submission") / "data")
+    dev = folder / "quora-dev.csv"
+    lines = dev.read_text(encoding="utf-8").split("\n")
+    lines[3] = lines[3].rpartition("\t")[0] + "\t"
+    dev.write_text("\n".join(lines), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, data):
+    """A run of three tasks and one of the fourth."""
+    folder = tmp_path_factory.mktemp("runs")
+    recipes = {"three": RECIPE, "fourth": RECIPE.with_(tasks="cfimdb", seed=1)}
+    return [
+        mtbert.train(recipe, folder / name, data, progress=False, say=silent).folder
+        for name, recipe in recipes.items()
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def submitted(tmp_path_factory, runs, data):
+    """The folder of their submission. Not to be changed."""
+    out = tmp_path_factory.mktemp("submission") / "deep"
+    submission.submit(submission.sheets(runs, data), out, say=silent)
+    return out
+
+
+def answers(path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_there_is_a_test_and_a_dev_file_for_every_task_and_nothing_else(submitted):
+    assert {path.name for path in submitted.iterdir()} == NAMES | {"predictions.json"}
+    for name in NAMES:
+        assert (submitted / name).read_text(encoding="utf-8").startswith("id,prediction\n")
+
+
+@pytest.mark.parametrize("split", ["test", "dev"])
+@pytest.mark.parametrize("task", ["sst", "quora", "sts", "cfimdb"])
+def test_rows_stand_in_the_order_of_their_file_with_the_predictions_of_their_run(submitted, runs, data, task, split):
+    rows = read_split(data, get_task(task), split)
+    written = answers(submitted / f"{task}-{split}-output.csv")
+    assert [row["id"] for row in written] == [example.id for example in rows.examples]
+    model = mtbert.load_model(runs[task == "cfimdb"])
+    texts = [example.texts for example in rows.examples]
+    found = model.predict(task, texts if rows.task.is_pair else [text for (text,) in texts])
+    assert [float(row["prediction"]) for row in written] == pytest.approx(found, abs=1e-5)
+
+
+def test_a_dev_row_without_a_label_has_no_line(submitted, data):
+    left_out = (data / "quora-dev.csv").read_text(encoding="utf-8").split("\n")[3].split("\t")[1]
+    ids = [row["id"] for row in answers(submitted / "quora-dev-output.csv")]
+    assert len(ids) == 15 and left_out not in ids
+    assert len(answers(submitted / "quora-test-output.csv")) == 16
+
+
+def test_the_record_names_files_with_checksums_and_dev_scores(submitted, data):
+    record = json.loads((submitted / "predictions.json").read_text(encoding="utf-8"))
+    files = {name: of for run in record["runs"] for name, of in run["files"].items()}
+    assert files.keys() == NAMES
+    for name, of in files.items():
+        task, split, _ = name.split("-")
+        rows = read_split(data, get_task(task), split)
+        assert of["sha256"] == sha256_of(submitted / name) and of["rows"] == len(answers(submitted / name))
+        assert (of["data"], of["data_sha256"]) == (rows.path.name, rows.sha256)
+        assert ("score" in of) == (split == "dev")
+        if split == "dev":
+            metric = pearson if task == "sts" else accuracy
+            predicted = [float(row["prediction"]) for row in answers(submitted / name)]
+            assert of["score"] == record["dev"][task] == pytest.approx(metric(predicted, rows.labels), abs=1e-4)
+
+
+def test_the_overall_score_is_that_of_the_courses_three_tasks(submitted, runs, data, tmp_path):
+    dev = json.loads((submitted / "predictions.json").read_text(encoding="utf-8"))["dev"]
+    three = overall({task: dev[task] for task in ("sst", "quora", "sts")})
+    assert {name: dev[name] for name in three} == three and "cfimdb" in dev
+    alone = submission.submit(submission.sheets(runs[1:], data), tmp_path / "alone", say=silent)
+    assert alone["dev"].keys() == {"cfimdb"}
+
+
+def test_the_record_says_what_each_run_was(submitted, runs):
+    record = json.loads((submitted / "predictions.json").read_text(encoding="utf-8"))
+    for folder, of in zip(runs, record["runs"], strict=True):
+        run = mtbert.open_run(folder)
+        assert (of["recipe"], of["seed"], of["encoder"]) == (run.recipe.name, run.recipe.seed, "tiny")
+        assert of["fields"] == run.recipe.as_dict()
+        assert of["read"] == {name: file["sha256"] for name, file in run.record["data"].items()}
+        assert of["revision"] == run.record["revision"]
+
+
+def test_an_encoder_folder_is_not_named_by_its_path(runs, data, tmp_path):
+    recipe = RECIPE.with_(tasks="sst", layers=None, encoder=str(runs[0] / "encoder"))
+    run = mtbert.train(recipe, tmp_path / "run", data, progress=False, say=silent)
+    record = submission.submit(submission.sheets([run.folder], data), tmp_path / "out", say=silent)
+    assert record["runs"][0]["encoder"] == record["runs"][0]["fields"]["encoder"] == "encoder"
+
+
+# -- what it refuses --------------------------------------------------------------------------------------------------
+
+
+def test_dev_rows_are_answered_in_the_precision_that_scored_them(data, tmp_path, capsys):
+    recipe = RECIPE.with_(tasks="sts", precision="bfloat16")
+    run = mtbert.train(recipe, tmp_path / "run", data, progress=False, say=silent)
+    record = submission.submit(submission.sheets([run.folder], data), tmp_path / "out", say=silent)
+    kept = (run.folder / "predictions" / "sts-dev.csv").read_text()
+    assert (tmp_path / "out" / "sts-dev-output.csv").read_text() == kept
+    assert record["dev"]["sts"] == pytest.approx(run.scores["sts"], abs=1e-6)
+    rows = read_split(data, get_task("sts"), "dev")
+    write_predictions(tmp_path / "exact.csv", rows, outputs_for(mtbert.load_model(run.folder), rows))
+    assert (tmp_path / "exact.csv").read_text() != kept
+    app(["evaluate", str(run.folder), "--data", str(data)], standalone_mode=False)
+    assert f"sts {run.scores['sts']:.3f}" in capsys.readouterr().out
+    asked = ["predict", str(run.folder), str(data / "sts-dev.csv"), str(tmp_path / "asked.csv"), "--task", "sts"]
+    app(asked, standalone_mode=False)
+    assert (tmp_path / "asked.csv").read_text() == kept
+
+
+def test_a_task_of_two_runs_is_refused(runs, data):
+    with pytest.raises(UserError, match=r"sst is a task of both .*three and .*three: give each task once"):
+        submission.sheets([runs[0], runs[1], runs[0]], data)
+
+
+def test_a_file_that_is_missing_is_named_before_anything_is_predicted(runs, tmp_path):
+    with pytest.raises(UserError, match=r"ids-sst-test-student.csv does not exist"):
+        submission.sheets(runs, tmp_path)
+
+
+def test_nothing_is_written_over_unless_forced(runs, data, tmp_path):
+    sheets = submission.sheets(runs[1:], data)
+    submission.check_free(sheets, tmp_path, force=False)
+    (tmp_path / "cfimdb-dev-output.csv").write_text("precious")
+    with pytest.raises(UserError, match=r"holds cfimdb-dev-output.csv: give another folder, or --force"):
+        submission.check_free(sheets, tmp_path, force=False)
+    submission.check_free(sheets, tmp_path, force=True)
+
+
+def test_files_of_other_tasks_stay_alone_even_if_forced(runs, data, tmp_path):
+    (tmp_path / "sst-dev-output.csv").write_text("of another run")
+    with pytest.raises(UserError, match=r"holds sst-dev-output.csv, which these runs do not write"):
+        submission.check_free(submission.sheets(runs[1:], data), tmp_path, force=True)
+
+
+def test_nothing_is_written_if_a_later_model_is_damaged(runs, data, tmp_path):
+    sheets = submission.sheets(runs, data)
+    heads = runs[1] / "heads.safetensors"
+    whole = heads.read_bytes()
+    heads.write_bytes(whole[:-1])
+    try:
+        with pytest.raises(UserError, match=r"heads.safetensors is damaged"):
+            submission.submit(sheets, tmp_path / "out", say=silent)
+    finally:
+        heads.write_bytes(whole)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_auxiliary_task_has_no_files(data, tmp_path):
+    run = mtbert.train(RECIPE.with_(tasks="sst,yelp"), tmp_path / "both", data, progress=False, say=silent)
+    assert {sheet.rows.task.name for sheet in submission.sheets([run.folder], data)} == {"sst"}
+    run = mtbert.train(RECIPE.with_(tasks="yelp"), tmp_path / "yelp", data, progress=False, say=silent)
+    with pytest.raises(UserError, match="yelp has neither a dev nor a test file"):
+        submission.sheets([run.folder], data)

@@ -1,0 +1,357 @@
+"""Sweeps: which runs there are, that finished ones are skipped, what becomes of failures, and where they run."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+from dataclasses import replace
+
+import nbformat
+import pytest
+
+import mtbert
+from mtbert import UserError
+from mtbert.data.sampling import SAMPLERS, Pace
+from mtbert.experiments import sweep
+from mtbert.experiments.predictions import predictions
+from mtbert.experiments.recipes import RECIPES, scaled
+from mtbert.experiments.results import archive, gather
+from mtbert.experiments.sweep import Job
+from mtbert.training.checkpoint import checkpoints
+from mtbert.training.cuda_graphs import Execution
+from mtbert.training.recipe import Recipe
+from mtbert.utils import paths
+
+
+@pytest.fixture
+def job(tmp_path, sample):
+    """A job that trains for two steps."""
+    recipe = mtbert.recipe("tiny").with_(train_rows=8, dev_rows=8, epochs=1, steps_per_epoch=2)
+
+    def build(folder="one", **changes) -> Job:
+        return Job(recipe.with_(**changes), tmp_path / folder, sample, threads=1)
+
+    return build
+
+
+def refuse(job):
+    raise AssertionError(f"{job.name} should not run")
+
+
+def test_a_report_stands_for_all_its_recipes():
+    assert sweep.chosen("li-tang") == [name for name in RECIPES if name.startswith("li-tang/")]
+    assert sweep.chosen("mixed, sst") == ["mixed", "sst"]
+    with pytest.raises(UserError, match="unknown recipe 'li-tan'"):
+        sweep.chosen("li-tan")
+
+
+def test_there_is_a_job_for_each_recipe_and_seed_and_first_seeds_come_first(tmp_path, sample):
+    todo = sweep.jobs(["li-tang/seq", "mixed"], 2, "full", tmp_path, sample, {"lr": 1e-3})
+    assert [job.name for job in todo] == ["li-tang-seq-s0", "mixed-s0", "li-tang-seq-s1", "mixed-s1"]
+    assert [job.recipe.seed for job in todo] == [0, 0, 1, 1]
+    assert all(job.recipe.lr == 1e-3 for job in todo)
+    assert todo[0].recipe.name == "li-tang/seq"
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system does not bind processes to processors")
+def test_workers_share_the_processors_that_the_process_may_use(tmp_path, sample):
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        (alone,) = sweep.jobs(["mixed"], 1, "full", tmp_path, sample, {}, workers=1)
+        (shared,) = sweep.jobs(["mixed"], 1, "full", tmp_path, sample, {}, workers=3)
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert (alone.threads, shared.threads) == (1, 1)
+    (alone,) = sweep.jobs(["mixed"], 1, "full", tmp_path, sample, {}, workers=1)
+    assert alone.threads == len(allowed)
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if "/" in name])
+def test_every_row_of_a_report_can_be_scaled_down_and_keeps_what_sets_it_apart(name):
+    full = RECIPES[name].recipe
+    small, demo = scaled(full, "small"), scaled(full, "demo")
+    assert scaled(full, "full") == full
+    changed = {"encoder", "steps_per_epoch", "train_rows", "dev_rows", "epochs", "lr", "adapter_size"}
+    assert set(small.differences(full)) <= changed
+    assert (small.train_rows is None) == (full.option != "pretrain")
+    assert small.encoder == "minilm" and demo.layers == 2 and demo.train_rows == 100
+    a_step = rows_of_a_step(full)
+    assert small.steps_per_epoch * a_step == pytest.approx(4800, abs=a_step / 2)
+    assert small.name == demo.name == name
+
+
+def rows_of_a_step(recipe):
+    """The mean over all steps that the recipe's sampler plans on the course's sets."""
+    rows = {"sst": 8538, "cfimdb": 1701, "quora": 75_842, "sts": 5996, "yelp": 50_000}
+    sampler = SAMPLERS[recipe.sampler]({task: rows[task] for task in recipe.tasks}, recipe.batch_size, 0,
+                                       Pace(epochs=recipe.epochs))  # fmt: skip
+    steps = [step for epoch in range(recipe.epochs) for step in sampler.epoch(epoch)]
+    return sum(recipe.batch_size[task] for step in steps for task in step) / len(steps)
+
+
+def test_another_scale_is_refused():
+    with pytest.raises(UserError, match="scale is 'huge': choose from full, small, demo"):
+        scaled(Recipe(), "huge")
+
+
+def test_a_job_leaves_a_run_an_executed_notebook_and_its_recipe(job):
+    one = job()
+    assert not one.finished
+    assert sweep.run_job(one) is None
+    assert one.finished
+    cells = nbformat.read(one.beside(".ipynb"), 4).cells
+    assert all(cell.execution_count for cell in cells if cell.cell_type == "code")
+    assert mtbert.recipe(one.beside(".recipe.json")) == one.recipe
+    table = sweep.beside_printed(gather([one.folder]))
+    assert table.loc["tiny", "seeds"] == 1 and table.loc["tiny", "sst"] == one_score(one, "sst")
+
+
+def test_a_job_tells_its_run_how_to_carry_out_steps(job):
+    one = replace(job(), execution=Execution(graphs=True))
+    assert sweep.run_job(one) is None
+    assert mtbert.open_run(one.folder).record["execution"] == {"compile": False, "graphs": True}
+
+
+def one_score(job, task):
+    return mtbert.open_run(job.folder).scores[task]
+
+
+def test_finished_runs_are_skipped_and_failures_are_told(job, monkeypatch):
+    done, left, bad = job("done"), job("left", seed=1), job("bad", seed=2)
+    mtbert.train(done.recipe, done.folder, done.data, progress=False, say=lambda text: None)
+    ran = []
+    monkeypatch.setattr(sweep, "run_job", lambda job, stop: ran.append(job.name) or ("no luck" if job is bad else None))
+    assert dict((job.name, wrong) for job, wrong in sweep.sweep([done, left, bad], "local", 2)) == {
+        "left": None, "bad": "no luck"
+    }  # fmt: skip
+    assert sorted(ran) == ["bad", "left"]
+    changed = job("done", lr=1e-4)  # the folder holds another recipe's run
+    assert not changed.finished
+
+
+def test_a_run_of_other_data_is_not_finished(job, sample, tmp_path):
+    one = job()
+    mtbert.train(one.recipe, one.folder, one.data, progress=False, say=lambda text: None)
+    data = shutil.copytree(sample, tmp_path / "data")
+    there = replace(one, data=data)
+    assert one.finished and there.finished
+    (data / "sts-train.csv").write_text((data / "sts-dev.csv").read_text())
+    assert one.finished and not there.finished
+
+
+def test_a_sweep_that_is_left_ends_what_runs_and_starts_nothing_else(job, monkeypatch):
+    began, ended = [], []
+
+    def run(job, stop):
+        began.append(job.name)
+        if job.name != "first":
+            assert stop.wait(60)
+            ended.append(job.name)
+
+    monkeypatch.setattr(sweep, "run_job", run)
+    runs = sweep.sweep([job("first"), job("second"), job("third")], "local", 1)
+    assert next(runs)[0].name == "first"
+    runs.close()
+    assert "third" not in began and ended == began[1:]
+
+
+def test_a_job_that_is_stopped_is_not_finished(job):
+    stop = threading.Event()
+    stop.set()
+    one = job()
+    assert sweep.run_job(one, stop) and not one.finished
+
+
+def test_kill_is_like_ctrl_c_while_a_sweep_runs():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), sweep.ended_like_ctrl_c():
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_failing_run_says_why_on_one_line(job, tmp_path):
+    bad = job(encoder=str(tmp_path / "nowhere"))
+    said = sweep.run_job(bad)
+    assert "nowhere" in said and "\n" not in said
+    assert "nowhere" in bad.beside(".log").read_text()
+
+
+def test_means_stand_beside_what_a_report_prints(job, monkeypatch):
+    jobs = [job(f"s{seed}", name="li-tang/seq", seed=seed) for seed in range(2)]
+    for each in jobs:
+        mtbert.train(each.recipe, each.folder, each.data, progress=False, say=lambda text: None)
+    table = sweep.beside_printed(gather([each.folder for each in jobs]))
+    row = table.loc["li-tang/seq"]
+    assert row["seeds"] == 2 and row["quora, printed"] == 0.877 and row["overall, printed"] == 0.739
+    assert "overall" not in row  # nothing of ours goes by that name
+    assert row["sst"] == pytest.approx(sum(one_score(each, "sst") for each in jobs) / 2)
+
+
+def test_an_unknown_executor_is_named(job):
+    with pytest.raises(UserError, match="executor is 'cloud': choose from local, ray, slurm"):
+        list(sweep.sweep([job()], "cloud", 1))
+
+
+@pytest.mark.parametrize(("executor", "package"), [("ray", "ray"), ("slurm", "submitit")])
+def test_a_missing_package_is_named(job, monkeypatch, executor, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UserError, match=f"this executor needs {package}: pip install {package}"):
+        list(sweep.sweep([job()], executor, 1))
+
+
+def test_ray_runs_jobs_in_processes_of_one_node(job, monkeypatch):
+    ray = pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # its own is 15: beside other work such a process hardly runs
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+
+    def run(job):
+        if job.name == "bad":
+            raise OSError("the disk is full")
+        return f"{job.name} ran in {os.getpid()} until {os.environ['MTBERT_STOP_AT']}"
+
+    monkeypatch.setattr(sweep, "run_job", run)
+    todo = [job("one"), job("bad", seed=1), job("two", seed=2)]
+    try:
+        done = {job.name: said for job, said in sweep.sweep(todo, "ray", 1, minutes=60)}
+    except UserError as error:
+        pytest.skip(str(error))  # ray gives its own processes half a minute, which a busy machine may exceed
+    finally:
+        ray.shutdown()
+    assert list(done) == ["one", "bad", "two"]
+    assert "the disk is full" in done["bad"]  # and the sweep went on
+    for name in ("one", "two"):
+        process, until = done[name].removeprefix(f"{name} ran in ").split(" until ")
+        assert int(process) != os.getpid() and time.time() < float(until) < time.time() + 3600
+
+
+def test_a_notebook_ends_with_the_one_who_waits_for_it(monkeypatch):
+    """An executor may interrupt a wait: the process must not go on alone."""
+
+    class Interrupting(threading.Event):
+        def wait(self, timeout=None):
+            raise KeyboardInterrupt
+
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    with pytest.raises(KeyboardInterrupt):
+        sweep._ended(child, Interrupting(), time.time() + 60)
+    assert child.wait(timeout=10) == -signal.SIGTERM
+
+
+def test_slurm_gets_one_array_of_jobs(job, monkeypatch):
+    submitit = pytest.importorskip("submitit")
+    asked = {}
+
+    class Debug(submitit.AutoExecutor):
+        def __init__(self, folder, cluster):
+            asked["cluster"] = cluster
+            super().__init__(folder, cluster="debug")
+
+        def update_parameters(self, **given):
+            asked.update(given)
+
+    monkeypatch.setattr(submitit, "AutoExecutor", Debug)
+    monkeypatch.setattr(sweep, "run_job", lambda job: f"{job.name} ran")
+    two = [job("one"), job("two", seed=1)]
+    assert list(sweep.sweep(two, "slurm", 3)) == [(two[0], "one ran"), (two[1], "two ran")]
+    assert asked["cluster"] == "slurm" and asked["slurm_array_parallelism"] == 3 and asked["cpus_per_task"] == 1
+    assert asked["timeout_min"] == 24 * 60
+
+
+# -- lists, and an end of the time ------------------------------------------------------------------------------------
+
+
+def test_a_list_has_a_recipe_a_line_with_its_seeds_and_changes(tmp_path, sample):
+    (tmp_path / "list.txt").write_text("# first\nmixed seeds=2 lr=1e-3\n\ntiny name=other batch_size.sst=2  # last\n")
+    todo = sweep.listed(tmp_path / "list.txt", "full", tmp_path, sample, {"epochs": 1}, 1)
+    assert [job.name for job in todo] == ["mixed-s0", "mixed-s1", "other-s0"]
+    assert [job.recipe.lr for job in todo[:2]] == [1e-3, 1e-3] and todo[2].recipe.batch_size["sst"] == 2
+    assert [job.recipe.seed for job in todo] == [0, 1, 0] and {job.recipe.epochs for job in todo} == {1}
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("mixed\nmixd", "line 2: unknown recipe 'mixd'"),
+        ("mixed lr", "line 1: --set 'lr': write name=value"),
+        ("mixed seeds=many", "line 1: seeds is 'many', but must be a whole number from 1 up"),
+        ("mixed\nmixed seeds=0", "line 2: seeds is 0"),
+        ("mixed seeds=1.9", "line 1: seeds is 1.9"),
+        ("mixed seeds=true", "line 1: seeds is True"),
+        ("tiny seed=3", "line 1: seed is 3, but a sweep counts seeds from 0 on"),
+        ("mixed\nmixed name='a", "line 2: No closing quotation"),
+        ("mixed\nmixed lr=1e-3", "line 2: mixed-s0 stands there twice"),
+    ],
+)
+def test_a_mistake_in_a_list_is_named(tmp_path, sample, lines, expected):
+    (tmp_path / "list.txt").write_text(lines)
+    with pytest.raises(UserError, match=expected):
+        sweep.listed(tmp_path / "list.txt", "full", tmp_path, sample, {}, 1)
+
+
+def test_changes_of_all_lines_come_after_a_lines_own(tmp_path, sample):
+    (tmp_path / "list.txt").write_text("tiny epochs=2 batch_size.sst=2\n")
+    changes = {"epochs": 1, "batch_size": {"sts": 3}}
+    (only,) = sweep.listed(tmp_path / "list.txt", "full", tmp_path, sample, changes, 1)
+    assert only.recipe.epochs == 1 and only.recipe.batch_size == {"sst": 2, "quora": 4, "sts": 3}
+
+
+def test_a_seed_for_all_runs_is_refused(tmp_path, sample):
+    (tmp_path / "list.txt").write_text("tiny\n")
+    with pytest.raises(UserError, match="seed is 3, but a sweep counts seeds from 0 on"):
+        sweep.jobs(["tiny"], 1, "full", tmp_path, sample, {"seed": 3})
+    with pytest.raises(UserError, match="give their number as seeds"):
+        sweep.listed(tmp_path / "list.txt", "full", tmp_path, sample, {"seed": 3}, 1)
+
+
+def test_the_list_for_a_gpu_can_be_read(tmp_path, sample):
+    todo = sweep.listed(paths.ROOT / "data" / "lists" / "gpu.txt", "full", tmp_path, sample, {}, 1)
+    assert todo[0].name == "mixed-s0" and len(todo) > 50
+
+
+def test_a_run_whose_time_is_over_stops_with_a_checkpoint_and_goes_on_later(job, monkeypatch):
+    one = job(epochs=400)
+    now = time.time()
+    monkeypatch.setenv("MTBERT_STOP_AT", str(now + 1))
+    with pytest.raises(mtbert.Interrupted):
+        mtbert.train(one.recipe, one.folder, one.data, progress=False, say=lambda text: None)
+    assert checkpoints(one.folder) and not one.finished
+    ran = []
+    monkeypatch.setattr(sweep, "_BEGINNING", 0)
+    monkeypatch.setattr(sweep.subprocess, "Popen", lambda *a, **k: ran.append(a))
+    assert sweep.run_job(one) == sweep.LEFT and not ran  # over before it begins
+
+
+def test_a_run_that_does_not_end_in_time_is_ended_and_left(job, monkeypatch):
+    begin, begun = subprocess.Popen, []
+
+    def asleep(command, **settings):
+        begun.append(begin([sys.executable, "-c", "import time; time.sleep(60)"], **settings))
+        return begun[-1]
+
+    monkeypatch.setattr(sweep.subprocess, "Popen", asleep)
+    monkeypatch.setattr(sweep, "_BEGINNING", 0)
+    monkeypatch.setattr(sweep, "_LAST_STEPS", 0)
+    one = job()
+    assert list(sweep.sweep([one], "local", 1, minutes=0.02)) == [(one, sweep.LEFT)]
+    assert begun[0].returncode
+    assert "MTBERT_STOP_AT" not in os.environ
+
+
+def test_an_archive_holds_all_of_a_run_but_weights(job, tmp_path):
+    one = job()
+    mtbert.train(one.recipe, one.folder, one.data, progress=False, say=lambda text: None)
+    archive([one.folder], tmp_path / "home.tar.xz")
+    with tarfile.open(tmp_path / "home.tar.xz") as packed:
+        packed.extractall(tmp_path / "home", filter="data")
+    assert not list((tmp_path / "home").rglob("*.safetensors"))
+    there, here = gather([one.folder]), gather([tmp_path / "home" / one.name])
+    assert there.equals(here)
+    kept = predictions(mtbert.open_run(tmp_path / "home" / one.name), one.data)
+    assert set(kept) == {"sst", "quora", "sts"}
+    with pytest.raises(UserError, match="are called one"):
+        archive([one.folder, tmp_path / "home" / one.name], tmp_path / "twice.tar.xz")

@@ -1,0 +1,390 @@
+"""Adapters: parameter counts, a beginning that changes nothing and can learn, several tasks in one pack, files."""
+
+import dataclasses
+import shutil
+
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.testing import assert_close
+
+import mtbert
+from mtbert import Recipe, UserError
+from mtbert.data import TASKS, read_split
+from mtbert.data.batch import PackedBatch, pack
+from mtbert.nn import ADAPTERS, BertConfig, TaskAdapters, build_adapter
+from mtbert.nn.adapters import AdapterShape
+from mtbert.nn.bert import Bert
+from mtbert.training.recipe import from_dict
+from mtbert.training.run import build_model, recipe_encoder
+from mtbert.training.trainer import Trainer
+from mtbert.utils import paths
+
+BERT_BASE = BertConfig()
+MINILM = BertConfig(hidden_size=384, num_hidden_layers=6, intermediate_size=1536)
+SMALL = BertConfig(vocab_size=50, hidden_size=24, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48,
+                   hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)  # fmt: skip
+NAMES = [*ADAPTERS, "low_rank+top", "pal+top", "houlsby+lora"]
+
+
+def count(name: str, config: BertConfig, **shape) -> int:
+    return sum(parameter.numel() for parameter in build_adapter(name, config, AdapterShape(**shape)).parameters())
+
+
+def moved(adapter):
+    """The adapter with every parameter drawn anew, so that it does something."""
+    with torch.no_grad():
+        for parameter in adapter.parameters():
+            parameter.normal_(0, 0.2)
+    return adapter
+
+
+def three_tasks() -> PackedBatch:
+    generator = torch.Generator().manual_seed(0)
+
+    def sequences(*lengths):
+        return pack([torch.randint(1, 50, (length,), generator=generator).tolist() for length in lengths])
+
+    return PackedBatch.join({"sst": sequences(5, 3), "quora": sequences(9), "sts": sequences(4, 7, 2)})
+
+
+# -- counts -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_pal_of_204_on_bert_base_has_the_published_number_of_parameters():
+    assert count("pal", BERT_BASE, size=204) == 1_819_836
+    assert count("pal", BERT_BASE) == 1_819_836  # and is the usual one
+
+
+def test_a_low_rank_layer_of_100_on_bert_base_has_the_published_number_of_parameters():
+    assert count("low_rank", BERT_BASE, size=100) == 12 * 154_468
+    assert count("low_rank", BERT_BASE) == 12 * 154_468
+
+
+def test_a_layer_on_top_has_as_many_parameters_as_a_layer_of_the_encoder():
+    for config in (BERT_BASE, MINILM):
+        layer = Bert(dataclasses.replace(config, vocab_size=10, num_hidden_layers=1)).layers[0]
+        assert count("top", config) == sum(parameter.numel() for parameter in layer.parameters())
+    assert count("top", BERT_BASE) == 7_087_872
+
+
+def test_counts_on_minilm():
+    assert count("pal", MINILM) == 2 * 384 * 96 + 96 + 384 + 6 * 3 * (96 * 96 + 96) == 241_824
+    assert count("low_rank", MINILM) == 6 * (2 * 384 * 50 + 50 + 384) == 233_004
+    assert count("houlsby", MINILM) == 6 * 2 * (2 * 384 * 32 + 32 + 384)
+    assert count("lora", MINILM) == 6 * 2 * 2 * 8 * 384
+    assert count("low_rank+top", MINILM) == count("low_rank", MINILM) + count("top", MINILM)
+
+
+@settings(max_examples=20, deadline=None)
+@given(heads=st.integers(1, 4), part=st.integers(1, 6), projections=st.integers(1, 3))
+def test_counts_without_biases_follow_the_formulas(heads, part, projections):
+    size, (hidden, layers) = heads * part, (SMALL.hidden_size, SMALL.num_hidden_layers)
+
+    def weights(name):
+        shape = AdapterShape(size, heads if name == "pal" else None, projections)
+        return sum(p.numel() for p in build_adapter(name, SMALL, shape).parameters() if p.ndim > 1)
+
+    more = 2 * (projections - 1) * size**2
+    assert weights("pal") == 2 * hidden * size + layers * 3 * size**2 + more
+    assert weights("low_rank") == layers * (2 * hidden * size + more)
+
+
+# -- the beginning ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_at_first_the_encoder_gives_bit_for_bit_what_it_gave(name):
+    torch.manual_seed(0)
+    bert, batch = Bert(SMALL).eval(), three_tasks()
+    adapters = TaskAdapters({task: build_adapter(name, SMALL) for task in batch.slices})
+    assert torch.equal(bert(batch, adapters), bert(batch))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("shape", [AdapterShape(), AdapterShape(projections=3, activation="gelu")])
+def test_after_one_step_every_parameter_has_a_gradient(name, shape):
+    torch.manual_seed(0)
+    bert, batch = Bert(SMALL).double().eval(), three_tasks()
+    bert.requires_grad_(False)
+    adapters = TaskAdapters({task: build_adapter(name, SMALL, shape) for task in batch.slices}).double()
+    optimizer = torch.optim.SGD(adapters.parameters(), lr=1.0)
+    for _ in range(2):
+        optimizer.zero_grad()
+        (bert(batch, adapters) * torch.randn(batch.tokens, SMALL.hidden_size)).sum().backward()
+        moving = [name for name, p in adapters.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0]
+        assert moving  # the zero matrix learns at once
+        optimizer.step()
+    assert {name for name, _ in adapters.named_parameters()} == set(moving)
+
+
+def test_zero_everywhere_would_never_learn():
+    batch, bert = three_tasks(), Bert(SMALL).eval()
+    adapters = TaskAdapters({task: build_adapter("pal", SMALL) for task in batch.slices})
+    with torch.no_grad():
+        for parameter in adapters.parameters():
+            parameter.zero_()
+    (bert(batch, adapters) ** 3).sum().backward()
+    assert all(p.grad.abs().sum() == 0 for n, p in adapters.named_parameters() if "encode" in n or "qkv" in n)
+    assert all(p.grad.abs().sum() == 0 for n, p in adapters.named_parameters() if "decode" in n and "weight" in n)
+
+
+@pytest.mark.parametrize("projections", [1, 2, 3])
+@pytest.mark.parametrize("name", ["pal", "low_rank", "top", "houlsby"])
+def test_what_reaches_the_last_matrix_is_about_as_large_as_what_came_in(name, projections):
+    torch.manual_seed(0)
+    batch, seen = three_tasks(), []
+    adapter = build_adapter(name, MINILM, AdapterShape(projections=projections)).eval()
+    for module in adapter.modules():
+        if isinstance(module, torch.nn.Linear) and not module.weight.any():
+            module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].std().item()))
+    for place in adapter.places:
+        adapter(place, 0, torch.randn(batch.tokens, MINILM.hidden_size), batch)
+    assert seen and min(seen) > 0.05 and max(seen) < 2
+
+
+# -- what they compute ------------------------------------------------------------------------------------------------
+
+
+def test_a_pal_is_its_equation_written_out():
+    torch.manual_seed(0)
+    bert, batch = Bert(SMALL).double().eval(), pack([[3, 4, 5, 6, 7]])
+    pal = moved(build_adapter("pal", SMALL, AdapterShape(size=12))).double()
+    batch.slices = {"sst": slice(0, 1)}
+    hidden = bert.embeddings(batch)
+    for layer, qkv in zip(bert.layers, pal.qkv, strict=True):
+        small = hidden @ pal.encode[0].weight.T + pal.encode[0].bias
+        heads = [part.view(5, 4, 3).transpose(0, 1) for part in qkv(small).chunk(3, dim=1)]  # (heads, tokens, 3)
+        weights = (heads[0] @ heads[1].mT / 3**0.5).softmax(-1)
+        mixed = (weights @ heads[2]).transpose(0, 1).reshape(5, 12)
+        added = mixed @ pal.decode[0].weight.T + pal.decode[0].bias
+        total = {}
+        layer(hidden, batch, lambda place, y, x, total=total: total.setdefault(place, y))
+        hidden = layer.output_norm(total["layer"] + added)
+    assert_close(bert(batch, TaskAdapters({"sst": pal})), hidden)
+
+
+def test_lora_is_a_change_of_the_query_and_value_matrices():
+    torch.manual_seed(0)
+    bert, batch = Bert(SMALL).double().eval(), three_tasks()
+    lora = moved(build_adapter("lora", SMALL, AdapterShape(size=3))).double()
+    with_lora = bert(batch, TaskAdapters({task: lora for task in batch.slices}))
+    with torch.no_grad():
+        for layer, a, b in zip(bert.layers, lora.a, lora.b, strict=True):
+            change = lora.scale * b @ a  # (2, hidden, hidden)
+            layer.qkv.weight += torch.cat([change[0], torch.zeros_like(change[0]), change[1]])
+    assert_close(bert(batch), with_lora)
+
+
+def test_low_rank_layers_add_a_matrix_of_their_rank():
+    torch.manual_seed(0)
+    adapter = moved(build_adapter("low_rank", SMALL, AdapterShape(size=5))).double()
+    x = torch.randn(40, SMALL.hidden_size, dtype=torch.float64)
+    linear = adapter("layer", 1, x, None) - adapter("layer", 1, torch.zeros_like(x), None)
+    assert torch.linalg.matrix_rank(linear) == 5
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_several_tasks_in_one_pack_are_as_each_alone(name):
+    torch.manual_seed(0)
+    bert, batch = Bert(SMALL).double().eval(), three_tasks()
+    adapters = TaskAdapters({task: moved(build_adapter(name, SMALL)) for task in batch.slices}).double()
+    together = bert(batch, adapters)
+    for task, (tokens, part) in batch.parts.items():
+        part.slices = {task: slice(0, len(part))}
+        assert_close(bert(part, adapters), together[tokens])
+    assert not torch.allclose(together, bert(batch))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_task_without_an_adapter_passes_as_it_is(name):
+    torch.manual_seed(0)
+    bert, batch = Bert(SMALL).double().eval(), three_tasks()
+    some = bert(batch, TaskAdapters({"quora": moved(build_adapter(name, SMALL)).double()}))
+    none, (tokens, _) = bert(batch), batch.parts["quora"]
+    assert not torch.allclose(some[tokens], none[tokens])
+    assert_close(some[: tokens.start], none[: tokens.start])
+    assert_close(some[tokens.stop :], none[tokens.stop :])
+
+
+def test_no_token_sees_another_sequence_through_an_adapter():
+    torch.manual_seed(0)
+    bert = Bert(SMALL).double().eval()
+    adapters = TaskAdapters({"sst": moved(build_adapter("pal+top", SMALL)).double()})
+
+    def hidden(*sequences):
+        batch = pack(list(sequences))
+        batch.slices = {"sst": slice(0, len(sequences))}
+        return bert(batch, adapters)
+
+    assert_close(hidden([1, 2, 3], [4, 5, 6, 7])[:3], hidden([1, 2, 3], [8, 9])[:3])
+
+
+# -- mistakes ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_batch_must_say_whose_sequences_it_holds():
+    batch, bert = three_tasks(), Bert(SMALL)
+    adapters = TaskAdapters({"sst": build_adapter("pal", SMALL)})
+    for slices in ({}, {"sst": slice(0, 2)}, {"sst": slice(1, 6)}):
+        with pytest.raises(ValueError, match="slices must name the task of all 6 sequences"):
+            bert(PackedBatch(batch.ids, batch.token_types, batch.lengths, slices), adapters)
+
+
+def test_heads_must_divide_the_size():
+    with pytest.raises(UserError, match="adapter_size is 128, but must be a multiple of the 12 heads"):
+        build_adapter("pal", BERT_BASE, AdapterShape(128))
+    build_adapter("pal", SMALL, AdapterShape(128, heads=8))
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"adapter": "palm"}, "adapter is 'palm': give none, or one or several"),
+        ({"adapter": "pal+pal"}, "adapter is 'pal\\+pal'"),
+        ({"adapter": ""}, "adapter is ''"),
+        ({"adapter": "pal", "option": "pretrain"}, "set option to adapters or finetune"),
+        ({"option": "adapters"}, "there is no adapter: set adapter"),
+        ({"option": "adapters_norms"}, "there is no adapter: set adapter"),
+        ({"adapter_size": 12}, "adapter_size is 12, but adapter 'none' has none"),
+        ({"adapter": "top", "adapter_size": 12}, "adapter_size is 12, but adapter 'top' has none"),
+        ({"adapter": "pal+lora", "adapter_size": 12}, "pal and lora have one each"),
+        ({"adapter": "pal", "adapter_size": 0}, "adapter_size is 0"),
+        ({"adapter": "lora", "adapter_heads": 2}, "only pal has heads to choose"),
+        ({"adapter": "lora", "adapter_projections": 2}, "mean nothing to adapter 'lora'"),
+        ({"adapter": "pal", "adapter_projections": 0}, "adapter_projections is 0"),
+        ({"adapter": "pal", "adapter_activation": "relu"}, "adapter_activation is 'relu'"),
+    ],
+)
+def test_impossible_adapters_are_refused(fields, said):
+    with pytest.raises(UserError, match=said):
+        Recipe(**fields)
+
+
+# -- training and files -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Recipe:
+    return mtbert.recipe("tiny").with_(train_rows=12, dev_rows=12, epochs=1, steps_per_epoch=2, adapter="pal")
+
+
+@pytest.fixture
+def train(sample):
+    def run(recipe, out):
+        return mtbert.train(recipe, out, sample, "cpu", progress=False, say=lambda text: None)
+
+    return run
+
+
+def weights(model) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+@pytest.mark.parametrize("option", ["finetune", "adapters", "adapters_norms"])
+def test_training_moves_what_the_option_names_and_nothing_else(recipe, train, tmp_path, option):
+    recipe = recipe.with_(option=option)
+    before = weights(build_model(recipe, recipe_encoder(recipe)))
+    after = weights(mtbert.load_model(train(recipe, tmp_path).folder))
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert any("decode" in name for name in moved) and any(name.startswith("heads.") for name in moved)
+    encoder = {name for name in moved if name.startswith("bert.") or name.startswith("encoder.")}
+    if option == "adapters":
+        assert not encoder
+    if option == "adapters_norms":
+        assert encoder and all("norm" in name for name in encoder)
+    if option == "finetune":
+        assert any("qkv" in name for name in encoder)
+
+
+def test_a_run_of_adapters_keeps_no_encoder(recipe, train, tmp_path):
+    run = train(recipe.with_(option="adapters_norms"), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "run.json", "recipe.json", "adapters.safetensors", "heads.safetensors", "predictions"
+    }  # fmt: skip
+    size = sum((tmp_path / name).stat().st_size for name in ("adapters.safetensors", "heads.safetensors"))
+    assert abs(size - 4 * run.record["trainable"]) < 20_000  # four bytes a parameter, and the names
+
+
+def test_a_loaded_run_predicts_as_it_did(recipe, train, tmp_path):
+    run = train(recipe.with_(option="adapters_norms"), tmp_path)
+    kept = pd.read_csv(run.folder / "predictions" / "sst-dev.csv")["prediction"].tolist()
+    dev = read_split(paths.SAMPLE, TASKS["sst"], "dev").spread(12).examples
+    assert mtbert.load_model(tmp_path).predict("sst", [row.texts[0] for row in dev]) == kept
+
+
+def test_adapters_of_several_runs_share_one_encoder(recipe, train, tmp_path):
+    kinds = {"sst": "pal", "quora": "lora", "sts": "low_rank+top"}
+    alone = {}
+    for task, kind in kinds.items():
+        one = recipe.with_(tasks=(task,), adapter=kind, option="adapters", epochs=1)
+        alone[task] = mtbert.load_model(train(one, tmp_path / task).folder)
+    joined = mtbert.join_runs([tmp_path / task for task in kinds])
+    for task, texts in {"sst": ["a good film"], "quora": [("a b", "b c")], "sts": [("a b", "b c"), ("x", "y")]}.items():
+        assert torch.equal(joined.scores(task, texts), alone[task].scores(task, texts))
+
+
+def test_runs_that_changed_their_encoder_share_none(recipe, train, tmp_path):
+    train(recipe.with_(tasks=("sst",), option="adapters"), tmp_path / "a")
+    train(recipe.with_(tasks=("sts",), option="adapters_norms"), tmp_path / "b")
+    with pytest.raises(UserError, match="b changed its encoder \\(option adapters_norms\\)"):
+        mtbert.join_runs([tmp_path / "a", tmp_path / "b"])
+    with pytest.raises(UserError, match="both models have a head for sst"):
+        mtbert.join_runs([tmp_path / "a", tmp_path / "a"])
+    with pytest.raises(UserError, match="nothing to join"):
+        mtbert.join_runs([])
+
+
+def test_a_stopped_run_of_adapters_ends_as_one_never_stopped(recipe, sample, tmp_path):
+    class PowerCut(Exception):
+        pass
+
+    recipe = recipe.with_(option="adapters_norms", steps_per_epoch=3, surgery="pcgrad")
+    whole = mtbert.train(recipe, tmp_path / "whole", sample, "cpu", progress=False, say=lambda text: None)
+    trainer = Trainer(recipe, tmp_path / "cut", sample, torch.device("cpu"), progress=False, say=lambda text: None)
+    steps = iter(range(2))
+
+    def cut():
+        if next(steps, None) is None:
+            raise PowerCut
+        return False
+
+    with pytest.raises(PowerCut):
+        trainer.run(0, cut)
+    files = list((tmp_path / "cut").glob("checkpoint*"))
+    assert files and sum(path.stat().st_size for path in files) / len(files) < 4 * 4 * whole.record["trainable"] + 1e5
+    again = mtbert.train(recipe, tmp_path / "cut", sample, "cpu", progress=False, say=lambda text: None)
+    one, other = (weights(mtbert.load_model(run.folder)) for run in (whole, again))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_damaged_or_missing_adapter_file_is_named(recipe, train, tmp_path):
+    train(recipe, tmp_path / "run")
+    path = tmp_path / "run" / "adapters.safetensors"
+    shutil.copy(tmp_path / "run" / "heads.safetensors", path)
+    with pytest.raises(UserError, match="adapters.safetensors is damaged or of another recipe: tensor"):
+        mtbert.load_model(tmp_path / "run")
+    path.write_bytes(b"no tensors")
+    with pytest.raises(UserError, match="adapters.safetensors is damaged"):
+        mtbert.load_model(tmp_path / "run")
+    path.unlink()
+    with pytest.raises(UserError, match="adapters.safetensors does not exist"):
+        mtbert.load_model(tmp_path / "run")
+
+
+def test_the_adapters_of_surgery_keep_their_own_gradient(recipe, train, tmp_path):
+    one = train(recipe.with_(surgery="plain", hidden_dropout=0, attention_dropout=0, head_dropout=0), tmp_path / "one")
+    other = train(recipe.with_(hidden_dropout=0, attention_dropout=0, head_dropout=0), tmp_path / "other")
+    first, second = (weights(mtbert.load_model(run.folder)) for run in (one, other))
+    for name in first:
+        if "adapters" in name:
+            assert_close(first[name], second[name], atol=1e-4, rtol=1e-3)
+
+
+def test_older_recipes_have_no_adapter():
+    fields = Recipe().as_dict()
+    for name in ("adapter", "adapter_size", "adapter_heads", "adapter_projections", "adapter_activation"):
+        del fields[name]
+    assert from_dict(fields).adapter == "none"

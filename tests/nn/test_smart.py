@@ -1,0 +1,166 @@
+"""SMART: the distance, the step that finds delta, and that the term is really added."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import mtbert
+from mtbert.data.tasks import TASKS, get_task
+from mtbert.nn.smart import Chance, adversary, smoothness
+from mtbert.training.run import build_model
+
+SEEDS = st.integers(0, 2**32)
+SENTENCES = ["a fine film", "one of the longest evenings that anyone spent in a cinema", "no"]
+
+
+def outputs(task, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return tuple(torch.randn(2, 5, task.outputs, generator=generator, dtype=torch.float64))
+
+
+def tiny(**fields):
+    """A tiny model with dropout, a batch of three sentences for sst, and their labels."""
+    recipe = mtbert.Recipe(tasks=("sst",), encoder="tiny", **fields)
+    encoder = mtbert.load_encoder("tiny")
+    model, batch = build_model(recipe, encoder).train(), encoder.pack(SENTENCES)
+    batch.slices = {"sst": slice(0, 3)}
+    return model, batch, {"sst": torch.tensor([0.0, 3.0, 4.0])}
+
+
+def loss_of(model, batch, labels) -> torch.Tensor:
+    torch.manual_seed(7)
+    return model.losses(batch, labels)["sst"]
+
+
+# -- the distance -----------------------------------------------------------------------------------------------------
+
+
+@given(SEEDS)
+def test_classes_are_apart_by_the_symmetric_divergence(seed):
+    one, other = outputs(get_task("sst"), seed)
+    p, q = (np.exp(each.numpy()) / np.exp(each.numpy()).sum(1, keepdims=True) for each in (one, other))
+    expected = ((p * np.log(p / q)).sum(1) + (q * np.log(q / p)).sum(1)).mean()
+    assert smoothness(get_task("sst"), one, other).item() == pytest.approx(expected, abs=1e-10)
+
+
+@given(SEEDS)
+def test_a_yes_or_no_is_a_choice_of_two_classes(seed):
+    one, other = outputs(get_task("quora"), seed)
+    p, q = (1 / (1 + np.exp(-each.numpy()[:, 0])) for each in (one, other))
+    divergence = p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))
+    divergence += q * np.log(q / p) + (1 - q) * np.log((1 - q) / (1 - p))
+    assert smoothness(get_task("quora"), one, other).item() == pytest.approx(divergence.mean(), abs=1e-10)
+
+
+def test_scores_are_apart_by_their_squared_difference():
+    assert smoothness(get_task("sts"), torch.tensor([[1.0], [4.0]]), torch.tensor([[3.0], [4.0]])).item() == 2
+
+
+@given(SEEDS, st.sampled_from(list(TASKS)))
+def test_the_distance_is_symmetric_and_zero_only_to_itself(seed, name):
+    one, other = outputs(get_task(name), seed)
+    there, back = smoothness(get_task(name), one, other), smoothness(get_task(name), other, one)
+    torch.testing.assert_close(there, back)
+    assert there > 0 and smoothness(get_task(name), one, one) == 0
+
+
+# -- the step ---------------------------------------------------------------------------------------------------------
+
+
+def test_delta_is_detached_and_its_largest_number_is_the_radius_for_each_token():
+    embedded = torch.randn(6, 4, requires_grad=True)
+    weights = torch.randn(6, 4)
+    delta = adversary(lambda delta: (weights * (embedded + delta)).pow(2).sum(), embedded, 0.2)
+    assert not delta.requires_grad and delta.shape == (6, 4)
+    torch.testing.assert_close(delta.abs().amax(1), torch.full((6,), 0.2))
+
+
+def test_delta_points_up_the_gradient():
+    direction = torch.tensor([[3.0, -1.0, 0.5]])
+    delta = adversary(lambda delta: (direction * delta).sum(), torch.zeros(1, 3), 0.3)
+    torch.testing.assert_close(delta, 0.1 * direction)
+
+
+def test_a_distance_without_a_gradient_gives_no_step_and_no_nan():
+    assert not adversary(lambda delta: (0 * delta).sum(), torch.randn(3, 4)).any()
+
+
+def test_delta_moves_the_outputs_more_than_chance_does():
+    model, batch, labels = tiny(smart=1.0)
+    model.eval()
+    embedded = model.bert.embeddings(batch).detach()
+    clean = model.outputs("sst", model._seen(embedded, batch)["sst"]).detach()
+
+    def distance(delta):
+        return smoothness(get_task("sst"), model.outputs("sst", model._seen(embedded + delta, batch)["sst"]), clean)
+
+    found = adversary(distance, embedded)
+    by_chance = torch.randn_like(found)
+    by_chance *= found.norm(dim=1, keepdim=True) / by_chance.norm(dim=1, keepdim=True)
+    assert distance(found) > 5 * distance(by_chance)
+
+
+# -- in a model -------------------------------------------------------------------------------------------------------
+
+
+def test_the_term_is_added_with_its_weight():
+    plain = loss_of(*tiny())
+    once, twice = (loss_of(*tiny(smart=weight)) - plain for weight in (1.0, 2.0))
+    assert once > 0
+    torch.testing.assert_close(twice, 2 * once, rtol=1e-3, atol=1e-7)
+
+
+def test_the_term_has_a_gradient_for_the_encoder_and_the_head():
+    gradients = []
+    for weight in (0.0, 50.0):
+        model, batch, labels = tiny(smart=weight)
+        loss_of(model, batch, labels).backward()
+        gradients.append([model.heads["sst"].head.dense.weight.grad, model.bert.layers[0].qkv.weight.grad])
+    assert all(not torch.allclose(plain, smooth) for plain, smooth in zip(*gradients, strict=True))
+
+
+def test_clean_and_changed_outputs_have_the_same_dropout(monkeypatch):
+    """Without a change the distance is exactly nought, although the model drops half of everything."""
+    monkeypatch.setattr("mtbert.nn.model.adversary", lambda distance, embedded: torch.zeros_like(embedded))
+    dropped = {"hidden_dropout": 0.5, "attention_dropout": 0.5, "head_dropout": 0.5}
+    assert torch.equal(loss_of(*tiny(smart=1.0, **dropped)), loss_of(*tiny(**dropped)))
+
+
+def test_smart_leaves_the_random_numbers_of_the_run_as_they_were(monkeypatch):
+    drawn = []
+    monkeypatch.setattr("mtbert.nn.model.adversary", lambda distance, embedded: torch.zeros_like(embedded))
+    for weight in (0.0, 1.0):
+        loss_of(*tiny(smart=weight))
+        drawn.append(torch.rand(4))
+    assert torch.equal(*drawn)
+
+
+def test_chance_comes_again_and_goes_on():
+    torch.manual_seed(0)
+    chance, first, second = Chance(torch.device("cpu")), torch.rand(3), torch.rand(3)
+    torch.manual_seed(0)
+    assert torch.equal(torch.rand(3), first)
+    with chance.again():
+        assert torch.equal(torch.rand(3), first)
+    assert torch.equal(torch.rand(3), second)
+
+
+def test_the_term_is_found_where_gradients_are_off():
+    model, batch, labels = tiny(smart=1.0)
+    with torch.no_grad():
+        assert loss_of(model, batch, labels) > loss_of(*tiny())
+
+
+def test_tasks_that_do_not_ask_for_it_have_their_plain_loss():
+    encoder = mtbert.load_encoder("tiny", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    pairs = [("a cat", "the cat"), ("one", "two")]
+    labels, found = {"sst": torch.tensor([0.0, 3.0, 4.0]), "sts": torch.tensor([4.0, 0.0])}, {}
+    for smart in ({"sst": 1.0}, {}):
+        recipe = mtbert.Recipe(tasks=("sst", "sts"), encoder="tiny", smart=smart, head_dropout=0.0)
+        model = build_model(recipe, encoder)
+        batch = mtbert.data.PackedBatch.join({"sst": encoder.pack(SENTENCES), "sts": encoder.pack(pairs, "bi")})
+        found[bool(smart)] = model.losses(batch, labels)
+    torch.testing.assert_close(found[True]["sts"], found[False]["sts"])
+    assert found[True]["sst"] > found[False]["sst"]
