@@ -304,10 +304,15 @@ def gains(seconds: Mapping[str, list[float]]) -> pd.DataFrame:
     table = pd.DataFrame(seconds)
     before = table.shift(1, axis=1).fillna({table.columns[0]: table[table.columns[0]]})
     ratios = before / table
-    return pd.DataFrame({
-        "seconds": table.median(), "gain": ratios.median(), "low": ratios.quantile(0.25),
-        "high": ratios.quantile(0.75), "speedup": table.rdiv(table.iloc[:, 0], axis=0).median(),
-    }).rename_axis("rung")  # fmt: skip
+    return pd.DataFrame(
+        {
+            "seconds": table.median(),
+            "gain": ratios.median(),
+            "low": ratios.quantile(0.25),
+            "high": ratios.quantile(0.75),
+            "speedup": table.rdiv(table.iloc[:, 0], axis=0).median(),
+        }
+    ).rename_axis("rung")
 
 
 def build(
@@ -356,11 +361,15 @@ def record(found: pd.DataFrame, folder: Path, encoder: str, rows: Mapping[str, i
     rows."""
     about = describe(device)
     new = found.reset_index().assign(
-        device=about["device"], threads=about["threads"], encoder=encoder,
+        device=about["device"],
+        threads=about["threads"],
+        encoder=encoder,
         data="sample" if folder == paths.SAMPLE else "real",
-        rows="+".join(f"{size} {name}" for name, size in rows.items()), steps=steps,
-        torch=about["versions"]["torch"], revision=about["revision"],
-    )  # fmt: skip
+        rows="+".join(f"{size} {name}" for name, size in rows.items()),
+        steps=steps,
+        torch=about["versions"]["torch"],
+        revision=about["revision"],
+    )
     same = ["device", "threads", "encoder", "data", "rows"]
     old = recorded()
     if len(old):

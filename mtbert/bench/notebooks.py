@@ -37,8 +37,12 @@ def measure(chosen: Iterable[Path]) -> Iterator[dict]:
         with tempfile.TemporaryDirectory() as folder:
             command = [sys.executable, "-m", "papermill", str(path), str(Path(folder) / path.name)]
             start = time.monotonic()
-            process = subprocess.Popen([*command, "--no-progress-bar"], stdout=subprocess.DEVNULL,
-                                       stderr=subprocess.PIPE, env={**os.environ, "TQDM_DISABLE": "1"})  # fmt: skip
+            process = subprocess.Popen(
+                [*command, "--no-progress-bar"],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                env={**os.environ, "TQDM_DISABLE": "1"},
+            )
             said = process.stderr.read().decode(errors="replace").strip()
             _, status, usage = os.wait4(process.pid, 0)  # the usage of papermill and of the kernel it waited for
             process.returncode = os.waitstatus_to_exitcode(status)
@@ -47,10 +51,14 @@ def measure(chosen: Iterable[Path]) -> Iterator[dict]:
             raise UserError(f"{path.name} fails: {said.splitlines()[-1] if said else 'no message'}")
         unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, kilobytes elsewhere
         yield {
-            "notebook": path.stem, "seconds": round(seconds, 1), "peak_memory_mb": round(usage.ru_maxrss / unit),
-            "device": about["device"], "cores": processors(), "torch": about["versions"]["torch"],
+            "notebook": path.stem,
+            "seconds": round(seconds, 1),
+            "peak_memory_mb": round(usage.ru_maxrss / unit),
+            "device": about["device"],
+            "cores": processors(),
+            "torch": about["versions"]["torch"],
             "revision": about["revision"],
-        }  # fmt: skip
+        }
 
 
 def recorded() -> pd.DataFrame:

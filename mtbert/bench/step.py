@@ -58,9 +58,15 @@ class Ours:
     """A training step of mtbert: packed batch, flat parameters, our AdamW. adapter: of that name, in every layer."""
 
     def __init__(
-        self, encoder: str, task: Task, table: TokenTable, device: torch.device, adapter: str = "none",
-        precision: str = "float32", execution: Execution | None = None,
-    ):  # fmt: skip
+        self,
+        encoder: str,
+        task: Task,
+        table: TokenTable,
+        device: torch.device,
+        adapter: str = "none",
+        precision: str = "float32",
+        execution: Execution | None = None,
+    ):
         model = MultitaskModel(
             load_encoder(encoder), [task], {task.name: "linear"}, {task.name: "cross"}, {task.name: MAX_LENGTH}, "cls"
         )
@@ -100,9 +106,14 @@ class Peer:
     """
 
     def __init__(
-        self, encoder: str, task: Task, table: TokenTable, device: torch.device, precision: str = "float32",
+        self,
+        encoder: str,
+        task: Task,
+        table: TokenTable,
+        device: torch.device,
+        precision: str = "float32",
         compiled: bool = False,
-    ):  # fmt: skip
+    ):
         try:
             import transformers
         except ImportError:
@@ -149,10 +160,18 @@ def random_encoder(shape: str, folder: Path) -> Path:
 
 
 def bench_step(
-    folder: Path, encoder: str, tasks: list[str], batch_size: int, steps: int, device: torch.device, warm_up: int = 3,
-    precision: str = "float32", execution: Execution | None = None, compiled_peer: bool = False,
+    folder: Path,
+    encoder: str,
+    tasks: list[str],
+    batch_size: int,
+    steps: int,
+    device: torch.device,
+    warm_up: int = 3,
+    precision: str = "float32",
+    execution: Execution | None = None,
+    compiled_peer: bool = False,
     peak: float | None = None,
-) -> Iterator[Timing]:  # fmt: skip
+) -> Iterator[Timing]:
     """Time ``steps`` training steps of each side on the same random batches of each task's train file.
 
     compiled_peer: the peer stands there a second time, under torch.compile. peak: of the device, operations a second.
@@ -169,8 +188,13 @@ def bench_step(
         batches = [order.batch(number) for number in range(warm_up + steps)]
         seconds = alternate(sides, batches, warm_up, device)
         lengths = sides["mtbert"].trainer.sequences.spans
-        flops = sum(training_flops(sides["mtbert"].trainer.model.encoder.config, lengths(rows)[1].tolist())
-                    for rows in batches[warm_up:]) / steps  # fmt: skip
+        flops = (
+            sum(
+                training_flops(sides["mtbert"].trainer.model.encoder.config, lengths(rows)[1].tolist())
+                for rows in batches[warm_up:]
+            )
+            / steps
+        )
         yield Timing(
             name,
             {side: batch_size / spent for side, spent in seconds.items()},
@@ -206,9 +230,15 @@ class Watched:
 
 
 def bench_adapters(
-    folder: Path, encoder: str, tasks: list[str], adapters: list[str], batch_size: int, steps: int,
-    device: torch.device, warm_up: int = 3,
-) -> Iterator[tuple[str, dict[str, float]]]:  # fmt: skip
+    folder: Path,
+    encoder: str,
+    tasks: list[str],
+    adapters: list[str],
+    batch_size: int,
+    steps: int,
+    device: torch.device,
+    warm_up: int = 3,
+) -> Iterator[tuple[str, dict[str, float]]]:
     """Of each task: seconds of a training step with each adapter and, as "none", without, taking turns on the same
     batches."""
     for name in tasks:

@@ -42,9 +42,13 @@ class _Side:
     """A three-task model on the same weights and data as every other side."""
 
     def __init__(
-        self, encoder: str, tables: Mapping[str, TokenTable], device: torch.device, precision: str = "float32",
+        self,
+        encoder: str,
+        tables: Mapping[str, TokenTable],
+        device: torch.device,
+        precision: str = "float32",
         execution: Execution | None = None,
-    ):  # fmt: skip
+    ):
         tasks = [TASKS[name] for name in tables]
         limits = dict.fromkeys(tables, MAX_LENGTH)
         self.device, self.precision, self.execution = device, precision, execution or Execution()
@@ -185,18 +189,20 @@ def _owner(name: str) -> str:
     return name.split(".")[1] if name.startswith("heads.") else "encoder"
 
 
-SIDES: dict[str, type[_Side]] = {
-    "plain sum": Summed,
-    "surgery": Operated,
-    "TorchJD": WithTorchJD,
-    "textbook": Textbook,
-}
+SIDES: dict[str, type[_Side]] = {"plain sum": Summed, "surgery": Operated, "TorchJD": WithTorchJD, "textbook": Textbook}
 
 
 def bench_surgery(
-    folder: Path, encoder: str, batch_size: Mapping[str, int], steps: int, device: torch.device, warm_up: int = 2,
-    precision: str = "float32", execution: Execution | None = None, peers: bool = True,
-) -> Iterator[Cost]:  # fmt: skip
+    folder: Path,
+    encoder: str,
+    batch_size: Mapping[str, int],
+    steps: int,
+    device: torch.device,
+    warm_up: int = 2,
+    precision: str = "float32",
+    execution: Execution | None = None,
+    peers: bool = True,
+) -> Iterator[Cost]:
     """Time ``steps`` steps of each side on the same random batches of the three tasks; the sides take turns.
 
     peers: with TorchJD and the textbook's steps. execution: of mtbert's steps; if it compiles, the plain sum stands

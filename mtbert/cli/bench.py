@@ -55,10 +55,15 @@ def surgery(
     steps = _enough(steps, on, 20)
     execution = chosen_execution(_all_on(on), compile_, graphs)
     with _encoder_for_bench(encoder, shape, precision) as (called, read_from):
-        typer.echo(f"data: {paths.shown(folder)}; encoder {called}, rows a step {batch}, {steps} steps a side, "
-                   f"alternating, {on.type}, {precision}, {torch.get_num_threads()} threads")  # fmt: skip
-        costs = list(bench_surgery(folder, read_from, rows, steps, on, 5 if on.type == "cuda" else 2, precision,
-                                   execution, peers))  # fmt: skip
+        typer.echo(
+            f"data: {paths.shown(folder)}; encoder {called}, rows a step {batch}, {steps} steps a side, "
+            f"alternating, {on.type}, {precision}, {torch.get_num_threads()} threads"
+        )
+        costs = list(
+            bench_surgery(
+                folder, read_from, rows, steps, on, 5 if on.type == "cuda" else 2, precision, execution, peers
+            )
+        )
     typer.echo("side                  ms a step   against plain   MB in a step")
     for cost in costs:
         memory = "not measured" if cost.step_memory_mb is None else f"{cost.step_memory_mb:.0f}"
@@ -67,12 +72,23 @@ def surgery(
     if record_:
         examples, shas = sum(rows.values()), [read_split(folder, get_task(name), "train").sha256[:16] for name in rows]
         record_throughput(
-            {"bench": "surgery", "device": describe(on)["device"], "encoder": called, "task": "+".join(rows),
-             "batch": batch, "precision": precision, "side": cost.side, "steps": steps, **asdict(execution),
-             "examples_per_second": round(examples / cost.seconds, 1),
-             "against_plain": round(cost.seconds / costs[0].seconds, 3), "peak_memory_mb": cost.step_memory_mb,
-             "data_sha256": "+".join(shas)}
-            for cost in costs)  # fmt: skip
+            {
+                "bench": "surgery",
+                "device": describe(on)["device"],
+                "encoder": called,
+                "task": "+".join(rows),
+                "batch": batch,
+                "precision": precision,
+                "side": cost.side,
+                "steps": steps,
+                **asdict(execution),
+                "examples_per_second": round(examples / cost.seconds, 1),
+                "against_plain": round(cost.seconds / costs[0].seconds, 3),
+                "peak_memory_mb": cost.step_memory_mb,
+                "data_sha256": "+".join(shas),
+            }
+            for cost in costs
+        )
 
 
 @app.command("ladder")
@@ -87,8 +103,10 @@ def ladder(
     """A mixed step as one would first write it, and what each optimisation adds: gains over the rung before."""
     folder, on, rows = data_folder(data), pick_device(device), _mixed_rows(batch)
     steps = _enough(steps, on, 12)
-    typer.echo(f"data: {paths.shown(folder)}; encoder {encoder}, rows a step {batch}, {steps} steps a rung, "
-               f"alternating, {on.type}, {torch.get_num_threads()} threads")  # fmt: skip
+    typer.echo(
+        f"data: {paths.shown(folder)}; encoder {encoder}, rows a step {batch}, {steps} steps a rung, "
+        f"alternating, {on.type}, {torch.get_num_threads()} threads"
+    )
     found = bench_ladder.bench_ladder(folder, encoder, rows, steps, on)
     typer.echo("rung                      ms a step    gain   speedup   GFLOP/s")
     for rung, of in found.iterrows():
@@ -136,8 +154,10 @@ def step(
     names = [get_task(name.strip()).name for name in tasks.split(",")]
     gpu = on.type == "cuda"
     steps = _enough(steps, on, 30)
-    typer.echo(f"data: {paths.shown(folder)}; encoder {shape or encoder}, batch {batch}, {steps} steps a side, "
-               f"alternating, {on.type}, {precision}, {torch.get_num_threads()} threads")  # fmt: skip
+    typer.echo(
+        f"data: {paths.shown(folder)}; encoder {shape or encoder}, batch {batch}, {steps} steps a side, "
+        f"alternating, {on.type}, {precision}, {torch.get_num_threads()} threads"
+    )
     if adapters:
         kinds = [kind.strip() for kind in adapters.split(",") if adapter_parts(kind.strip())]
         typer.echo(f"{'task':8}{'adapter':>16}{'ms a step':>11}{'against none':>14}")
@@ -160,13 +180,27 @@ def step(
                 typer.echo(f"{timing.task:8}{side:24}{rate:11.1f}{ratio:>11}{shown:>11}{memory[side]:9.0f}")
             if record_:
                 sha = read_split(folder, get_task(timing.task), "train").sha256
-                record_throughput([
-                    {"bench": "step", "device": describe(on)["device"], "encoder": called,
-                     "task": timing.task, "batch": batch, "precision": precision, "side": side, "steps": steps,
-                     **asdict(execution),
-                     "examples_per_second": round(rate, 1), "mtbert_is": round(timing.ratio(side), 3),
-                     "mfu": timing.mfu[side], "peak_memory_mb": memory[side], "data_sha256": sha}
-                    for side, rate in timing.rates.items()])  # fmt: skip
+                record_throughput(
+                    [
+                        {
+                            "bench": "step",
+                            "device": describe(on)["device"],
+                            "encoder": called,
+                            "task": timing.task,
+                            "batch": batch,
+                            "precision": precision,
+                            "side": side,
+                            "steps": steps,
+                            **asdict(execution),
+                            "examples_per_second": round(rate, 1),
+                            "mtbert_is": round(timing.ratio(side), 3),
+                            "mfu": timing.mfu[side],
+                            "peak_memory_mb": memory[side],
+                            "data_sha256": sha,
+                        }
+                        for side, rate in timing.rates.items()
+                    ]
+                )
 
 
 @contextmanager

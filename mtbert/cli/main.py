@@ -40,8 +40,12 @@ from mtbert.utils.device import autocast, pick_device
 from mtbert.utils.errors import UserError
 from mtbert.workbook.doctor import inspect_environment
 
-app = typer.Typer(help="BERT and multi-task fine-tuning: data, training, prediction, benchmarks.",
-                  no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)  # fmt: skip
+app = typer.Typer(
+    help="BERT and multi-task fine-tuning: data, training, prediction, benchmarks.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
 data_app = typer.Typer(help="Look at the data, or download the real sets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 app.add_typer(cli_bench.app, name="bench")
@@ -148,8 +152,10 @@ def sweep(
                 bar.write(f"{job.name}: {said}", file=sys.stdout)
                 failures += [f"{job.name}: {wrong} (see {paths.shown(job.beside('.log'))})"] if wrong else []
     except KeyboardInterrupt:
-        raise Interrupted(f"stopped with {sum(job.finished for job in todo)} of {len(todo)} runs finished: "
-                          "the same command goes on from there") from None  # fmt: skip
+        raise Interrupted(
+            f"stopped with {sum(job.finished for job in todo)} of {len(todo)} runs finished: "
+            "the same command goes on from there"
+        ) from None
     done = [job.folder for job in todo if job.finished]
     if done:
         typer.echo(sweeping.beside_printed(gather(done)).to_string(float_format="%.3f", na_rep=""))
@@ -324,8 +330,10 @@ def claims(
     compared = evidence.compare_runs(runs, folder)
     for line in compared.itertuples():
         low, high = evidence.Evidence.over_rows(line.difference, line.error).interval()
-        typer.echo(f"{line.row} s{line.row_seed} against {line.against} s{line.against_seed}, {line.metric}: "
-                   f"{line.difference:+.4f}, {low:+.4f} to {high:+.4f} ({line.rows} rows)")  # fmt: skip
+        typer.echo(
+            f"{line.row} s{line.row_seed} against {line.against} s{line.against_seed}, {line.metric}: "
+            f"{line.difference:+.4f}, {low:+.4f} to {high:+.4f} ({line.rows} rows)"
+        )
     if record_:
         typer.echo(f"recorded in {paths.shown(evidence.record(compared))}")
 

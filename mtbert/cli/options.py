@@ -15,5 +15,6 @@ Graphs = Annotated[bool | None, typer.Option("--graphs/--no-graphs", help="Steps
 
 def chosen_execution(otherwise: Execution, compile_: bool | None, graphs: bool | None) -> Execution:
     """What the two options ask for; where they are not given, ``otherwise``."""
-    return Execution(otherwise.compile if compile_ is None else compile_,
-                     otherwise.graphs if graphs is None else graphs)  # fmt: skip
+    return Execution(
+        otherwise.compile if compile_ is None else compile_, otherwise.graphs if graphs is None else graphs
+    )

@@ -31,16 +31,21 @@ def augmented(rows: Rows, copies: int, share: float, seed: int, scores: Scores =
     if rows.split != "train":
         raise ValueError(f"{rows.path.name} holds {rows.split} rows: only train rows are augmented")
     check_scores(rows.task, scores)
-    found = [_copy(example, number, share, (seed, rows.task.name)) for example in rows.examples
-             for number in range(1, copies + 1)]  # fmt: skip
+    found = [
+        _copy(example, number, share, (seed, rows.task.name))
+        for example in rows.examples
+        for number in range(1, copies + 1)
+    ]
     return dataclasses.replace(rows, examples=[*rows.examples, *found], copies=len(found))
 
 
 def check_scores(task: Task, scores: Scores) -> None:
     """UserError if copies of the task's rows would keep a score that their new words may contradict."""
     if task.kind == "score" and scores == "refuse":
-        raise UserError(f"augment.{task.name}: changed words change how similar two sentences are, but a copy keeps "
-                        "the score: set augment_scores to keep if you want that")  # fmt: skip
+        raise UserError(
+            f"augment.{task.name}: changed words change how similar two sentences are, but a copy keeps "
+            "the score: set augment_scores to keep if you want that"
+        )
 
 
 def _copy(example: Example, number: int, share: float, seed: tuple[int, str]) -> Example:

@@ -182,10 +182,12 @@ class FixedBatch(PackedBatch):
     def parts(self) -> dict[str, tuple[slice, PackedBatch]]:
         """Of each task: which tokens are its own or its fillers', and they as a batch."""
         return {
-            task: (tokens, FixedBatch(self.ids[tokens], self.token_types[tokens], self.counts[where],
-                                      {task: self.shapes[task]}))
+            task: (
+                tokens,
+                FixedBatch(self.ids[tokens], self.token_types[tokens], self.counts[where], {task: self.shapes[task]}),
+            )
             for task, (tokens, where) in self.whole.items()
-        }  # fmt: skip
+        }
 
     @staticmethod
     def join(batches: dict[str, "FixedBatch"]) -> "FixedBatch":

@@ -127,8 +127,9 @@ def row_order(make: Make, rows: Rows, batch_size: int, seed: int, positive_from:
     negatives = [number for number, label in enumerate(rows.labels) if label < positive_from]
     if not positives or (make == "one positive" and not negatives):
         missing, bound = ("from", "lower") if not positives else ("below", "raise")
-        raise UserError(f"{rows.path}: no row has a {rows.task.label_column} {missing} {positive_from:g}: "
-                        f"{bound} positive_from")  # fmt: skip
+        raise UserError(
+            f"{rows.path}: no row has a {rows.task.label_column} {missing} {positive_from:g}: {bound} positive_from"
+        )
     if make == "positives":
         return DistinctPairs(rows.task.name, positives, rows.keys, batch_size, seed)
     return OnePositive(rows.task.name, positives, negatives, batch_size, seed)

@@ -59,14 +59,21 @@ TASKS: dict[str, Task] = {
     task.name: task
     for task in (
         Task("sst", "sentiment (SST, 5 classes)", "classes", 5, _ONE, "sentiment", _files("ids-sst", *_ALL)),
-        Task("cfimdb", "sentiment (CFIMDB, 2 classes)", "classes", 2, _ONE, "sentiment",
-             _files("ids-cfimdb", *_ALL)),
+        Task("cfimdb", "sentiment (CFIMDB, 2 classes)", "classes", 2, _ONE, "sentiment", _files("ids-cfimdb", *_ALL)),
         Task("quora", "paraphrase (Quora)", "binary", 2, _PAIR, "is_duplicate", _files("quora", *_ALL)),
         Task("sts", "similarity (STS, 0 to 5)", "score", 6, _PAIR, "similarity", _files("sts", *_ALL)),
-        Task("yelp", "stars (Yelp, auxiliary)", "classes", 5, _ONE, "sentiment", _files("yelp", "train"),
-             in_overall=False),
+        Task(
+            "yelp",
+            "stars (Yelp, auxiliary)",
+            "classes",
+            5,
+            _ONE,
+            "sentiment",
+            _files("yelp", "train"),
+            in_overall=False,
+        ),
     )
-}  # fmt: skip
+}
 
 
 def get_task(name: str) -> Task:

@@ -49,8 +49,10 @@ def _check_comparable(runs: pd.DataFrame, where: str) -> None:
     for row in runs.to_dict("records"):
         for file, sha256 in json.loads(row["data_sha256"]).items():
             if versions.setdefault(file, sha256) != sha256:
-                raise UserError(f"{where}: {row['recipe']}, seed {row['seed']}, has another {file} than runs before "
-                                "it: record runs on the same data")  # fmt: skip
+                raise UserError(
+                    f"{where}: {row['recipe']}, seed {row['seed']}, has another {file} than runs before "
+                    "it: record runs on the same data"
+                )
 
 
 def metrics_of(recipe: Recipe) -> list[str]:
@@ -85,8 +87,11 @@ def costs(report: str, runs: pd.DataFrame) -> pd.DataFrame:
 
     runs: see ``measured``.
     """
-    columns = {"seconds": runs.seconds, "thousand tokens": runs.tokens / 1000,
-               "tokens a second": runs.tokens_per_second}  # fmt: skip
+    columns = {
+        "seconds": runs.seconds,
+        "thousand tokens": runs.tokens / 1000,
+        "tokens a second": runs.tokens_per_second,
+    }
     names = [name for name in RECIPES if name.startswith(f"{report}/")]
     means = pd.DataFrame(columns).groupby(runs.recipe).mean().reindex(names).rename(lambda name: name.split("/")[1])
     return means.map(lambda mean: "not measured" if math.isnan(mean) else f"{mean:,.0f}")

@@ -33,9 +33,15 @@ _SETTINGS = ("config.json", "tokenizer_config.json")
 
 
 def pack(
-    folder: Path, encoders: Iterable[str], data: Path, tasks: Iterable[str], wheels: Sequence[str], python: str,
-    installed: Path | None = None, say: Callable[[str], None] = print,
-) -> None:  # fmt: skip
+    folder: Path,
+    encoders: Iterable[str],
+    data: Path,
+    tasks: Iterable[str],
+    wheels: Sequence[str],
+    python: str,
+    installed: Path | None = None,
+    say: Callable[[str], None] = print,
+) -> None:
     """Fill a new folder, or one that an earlier pack filled, which is then made anew: whole, or left as it was.
 
     encoders: see ``load_encoder``. tasks: whose files are taken from ``data``. wheels: of these packages and all that
@@ -60,9 +66,14 @@ def pack(
 
 
 def _fill(
-    folder: Path, encoders: Sequence[str], data: Path, tasks: Iterable[str], wheels: Sequence[str], python: str,
+    folder: Path,
+    encoders: Sequence[str],
+    data: Path,
+    tasks: Iterable[str],
+    wheels: Sequence[str],
+    python: str,
     installed: Path | None,
-) -> dict:  # fmt: skip
+) -> dict:
     """Make a folder and put the pack into it. Returns what its manifest holds."""
     folder.mkdir()
     for name in encoders:
@@ -77,12 +88,13 @@ def _fill(
         download(wheels, python, folder / "wheels", _names(installed) if installed else set())
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     manifest = {
-        "wheels": list(wheels), "python": python,
+        "wheels": list(wheels),
+        "python": python,
         "files": {
             path.relative_to(folder).as_posix(): {"sha256": sha256_of(path), "bytes": path.stat().st_size}
             for path in files
         },
-    }  # fmt: skip
+    }
     write_json(folder / MANIFEST, manifest)
     return manifest
 
@@ -99,15 +111,18 @@ def pack_encoder(name: str, into: Path) -> None:
         raise UserError(f"encoder {name!r} cannot be packed: {source} has no model.safetensors")
     tensors = load(weights.read_bytes())
     rounded = {key: _rounded(key, tensor, weights) for key, tensor in tensors.items() if tensor.dtype == torch.float32}
-    write_whole(into / "model.safetensors", save(tensors | rounded, {"format": "pt"}) if rounded
-                else weights.read_bytes())  # fmt: skip
+    write_whole(
+        into / "model.safetensors", save(tensors | rounded, {"format": "pt"}) if rounded else weights.read_bytes()
+    )
     tokenizer = next((names for names in _TOKENIZERS if (source / names[0]).exists()), [])
     for file in (*_SETTINGS, *tokenizer):
         if (source / file).exists():
             shutil.copyfile(source / file, into / file)
     if rounded:
-        write_json(into / ORIGIN, {"sha256": sha256_of(weights), "stored": "float16",
-                                   "stored_sha256": sha256_of(into / "model.safetensors")})  # fmt: skip
+        write_json(
+            into / ORIGIN,
+            {"sha256": sha256_of(weights), "stored": "float16", "stored_sha256": sha256_of(into / "model.safetensors")},
+        )
 
 
 def _rounded(name: str, tensor: Tensor, path: Path) -> Tensor:
@@ -126,8 +141,9 @@ def download(wheels: Sequence[str], python: str, into: Path, without: set[str]) 
     done = subprocess.run([*command, *wheels], capture_output=True, text=True, check=False)
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["no message"]
-        raise UserError(f"the wheels of {', '.join(wheels)} cannot be downloaded ({said[-1]}): leave them out with "
-                        "--wheels ''")  # fmt: skip
+        raise UserError(
+            f"the wheels of {', '.join(wheels)} cannot be downloaded ({said[-1]}): leave them out with --wheels ''"
+        )
     for path in into.glob("*.whl"):
         if _plain(path.name.split("-")[0]) in without:
             path.unlink()

@@ -79,60 +79,54 @@ _definition = functools.cache(definition_used)  # reads all of data/reports
 # (report, row, against): what is said of them, as (topic, words, metric, says)
 _MANY = {
     ("ahmed-karamardian", "sst-finetune", "sst-pretrain"): [
-        ("frozen encoder", "every layer beats a frozen encoder: SST", "sst", "better"),
+        ("frozen encoder", "every layer beats a frozen encoder: SST", "sst", "better")
     ],
     ("ahmed-karamardian", "cfimdb-finetune", "cfimdb-pretrain"): [
-        ("frozen encoder", "every layer beats a frozen encoder: CFIMDB", "cfimdb", "better"),
+        ("frozen encoder", "every layer beats a frozen encoder: CFIMDB", "cfimdb", "better")
     ],
     ("ahmed-karamardian", "iteration-1", "baseline"): [
         ("order of tasks", "all tasks at once help paraphrase", "quora", "better"),
         ("order of tasks", "all tasks at once help similarity", "sts", "better"),
     ],
     ("ahmed-karamardian", "iteration-2", "iteration-1"): [
-        ("heads", "the cosine (with more epochs) lifts similarity", "sts", "better"),
+        ("heads", "the cosine (with more epochs) lifts similarity", "sts", "better")
     ],
     ("ahmed-karamardian", "iteration-3", "iteration-2"): [
         ("surgery", "PCGrad helps paraphrase", "quora", "better"),
         ("surgery", "PCGrad helps similarity", "sts", "better"),
     ],
     ("ahmed-karamardian", "iteration-3", "baseline"): [
-        ("order of tasks", "in the end sentiment has lost", "sst", "worse"),
+        ("order of tasks", "in the end sentiment has lost", "sst", "worse")
     ],
     ("cambronero-meza", "task-heads", "baseline-heads"): [
-        ("heads", "heads made for each task help", "overall", "better"),
+        ("heads", "heads made for each task help", "overall", "better")
     ],
     ("cambronero-meza", "baseline-heads-eda-15", "baseline-heads"): [
-        ("noisy copies", "copies (15 %) change little, plain heads", "overall", "alike"),
+        ("noisy copies", "copies (15 %) change little, plain heads", "overall", "alike")
     ],
     ("cambronero-meza", "baseline-heads-eda-20", "baseline-heads"): [
-        ("noisy copies", "copies (20 %) change little, plain heads", "overall", "alike"),
+        ("noisy copies", "copies (20 %) change little, plain heads", "overall", "alike")
     ],
     ("cambronero-meza", "task-heads-eda-15", "task-heads"): [
-        ("noisy copies", "copies (15 %) change little, made heads", "overall", "alike"),
+        ("noisy copies", "copies (15 %) change little, made heads", "overall", "alike")
     ],
     ("cambronero-meza", "task-heads-eda-20", "task-heads"): [
-        ("noisy copies", "copies (20 %) change little, made heads", "overall", "alike"),
+        ("noisy copies", "copies (20 %) change little, made heads", "overall", "alike")
     ],
     ("cambronero-meza", "surgery", "task-heads"): [
-        ("surgery", "PCGrad (smaller batches, lower rate) is no gain", "overall", "no better"),
+        ("surgery", "PCGrad (smaller batches, lower rate) is no gain", "overall", "no better")
     ],
     ("cambronero-meza", "surgery-eda-20", "surgery"): [
-        ("noisy copies", "copies (20 %) are no gain with PCGrad", "overall", "no better"),
+        ("noisy copies", "copies (20 %) are no gain with PCGrad", "overall", "no better")
     ],
-    ("li-tang", "seq", "pretrain"): [
-        ("frozen encoder", "every layer beats a frozen encoder", "overall", "better"),
-    ],
+    ("li-tang", "seq", "pretrain"): [("frozen encoder", "every layer beats a frozen encoder", "overall", "better")],
     ("li-tang", "mix-0.3", "seq"): [
         ("order of tasks", "mixed steps beat one task after the other", "overall", "better"),
         ("order of tasks", "mixed steps help sentiment", "sst", "better"),
         ("order of tasks", "mixed steps help similarity", "sts", "better"),
     ],
-    ("li-tang", "mix-surgery-0.3", "mix-0.3"): [
-        ("surgery", "PCGrad changes little at dropout .3", "overall", "alike"),
-    ],
-    ("li-tang", "mix-surgery-0.5", "mix-0.5"): [
-        ("surgery", "PCGrad helps at dropout .5", "overall", "better"),
-    ],
+    ("li-tang", "mix-surgery-0.3", "mix-0.3"): [("surgery", "PCGrad changes little at dropout .3", "overall", "alike")],
+    ("li-tang", "mix-surgery-0.5", "mix-0.5"): [("surgery", "PCGrad helps at dropout .5", "overall", "better")],
     ("li-tang", "mix-surgery-0.5", "mix-0.3"): [
         ("surgery", "best with PCGrad, best without: paraphrase gains", "quora", "better"),
         ("surgery", "best with PCGrad, best without: similarity gains", "sts", "better"),
@@ -145,7 +139,7 @@ _MANY = {
         ("auxiliary task", "Yelp impairs similarity, dropout .3", "sts", "worse"),
     ],
     ("li-tang", "mix-aux-0.5", "mix-0.5"): [
-        ("auxiliary task", "Yelp impairs the whole, dropout .5", "overall", "worse"),
+        ("auxiliary task", "Yelp impairs the whole, dropout .5", "overall", "worse")
     ],
     ("marchini-callon-cussen", "cosine", "naive-multitask"): [
         ("heads", "a cosine lifts similarity", "sts", "better"),
@@ -153,34 +147,28 @@ _MANY = {
         ("heads", "a cosine leaves sentiment alone", "sst", "alike"),
         ("heads", "a cosine leaves paraphrase alone", "quora", "alike"),
     ],
-    ("marchini-callon-cussen", "cosine", "pals"): [
-        ("heads", "a cosine gives more than PALs", "overall", "better"),
-    ],
+    ("marchini-callon-cussen", "cosine", "pals"): [("heads", "a cosine gives more than PALs", "overall", "better")],
     ("marchini-callon-cussen", "cosine", "gradvac"): [
-        ("heads", "a cosine gives more than Gradient Vaccine", "overall", "better"),
+        ("heads", "a cosine gives more than Gradient Vaccine", "overall", "better")
     ],
-    ("marchini-callon-cussen", "pals", "naive-multitask"): [
-        ("adapters", "PALs change little", "overall", "alike"),
-    ],
+    ("marchini-callon-cussen", "pals", "naive-multitask"): [("adapters", "PALs change little", "overall", "alike")],
     ("marchini-callon-cussen", "gradvac", "naive-multitask"): [
-        ("surgery", "Gradient Vaccine changes little", "overall", "alike"),
+        ("surgery", "Gradient Vaccine changes little", "overall", "alike")
     ],
     ("marchini-callon-cussen", "combined", "naive-multitask"): [
         ("all at once", "PALs, Vaccine and cosine help sentiment", "sst", "better"),
         ("all at once", "PALs, Vaccine and cosine help paraphrase", "quora", "better"),
     ],
     ("marchini-callon-cussen", "combined", "cosine"): [
-        ("all at once", "all three together are best", "overall", "better"),
+        ("all at once", "all three together are best", "overall", "better")
     ],
     ("marchini-callon-cussen", "sts-mnrl", "sts-concat"): [
-        ("ranking losses", "their MNRL ruins similarity", "sts", "worse"),
+        ("ranking losses", "their MNRL ruins similarity", "sts", "worse")
     ],
     ("marchini-callon-cussen", "sts-triplet", "sts-concat"): [
-        ("ranking losses", "the triplet loss ruins similarity", "sts", "worse"),
+        ("ranking losses", "the triplet loss ruins similarity", "sts", "worse")
     ],
-    ("yin", "pal-128", "baseline"): [
-        ("adapters", "PALs of 128 are no gain", "overall", "no better"),
-    ],
+    ("yin", "pal-128", "baseline"): [("adapters", "PALs of 128 are no gain", "overall", "no better")],
     ("yin", "pal-256", "pal-128"): [
         ("adapters", "PALs of 256 are ahead of 128: sentiment", "sst", "better"),
         ("adapters", "PALs of 256 are ahead of 128: paraphrase", "quora", "better"),
@@ -197,16 +185,12 @@ _MANY = {
         ("adapters", "two projections cost sentiment", "sst", "worse"),
     ],
     ("yin", "pal-3-projections", "pal-2-projections"): [
-        ("adapters", "a third projection is no gain", "overall", "no better"),
+        ("adapters", "a third projection is no gain", "overall", "no better")
     ],
-    ("yin", "low-rank-top", "low-rank"): [
-        ("adapters", "a layer on top helps low-rank layers", "overall", "better"),
-    ],
-    ("yin", "low-rank-top", "baseline"): [
-        ("adapters", "low-rank layers and one on top help", "overall", "better"),
-    ],
+    ("yin", "low-rank-top", "low-rank"): [("adapters", "a layer on top helps low-rank layers", "overall", "better")],
+    ("yin", "low-rank-top", "baseline"): [("adapters", "low-rank layers and one on top help", "overall", "better")],
     ("yin", "low-rank-top-mean", "low-rank-top"): [
-        ("pooling", "mean pooling is no gain over CLS", "overall", "no better"),
+        ("pooling", "mean pooling is no gain over CLS", "overall", "no better")
     ],
     ("yin", "low-rank-top-mean-mnrl-pairs", "low-rank-top-mean"): [
         ("ranking losses", "MNRL ruins paraphrase", "quora", "worse"),
@@ -218,9 +202,10 @@ _MANY = {
         ("order of tasks", "curriculum and oversampling cost sentiment", "sst", "worse"),
         ("order of tasks", "curriculum and oversampling cost similarity", "sts", "worse"),
     ],
-}  # fmt: skip
+}
 
 CLAIMS: tuple[Claim, ...] = tuple(
     Claim(report, topic, words, row, against, metric, says)
-    for (report, row, against), of in _MANY.items() for topic, words, metric, says in of
-)  # fmt: skip
+    for (report, row, against), of in _MANY.items()
+    for topic, words, metric, says in of
+)

@@ -36,12 +36,16 @@ def markdown(table: pd.DataFrame, recipes: Sequence[str] = ()) -> str:
     chosen = [row for row in table.itertuples() if not recipes or row.recipe in recipes]
     if recipes:
         chosen.sort(key=lambda row: list(recipes).index(row.recipe))
-    lines = ["| recipe | encoder | steps | machine | runs | minutes | peak memory |",
-             "| --- | --- | ---: | --- | ---: | ---: | ---: |"]  # fmt: skip
+    lines = [
+        "| recipe | encoder | steps | machine | runs | minutes | peak memory |",
+        "| --- | --- | ---: | --- | ---: | ---: | ---: |",
+    ]
     for row in chosen:
         machine = f"{row.world_size} x {row.device}" if row.world_size > 1 else row.device
-        lines.append(f"| `{row.recipe}` | {row.encoder.split('/')[-1]} | {row.steps:,} | {machine} | {row.runs} "
-                     f"| {row.minutes:.1f} | {row.memory_gb:.1f} GB |")  # fmt: skip
+        lines.append(
+            f"| `{row.recipe}` | {row.encoder.split('/')[-1]} | {row.steps:,} | {machine} | {row.runs} "
+            f"| {row.minutes:.1f} | {row.memory_gb:.1f} GB |"
+        )
     if not any(row.device.startswith("cuda") for row in chosen):
         lines.append("| any | any | | a GPU | | not measured | not measured |")
     return "\n".join(lines)

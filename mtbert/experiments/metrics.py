@@ -60,12 +60,14 @@ def class_scores(matrix: ArrayLike) -> pd.DataFrame:
     """
     matrix = np.asarray(matrix)
     right = np.diagonal(matrix)
-    return pd.DataFrame({
-        "precision": _divided(right, matrix.sum(axis=0)),
-        "recall": _divided(right, matrix.sum(axis=1)),
-        "f1": _divided(2 * right, matrix.sum(axis=0) + matrix.sum(axis=1)),
-        "rows": matrix.sum(axis=1),
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "precision": _divided(right, matrix.sum(axis=0)),
+            "recall": _divided(right, matrix.sum(axis=1)),
+            "f1": _divided(2 * right, matrix.sum(axis=0) + matrix.sum(axis=1)),
+            "rows": matrix.sum(axis=1),
+        }
+    )
 
 
 def averages(matrix: ArrayLike) -> dict[str, float]:

@@ -57,20 +57,36 @@ def record_confusion(
         for task, (rows, values) in tasks.items():
             matrix = confusion(classes_of(rows.task, rows.labels), classes_of(rows.task, values), rows.task.labels)
             counts += [
-                {**_origin(run), "task": task, "true": true, "predicted": answer, "rows": int(matrix[true, answer]),
-                 "dev_sha256": rows.sha256}
-                for true in range(len(matrix)) for answer in range(len(matrix))
-            ]  # fmt: skip
+                {
+                    **_origin(run),
+                    "task": task,
+                    "true": true,
+                    "predicted": answer,
+                    "rows": int(matrix[true, answer]),
+                    "dev_sha256": rows.sha256,
+                }
+                for true in range(len(matrix))
+                for answer in range(len(matrix))
+            ]
             if run is runs[0] or task not in predicted[0] or rows.task.kind == "score":
                 continue
             first = predicted[0][task].values
             if len(first) != len(values):
-                say(f"{runs[0].folder} and {run.folder} are no pair in {task}: one was scored on {len(first)} dev "
-                    f"rows, the other on {len(values)}")  # fmt: skip
+                say(
+                    f"{runs[0].folder} and {run.folder} are no pair in {task}: one was scored on {len(first)} dev "
+                    f"rows, the other on {len(values)}"
+                )
                 continue
             pair = Pair.of(rows.labels, first, values)
-            pairs.append({"first": _called(runs[0]), "second": _called(run), "task": task,
-                          **dataclasses.asdict(pair), "dev_sha256": rows.sha256})  # fmt: skip
+            pairs.append(
+                {
+                    "first": _called(runs[0]),
+                    "second": _called(run),
+                    "task": task,
+                    **dataclasses.asdict(pair),
+                    "dev_sha256": rows.sha256,
+                }
+            )
     written = [keep(counts, name, ["recipe", "seed", "encoder", "steps", "task", "true", "predicted"])]
     return written + ([keep(pairs, f"{name}_pairs", ["first", "second", "task"])] if pairs else [])
 
@@ -100,8 +116,13 @@ def _scored_rows(run: Run, task: str, data: Path) -> Rows:
 def _origin(run: Run) -> dict:
     """What tells recorded runs apart."""
     encoder = encoder_name(run.recipe.encoder, run.record["encoder_sha256"])
-    return {"recipe": run.recipe.name, "seed": run.recipe.seed, "encoder": encoder,
-            "steps": run.epochs[run.record["best_epoch"] - 1]["step"], "revision": run.record["revision"]}  # fmt: skip
+    return {
+        "recipe": run.recipe.name,
+        "seed": run.recipe.seed,
+        "encoder": encoder,
+        "steps": run.epochs[run.record["best_epoch"] - 1]["step"],
+        "revision": run.record["revision"],
+    }
 
 
 def _called(run: Run) -> str:

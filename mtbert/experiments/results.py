@@ -37,19 +37,33 @@ def row(run: Run) -> dict:
     encoder = encoder_name(recipe.encoder, record["encoder_sha256"])
     tasks = {task: run.scores.get(task) for task in ("sst", "cfimdb", "quora", "sts", "yelp")}
     return {
-        "recipe": recipe.name, "seed": recipe.seed, "encoder": encoder, "layers": recipe.layers,
-        **tasks, "plain": run.scores.get("plain"), "normalised": run.scores.get("normalised"),
-        "best_epoch": record["best_epoch"], "epochs": len(run.epochs), "steps": run.epochs[-1]["step"],
-        "status": record["status"], "seconds": record["seconds"], "peak_memory_mb": record["peak_memory_mb"],
+        "recipe": recipe.name,
+        "seed": recipe.seed,
+        "encoder": encoder,
+        "layers": recipe.layers,
+        **tasks,
+        "plain": run.scores.get("plain"),
+        "normalised": run.scores.get("normalised"),
+        "best_epoch": record["best_epoch"],
+        "epochs": len(run.epochs),
+        "steps": run.epochs[-1]["step"],
+        "status": record["status"],
+        "seconds": record["seconds"],
+        "peak_memory_mb": record["peak_memory_mb"],
         "trainable": record.get("trainable"),
-        "tokens": round(_tokens(run)), "tokens_per_second": _tokens_per_second(run),
-        "device": record["device"], "threads": record["threads"], "torch": record["versions"]["torch"],
-        "revision": record["revision"], "encoder_sha256": record["encoder_sha256"],
-        "encoder_stored": record.get("encoder_stored"), "world_size": record.get("world_size", 1),
+        "tokens": round(_tokens(run)),
+        "tokens_per_second": _tokens_per_second(run),
+        "device": record["device"],
+        "threads": record["threads"],
+        "torch": record["versions"]["torch"],
+        "revision": record["revision"],
+        "encoder_sha256": record["encoder_sha256"],
+        "encoder_stored": record.get("encoder_stored"),
+        "world_size": record.get("world_size", 1),
         "data_sha256": json.dumps({name: of["sha256"] for name, of in record["data"].items()}),
         "fields": json.dumps({name: value for name, value in asked.items() if name not in _OWN_COLUMNS}),
         "history": json.dumps([_epoch(each) for each in run.epochs]),
-    }  # fmt: skip
+    }
 
 
 def _tokens_per_second(run: Run) -> float:
@@ -153,10 +167,16 @@ def histories(name: str) -> pd.DataFrame:
         tasks = json.loads(run["fields"])["tasks"]
         for number, of in enumerate(json.loads(run["history"]), start=1):
             rows += [
-                {**{key: run[key] for key in ("recipe", "seed", "encoder", "steps")}, "epoch": number,
-                 "step": of["step"], "task": task, "loss": of["losses"].get(task), "score": of["scores"].get(task)}
+                {
+                    **{key: run[key] for key in ("recipe", "seed", "encoder", "steps")},
+                    "epoch": number,
+                    "step": of["step"],
+                    "task": task,
+                    "loss": of["losses"].get(task),
+                    "score": of["scores"].get(task),
+                }
                 for task in tasks
-            ]  # fmt: skip
+            ]
     columns = ["recipe", "seed", "encoder", "steps", "epoch", "step", "task", "loss", "score"]
     return pd.DataFrame(rows, columns=columns).astype({"loss": float, "score": float})
 

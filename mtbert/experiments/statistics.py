@@ -111,8 +111,10 @@ def compare(
     for number, task in enumerate(task for task in TASKS if task in first and task in against):
         rows, values, others = first[task].rows, first[task].values, against[task].values
         if len(values) != len(others) or rows.sha256 != against[task].rows.sha256:
-            raise UserError(f"{task}: {len(values)} and {len(others)} dev rows, or two files: runs of one scale and "
-                            "data can be compared")  # fmt: skip
+            raise UserError(
+                f"{task}: {len(values)} and {len(others)} dev rows, or two files: runs of one scale and "
+                "data can be compared"
+            )
         generator = np.random.default_rng([seed, number])
         if rows.task.kind == "score":
             drawn[task] = resampled_pearson(rows.labels, others, values, draws, generator)
@@ -166,13 +168,22 @@ def compare_runs(folders: Iterable[str | Path], data: Path) -> pd.DataFrame:
         mine, others = predicted[first.folder], predicted[against.folder]
         for metric, (difference, error, rows) in compare(mine, others).items():
             tasks = [metric] if metric in TASKS else _THREE
-            lines.append({
-                **_setting(first), "row": first.recipe.name, "row_seed": first.recipe.seed,
-                "against": against.recipe.name, "against_seed": against.recipe.seed, "metric": metric,
-                "difference": difference, "error": error, "rows": rows,
-                "dev_sha256": " ".join(mine[task].rows.sha256 for task in tasks),
-                "revision": first.record["revision"], "against_revision": against.record["revision"],
-            })  # fmt: skip
+            lines.append(
+                {
+                    **_setting(first),
+                    "row": first.recipe.name,
+                    "row_seed": first.recipe.seed,
+                    "against": against.recipe.name,
+                    "against_seed": against.recipe.seed,
+                    "metric": metric,
+                    "difference": difference,
+                    "error": error,
+                    "rows": rows,
+                    "dev_sha256": " ".join(mine[task].rows.sha256 for task in tasks),
+                    "revision": first.record["revision"],
+                    "against_revision": against.record["revision"],
+                }
+            )
     return pd.DataFrame(lines, columns=_KEPT)
 
 
@@ -239,8 +250,10 @@ def evidence(claim: Claim, runs: pd.DataFrame, kept: pd.DataFrame) -> Evidence |
     of = kept[(kept.row == row) & (kept.against == other) & (kept.metric == claim.score)]
     of = of[of.row_seed == of.against_seed].set_index("row_seed").reindex(differences.index)
     for seed in differences.index[(of.difference - differences).abs() > 1e-3]:  # predictions are kept rounded
-        raise UserError(f"{row} against {other}, seed {seed}, {claim.score}: claims were compared on other runs "
-                        "than those that are recorded: record both again")  # fmt: skip
+        raise UserError(
+            f"{row} against {other}, seed {seed}, {claim.score}: claims were compared on other runs "
+            "than those that are recorded: record both again"
+        )
     error = float(of.error.mean(skipna=False))
     if seeds >= OWN_SEEDS:
         return Evidence.over_seeds(differences).with_rows(error)
@@ -260,18 +273,32 @@ def verdicts(runs: pd.DataFrame, kept: pd.DataFrame, claims: Sequence[Claim] = C
     """
     found = [evidence(claim, runs, kept) for claim in claims]
     tested = [of is not None and of.seeds >= SEEDS_FOR_A_VERDICT for of in found]
-    ps = [of.p(claim.region) if is_tested else math.nan
-          for claim, of, is_tested in zip(claims, found, tested, strict=True)]  # fmt: skip
+    ps = [
+        of.p(claim.region) if is_tested else math.nan
+        for claim, of, is_tested in zip(claims, found, tested, strict=True)
+    ]
     lines = []
     for claim, of, is_tested, p, adjusted in zip(claims, found, tested, ps, holm(ps), strict=True):
         low, high = of.interval() if of else (math.nan, math.nan)
         untested = "too few seeds" if of else "not measured"
-        lines.append({
-            "report": TITLES[claim.report], "topic": claim.topic, "claim": claim.words, "metric": claim.metric,
-            "says": claim.says, "printed": claim.printed, "in_print": claim.in_print,
-            "difference": of.difference if of else math.nan, "low": low, "high": high, "test": _test(of), "p": p,
-            "holm": adjusted, "verdict": of.verdict(claim.region, adjusted) if is_tested else untested,
-        })  # fmt: skip
+        lines.append(
+            {
+                "report": TITLES[claim.report],
+                "topic": claim.topic,
+                "claim": claim.words,
+                "metric": claim.metric,
+                "says": claim.says,
+                "printed": claim.printed,
+                "in_print": claim.in_print,
+                "difference": of.difference if of else math.nan,
+                "low": low,
+                "high": high,
+                "test": _test(of),
+                "p": p,
+                "holm": adjusted,
+                "verdict": of.verdict(claim.region, adjusted) if is_tested else untested,
+            }
+        )
     return pd.DataFrame(lines)
 
 

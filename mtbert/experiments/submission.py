@@ -52,8 +52,11 @@ def sheets(folders: Sequence[str | Path], data: Path) -> list[Sheet]:
             owners[task] = run
     found = [
         Sheet(run, read_split(data, task, split))
-        for run in runs for task in run.recipe.task_list for split in ("test", "dev") if split in task.files
-    ]  # fmt: skip
+        for run in runs
+        for task in run.recipe.task_list
+        for split in ("test", "dev")
+        if split in task.files
+    ]
     if not found:
         raise UserError(f"{', '.join(owners)} has neither a dev nor a test file: give runs of other tasks")
     return found
@@ -89,8 +92,9 @@ def submit(
     for sheet, outputs in zip(found, answers, strict=True):
         write_predictions(out / sheet.name, sheet.rows, outputs)
         files[sheet.name] = _described(sheet.rows, outputs, sha256_of(out / sheet.name))
-    runs = [{**_origin(run), "files": {sheet.name: files[sheet.name] for sheet in of_run}}
-            for run, of_run in _by_run(found)]  # fmt: skip
+    runs = [
+        {**_origin(run), "files": {sheet.name: files[sheet.name] for sheet in of_run}} for run, of_run in _by_run(found)
+    ]
     record = {"dev": _dev(found, files), "runs": runs}
     write_json(out / RECORD, record)
     return record
@@ -119,9 +123,15 @@ def _origin(run: Run) -> dict:
     record, recipe = run.record, run.recipe
     encoder = encoder_name(recipe.encoder, record["encoder_sha256"])
     return {
-        "recipe": recipe.name, "seed": recipe.seed, "status": record["status"], "best_epoch": record["best_epoch"],
-        "encoder": encoder, "encoder_sha256": record["encoder_sha256"], "revision": record["revision"],
-        "device": record["device"], "versions": record["versions"],
+        "recipe": recipe.name,
+        "seed": recipe.seed,
+        "status": record["status"],
+        "best_epoch": record["best_epoch"],
+        "encoder": encoder,
+        "encoder_sha256": record["encoder_sha256"],
+        "revision": record["revision"],
+        "device": record["device"],
+        "versions": record["versions"],
         "read": {name: of["sha256"] for name, of in record["data"].items()},
         "fields": {**recipe.as_dict(), "encoder": encoder},
-    }  # fmt: skip
+    }

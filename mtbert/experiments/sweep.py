@@ -75,9 +75,14 @@ def chosen(names: str) -> list[str]:
 
 
 def jobs(
-    names: Sequence[str], seeds: int, scale: Scale, out: Path, data: Path, changes: Mapping[str, object],
+    names: Sequence[str],
+    seeds: int,
+    scale: Scale,
+    out: Path,
+    data: Path,
+    changes: Mapping[str, object],
     workers: int = 1,
-) -> list[Job]:  # fmt: skip
+) -> list[Job]:
     """A job for each recipe and each seed from 0 on; all first seeds first, so that a sweep is soon worth a look.
 
     changes: fields to change in all of them. workers: how many will share the processors. Raises UserError for a change
@@ -156,12 +161,17 @@ def run_job(job: Job, stop: threading.Event | None = None) -> str | None:
     command = [sys.executable, "-m", "papermill", str(NOTEBOOK), str(job.beside(".ipynb")), "--no-progress-bar"]
     for name, path in parameters.items():
         command += ["-r", name, str(path.resolve())]
-    surroundings = {"OMP_NUM_THREADS": str(job.threads), "TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false",
-                    EXECUTION: str(job.execution)}  # fmt: skip
+    surroundings = {
+        "OMP_NUM_THREADS": str(job.threads),
+        "TQDM_DISABLE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        EXECUTION: str(job.execution),
+    }
     with open(job.beside(".log"), "w", encoding="utf-8") as log:
         # a session of its own: a terminal's Ctrl-C would else reach it twice, once from here
-        child = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **surroundings},
-                                 start_new_session=True)  # fmt: skip
+        child = subprocess.Popen(
+            command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **surroundings}, start_new_session=True
+        )
         code = _ended(child, stop or threading.Event(), stop_at + _LAST_STEPS)
     if code == 0:
         return None

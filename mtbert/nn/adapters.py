@@ -213,18 +213,18 @@ class AdapterKind(NamedTuple):
 
 ADAPTERS: dict[str, AdapterKind] = {
     "pal": AdapterKind(
-        "projected attention beside every layer", ProjectedAttention,
-        lambda config: _share(config, 204, config.num_attention_heads), True,
+        "projected attention beside every layer",
+        ProjectedAttention,
+        lambda config: _share(config, 204, config.num_attention_heads),
+        True,
     ),
-    "low_rank": AdapterKind(
-        "a low-rank matrix beside every layer", LowRank, lambda config: _share(config, 100), True
-    ),
+    "low_rank": AdapterKind("a low-rank matrix beside every layer", LowRank, lambda config: _share(config, 100), True),
     "top": AdapterKind("a transformer layer on top", LayerOnTop),
     "houlsby": AdapterKind(
         "bottlenecks after attention and feed-forward", Bottleneck, lambda config: _share(config, 64)
     ),
     "lora": AdapterKind("low-rank changes of query and value", LoRA, lambda config: 8),
-}  # fmt: skip
+}
 
 
 def adapter_parts(name: str) -> list[str]:

@@ -223,7 +223,7 @@ HEADS: dict[str, HeadKind] = {
     "cosine_shifted": HeadKind(
         "pair", "(cos(u, v) + 1) / 2, scaled", lambda task, width, p: Cosine(task, True), _PAIR_KINDS
     ),
-}  # fmt: skip
+}
 
 
 def build_head(name: str, task: Task, width: int, p: float = 0.0) -> nn.Module:

@@ -142,7 +142,7 @@ LOSSES: dict[str, LossKind] = {
     ),
     "triplet": LossKind("nearer to its pair than to another row", ("binary", "score"), "pair", "positives", _triplet),
     "cosent": LossKind("cosines in the order of the labels", ("binary", "score"), "pair", "all", _cosent),
-}  # fmt: skip
+}
 
 
 def build_loss(name: str, task: Task, settings: LossSettings | None = None) -> TaskLoss:

@@ -127,10 +127,15 @@ class MultitaskModel(nn.Module):
         if other.pooling != self.pooling:
             raise UserError(f"one model pools by {self.pooling}, the other by {other.pooling}: they must agree")
         for mine, theirs in (
-            (self.tasks, other.tasks), (self.encoding, other.encoding), (self.max_length, other.max_length),
-            (self._sees, other._sees), (self.loss, other.loss), (self.smart, other.smart), (self.heads, other.heads),
+            (self.tasks, other.tasks),
+            (self.encoding, other.encoding),
+            (self.max_length, other.max_length),
+            (self._sees, other._sees),
+            (self.loss, other.loss),
+            (self.smart, other.smart),
+            (self.heads, other.heads),
             (self.adapters, other.adapters),
-        ):  # fmt: skip
+        ):
             mine.update(theirs)
 
     def sequences(self, task: str, table: TokenTable) -> SequenceTable:

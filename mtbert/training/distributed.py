@@ -62,11 +62,14 @@ class World:
         """Raises UserError for a recipe with a loss that is no sum over the rows of a step."""
         ranked = [name for name in recipe.tasks if LOSSES[recipe.loss[name]].ranks]
         if self.size > 1 and ranked:
-            raise UserError(f"loss.{ranked[0]}: {recipe.loss[ranked[0]]!r} compares the rows of a step, which "
-                            f"{self.size} processes share out: train in one process")  # fmt: skip
+            raise UserError(
+                f"loss.{ranked[0]}: {recipe.loss[ranked[0]]!r} compares the rows of a step, which "
+                f"{self.size} processes share out: train in one process"
+            )
         if self.size > 1 and recipe.loss_weighting == "famo":
-            raise UserError(f"famo weighs the losses of whole steps, which {self.size} processes share out: train in "
-                            "one process")  # fmt: skip
+            raise UserError(
+                f"famo weighs the losses of whole steps, which {self.size} processes share out: train in one process"
+            )
 
     # -- what is shared out -------------------------------------------------------------------------------------------
 
@@ -107,8 +110,9 @@ class World:
         """Raises UserError unless all processes are at this step: they go on from the same checkpoint."""
         ends = self._reduced(torch.tensor([step, -step]), dist.ReduceOp.MAX)
         if ends[0] != -ends[1]:
-            raise UserError(f"the processes found checkpoints of steps {-ends[1]} to {ends[0]}: all must see the same "
-                            "run folder")  # fmt: skip
+            raise UserError(
+                f"the processes found checkpoints of steps {-ends[1]} to {ends[0]}: all must see the same run folder"
+            )
 
     def _reduced(self, tensor: Tensor, how: dist.ReduceOp) -> Tensor:
         if self.size > 1:
@@ -195,11 +199,14 @@ def processes(device: str | None = None) -> Iterator[World]:
     try:
         store, rank, size = next(dist.rendezvous("env://", timeout=PATIENCE))
     except (ValueError, RuntimeError) as error:
-        raise UserError(f"WORLD_SIZE is {size}, but the processes cannot meet ({error}): start them with torchrun, or "
-                        "unset WORLD_SIZE") from None  # fmt: skip
+        raise UserError(
+            f"WORLD_SIZE is {size}, but the processes cannot meet ({error}): start them with torchrun, or "
+            "unset WORLD_SIZE"
+        ) from None
     backend = "cpu:gloo,cuda:nccl" if pick_device(device).type == "cuda" else "gloo"
-    dist.init_process_group(backend, store=dist.PrefixStore("mtbert", store), rank=rank, world_size=size,
-                            timeout=PATIENCE)  # fmt: skip
+    dist.init_process_group(
+        backend, store=dist.PrefixStore("mtbert", store), rank=rank, world_size=size, timeout=PATIENCE
+    )
     world = World(rank, size)
     try:
         yield world

@@ -53,21 +53,34 @@ _CHOICES_PER_TASK = {
 }
 # field: (type, smallest, largest); None where there is no bound
 _NUMBERS: dict[str, tuple[type, float | None, float | None]] = {
-    "epochs": (int, 1, None), "seed": (int, 0, LARGEST_SEED), "lr": (float, 0, None),
-    "weight_decay": (float, 0, None), "warmup": (float, 0, 1), "clip": (float, 0, None),
-    "head_dropout": (float, 0, 0.999), "hidden_dropout": (float, 0, 0.999), "attention_dropout": (float, 0, 0.999),
-    "accumulate": (int, 1, None), "surgery_beta": (float, 0, 1), "adapter_projections": (int, 1, None),
-    "temperature": (float, 0.1, None), "oversample": (float, 1, None),
+    "epochs": (int, 1, None),
+    "seed": (int, 0, LARGEST_SEED),
+    "lr": (float, 0, None),
+    "weight_decay": (float, 0, None),
+    "warmup": (float, 0, 1),
+    "clip": (float, 0, None),
+    "head_dropout": (float, 0, 0.999),
+    "hidden_dropout": (float, 0, 0.999),
+    "attention_dropout": (float, 0, 0.999),
+    "accumulate": (int, 1, None),
+    "surgery_beta": (float, 0, 1),
+    "adapter_projections": (int, 1, None),
+    "temperature": (float, 0.1, None),
+    "oversample": (float, 1, None),
     "augment_share": (float, 0, 1),
-}  # fmt: skip
+}
 _OPTIONAL_NUMBERS = dict.fromkeys(
     ("layers", "steps_per_epoch", "train_rows", "dev_rows", "adapter_size", "adapter_heads"), (int, 1, None)
 )
 # field: (what a task has that a mapping does not name, type, smallest, largest)
 _NUMBERS_PER_TASK = {
-    "batch_size": (32, int, 1, None), "max_length": (128, int, 4, None), "loss_scale": (20.0, float, 0, None),
-    "margin": (0.5, float, 0, None), "positive_from": (3.0, float, 0, None), "smart": (0.0, float, 0, None),
-}  # fmt: skip
+    "batch_size": (32, int, 1, None),
+    "max_length": (128, int, 4, None),
+    "loss_scale": (20.0, float, 0, None),
+    "margin": (0.5, float, 0, None),
+    "positive_from": (3.0, float, 0, None),
+    "smart": (0.0, float, 0, None),
+}
 # field of some tasks only, None or not named for the others: (type, smallest, largest)
 _SOME_TASKS = {"tokens_per_batch": (int, 1, None), "augment": (int, 1, None)}
 # field: tasks that have something else there
@@ -250,8 +263,10 @@ class Recipe:
             if loss.ranks and self.accumulate > 1:
                 raise UserError(f"accumulate is {self.accumulate}, but {what} compares the rows of a step: set it to 1")
             if loss.ranks and name in self.tokens_per_batch:
-                raise UserError(f"tokens_per_batch.{name} is {self.tokens_per_batch[name]}, but {what} needs its own "
-                                "batches: leave it out")  # fmt: skip
+                raise UserError(
+                    f"tokens_per_batch.{name} is {self.tokens_per_batch[name]}, but {what} needs its own "
+                    "batches: leave it out"
+                )
             if loss.ranks and self.batch_size[name] == 1:
                 raise UserError(f"batch_size.{name} is 1, but {what} compares rows: set it to 2 or more")
             if loss.rows != "all" and self.positive_from[name] > task.top:
@@ -266,8 +281,10 @@ class Recipe:
     def _check_adapter(self) -> None:
         parts = adapter_parts(self.adapter)
         if self.option == "pretrain" and parts:
-            raise UserError(f"adapter is {self.adapter!r}, but option pretrain trains heads on vectors of the encoder "
-                            "as it is: set option to adapters or finetune")  # fmt: skip
+            raise UserError(
+                f"adapter is {self.adapter!r}, but option pretrain trains heads on vectors of the encoder "
+                "as it is: set option to adapters or finetune"
+            )
         if self.option in ("adapters", "adapters_norms") and not parts:
             raise UserError(f"option is {self.option!r}, but there is no adapter: set adapter, such as pal")
         sized = [part for part in parts if ADAPTERS[part].usual_size]
@@ -278,19 +295,26 @@ class Recipe:
             raise UserError(f"adapter_heads is {self.adapter_heads}, but only pal has heads to choose: leave it out")
         changed = self.adapter_projections != 1 or self.adapter_activation != "identity"
         if changed and not any(ADAPTERS[part].projects for part in parts):
-            raise UserError(f"adapter_projections and adapter_activation mean nothing to adapter {self.adapter!r}: "
-                            "leave them out")  # fmt: skip
+            raise UserError(
+                f"adapter_projections and adapter_activation mean nothing to adapter {self.adapter!r}: leave them out"
+            )
 
     def _check_sampler(self) -> None:
         if self.sampler == "stages" and self.epochs < len(self.tasks):
-            raise UserError(f"epochs is {self.epochs}, but sampler 'stages' gives each of {len(self.tasks)} tasks "
-                            f"one or more: set it to {len(self.tasks)} or more")  # fmt: skip
+            raise UserError(
+                f"epochs is {self.epochs}, but sampler 'stages' gives each of {len(self.tasks)} tasks "
+                f"one or more: set it to {len(self.tasks)} or more"
+            )
         if self.epochs < least_epochs(self.sampler, self.tasks):
-            raise UserError(f"epochs is {self.epochs}, but sampler {self.sampler!r} changes from one to another: "
-                            "set it to 2 or more")  # fmt: skip
+            raise UserError(
+                f"epochs is {self.epochs}, but sampler {self.sampler!r} changes from one to another: "
+                "set it to 2 or more"
+            )
         if self.optimizer_state == "per_task" and self.sampler in ("mixed", "alone_first"):
-            raise UserError(f"optimizer_state is 'per_task', but sampler {self.sampler!r} has steps of all tasks: "
-                            "choose a sampler with one task a step")  # fmt: skip
+            raise UserError(
+                f"optimizer_state is 'per_task', but sampler {self.sampler!r} has steps of all tasks: "
+                "choose a sampler with one task a step"
+            )
 
     @property
     def task_list(self) -> list[Task]:
@@ -310,8 +334,10 @@ class Recipe:
             if isinstance(value, Mapping) and isinstance(old, Mapping):
                 for task in value:
                     if task in TASKS and task not in tasks:
-                        raise UserError(f"{name}.{task} is given, but recipe {self.name} has only {', '.join(tasks)}: "
-                                        "leave it out, or name the task in tasks")  # fmt: skip
+                        raise UserError(
+                            f"{name}.{task} is given, but recipe {self.name} has only {', '.join(tasks)}: "
+                            "leave it out, or name the task in tasks"
+                        )
                 changes[name] = {**old, **value}
         return dataclasses.replace(self, **changes)
 

@@ -131,19 +131,30 @@ def build_model(recipe: Recipe, encoder: Encoder) -> MultitaskModel:
         if length > positions:
             raise UserError(f"max_length.{name} is {length}, but this encoder has {positions} positions")
     losses = {
-        task.name: build_loss(recipe.loss[task.name], task, LossSettings(
-            recipe.loss_scale[task.name], recipe.margin[task.name], recipe.positive_from[task.name]))
+        task.name: build_loss(
+            recipe.loss[task.name],
+            task,
+            LossSettings(recipe.loss_scale[task.name], recipe.margin[task.name], recipe.positive_from[task.name]),
+        )
         for task in recipe.task_list
-    }  # fmt: skip
+    }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         model = MultitaskModel(
-            encoder, recipe.task_list, recipe.head, recipe.encoding, recipe.max_length, recipe.pooling,
-            recipe.head_dropout, losses, recipe.smart,
-        )  # fmt: skip
+            encoder,
+            recipe.task_list,
+            recipe.head,
+            recipe.encoding,
+            recipe.max_length,
+            recipe.pooling,
+            recipe.head_dropout,
+            losses,
+            recipe.smart,
+        )
         if recipe.adapter != "none":
-            shape = AdapterShape(recipe.adapter_size, recipe.adapter_heads, recipe.adapter_projections,
-                                 recipe.adapter_activation)  # fmt: skip
+            shape = AdapterShape(
+                recipe.adapter_size, recipe.adapter_heads, recipe.adapter_projections, recipe.adapter_activation
+            )
             for task in recipe.tasks:
                 model.adapters[task] = build_adapter(recipe.adapter, encoder.config, shape)
         return model
@@ -196,8 +207,10 @@ def load_model(folder: str | Path, device: str | torch.device = "cpu") -> Multit
         raise UserError(f"{trained} does not exist: the run's trained encoder is missing")
     encoder = recipe_encoder(recipe, trained)
     if trained is None and encoder.sha256 != run.record.get("encoder_sha256"):
-        raise UserError(f"{folder} was trained on other weights of encoder {recipe.encoder}: sha256 was "
-                        f"{run.record.get('encoder_sha256')}, is {encoder.sha256}")  # fmt: skip
+        raise UserError(
+            f"{folder} was trained on other weights of encoder {recipe.encoder}: sha256 was "
+            f"{run.record.get('encoder_sha256')}, is {encoder.sha256}"
+        )
     model = build_model(recipe, encoder)
     _read_tensors(run.folder / "heads.safetensors", model.heads.state_dict())
     if recipe.adapter != "none":
@@ -216,8 +229,10 @@ def _read_tensors(path: Path, into: Mapping[str, Tensor]) -> None:
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     wanted = {name: tuple(tensor.shape) for name, tensor in into.items()}
     for name in sorted(shapes.keys() ^ wanted.keys()) or [name for name in wanted if shapes[name] != wanted[name]]:
-        raise UserError(f"{path} is damaged or of another recipe: tensor {name!r} has shape {shapes.get(name)}, "
-                        f"the recipe asks for {wanted.get(name)}")  # fmt: skip
+        raise UserError(
+            f"{path} is damaged or of another recipe: tensor {name!r} has shape {shapes.get(name)}, "
+            f"the recipe asks for {wanted.get(name)}"
+        )
     with torch.no_grad():
         for name, tensor in into.items():
             tensor.copy_(tensors[name])
@@ -234,8 +249,10 @@ def join_runs(folders: Sequence[str | Path], device: str | torch.device = "cpu")
     runs = [open_run(folder) for folder in folders]
     for run in runs:
         if run.recipe.option in ("finetune", "adapters_norms"):
-            raise UserError(f"{run.folder} changed its encoder (option {run.recipe.option}): only runs with option "
-                            "adapters or pretrain can share one")  # fmt: skip
+            raise UserError(
+                f"{run.folder} changed its encoder (option {run.recipe.option}): only runs with option "
+                "adapters or pretrain can share one"
+            )
         mine, first = ((of.record["encoder_sha256"], of.recipe.layers) for of in (run, runs[0]))
         if mine != first:
             raise UserError(f"{run.folder} and {runs[0].folder} have different encoders: they cannot share one")

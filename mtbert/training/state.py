@@ -37,12 +37,19 @@ def state_of(run: "Trainer") -> tuple[dict[str, Tensor], dict[str, Any]]:
     tensors |= _weighting_states(run)
     now = time.monotonic()
     facts = {
-        "format": _FORMAT, "recipe": run.recipe.as_dict(), "inputs": _inputs(run),
-        "epochs": run.record["epochs"], "best_epoch": run.record["best_epoch"],
-        "loss_counts": run.loss_counts, "segment_steps": steps,
-        "examples": run.examples, "tokens": run.tokens, "flops": run.flops,
-        "seconds": run.seconds + now - run.started, "epoch_seconds": run.epoch_seconds + now - run.epoch_started,
-    }  # fmt: skip
+        "format": _FORMAT,
+        "recipe": run.recipe.as_dict(),
+        "inputs": _inputs(run),
+        "epochs": run.record["epochs"],
+        "best_epoch": run.record["best_epoch"],
+        "loss_counts": run.loss_counts,
+        "segment_steps": steps,
+        "examples": run.examples,
+        "tokens": run.tokens,
+        "flops": run.flops,
+        "seconds": run.seconds + now - run.started,
+        "epoch_seconds": run.epoch_seconds + now - run.epoch_started,
+    }
     return tensors, facts
 
 
@@ -103,8 +110,11 @@ def _load_weighting_states(run: "Trainer", tensors: Mapping[str, Tensor]) -> Non
     for name, buffer in run.loss_weighting.named_buffers():
         buffer.copy_(tensors[f"loss_weighting.{name}"])
     if run.surgery and hasattr(run.surgery.weighting, "load_state_dict"):
-        states = {name.removeprefix("surgery."): tensor.to(run.device)
-                  for name, tensor in tensors.items() if name.startswith("surgery.")}  # fmt: skip
+        states = {
+            name.removeprefix("surgery."): tensor.to(run.device)
+            for name, tensor in tensors.items()
+            if name.startswith("surgery.")
+        }
         run.surgery.weighting.load_state_dict(states)
 
 

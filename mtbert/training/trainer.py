@@ -87,8 +87,9 @@ def train(
         earlier = _earlier_run(out, recipe)
         if earlier is not None and earlier.finished:
             if other := earlier.other_files(folder):
-                raise UserError(f"{out} was trained on other data than {folder} has in {', '.join(other)}: "
-                                "choose another folder")  # fmt: skip
+                raise UserError(
+                    f"{out} was trained on other data than {folder} has in {', '.join(other)}: choose another folder"
+                )
             say(f"{paths.shown(out)} is finished: nothing to do")
             return earlier
         progress = progress and world.first and not os.environ.get("TQDM_DISABLE")
@@ -101,9 +102,16 @@ class Trainer:
     """One run: its data, model, optimiser and place in the schedule."""
 
     def __init__(
-        self, recipe: Recipe, out: Path, folder: Path, device: torch.device, progress=True, say=print,
-        world: World = ALONE, execution: Execution | None = None,
-    ):  # fmt: skip
+        self,
+        recipe: Recipe,
+        out: Path,
+        folder: Path,
+        device: torch.device,
+        progress=True,
+        say=print,
+        world: World = ALONE,
+        execution: Execution | None = None,
+    ):
         self.execution = execution or Execution.asked_for()
         self.started = time.monotonic()
         self.world = world
@@ -124,8 +132,11 @@ class Trainer:
         _freeze(self.model, recipe)
         if not any(parameter.requires_grad for parameter in self.model.parameters()):
             raise UserError("nothing to train: the encoder is frozen (option pretrain) and the heads have no weights")
-        squared = [task.name for task in recipe.task_list
-                   if task.kind == "score" and recipe.loss[task.name] in ("default", "mse")]  # fmt: skip
+        squared = [
+            task.name
+            for task in recipe.task_list
+            if task.kind == "score" and recipe.loss[task.name] in ("default", "mse")
+        ]
         self.loss_weighting = build_loss_weighting(recipe.loss_weighting, recipe.tasks, squared).to(device)
         self.model.add_module("loss_weighting", self.loss_weighting)  # what it learns is trained with the rest
         self.flat = FlatParameters(self.model, owner=_owner)
@@ -174,8 +185,9 @@ class Trainer:
                         save_checkpoint(self.out, self.step, *state_of(self))
                     saved = time.monotonic()
                 if stopping and self.step < self.total_steps:
-                    raise Interrupted(f"stopped after step {self.step} of {self.total_steps}: "
-                                      "the same command goes on from there")  # fmt: skip
+                    raise Interrupted(
+                        f"stopped after step {self.step} of {self.total_steps}: the same command goes on from there"
+                    )
         return self._finish()
 
     def _go_on(self) -> None:
@@ -374,19 +386,29 @@ class Trainer:
         outputs = self._dev_outputs()
         for name, out in outputs.items():
             if not out.isfinite().all():
-                raise UserError(f"{name} has predictions that are no numbers by step {self.step}: "
-                                f"lower lr, now {self.recipe.lr:g}")  # fmt: skip
-        scores = {name: score(self.rows[name]["dev"].task, out, self.rows[name]["dev"].labels)
-                  for name, out in outputs.items()}  # fmt: skip
+                raise UserError(
+                    f"{name} has predictions that are no numbers by step {self.step}: lower lr, now {self.recipe.lr:g}"
+                )
+        scores = {
+            name: score(self.rows[name]["dev"].task, out, self.rows[name]["dev"].labels)
+            for name, out in outputs.items()
+        }
         scores |= overall(scores)
         number = self.step // self.epoch_steps
-        self.record["epochs"].append({
-            "epoch": number, "step": self.step, "losses": losses, "scores": scores, "seconds": round(spent, 2),
-            "examples": self.examples, "examples_per_second": round(self.examples / spent, 1),
-            "tokens_per_second": round(self.tokens / spent, 1),
-            "mfu": device_mfu(self.flops / self.world.size, spent, self.device) if self.flops else None,
-            **({"surgery": conflicts} if self.surgery else {}),
-        })  # fmt: skip
+        self.record["epochs"].append(
+            {
+                "epoch": number,
+                "step": self.step,
+                "losses": losses,
+                "scores": scores,
+                "seconds": round(spent, 2),
+                "examples": self.examples,
+                "examples_per_second": round(self.examples / spent, 1),
+                "tokens_per_second": round(self.tokens / spent, 1),
+                "mfu": device_mfu(self.flops / self.world.size, spent, self.device) if self.flops else None,
+                **({"surgery": conflicts} if self.surgery else {}),
+            }
+        )
         best = self.record["best_epoch"]
         if not best or not outputs or scores["plain"] > self.record["epochs"][best - 1]["scores"]["plain"]:
             self.record["best_epoch"] = number
@@ -434,16 +456,32 @@ class Trainer:
 
     def _new_record(self, encoder: Encoder) -> dict:
         files = {
-            rows.path.name: {"task": name, "split": split, "sha256": rows.sha256, "rows": len(rows),
-                             "unlabelled": rows.unlabelled, "overlaps": dict(rows.overlaps), "copies": rows.copies}
-            for name, splits in self.rows.items() for split, rows in splits.items()
-        }  # fmt: skip
+            rows.path.name: {
+                "task": name,
+                "split": split,
+                "sha256": rows.sha256,
+                "rows": len(rows),
+                "unlabelled": rows.unlabelled,
+                "overlaps": dict(rows.overlaps),
+                "copies": rows.copies,
+            }
+            for name, splits in self.rows.items()
+            for split, rows in splits.items()
+        }
         return {
-            "status": "unfinished", "recipe": self.recipe.as_dict(), "data": files,
-            "encoder_sha256": encoder.sha256, "encoder_stored": encoder.stored, **describe(self.device),
-            "world_size": self.world.size, "execution": dataclasses.asdict(self.execution),
-            "epochs": [], "best_epoch": 0, "seconds": 0.0, "peak_memory_mb": None,
-        }  # fmt: skip
+            "status": "unfinished",
+            "recipe": self.recipe.as_dict(),
+            "data": files,
+            "encoder_sha256": encoder.sha256,
+            "encoder_stored": encoder.stored,
+            **describe(self.device),
+            "world_size": self.world.size,
+            "execution": dataclasses.asdict(self.execution),
+            "epochs": [],
+            "best_epoch": 0,
+            "seconds": 0.0,
+            "peak_memory_mb": None,
+        }
 
     def _note_cost(self) -> None:
         self.record["seconds"] = round(self.seconds + time.monotonic() - self.started, 1)
@@ -453,8 +491,9 @@ class Trainer:
         return Source.of(rows, self.model, self.recipe, self.progress, self.say)
 
     def _bar(self) -> tqdm:
-        return tqdm(total=self.total_steps, initial=self.step, desc=self.recipe.name, unit="step",
-                    disable=not self.progress)  # fmt: skip
+        return tqdm(
+            total=self.total_steps, initial=self.step, desc=self.recipe.name, unit="step", disable=not self.progress
+        )
 
     def _show(self, bar: tqdm) -> None:
         bar.update()

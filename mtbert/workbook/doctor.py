@@ -35,9 +35,15 @@ class Finding:
 def inspect_environment() -> list[Finding]:
     """Python, packages, pretrained weights, data, memory, device and the folder for runs, in this order."""
     looks: dict[str, Callable[[], tuple[bool, str]]] = {
-        "Python": _python, "packages": _packages, "pretrained weights": _weights, "sample data": _sample,
-        "real data": _real, "memory": _memory, "device": _device, "folder for runs": _writable,
-    }  # fmt: skip
+        "Python": _python,
+        "packages": _packages,
+        "pretrained weights": _weights,
+        "sample data": _sample,
+        "real data": _real,
+        "memory": _memory,
+        "device": _device,
+        "folder for runs": _writable,
+    }
     findings = []
     for thing, look in looks.items():
         try:

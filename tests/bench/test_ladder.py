@@ -63,10 +63,18 @@ def test_a_rung_changes_what_its_name_says_and_nothing_else():
     classes = list(CUDA_RUNGS.values())
     assert all(after.__mro__[1] is before for before, after in zip(classes, classes[1:], strict=False))
     assert [sorted(added[rung]) for rung in classes[1:]] == [
-        ["hidden"], ["drop"], ["attention", "hidden"], ["fused", "prepare", "update"], ["prepare"],
-        ["step", "train_on"], ["attention"], ["fused"], ["train_on"],
-        ["compute", "prepare", "step", "update"], ["prepare"],
-    ]  # fmt: skip
+        ["hidden"],
+        ["drop"],
+        ["attention", "hidden"],
+        ["fused", "prepare", "update"],
+        ["prepare"],
+        ["step", "train_on"],
+        ["attention"],
+        ["fused"],
+        ["train_on"],
+        ["compute", "prepare", "step", "update"],
+        ["prepare"],
+    ]
 
 
 def test_only_a_gpu_has_the_rungs_of_a_gpu():

@@ -24,8 +24,16 @@ def test_mfu_is_not_known_without_a_peak(monkeypatch):
 
 def test_a_record_replaces_the_older_one_of_the_same_bench(tmp_path, monkeypatch):
     monkeypatch.setattr(throughput, "TABLE", tmp_path / "throughput.csv")
-    row = {"bench": "step", "device": "cpu", "encoder": "tiny", "task": "sst", "batch": 8, "precision": "float32",
-           "side": "mtbert", "examples_per_second": 1.0}  # fmt: skip
+    row = {
+        "bench": "step",
+        "device": "cpu",
+        "encoder": "tiny",
+        "task": "sst",
+        "batch": 8,
+        "precision": "float32",
+        "side": "mtbert",
+        "examples_per_second": 1.0,
+    }
     throughput.record([row, {**row, "side": "transformers"}])
     throughput.record([{**row, "examples_per_second": 2.0}])
     table = pd.read_csv(tmp_path / "throughput.csv")

@@ -493,8 +493,22 @@ def test_the_doctor_finds_all_in_place(mtbert):
 
 
 def test_bench_step_shows_what_adapters_cost(mtbert, sample):
-    said = mtbert("bench", "step", "--data", sample, "--encoder", "tiny", "--steps", 1, "--batch", 2, "--tasks", "sst",
-                  "--adapters", "pal, lora").out  # fmt: skip
+    said = mtbert(
+        "bench",
+        "step",
+        "--data",
+        sample,
+        "--encoder",
+        "tiny",
+        "--steps",
+        1,
+        "--batch",
+        2,
+        "--tasks",
+        "sst",
+        "--adapters",
+        "pal, lora",
+    ).out
     rows = [line.split() for line in said.splitlines()[2:]]
     assert [row[:2] for row in rows] == [["sst", "none"], ["sst", "pal"], ["sst", "lora"]]
     assert rows[0][3] == "1.00" and all(float(row[3]) > 0 for row in rows)
@@ -530,8 +544,19 @@ def test_claims_compares_the_rows_of_a_report(mtbert, mistake, trained, sample, 
     runs = []
     for row in ("sts-concat", "sts-triplet"):
         runs.append(tmp_path / row)
-        result = mtbert("train", f"marchini-callon-cussen/{row}", "--scale", "demo", "--set", "encoder=tiny",
-                        "--no-progress", "--data", sample, "--out", runs[-1])  # fmt: skip
+        result = mtbert(
+            "train",
+            f"marchini-callon-cussen/{row}",
+            "--scale",
+            "demo",
+            "--set",
+            "encoder=tiny",
+            "--no-progress",
+            "--data",
+            sample,
+            "--out",
+            runs[-1],
+        )
         assert result.code == 0, result.err
     result = mtbert("claims", *runs, "--data", sample, "--record")
     difference = open_run(runs[1]).scores["sts"] - open_run(runs[0]).scores["sts"]

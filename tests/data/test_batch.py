@@ -162,8 +162,11 @@ def test_every_token_has_exactly_one_cell(lengths):
 @given(LENGTHS)
 def test_a_row_of_a_group_is_a_sequence_in_order_and_padding_repeats_its_first_token(lengths):
     batch = numbered(lengths)
-    rows = [(row[keep], row[~keep]) for _, mask, block in cells(batch, batch.groups)
-            for row, keep in zip(block, mask, strict=True)]  # fmt: skip
+    rows = [
+        (row[keep], row[~keep])
+        for _, mask, block in cells(batch, batch.groups)
+        for row, keep in zip(block, mask, strict=True)
+    ]
     assert len(rows) == len(lengths)
     for tokens, padding in rows:
         sequence = int(batch.sequence_of[tokens[0]])

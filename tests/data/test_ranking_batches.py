@@ -111,9 +111,11 @@ def test_case_and_spaces_do_not_make_a_text_another():
 
 @pytest.mark.parametrize(
     ("make", "bound", "expected"),
-    [("positives", 4.5, "no row has a similarity from 4.5: lower positive_from"),
-     ("one positive", 0.0, "no row has a similarity below 0: raise positive_from")],
-)  # fmt: skip
+    [
+        ("positives", 4.5, "no row has a similarity from 4.5: lower positive_from"),
+        ("one positive", 0.0, "no row has a similarity below 0: raise positive_from"),
+    ],
+)
 def test_a_file_without_positives_or_negatives_is_named(make, bound, expected):
     with pytest.raises(UserError, match=f"^sts-train.csv: {expected}$"):
         row_order(make, rows_of([("a", "b"), ("c", "d")], [4.0, 1.0]), 2, 0, bound)

@@ -370,11 +370,17 @@ def test_a_data_folder_that_does_not_exist_is_named_with_its_origin(tmp_path, mo
 @pytest.mark.parametrize(
     ("task", "split", "count"),
     [
-        ("sst", "train", 8544), ("sst", "dev", 1101), ("sst", "test", 2210),
-        ("cfimdb", "train", 1707), ("cfimdb", "dev", 245), ("cfimdb", "test", 488),
-        ("sts", "train", 6040), ("sts", "dev", 863), ("sts", "test", 1725),
+        ("sst", "train", 8544),
+        ("sst", "dev", 1101),
+        ("sst", "test", 2210),
+        ("cfimdb", "train", 1707),
+        ("cfimdb", "dev", 245),
+        ("cfimdb", "test", 488),
+        ("sts", "train", 6040),
+        ("sts", "dev", 863),
+        ("sts", "test", 1725),
     ],
-)  # fmt: skip
+)
 def test_real_row_counts(real_data, task, split, count):
     rows = read_split(real_data, get_task(task), split)
     assert (len(rows), rows.unlabelled) == (count, 0)

@@ -28,7 +28,7 @@ from mtbert.data.sampling import (
     Temperature,
     apportion,
     derived_seed,
-)  # fmt: skip
+)
 
 PLANNED = sorted(name for name, kind in SAMPLERS.items() if issubclass(kind, Planned))
 REAL = {"sst": 8544, "quora": 75842, "sts": 6040}
@@ -47,8 +47,10 @@ def plan(sampler, steps, start=0):
 
 def passes(order, count):
     """The rows of the first passes over a task, in order."""
-    return [[row for i in range(order.batches) for row in order.batch(turn * order.batches + i).tolist()]
-            for turn in range(count)]  # fmt: skip
+    return [
+        [row for i in range(order.batches) for row in order.batch(turn * order.batches + i).tolist()]
+        for turn in range(count)
+    ]
 
 
 @given(st.integers(1, 60), st.integers(1, 20), st.integers(0, 2**40))
@@ -58,8 +60,11 @@ def test_each_pass_is_a_permutation(rows, size, seed):
 
 
 def test_passes_tasks_and_seeds_are_shuffled_differently():
-    orders = [*passes(RowOrder("sst", 50, 8, 0), 3), *passes(RowOrder("sts", 50, 8, 0), 1),
-              *passes(RowOrder("sst", 50, 8, 1), 1)]  # fmt: skip
+    orders = [
+        *passes(RowOrder("sst", 50, 8, 0), 3),
+        *passes(RowOrder("sts", 50, 8, 0), 1),
+        *passes(RowOrder("sst", 50, 8, 1), 1),
+    ]
     assert len({tuple(order) for order in orders}) == 5
     assert list(range(50)) not in orders
 
@@ -87,8 +92,10 @@ def test_a_plan_does_not_depend_on_what_was_drawn_before_or_on_torchs_own_seed()
     torch.manual_seed(1)
     first = plan(sampler, 12)
     torch.manual_seed(2)
-    two_at_once = [(one.rows["sst"].tolist(), other.rows["sst"].tolist())
-                   for one, other in islice(zip(sampler.steps(), sampler.steps(4), strict=True), 8)]  # fmt: skip
+    two_at_once = [
+        (one.rows["sst"].tolist(), other.rows["sst"].tolist())
+        for one, other in islice(zip(sampler.steps(), sampler.steps(4), strict=True), 8)
+    ]
     assert plan(sampler, 12) == first
     assert two_at_once == [(first[i][1]["sst"], first[i + 4][1]["sst"]) for i in range(8)]
 
@@ -211,7 +218,10 @@ def test_oversampling_repeats_a_small_set_at_most_k_times_and_not_beyond_the_lar
     sampler = Oversampled(rows, dict.fromkeys(rows, 10), 0, Pace(oversample=5))
     assert Counter(tasks_of(sampler)) == {"large": 100, "middle": 100, "small": 30}
     assert Oversampled(rows, dict.fromkeys(rows, 10), 0, Pace(oversample=1)).counts(0) == {
-        "large": 100, "middle": 50, "small": 6}  # fmt: skip
+        "large": 100,
+        "middle": 50,
+        "small": 6,
+    }
 
 
 ROWS, BATCHES = {"sst": 100, "quora": 1000}, {"sst": 10, "quora": 100}

@@ -18,9 +18,23 @@ def run(name: str, seed: int = 0, scale: Scale = "small", sst: float = 0.5, data
     """A recorded run as data/results has it."""
     recipe = scaled(RECIPES[name].recipe, scale).with_(**changes)
     fields = {key: value for key, value in recipe.as_dict().items() if key not in ("name", "encoder", "seed")}
-    return {"recipe": name, "seed": seed, "encoder": recipe.encoder, "status": "finished", "sst": sst, "quora": 0.7,
-            "sts": 0.4, "plain": 0.533, "normalised": 0.633, "seconds": 60.0, "tokens": 1e5, "device": "cpu",
-            "revision": "r", "data_sha256": data, "fields": json.dumps(fields)}  # fmt: skip
+    return {
+        "recipe": name,
+        "seed": seed,
+        "encoder": recipe.encoder,
+        "status": "finished",
+        "sst": sst,
+        "quora": 0.7,
+        "sts": 0.4,
+        "plain": 0.533,
+        "normalised": 0.633,
+        "seconds": 60.0,
+        "tokens": 1e5,
+        "device": "cpu",
+        "revision": "r",
+        "data_sha256": data,
+        "fields": json.dumps(fields),
+    }
 
 
 @pytest.fixture
@@ -55,8 +69,13 @@ def test_a_recorded_run_gives_its_recipe_back():
 
 
 def test_only_finished_runs_of_that_scale_count(record):
-    record(run("yin/baseline", 0), run("yin/baseline", 1, lr=1e-3), run("yin/baseline", 2, scale="demo"),
-           {**run("yin/baseline", 3), "status": "unfinished"}, run("li-tang/seq", 4))  # fmt: skip
+    record(
+        run("yin/baseline", 0),
+        run("yin/baseline", 1, lr=1e-3),
+        run("yin/baseline", 2, scale="demo"),
+        {**run("yin/baseline", 3), "status": "unfinished"},
+        run("li-tang/seq", 4),
+    )
     assert list(measured("mine", "small").seed) == [0, 4]
     assert list(measured("mine", "demo").seed) == [2]
 
@@ -86,8 +105,7 @@ def test_runs_that_cannot_be_compared_are_told_apart(record):
 
 
 def test_a_reports_table_has_its_figures_and_ours(record):
-    record(*(run("yin/baseline", seed, sst=sst) for seed, sst in enumerate((0.50, 0.52, 0.53))),
-           run("yin/pal-256"))  # fmt: skip
+    record(*(run("yin/baseline", seed, sst=sst) for seed, sst in enumerate((0.50, 0.52, 0.53))), run("yin/pal-256"))
     table = beside("yin", measured("mine", "small"))
     assert list(table.index) == [name.removeprefix("yin/") for name in RECIPES if name.startswith("yin/")]
     printed = RECIPES["yin/baseline"].printed
@@ -105,7 +123,12 @@ def test_what_a_row_does_not_train_is_empty(record):
     table = beside("ahmed-karamardian", measured("mine", "small"), ["sst-finetune", "baseline"])
     assert list(table.index) == ["sst-finetune", "baseline"] and ("printed", "cfimdb") not in table
     assert dict(table.loc["sst-finetune", "measured"]) == {
-        "sst": "not measured", "quora": "", "sts": "", "overall": "", "seeds": 0}  # fmt: skip
+        "sst": "not measured",
+        "quora": "",
+        "sts": "",
+        "overall": "",
+        "seeds": 0,
+    }
     assert table.loc["sst-finetune", ("printed", "quora")] == ""
 
 

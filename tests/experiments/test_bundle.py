@@ -97,8 +97,10 @@ def test_the_manifest_tells_what_is_missing_or_damaged(packed, sample, small, tm
     (folder / "data" / "ids-sst-dev.csv").unlink()
     (folder / "data" / "ids-sst-train.csv").write_text("changed")
     wrong = pack.check(folder)
-    assert wrong == ["data/ids-sst-dev.csv is missing",
-                     "data/ids-sst-train.csv is damaged: its checksum differs from the manifest's"]  # fmt: skip
+    assert wrong == [
+        "data/ids-sst-dev.csv is missing",
+        "data/ids-sst-train.csv is damaged: its checksum differs from the manifest's",
+    ]
     said = CliRunner().invoke(app, ["pack", "--check", str(folder)])
     assert said.exit_code == 1
     with pytest.raises(UserError, match="holds no pack"):
@@ -171,8 +173,13 @@ def test_a_package_that_pip_does_not_find_is_a_user_error(tmp_path, monkeypatch)
 
 
 def test_a_run_from_a_pack_needs_no_network_and_is_known_by_its_encoders_name(packed, tmp_path):
-    environment = {**os.environ, "MTBERT_ENCODERS": str(packed / "encoders"), "MTBERT_DATA": str(packed / "data"),
-                   "MTBERT_CACHE": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1"}  # fmt: skip
+    environment = {
+        **os.environ,
+        "MTBERT_ENCODERS": str(packed / "encoders"),
+        "MTBERT_DATA": str(packed / "data"),
+        "MTBERT_CACHE": str(tmp_path / "cache"),
+        "HF_HUB_OFFLINE": "1",
+    }
     command = [sys.executable, "-c", OFFLINE, "train", "demo", "--out", str(tmp_path / "run")]
     for change in ("layers=1", "train_rows=8", "dev_rows=8", "epochs=1", "steps_per_epoch=1"):
         command += ["--set", change]

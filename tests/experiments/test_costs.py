@@ -23,8 +23,10 @@ def results(tmp_path, monkeypatch):
 
 def test_runs_of_one_recipe_and_machine_make_one_row(results):
     lines = markdown(costs()).splitlines()[2:]
-    assert lines == ["| `mixed` | b | 10 | cpu (X) | 2 | 2.0 | 2.0 GB |",
-                     "| `mixed` | b | 10 | 2 x cuda (Y) | 1 | 0.1 | 0.5 GB |"]  # fmt: skip
+    assert lines == [
+        "| `mixed` | b | 10 | cpu (X) | 2 | 2.0 | 2.0 GB |",
+        "| `mixed` | b | 10 | 2 x cuda (Y) | 1 | 0.1 | 0.5 GB |",
+    ]
 
 
 def test_without_any_recorded_run_costs_say_what_to_do(kept):

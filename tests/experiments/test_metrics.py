@@ -142,8 +142,13 @@ def test_a_class_is_claimed_with_its_own_probability_and_a_binary_task_claims_1(
 
 def test_calibration_by_hand():
     table = calibration([0.1, 0.2, 0.9, 1.0], [False, True, True, True], bins=2)
-    assert table.to_dict("list") == {"low": [0, 0.5], "high": [0.5, 1], "rows": [2, 2],
-                                     "claimed": pytest.approx([0.15, 0.95]), "true": [0.5, 1]}  # fmt: skip
+    assert table.to_dict("list") == {
+        "low": [0, 0.5],
+        "high": [0.5, 1],
+        "rows": [2, 2],
+        "claimed": pytest.approx([0.15, 0.95]),
+        "true": [0.5, 1],
+    }
     assert calibration_error(table) == pytest.approx((0.35 + 0.05) / 2)
 
 

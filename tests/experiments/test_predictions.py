@@ -40,8 +40,9 @@ def test_a_pair_holds_the_accuracies_of_both(runs, kept, sample):
     dev_predictions.record_confusion([runs / "one", runs / "two", runs / "few"], sample)
     table = pd.read_csv(kept / "confusion_pairs.csv")
     assert list(zip(table["first"], table.second, table.task, strict=True)) == [
-        ("tiny s0", "tiny s1", "sst"), ("tiny s0", "tiny s1", "quora")
-    ]  # no scores, and not the run that was scored on other rows  # fmt: skip
+        ("tiny s0", "tiny s1", "sst"),
+        ("tiny s0", "tiny s1", "quora"),
+    ]  # no scores, and not the run that was scored on other rows
     one, two = mtbert.open_run(runs / "one").scores, mtbert.open_run(runs / "two").scores
     for row in table.to_dict("records"):
         pair = Pair(*(row[name] for name in ("both", "only_first", "only_second", "neither")))

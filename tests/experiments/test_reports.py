@@ -28,14 +28,22 @@ def table():
 def test_every_report_has_its_rows(table):
     counts = table.groupby(["report", "table"]).size().to_dict()
     assert counts == {
-        ("ahmed-karamardian", "Table 1"): 8, ("ahmed-karamardian", "Table 2"): 4, ("ahmed-karamardian", "text"): 1,
+        ("ahmed-karamardian", "Table 1"): 8,
+        ("ahmed-karamardian", "Table 2"): 4,
+        ("ahmed-karamardian", "text"): 1,
         ("cambronero-meza", "Table 1"): 13,
-        ("li-tang", "Table 1"): 8, ("li-tang", "text"): 3,
-        ("marchini-callon-cussen", "Table 1"): 6, ("marchini-callon-cussen", "Table 2"): 2,
+        ("li-tang", "Table 1"): 8,
+        ("li-tang", "text"): 3,
+        ("marchini-callon-cussen", "Table 1"): 6,
+        ("marchini-callon-cussen", "Table 2"): 2,
         ("marchini-callon-cussen", "text"): 3,
-        ("yin", "Table 2"): 8, ("yin", "Table 3"): 3, ("yin", "Table 4"): 3, ("yin", "Table 5"): 2,
-        ("yin", "Table 6"): 1, ("yin", "text"): 4,
-    }  # fmt: skip
+        ("yin", "Table 2"): 8,
+        ("yin", "Table 3"): 3,
+        ("yin", "Table 4"): 3,
+        ("yin", "Table 5"): 2,
+        ("yin", "Table 6"): 1,
+        ("yin", "text"): 4,
+    }
 
 
 def test_each_report_has_one_definition_of_its_overall_score(table):
@@ -122,8 +130,10 @@ def test_a_recipes_printed_figures_are_those_of_its_row(name, table):
 
 def test_every_recipe_that_a_row_names_exists_and_stands_on_no_other_figures(table):
     assert set(table.recipe) - {""} <= set(RECIPES)
-    beside = {report: [row for row, entry in module.ROWS.items() if entry.printed]
-              for report, module in named._REPORTS.items()}  # fmt: skip
+    beside = {
+        report: [row for row, entry in module.ROWS.items() if entry.printed]
+        for report, module in named._REPORTS.items()
+    }
     assert not any(beside.values()), "printed figures stand in data/reports alone"
 
 

@@ -18,10 +18,15 @@ from mtbert.utils.errors import UserError
 def recorded(monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "RESULTS", tmp_path)
     table = pd.DataFrame(
-        [("a", 0, "x", 0.5, math.nan), ("a", 1, "x", 0.6, math.nan), ("a", 2, "x", 0.7, math.nan),
-         ("b", 0, "x", math.nan, 0.9), ("a", 0, "y", 0.1, math.nan)],
+        [
+            ("a", 0, "x", 0.5, math.nan),
+            ("a", 1, "x", 0.6, math.nan),
+            ("a", 2, "x", 0.7, math.nan),
+            ("b", 0, "x", math.nan, 0.9),
+            ("a", 0, "y", 0.1, math.nan),
+        ],
         columns=["recipe", "seed", "encoder", "sst", "cfimdb"],
-    ).assign(fields='{"lr": 1}', data_sha256="{}")  # fmt: skip
+    ).assign(fields='{"lr": 1}', data_sha256="{}")
     table.loc[len(table)] = ["b", 1, "x", math.nan, 0.5, '{"lr": 2}', "{}"]
     table.to_csv(tmp_path / "runs.csv", index=False)
 
@@ -70,7 +75,11 @@ def test_histories_have_a_row_for_each_task_of_each_epoch(recorded):
     table.to_csv(paths.RESULTS / "epochs.csv", index=False)
     found = results.histories("epochs")
     assert list(zip(found.epoch, found.step, found.task, strict=True)) == [
-        (1, 3, "sst"), (1, 3, "yelp"), (2, 6, "sst"), (2, 6, "yelp")]  # fmt: skip
+        (1, 3, "sst"),
+        (1, 3, "yelp"),
+        (2, 6, "sst"),
+        (2, 6, "yelp"),
+    ]
     assert found.loss.fillna(-1).tolist() == [-1, 1.5, 1.0, -1]
     assert found.score.fillna(-1).tolist() == [0.5, -1, 0.5, -1]
     assert results.histories("runs").empty  # recorded before epochs were kept

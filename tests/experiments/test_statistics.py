@@ -37,8 +37,13 @@ def test_over_seeds_it_is_the_paired_t_test(differences):
         assert found.interval() == pytest.approx(reference.confidence_interval(), abs=1e-9)
 
 
-@given(st.floats(-0.1, 0.1), st.floats(1e-4, 0.1), st.sampled_from([2, 5, math.inf]),
-       st.sampled_from(list(REGIONS.values())), st.floats(0.001, 0.5))  # fmt: skip
+@given(
+    st.floats(-0.1, 0.1),
+    st.floats(1e-4, 0.1),
+    st.sampled_from([2, 5, math.inf]),
+    st.sampled_from(list(REGIONS.values())),
+    st.floats(0.001, 0.5),
+)
 def test_a_verdict_is_one_on_where_the_interval_lies(difference, error, freedom, region, alpha):
     found = Evidence(difference, error, freedom, 3)
     p = found.p(region)
@@ -123,11 +128,18 @@ def test_a_constant_model_has_a_correlation_of_zero_in_every_draw():
 def runs(tmp_path_factory, sample):
     """Runs of two rows of a report at demo scale, two seeds of one of them; and of our own recipe, two seeds."""
     folder = tmp_path_factory.mktemp("runs")
-    rows = {name: scaled(RECIPES[f"marchini-callon-cussen/{name}"].recipe, "demo").with_(encoder="tiny")
-            for name in ("sts-concat", "sts-mnrl")}  # fmt: skip
+    rows = {
+        name: scaled(RECIPES[f"marchini-callon-cussen/{name}"].recipe, "demo").with_(encoder="tiny")
+        for name in ("sts-concat", "sts-mnrl")
+    }
     tiny = mtbert.recipe("tiny").with_(epochs=1, steps_per_epoch=2, layers=1)
-    recipes = {"concat": rows["sts-concat"], "again": rows["sts-concat"].with_(seed=1), "mnrl": rows["sts-mnrl"],
-               "tiny": tiny, "tiny-again": tiny.with_(seed=1)}  # fmt: skip
+    recipes = {
+        "concat": rows["sts-concat"],
+        "again": rows["sts-concat"].with_(seed=1),
+        "mnrl": rows["sts-mnrl"],
+        "tiny": tiny,
+        "tiny-again": tiny.with_(seed=1),
+    }
     for name, recipe in recipes.items():
         mtbert.train(recipe, folder / name, sample, progress=False, say=lambda text: None)
     return folder
@@ -170,7 +182,9 @@ def test_other_rows_are_refused(runs, sample):
 def test_claims_are_compared_within_a_seed_and_controls_across(runs):
     found = evidence.pairs(mtbert.open_run(runs / name) for name in ("concat", "again", "mnrl", "tiny", "tiny-again"))
     assert [(first.folder.name, against.folder.name) for first, against in found] == [
-        ("again", "concat"), ("mnrl", "concat")]  # our own recipe is at no scale of a report's row  # fmt: skip
+        ("again", "concat"),
+        ("mnrl", "concat"),
+    ]  # our own recipe is at no scale of a report's row
 
 
 def test_what_is_recorded_becomes_a_verdict(runs, kept, sample):
@@ -204,20 +218,41 @@ def test_nothing_to_compare_is_said(runs, sample):
 
 def table_of(**scores) -> pd.DataFrame:
     """Runs as ``measured`` gives them: row -> sts of seed 0, 1, ..."""
-    return pd.DataFrame([
-        {"recipe": f"marchini-callon-cussen/{row.replace('_', '-')}", "seed": seed, "sts": score, "scale": "small",
-         "encoder": "x", "precision": "float32"}
-        for row, of in scores.items() for seed, score in enumerate(of)
-    ])  # fmt: skip
+    return pd.DataFrame(
+        [
+            {
+                "recipe": f"marchini-callon-cussen/{row.replace('_', '-')}",
+                "seed": seed,
+                "sts": score,
+                "scale": "small",
+                "encoder": "x",
+                "precision": "float32",
+            }
+            for row, of in scores.items()
+            for seed, score in enumerate(of)
+        ]
+    )
 
 
 def compared(*differences, error=0.02) -> pd.DataFrame:
-    return pd.DataFrame([
-        {"scale": "small", "encoder": "x", "precision": "float32", "row": CLAIM.recipes[0], "row_seed": seed,
-         "against": CLAIM.recipes[1], "against_seed": seed, "metric": "sts", "difference": difference,
-         "error": error * (seed + 1)}
-        for seed, difference in enumerate(differences)
-    ], columns=evidence._KEPT)  # fmt: skip
+    return pd.DataFrame(
+        [
+            {
+                "scale": "small",
+                "encoder": "x",
+                "precision": "float32",
+                "row": CLAIM.recipes[0],
+                "row_seed": seed,
+                "against": CLAIM.recipes[1],
+                "against_seed": seed,
+                "metric": "sts",
+                "difference": difference,
+                "error": error * (seed + 1),
+            }
+            for seed, difference in enumerate(differences)
+        ],
+        columns=evidence._KEPT,
+    )
 
 
 def test_five_seeds_tell_their_own_error_and_only_seeds_of_both_count():

@@ -39,9 +39,8 @@ def runs(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("runs")
     recipes = {"three": RECIPE, "fourth": RECIPE.with_(tasks="cfimdb", seed=1)}
     return [
-        mtbert.train(recipe, folder / name, data, progress=False, say=silent).folder
-        for name, recipe in recipes.items()
-    ]  # fmt: skip
+        mtbert.train(recipe, folder / name, data, progress=False, say=silent).folder for name, recipe in recipes.items()
+    ]
 
 
 @pytest.fixture(scope="module")

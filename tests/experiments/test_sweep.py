@@ -88,8 +88,9 @@ def test_every_row_of_a_report_can_be_scaled_down_and_keeps_what_sets_it_apart(n
 def rows_of_a_step(recipe):
     """The mean over all steps that the recipe's sampler plans on the course's sets."""
     rows = {"sst": 8538, "cfimdb": 1701, "quora": 75_842, "sts": 5996, "yelp": 50_000}
-    sampler = SAMPLERS[recipe.sampler]({task: rows[task] for task in recipe.tasks}, recipe.batch_size, 0,
-                                       Pace(epochs=recipe.epochs))  # fmt: skip
+    sampler = SAMPLERS[recipe.sampler](
+        {task: rows[task] for task in recipe.tasks}, recipe.batch_size, 0, Pace(epochs=recipe.epochs)
+    )
     steps = [step for epoch in range(recipe.epochs) for step in sampler.epoch(epoch)]
     return sum(recipe.batch_size[task] for step in steps for task in step) / len(steps)
 
@@ -127,8 +128,9 @@ def test_finished_runs_are_skipped_and_failures_are_told(job, monkeypatch):
     ran = []
     monkeypatch.setattr(sweep, "run_job", lambda job, stop: ran.append(job.name) or ("no luck" if job is bad else None))
     assert dict((job.name, wrong) for job, wrong in sweep.sweep([done, left, bad], "local", 2)) == {
-        "left": None, "bad": "no luck"
-    }  # fmt: skip
+        "left": None,
+        "bad": "no luck",
+    }
     assert sorted(ran) == ["bad", "left"]
     changed = job("done", lr=1e-4)  # the folder holds another recipe's run
     assert not changed.finished

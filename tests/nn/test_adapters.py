@@ -24,8 +24,15 @@ from mtbert.utils import paths
 
 BERT_BASE = BertConfig()
 MINILM = BertConfig(hidden_size=384, num_hidden_layers=6, intermediate_size=1536)
-SMALL = BertConfig(vocab_size=50, hidden_size=24, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48,
-                   hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)  # fmt: skip
+SMALL = BertConfig(
+    vocab_size=50,
+    hidden_size=24,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    intermediate_size=48,
+    hidden_dropout_prob=0.0,
+    attention_probs_dropout_prob=0.0,
+)
 NAMES = [*ADAPTERS, "low_rank+top", "pal+top", "houlsby+lora"]
 
 
@@ -302,8 +309,12 @@ def test_training_moves_what_the_option_names_and_nothing_else(recipe, train, tm
 def test_a_run_of_adapters_keeps_no_encoder(recipe, train, tmp_path):
     run = train(recipe.with_(option="adapters_norms"), tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {
-        "run.json", "recipe.json", "adapters.safetensors", "heads.safetensors", "predictions"
-    }  # fmt: skip
+        "run.json",
+        "recipe.json",
+        "adapters.safetensors",
+        "heads.safetensors",
+        "predictions",
+    }
     size = sum((tmp_path / name).stat().st_size for name in ("adapters.safetensors", "heads.safetensors"))
     assert abs(size - 4 * run.record["trainable"]) < 20_000  # four bytes a parameter, and the names
 

@@ -280,15 +280,32 @@ def kernels_on_cpu(p: float = 0.0):
         out = by_definition(query, key, value, offsets, scale)
         return out, query.new_zeros(1), random, random[0], query.new_zeros(0)
 
-    def flash_backward(gradient, query, key, value, out, lse, offsets, other, longest, other_longest, rate, causal,
-                       random, unused, scale, **options):  # fmt: skip
+    def flash_backward(
+        gradient,
+        query,
+        key,
+        value,
+        out,
+        lse,
+        offsets,
+        other,
+        longest,
+        other_longest,
+        rate,
+        causal,
+        random,
+        unused,
+        scale,
+        **options,
+    ):
         calls.append("flash backward")
         checked(query, offsets, other, longest, other_longest, rate)
         assert not causal and random.tolist() == [7, 8]  # the same dropout mask on the way back
         return gradients(gradient, query, key, value, offsets, scale)
 
-    def efficient(query, key, value, bias, offsets, other, longest, other_longest, rate, mask, for_backward, scale,
-                  **options):  # fmt: skip
+    def efficient(
+        query, key, value, bias, offsets, other, longest, other_longest, rate, mask, for_backward, scale, **options
+    ):
         calls.append("efficient")
         query, key, value = (part.squeeze(0) for part in (query, key, value))
         checked(query, offsets, other, longest, other_longest, rate)
@@ -297,8 +314,26 @@ def kernels_on_cpu(p: float = 0.0):
         out = by_definition(query, key, value, offsets, scale)
         return out[None], query.new_zeros(1), seed, seed + 1, longest, longest
 
-    def efficient_backward(gradient, query, key, value, bias, out, offsets, other, longest, other_longest, lse, rate,
-                           seed, offset, mask, wants_bias, scale, **options):  # fmt: skip
+    def efficient_backward(
+        gradient,
+        query,
+        key,
+        value,
+        bias,
+        out,
+        offsets,
+        other,
+        longest,
+        other_longest,
+        lse,
+        rate,
+        seed,
+        offset,
+        mask,
+        wants_bias,
+        scale,
+        **options,
+    ):
         calls.append("efficient backward")
         checked(query.squeeze(0), offsets, other, longest, other_longest, rate)
         assert (seed, offset) == (7, 8) and mask == 0 and not wants_bias

@@ -58,12 +58,16 @@ def packed(states: torch.Tensor, batch: PackedBatch) -> torch.Tensor:
 def configs(draw) -> BertConfig:
     heads = draw(st.integers(1, 3))
     return BertConfig(
-        vocab_size=draw(st.integers(5, 60)), hidden_size=heads * draw(st.integers(4, 8)),
-        num_hidden_layers=draw(st.integers(1, 3)), num_attention_heads=heads,
-        intermediate_size=draw(st.integers(1, 24)), max_position_embeddings=24,
-        type_vocab_size=draw(st.integers(1, 3)), layer_norm_eps=draw(st.sampled_from([1e-12, 1e-5])),
+        vocab_size=draw(st.integers(5, 60)),
+        hidden_size=heads * draw(st.integers(4, 8)),
+        num_hidden_layers=draw(st.integers(1, 3)),
+        num_attention_heads=heads,
+        intermediate_size=draw(st.integers(1, 24)),
+        max_position_embeddings=24,
+        type_vocab_size=draw(st.integers(1, 3)),
+        layer_norm_eps=draw(st.sampled_from([1e-12, 1e-5])),
         initializer_range=draw(st.floats(0.01, 0.5)),
-    )  # fmt: skip
+    )
 
 
 def random_bert(config: BertConfig, seed: int, dtype=torch.float64) -> Bert:
@@ -106,8 +110,14 @@ def test_bert_equals_transformers_on_any_configuration(config, lengths, seed):
 @given(lengths=LENGTHS, seed=st.integers(0, 999))
 @settings(max_examples=8, deadline=None)
 def test_bert_equals_transformers_in_single_precision(lengths, seed):
-    config = BertConfig(vocab_size=60, hidden_size=32, num_hidden_layers=3, num_attention_heads=4,
-                        intermediate_size=64, max_position_embeddings=24)  # fmt: skip
+    config = BertConfig(
+        vocab_size=60,
+        hidden_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=24,
+    )
     bert, batch = random_bert(config, seed, torch.float32), random_batch(config, lengths, seed)
     with torch.no_grad():
         expected = peer_of(bert)(**padded(batch)).last_hidden_state
@@ -216,8 +226,14 @@ def test_a_fresh_bert_is_initialised_as_the_papers_is():
 
 
 def test_too_long_a_sequence_is_a_clear_error():
-    config = BertConfig(vocab_size=40, hidden_size=8, num_hidden_layers=1, num_attention_heads=2,
-                        intermediate_size=8, max_position_embeddings=6)  # fmt: skip
+    config = BertConfig(
+        vocab_size=40,
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=8,
+        max_position_embeddings=6,
+    )
     bert = Bert(config)
     bert(pack([[1] * 6]))
     with pytest.raises(ValueError, match="7 tokens, more than the 6 positions"):
@@ -542,12 +558,18 @@ def test_pack_bi_encodes_pairs_as_two_sequences(small):
 @pytest.mark.parametrize(
     ("texts", "expected"),
     [
-        ([], "at least one sentence"), ("film", "'film' is one text: give a list"), ("", "'' is one text"),
-        (5, "5 is no text: give a list"), (["film", 5], r"text 2: \(5,\) is neither a sentence nor a pair"),
-        ([("a", "b", "c")], r"text 1: \('a', 'b', 'c'\) is neither"), (["film", " "], "text 2: .*none of them empty"),
-        ([("a", "")], "text 1: .*none of them empty"), ([("a", None)], "text 1: "), ([()], "text 1: "),
+        ([], "at least one sentence"),
+        ("film", "'film' is one text: give a list"),
+        ("", "'' is one text"),
+        (5, "5 is no text: give a list"),
+        (["film", 5], r"text 2: \(5,\) is neither a sentence nor a pair"),
+        ([("a", "b", "c")], r"text 1: \('a', 'b', 'c'\) is neither"),
+        (["film", " "], "text 2: .*none of them empty"),
+        ([("a", "")], "text 1: .*none of them empty"),
+        ([("a", None)], "text 1: "),
+        ([()], "text 1: "),
     ],
-)  # fmt: skip
+)
 def test_pack_takes_sentences_and_pairs_and_nothing_else(small, texts, expected):
     with pytest.raises(UserError, match=expected):
         small.pack(texts)

@@ -137,8 +137,11 @@ def test_features_of_a_pair_are_u_v_and_their_distance():
 
 def test_a_score_begins_at_the_middle_of_its_scale_and_other_biases_at_zero():
     for name in ("linear", "two_layer", "concat_diff_two_layer"):
-        score = [parameter for key, parameter in build_head(name, get_task("sts"), 4).named_parameters()
-                 if key.endswith("bias")]  # fmt: skip
+        score = [
+            parameter
+            for key, parameter in build_head(name, get_task("sts"), 4).named_parameters()
+            if key.endswith("bias")
+        ]
         assert score[-1].tolist() == [2.5] and not any(bias.any() for bias in score[:-1])
         binary = build_head(name, get_task("quora"), 4)
         assert not any(bias.any() for key, bias in binary.named_parameters() if key.endswith("bias"))
@@ -182,8 +185,9 @@ def test_the_convolution_is_that_of_each_sequence_alone(lengths, seed):
     head = build_head("convolution", get_task("sst"), WIDTH).double().eval()
     hidden = torch.randn(sum(lengths), WIDTH, dtype=torch.float64)
     kernel = head.dense.weight.view(5, 3, WIDTH).transpose(1, 2)  # (classes, width, kernel)
-    expected = [F.conv1d(part.T[None], kernel, head.dense.bias, padding=1)[0].max(1).values
-                for part in hidden.split(lengths)]  # fmt: skip
+    expected = [
+        F.conv1d(part.T[None], kernel, head.dense.bias, padding=1)[0].max(1).values for part in hidden.split(lengths)
+    ]
     found = head(TokenVectors(hidden, pack([[0] * length for length in lengths])))
     torch.testing.assert_close(found, torch.stack(expected))
 

@@ -61,8 +61,9 @@ def test_triplet_is_the_formula(rows, seed, margin):
 def test_cosent_is_the_formula(rows, seed, labels_seed, scale):
     u, v = vectors(rows, seed)
     labels, cosines = scores(labels_seed, rows), [cosine(u[i], v[i]) for i in range(rows)]
-    terms = [math.exp(scale * (cosines[j] - cosines[i]))
-             for i in range(rows) for j in range(rows) if labels[i] > labels[j]]  # fmt: skip
+    terms = [
+        math.exp(scale * (cosines[j] - cosines[i])) for i in range(rows) for j in range(rows) if labels[i] > labels[j]
+    ]
     found = cosent(torch.tensor(cosines, dtype=torch.float64), labels, scale)
     assert found.item() == pytest.approx(math.log(1 + sum(terms)), abs=1e-9)
 

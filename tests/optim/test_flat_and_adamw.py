@@ -16,9 +16,15 @@ from mtbert.optim import AdamW, FlatParameters, learning_rate_factor
 from mtbert.optim import adamw as module
 
 SMALL = BertConfig(
-    vocab_size=50, hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16,
-    max_position_embeddings=16, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
-)  # fmt: skip
+    vocab_size=50,
+    hidden_size=8,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    intermediate_size=16,
+    max_position_embeddings=16,
+    hidden_dropout_prob=0.0,
+    attention_probs_dropout_prob=0.0,
+)
 
 
 # -- AdamW ------------------------------------------------------------------------------------------------------------
@@ -45,9 +51,13 @@ def assert_same_walk(ours, theirs, our_optimizer, their_optimizer, steps: int, s
 
 
 @given(
-    lr=st.floats(1e-6, 0.1), beta1=st.floats(0, 0.99), beta2=st.floats(0, 0.9999), eps=st.floats(1e-10, 1e-3),
-    weight_decay=st.floats(0, 0.5), seed=st.integers(0, 999),
-)  # fmt: skip
+    lr=st.floats(1e-6, 0.1),
+    beta1=st.floats(0, 0.99),
+    beta2=st.floats(0, 0.9999),
+    eps=st.floats(1e-10, 1e-3),
+    weight_decay=st.floats(0, 0.5),
+    seed=st.integers(0, 999),
+)
 @settings(max_examples=4, deadline=None)
 def test_adamw_equals_torchs_over_a_thousand_steps(lr, beta1, beta2, eps, weight_decay, seed):
     ours = parameters(seed, (3, 2), (5,), ())
@@ -207,9 +217,19 @@ def test_a_learning_rate_of_zero_changes_nothing():
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("lr", -1e-3), ("eps", 0.0), ("eps", -1.0), ("weight_decay", -0.1), ("betas", (1.0, 0.9)), ("betas", (0.9, -0.1)),
-     ("lr", math.nan), ("weight_decay", math.nan), ("eps", math.nan), ("betas", (math.nan, 0.9))],
-)  # fmt: skip
+    [
+        ("lr", -1e-3),
+        ("eps", 0.0),
+        ("eps", -1.0),
+        ("weight_decay", -0.1),
+        ("betas", (1.0, 0.9)),
+        ("betas", (0.9, -0.1)),
+        ("lr", math.nan),
+        ("weight_decay", math.nan),
+        ("eps", math.nan),
+        ("betas", (math.nan, 0.9)),
+    ],
+)
 def test_impossible_settings_are_refused(name, value):
     with pytest.raises(ValueError, match=f"{name}.*{re.escape(str(value))}"):
         AdamW(parameters(0, (2,)), **{name: value})
@@ -286,8 +306,13 @@ def test_the_vector_is_laid_out_by_decay_and_then_by_owner():
     model, _ = model_and_copy()
     flat = FlatParameters(model, owner)
     assert [(segment.decays, segment.owner) for segment in flat.segments] == [
-        (True, "encoder"), (True, "one"), (True, "two"), (False, "encoder"), (False, "one"), (False, "two"),
-    ]  # fmt: skip
+        (True, "encoder"),
+        (True, "one"),
+        (True, "two"),
+        (False, "encoder"),
+        (False, "one"),
+        (False, "two"),
+    ]
     ends = [0] + [segment.where.stop for segment in flat.segments]
     assert [segment.where.start for segment in flat.segments] == ends[:-1] and ends[-1] == len(flat)
     without_decay = {name for segment in flat.segments if not segment.decays for name in segment.names}

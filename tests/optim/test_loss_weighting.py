@@ -18,8 +18,10 @@ def losses(*values: float, scale: torch.Tensor | None = None) -> dict[str, torch
 
 def test_equal_leaves_the_losses_alone():
     assert {task: float(loss) for task, loss in build_loss_weighting("equal", TASKS)(losses(1, 2, 3)).items()} == {
-        "a": 1, "b": 2, "c": 3,
-    }  # fmt: skip
+        "a": 1,
+        "b": 2,
+        "c": 3,
+    }
 
 
 def test_uncertainty_begins_as_the_sum_with_half_a_squared_error_and_follows_the_formula():

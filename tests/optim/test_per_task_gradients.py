@@ -49,8 +49,10 @@ def operated(model: nn.Module) -> tuple[FlatParameters, Surgery]:
 
 
 def losses(model: MultitaskModel, batch: PackedBatch) -> dict[str, torch.Tensor]:
-    labels = {name: LABELS[name].to(model.heads["sst"].head.first.weight.dtype) if name != "sst" else LABELS[name]
-              for name in batch.slices}  # fmt: skip
+    labels = {
+        name: LABELS[name].to(model.heads["sst"].head.first.weight.dtype) if name != "sst" else LABELS[name]
+        for name in batch.slices
+    }
     return model.losses(batch, labels)
 
 
@@ -87,8 +89,11 @@ def test_rows_of_one_backward_equal_those_of_a_backward_for_each_task(pooling):
     model, batch = model_of(pooling), all_tasks()
     surgery = joint_rows(model, batch)
     wanted = separate_rows(model, surgery.flat, batch)
-    assert all((wanted[:, where].abs().max(1).values > 1e-6).all()
-               for name, where in surgery.flat.places.items() if owner(name) == "encoder")  # fmt: skip
+    assert all(
+        (wanted[:, where].abs().max(1).values > 1e-6).all()
+        for name, where in surgery.flat.places.items()
+        if owner(name) == "encoder"
+    )
     assert (surgery.jacobian - wanted).abs().max() <= 1e-12
     for task, row in surgery.rows.items():
         assert row.reached == {name for name in surgery.flat.places if owner(name) in ("encoder", task)}
@@ -232,8 +237,10 @@ def _as_a_matrix(model: MultitaskModel, batch: PackedBatch):
 
 def _on_some_tokens(model: MultitaskModel, batch: PackedBatch):
     hidden = model.bert.embeddings(batch)
-    return {task: model.bert.layers[0].intermediate(hidden[where]).square().mean()
-            for task, (where, _) in batch.parts.items()}  # fmt: skip
+    return {
+        task: model.bert.layers[0].intermediate(hidden[where]).square().mean()
+        for task, (where, _) in batch.parts.items()
+    }
 
 
 def _with_padding_index(model: MultitaskModel, batch: PackedBatch):

@@ -268,8 +268,9 @@ def test_surgery_on_parameters_equals_surgery_on_vectors(granularity):
     wanted = sum(apart.values())  # right for the heads
     shared = {name: where for name, where in flat.places.items() if owner(name) == "encoder"}
     for group in dict.fromkeys(group_of(name, granularity) for name in shared):
-        where = torch.cat([torch.arange(of.start, of.stop) for name, of in shared.items()
-                           if group_of(name, granularity) == group])  # fmt: skip
+        where = torch.cat(
+            [torch.arange(of.start, of.stop) for name, of in shared.items() if group_of(name, granularity) == group]
+        )
         g = torch.stack([gradient[where] for gradient in apart.values()]).double()
         wanted[where] = pcgrad_on_vectors(g, orders(3, 3)).sum(0).float()
     torch.testing.assert_close(ours, wanted, rtol=1e-4, atol=1e-6)

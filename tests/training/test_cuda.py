@@ -138,8 +138,10 @@ KINDS = {
 @pytest.mark.parametrize("name", KINDS)
 def test_recorded_steps_train_as_usual_ones_do(tmp_path, sample, name):
     wanted = recipe(**SURE, **KINDS[name])
-    usual, recorded = (run_of(tmp_path / kind, sample, wanted, Execution(graphs=kind == "recorded")).epochs[-1]
-                       for kind in ("usual", "recorded"))  # fmt: skip
+    usual, recorded = (
+        run_of(tmp_path / kind, sample, wanted, Execution(graphs=kind == "recorded")).epochs[-1]
+        for kind in ("usual", "recorded")
+    )
     assert recorded["losses"] == pytest.approx(usual["losses"], rel=2e-3)
     trainer = trainer_of(tmp_path / "again", sample, wanted, Execution(graphs=True))
     for step, _ in zip(trainer.sampler.steps(0), range(12), strict=False):
@@ -148,8 +150,15 @@ def test_recorded_steps_train_as_usual_ones_do(tmp_path, sample, name):
 
 
 def test_the_orders_of_surgery_are_drawn_anew_for_every_replay(tmp_path, sample):
-    trainer = Trainer(recipe(surgery="pcgrad"), tmp_path, sample, mtbert.pick_device("cuda"), False, str,
-                      execution=Execution(graphs=True))  # fmt: skip
+    trainer = Trainer(
+        recipe(surgery="pcgrad"),
+        tmp_path,
+        sample,
+        mtbert.pick_device("cuda"),
+        False,
+        str,
+        execution=Execution(graphs=True),
+    )
     drawn = []
     for step, _ in zip(trainer.sampler.steps(0), range(12), strict=False):
         trainer._train_step(step)

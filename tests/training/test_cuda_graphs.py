@@ -44,7 +44,9 @@ def test_steps_of_fixed_shapes_train_the_same(tmp_path, sample, name):
     assert fixed["losses"] == pytest.approx(usual["losses"], abs=1e-5)
     assert fixed["scores"] == pytest.approx(usual["scores"], abs=1e-4)
     assert (fixed["examples"], fixed.get("surgery", {}).get("conflicts")) == (
-        usual["examples"], usual.get("surgery", {}).get("conflicts"))  # fmt: skip
+        usual["examples"],
+        usual.get("surgery", {}).get("conflicts"),
+    )
     assert [run.record["execution"]["graphs"] for run in runs] == [False, True]
 
 

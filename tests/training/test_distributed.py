@@ -193,7 +193,7 @@ def test_what_the_processes_find_for_their_shards_comes_together_in_order(rows):
         ({"encoding": {"sts": "bi"}, "head": {"sts": "cosine"}, "loss": {"sts": "cosent"}}, "'cosent' compares"),
         ({"loss_weighting": "famo"}, "famo weighs the losses of whole steps"),
     ],
-)  # fmt: skip
+)
 def test_losses_that_see_the_whole_step_are_refused(recipe, changes, expected):
     wanted = recipe.with_(**changes)
     World().refuse(wanted)

@@ -56,11 +56,12 @@ def test_pearson_sees_differences_too_small_to_be_squared():
 @pytest.mark.parametrize(
     ("predicted", "labels", "words"),
     [
-        ([], [], "0 predictions and 0 labels have no score"), ([1], [1, 2, 3], "1 predictions and 3 labels have"),
+        ([], [], "0 predictions and 0 labels have no score"),
+        ([1], [1, 2, 3], "1 predictions and 3 labels have"),
         ([1, math.nan, 2], [1, 2, 3], "row 2 has prediction nan and label 2.0: only finite"),
         ([1, 2], [1, math.inf], "row 2 has prediction 2.0 and label inf: only finite"),
     ],
-)  # fmt: skip
+)
 def test_what_has_no_score_is_said(metric, predicted, labels, words):
     with pytest.raises(UserError, match=words):
         metric(predicted, labels)

@@ -86,10 +86,16 @@ def test_an_unknown_task_in_a_mapping_names_the_field(field):
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("option", "freeze"), ("pooling", "sum"), ("sampler", "random"), ("decay", "cosine"), ("overlap", "ignore"),
-        ("precision", "float16"), ("option", None), ("pooling", ["mean"]),
+        ("option", "freeze"),
+        ("pooling", "sum"),
+        ("sampler", "random"),
+        ("decay", "cosine"),
+        ("overlap", "ignore"),
+        ("precision", "float16"),
+        ("option", None),
+        ("pooling", ["mean"]),
     ],
-)  # fmt: skip
+)
 def test_a_choice_that_does_not_exist_names_the_field_and_the_choices(field, value):
     message = refused(**{field: value})
     assert message.startswith(f"{field} is {value!r}: choose from ") and getattr(Recipe(), field) in message
@@ -104,13 +110,33 @@ def test_a_choice_per_task_names_field_and_task(field, value, first):
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("epochs", 0), ("epochs", 1.5), ("epochs", True), ("epochs", "many"), ("epochs", None), ("seed", -1),
-        ("lr", -1e-5), ("lr", "fast"), ("lr", float("nan")), ("lr", float("inf")), ("lr", {"sst": 1e-5}), ("lr", [1]),
-        ("weight_decay", float("inf")), ("warmup", 1.1), ("clip", -1), ("head_dropout", 1), ("hidden_dropout", -0.1),
-        ("attention_dropout", 1), ("layers", 0), ("steps_per_epoch", 0), ("train_rows", 0.5), ("seed", float("inf")),
-        ("temperature", 0), ("oversample", 0.5), ("augment_share", -0.1),
+        ("epochs", 0),
+        ("epochs", 1.5),
+        ("epochs", True),
+        ("epochs", "many"),
+        ("epochs", None),
+        ("seed", -1),
+        ("lr", -1e-5),
+        ("lr", "fast"),
+        ("lr", float("nan")),
+        ("lr", float("inf")),
+        ("lr", {"sst": 1e-5}),
+        ("lr", [1]),
+        ("weight_decay", float("inf")),
+        ("warmup", 1.1),
+        ("clip", -1),
+        ("head_dropout", 1),
+        ("hidden_dropout", -0.1),
+        ("attention_dropout", 1),
+        ("layers", 0),
+        ("steps_per_epoch", 0),
+        ("train_rows", 0.5),
+        ("seed", float("inf")),
+        ("temperature", 0),
+        ("oversample", 0.5),
+        ("augment_share", -0.1),
     ],
-)  # fmt: skip
+)
 def test_an_impossible_number_names_field_value_and_bounds(field, value):
     message = refused(**{field: value})
     assert message.startswith(f"{field} is {value!r}, but must be ") and "number from" in message
@@ -157,8 +183,10 @@ BI = {"tasks": ("sts",), "encoding": "bi", "head": "cosine"}
     ("fields", "expected"),
     [
         ({"tasks": ("sst",), "loss": "mnrl"}, "loss.sst: 'mnrl' is for a yes or no or a score, but sst"),
-        ({"tasks": ("sts",), "encoding": "cross", "head": "linear", "loss": "mnrl"},
-         "loss.sts: 'mnrl' needs two vectors, but sts is cross-encoded: set encoding to bi"),
+        (
+            {"tasks": ("sts",), "encoding": "cross", "head": "linear", "loss": "mnrl"},
+            "loss.sts: 'mnrl' needs two vectors, but sts is cross-encoded: set encoding to bi",
+        ),
         ({**BI, "loss": "cross_entropy"}, "loss.sts: 'cross_entropy' is for a choice of classes or a yes or no"),
         ({"tasks": ("sst",), "loss": "mse"}, "loss.sst: 'mse' is for a score"),
         ({**BI, "head": "concat", "loss": "cosent", "option": "pretrain"}, "loss.sts: 'cosent' trains the vectors"),
@@ -170,7 +198,7 @@ BI = {"tasks": ("sts",), "encoding": "bi", "head": "cosine"}
         ({**BI, "margin": -1}, "margin.sts is -1, but must be a number from 0 up"),
         ({**BI, "loss_scale": "high"}, "loss_scale.sts is 'high', but must be a number from 0 up"),
     ],
-)  # fmt: skip
+)
 def test_an_impossible_loss_names_its_fields(fields, expected):
     assert refused(**fields).startswith(expected)
 
@@ -298,10 +326,14 @@ def test_differences_name_fields_and_leave_out_the_name():
 
 FIELDS = {
     "tasks": st.lists(st.sampled_from(list(TASKS)), min_size=1, unique=True),
-    "lr": st.floats(0, 1), "seed": st.integers(0, 2**32 - 1), "epochs": st.integers(1, 99),
-    "layers": st.none() | st.integers(1, 12), "batch_size": st.integers(1, 99),
-    "sampler": st.sampled_from(["mixed", "round_robin", "sequential"]), "overlap": st.sampled_from(["drop", "keep"]),
-}  # fmt: skip
+    "lr": st.floats(0, 1),
+    "seed": st.integers(0, 2**32 - 1),
+    "epochs": st.integers(1, 99),
+    "layers": st.none() | st.integers(1, 12),
+    "batch_size": st.integers(1, 99),
+    "sampler": st.sampled_from(["mixed", "round_robin", "sequential"]),
+    "overlap": st.sampled_from(["drop", "keep"]),
+}
 
 
 @given(st.fixed_dictionaries({}, optional=FIELDS))

@@ -24,8 +24,14 @@ def encoder(tmp_path_factory) -> str:
 def shortened(recipe: Recipe) -> Recipe:
     """The same experiment in two steps, or in one for each epoch that its sampler needs, on all rows there are."""
     epochs = least_epochs(recipe.sampler, recipe.tasks)
-    return recipe.with_(epochs=epochs, steps_per_epoch=max(1, STEPS // epochs), train_rows=None, dev_rows=None,
-                        layers=None, max_length=dict.fromkeys(recipe.tasks, 32))  # fmt: skip
+    return recipe.with_(
+        epochs=epochs,
+        steps_per_epoch=max(1, STEPS // epochs),
+        train_rows=None,
+        dev_rows=None,
+        layers=None,
+        max_length=dict.fromkeys(recipe.tasks, 32),
+    )
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -192,8 +192,10 @@ def test_a_gradient_that_is_no_number_ends_the_run_with_task_and_step(recipe, tm
     original = Trainer._losses
 
     def broken(self, rows, *fixed):
-        return {name: loss * (math.nan if name == "quora" and self.step == 1 else 1)
-                for name, loss in original(self, rows, *fixed).items()}  # fmt: skip
+        return {
+            name: loss * (math.nan if name == "quora" and self.step == 1 else 1)
+            for name, loss in original(self, rows, *fixed).items()
+        }
 
     monkeypatch.setattr(Trainer, "_losses", broken)
     with pytest.raises(UserError, match="step 2: the gradient of quora is not finite: lower lr"):

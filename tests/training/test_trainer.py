@@ -213,11 +213,22 @@ for moment in moments:
 @pytest.mark.parametrize(
     ("option", "moments"),
     [
-        ("finetune", ["writing:run.json", "writing:recipe.json", "before:0", "after:1", "writing:checkpoint-00000003",
-                      "writing:encoder/model.safetensors", "before:4", "writing:checkpoint-00000006"]),
+        (
+            "finetune",
+            [
+                "writing:run.json",
+                "writing:recipe.json",
+                "before:0",
+                "after:1",
+                "writing:checkpoint-00000003",
+                "writing:encoder/model.safetensors",
+                "before:4",
+                "writing:checkpoint-00000006",
+            ],
+        ),
         ("pretrain", ["after:0", "writing:heads.safetensors", "writing:predictions", "after:5"]),
     ],
-)  # fmt: skip
+)
 def test_a_killed_process_loses_nothing(recipe, pretrain, data, train, undisturbed, tmp_path, option, moments):
     """SIGKILL: no handler runs, half-written files stay behind."""
     wanted, out = recipe if option == "finetune" else pretrain, tmp_path / "run"
@@ -433,8 +444,9 @@ def test_a_folder_that_holds_something_else_is_refused(recipe, train, tmp_path):
 
 def test_two_processes_do_not_train_in_one_folder(recipe, train, tmp_path):
     held = "from pathlib import Path; from mtbert.utils.files import held\nwith held(Path(%r)): print(1, flush=True); input()"
-    with subprocess.Popen([sys.executable, "-c", held % str(tmp_path / "run")], stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE) as other:  # fmt: skip
+    with subprocess.Popen(
+        [sys.executable, "-c", held % str(tmp_path / "run")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
         other.stdout.readline()
         with pytest.raises(UserError, match=f"another process is training in {tmp_path / 'run'}"):
             train(recipe, tmp_path / "run")
@@ -543,8 +555,11 @@ def test_each_task_keeps_moments_of_the_shared_weights_that_only_its_own_steps_m
         for name, before in kept.items():
             now = trainer.optimizers[name].state[shared]
             assert torch.equal(now["exp_avg"], before) == (name != task)
-        kept = {name: optimizer.state[shared]["exp_avg"].clone()
-                for name, optimizer in trainer.optimizers.items() if shared in optimizer.state}  # fmt: skip
+        kept = {
+            name: optimizer.state[shared]["exp_avg"].clone()
+            for name, optimizer in trainer.optimizers.items()
+            if shared in optimizer.state
+        }
     counts = {name: optimizer.state[shared]["step"] for name, optimizer in trainer.optimizers.items()}
     assert counts == {"sst": 2, "quora": 1, "sts": 1}
 
@@ -705,11 +720,7 @@ def test_nothing_to_train_is_a_user_error(pretrain, train, tmp_path):
 # -- predictions ------------------------------------------------------------------------------------------------------
 
 SENTENCES = ["A fine film.", "No.", "It goes on and on and on, and then, when one has given up all hope, it goes on."]
-PAIRS = [
-    ("A man sings.", "Someone sings."),
-    ("Is it far?", "How do I learn to cook a soup?"),
-    ("No.", "No."),
-]
+PAIRS = [("A man sings.", "Someone sings."), ("Is it far?", "How do I learn to cook a soup?"), ("No.", "No.")]
 
 
 def texts_for(task: str):

@@ -41,8 +41,13 @@ def bootstrap(first, second, drawn):
     return second[drawn].mean(1) - first[drawn].mean(1)
 
 
-RIGHT = {"matrix": matrix, "scores": scores, "from_figures": from_figures, "precision_recall": precision_recall,
-         "bootstrap": bootstrap}  # fmt: skip
+RIGHT = {
+    "matrix": matrix,
+    "scores": scores,
+    "from_figures": from_figures,
+    "precision_recall": precision_recall,
+    "bootstrap": bootstrap,
+}
 
 
 @pytest.mark.parametrize("name", RIGHT)

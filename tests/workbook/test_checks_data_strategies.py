@@ -103,19 +103,30 @@ WRONG = [
     (checks.oversample, lambda rows, times: {task: times * count for task, count in rows.items()}, "largest set once"),
     (checks.oversample, lambda rows, times: dict(rows), "so many times"),
     (checks.oversample, lambda rows, times: dict.fromkeys(rows, max(rows.values())), "so many times"),
-    (checks.oversample, lambda rows, times: {task: times * count if count < max(rows.values()) else count
-                                             for task, count in rows.items()}, "larger than the largest"),
+    (
+        checks.oversample,
+        lambda rows, times: {
+            task: times * count if count < max(rows.values()) else count for task, count in rows.items()
+        },
+        "larger than the largest",
+    ),
     (checks.delete, lambda words, share, random: " ".join(words), "list of words"),
     (checks.delete, in_place, "list of words"),
     (checks.delete, lambda words, share, random: words[1:], "share of 0"),
     (checks.delete, shuffled, "keep their order"),
     (checks.delete, lambda words, share, random: [word for word in words if random.random() >= share], "one word"),
-    (checks.delete, lambda words, share, random: [word for word in words if random.random() >= share] or words[:1],
-     "one word"),
+    (
+        checks.delete,
+        lambda words, share, random: [word for word in words if random.random() >= share] or words[:1],
+        "one word",
+    ),
     (checks.delete, a_fixed_number, "on average"),
-    (checks.delete, lambda words, share, random: delete(words, share if share in (0, 1) else 1 - share, random),
-     "on average"),
-]  # fmt: skip
+    (
+        checks.delete,
+        lambda words, share, random: delete(words, share if share in (0, 1) else 1 - share, random),
+        "on average",
+    ),
+]
 
 
 @pytest.mark.parametrize(("check", "answer", "said"), WRONG)

@@ -32,8 +32,10 @@ def paired_interval(first, against):
 
 
 def sign_flips(differences):
-    means = [abs(sum(s * d for s, d in zip(signs, differences.tolist(), strict=True)))
-             for signs in itertools.product([-1, 1], repeat=len(differences))]  # fmt: skip
+    means = [
+        abs(sum(s * d for s, d in zip(signs, differences.tolist(), strict=True)))
+        for signs in itertools.product([-1, 1], repeat=len(differences))
+    ]
     return sum(mean >= abs(float(differences.sum())) - 1e-6 for mean in means) / len(means)
 
 
@@ -50,8 +52,14 @@ def holm(ps):
     return adjusted
 
 
-RIGHT = {"which_overall": which_overall, "verdict": verdict, "paired_interval": paired_interval,
-         "sign_flips": sign_flips, "pooled_noise": pooled_noise, "holm": holm}  # fmt: skip
+RIGHT = {
+    "which_overall": which_overall,
+    "verdict": verdict,
+    "paired_interval": paired_interval,
+    "sign_flips": sign_flips,
+    "pooled_noise": pooled_noise,
+    "holm": holm,
+}
 
 
 @pytest.mark.parametrize("name", RIGHT)
@@ -99,8 +107,10 @@ def of_the_normal(first, against):
 
 
 def one_direction(differences):
-    count = [sum(s * d for s, d in zip(signs, differences.tolist(), strict=True)) >= float(differences.sum()) - 1e-6
-             for signs in itertools.product([-1, 1], repeat=len(differences))]  # fmt: skip
+    count = [
+        sum(s * d for s, d in zip(signs, differences.tolist(), strict=True)) >= float(differences.sum()) - 1e-6
+        for signs in itertools.product([-1, 1], repeat=len(differences))
+    ]
     return sum(count) / len(count)
 
 
@@ -133,9 +143,9 @@ def without_the_maximum(ps):
 
 WRONG = [
     ("which_overall", lambda a, b, c, p: "neither", "plain mean"),
-    ("which_overall", lambda a, b, c, p: "plain", "it is \"normalised\""),
+    ("which_overall", lambda a, b, c, p: "plain", 'it is "normalised"'),
     ("which_overall", clipped, "negative"),
-    ("which_overall", never_neither, "is \"neither\""),
+    ("which_overall", never_neither, 'is "neither"'),
     ("which_overall", exact_only, "rounded before"),
     ("verdict", lambda low, high, region: "undecided", "lies above 0"),
     ("verdict", lambda low, high, region: "holds", "by the same interval"),
@@ -166,7 +176,7 @@ WRONG = [
     ("holm", lambda ps: ps * len(ps), "above 1"),
     ("holm", without_the_maximum, "never becomes smaller"),
     ("holm", lambda ps: (ps * len(ps)).clamp(max=1), "never becomes smaller"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("name", "mistake", "words"), WRONG)

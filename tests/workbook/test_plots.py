@@ -15,10 +15,14 @@ from mtbert.workbook.plots.style import of_shape
 
 matplotlib.use("Agg")
 HISTORY = pd.DataFrame({"epoch": [1, 2], "loss sst": [1.5, 1.2], "sst": [0.4, 0.5]})
-TABLE = pd.DataFrame({
-    "row": ["one", "one", "two"], "source": ["ours", "theirs", "ours"], "mean": [0.5, 0.6, 0.7],
-    "half": [0.02, np.nan, 0.01],
-})  # fmt: skip
+TABLE = pd.DataFrame(
+    {
+        "row": ["one", "one", "two"],
+        "source": ["ours", "theirs", "ours"],
+        "mean": [0.5, 0.6, 0.7],
+        "half": [0.02, np.nan, 0.01],
+    }
+)
 COSTS = pd.DataFrame({"notebook": ["01_a", "02_b"], "seconds": [10.0, 20.0], "peak_memory_mb": [500, 1500]})
 FIGURES = {
     "classes": lambda: single_task.classes([0, 1, 1, 2], ["a", "b", "c"], "Classes"),

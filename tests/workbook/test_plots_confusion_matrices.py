@@ -12,8 +12,17 @@ from mtbert.experiments.metrics import calibration
 from mtbert.workbook.plots import confusion_matrices as draw
 
 MATRIX = np.array([[8, 2], [3, 1]])
-CURVE = pd.DataFrame({"threshold": [0.2, 0.5, 0.8], "tn": [1, 5, 9], "fp": [9, 5, 1], "fn": [0, 2, 4],
-                      "tp": [6, 4, 2], "precision": [0.4, 0.44, 0.67], "recall": [1, 0.67, 0.33]})  # fmt: skip
+CURVE = pd.DataFrame(
+    {
+        "threshold": [0.2, 0.5, 0.8],
+        "tn": [1, 5, 9],
+        "fp": [9, 5, 1],
+        "fn": [0, 2, 4],
+        "tp": [6, 4, 2],
+        "precision": [0.4, 0.44, 0.67],
+        "recall": [1, 0.67, 0.33],
+    }
+)
 
 
 pytestmark = pytest.mark.usefixtures("close_figures")

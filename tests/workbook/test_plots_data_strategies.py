@@ -11,8 +11,15 @@ import pytest
 from mtbert.workbook.plots import data_strategies as draw
 
 EPOCHS = [{"sst": 3, "quora": 5}, {"sst": 4, "quora": 4}]
-CURVE = pd.DataFrame({"seed": [0, 0, 1, 1], "step": [5, 10, 5, 10], "epoch": [1, 2, 1, 2],
-                      "score": [0.4, 0.3, 0.5, 0.4], "loss": [1.0, 0.5, 1.2, 0.7]})  # fmt: skip
+CURVE = pd.DataFrame(
+    {
+        "seed": [0, 0, 1, 1],
+        "step": [5, 10, 5, 10],
+        "epoch": [1, 2, 1, 2],
+        "score": [0.4, 0.3, 0.5, 0.4],
+        "loss": [1.0, 0.5, 1.2, 0.7],
+    }
+)
 TABLE = pd.DataFrame(
     [("a", "sst", 0.4, 0.02), ("b", "sst", 0.5, np.nan), ("a", "plain", 0.6, 0.01), ("b", "plain", 0.5, np.nan)],
     columns=["recipe", "metric", "mean", "half"],

@@ -14,12 +14,14 @@ from mtbert.workbook.plots import as_image, as_table, caption
 from mtbert.workbook.plots import reports as draw
 
 TABLE = pd.DataFrame(
-    [("Yin", "pooling", "a", "sst", 0.004, 0.03, 0.01, 0.05, "holds"),
-     ("Li & Tang", "surgery", "b", "overall", -0.3, math.nan, math.nan, math.nan, "not measured"),
-     ("Yin", "pooling", "c", "sts", 0.001, -0.7, -0.8, -0.6, "contradicted"),
-     ("Yin", "surgery", "d", "sts", 0.001, 0.02, math.nan, math.nan, "undecided")],
+    [
+        ("Yin", "pooling", "a", "sst", 0.004, 0.03, 0.01, 0.05, "holds"),
+        ("Li & Tang", "surgery", "b", "overall", -0.3, math.nan, math.nan, math.nan, "not measured"),
+        ("Yin", "pooling", "c", "sts", 0.001, -0.7, -0.8, -0.6, "contradicted"),
+        ("Yin", "surgery", "d", "sts", 0.001, 0.02, math.nan, math.nan, "undecided"),
+    ],
     columns=["report", "topic", "claim", "metric", "printed", "difference", "low", "high", "verdict"],
-)  # fmt: skip
+)
 REGIONS = [(0, math.inf), (-math.inf, 0), (-0.01, 0.01), (-math.inf, 0.01)]
 
 
@@ -35,8 +37,11 @@ def forest():
 
 
 def lines_at(axes, marker):
-    return sorted((float(line.get_xdata()[0]), float(line.get_ydata()[0]))
-                  for line in axes.lines if line.get_marker() == marker and len(line.get_xdata()) == 1)  # fmt: skip
+    return sorted(
+        (float(line.get_xdata()[0]), float(line.get_ydata()[0]))
+        for line in axes.lines
+        if line.get_marker() == marker and len(line.get_xdata()) == 1
+    )
 
 
 def test_claims_stand_by_topic_in_the_order_of_the_first(forest):
@@ -86,8 +91,18 @@ def test_printed_overall_scores_lie_on_the_line_of_the_mean_that_was_used():
 
 
 def test_seeds_are_shown_as_distances_from_their_rows_mean():
-    runs = pd.DataFrame([("x/c", 0, 0.1), ("x/c", 1, 0.1), ("x/a", 0, 0.3), ("x/a", 1, 0.5), ("x/b", 0, 0.9),
-                         ("y/a", 0, 0.1), ("y/a", 1, 0.2)], columns=["recipe", "seed", "sts"])  # fmt: skip
+    runs = pd.DataFrame(
+        [
+            ("x/c", 0, 0.1),
+            ("x/c", 1, 0.1),
+            ("x/a", 0, 0.3),
+            ("x/a", 1, 0.5),
+            ("x/b", 0, 0.9),
+            ("y/a", 0, 0.1),
+            ("y/a", 1, 0.2),
+        ],
+        columns=["recipe", "seed", "sts"],
+    )
     axes = draw.seeds(runs, ["sts"], "Seeds").axes[0]
     points = next(line for line in axes.lines if line.get_marker() == "o")
     found = sorted(zip(points.get_ydata(), points.get_xdata(), strict=True))

@@ -12,14 +12,27 @@ from mtbert.experiments.recipes.entry import Entry
 from mtbert.training.recipe import Recipe
 
 _SST = Recipe(
-    tasks=("sst",), encoder="bert-base-uncased", head="two_layer", pooling="cls", batch_size=64, epochs=10,
-    lr=1e-5, decay="constant", warmup=0, clip=0, head_dropout=0.3, overlap="drop",
-)  # fmt: skip
+    tasks=("sst",),
+    encoder="bert-base-uncased",
+    head="two_layer",
+    pooling="cls",
+    batch_size=64,
+    epochs=10,
+    lr=1e-5,
+    decay="constant",
+    warmup=0,
+    clip=0,
+    head_dropout=0.3,
+    overlap="drop",
+)
 _CFIMDB = _SST.with_(tasks=("cfimdb",), batch_size=8)
 _THREE = _SST.with_(
-    tasks=("sst", "quora", "sts"), encoding="bi", batch_size=32, sampler="alone_first",
+    tasks=("sst", "quora", "sts"),
+    encoding="bi",
+    batch_size=32,
+    sampler="alone_first",
     head={"sst": "two_layer", "quora": "concat_two_layer", "sts": "cosine"},
-)  # fmt: skip
+)
 _FROZEN = {"option": "pretrain", "lr": 1e-3}
 
 ROWS: dict[str, Entry] = {
@@ -33,4 +46,4 @@ ROWS: dict[str, Entry] = {
     "iteration-1": Entry(_THREE.with_(sampler="mixed", epochs=2, head={"sts": "concat_two_layer"}), "all tasks mixed"),
     "iteration-2": Entry(_THREE, "two tasks alone, then all; cosine for similarity"),
     "iteration-3": Entry(_THREE.with_(surgery="pcgrad"), "the same with gradient surgery"),
-}  # fmt: skip
+}

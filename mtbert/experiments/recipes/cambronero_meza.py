@@ -11,10 +11,20 @@ from mtbert.experiments.recipes.entry import Entry
 from mtbert.training.recipe import Recipe
 
 _PLAIN_HEADS = Recipe(
-    encoder="bert-base-uncased", encoding="bi", head={"sst": "linear", "quora": "concat", "sts": "concat_sigmoid"},
-    pooling="cls", sampler="round_robin", batch_size=8, epochs=10, lr=1e-5, decay="constant", warmup=0, clip=0,
-    head_dropout=0.3, overlap="drop",
-)  # fmt: skip
+    encoder="bert-base-uncased",
+    encoding="bi",
+    head={"sst": "linear", "quora": "concat", "sts": "concat_sigmoid"},
+    pooling="cls",
+    sampler="round_robin",
+    batch_size=8,
+    epochs=10,
+    lr=1e-5,
+    decay="constant",
+    warmup=0,
+    clip=0,
+    head_dropout=0.3,
+    overlap="drop",
+)
 _THREE_HEADS = _PLAIN_HEADS.with_(
     encoding="cross", head={"sst": "convolution", "quora": "two_layer_relu", "sts": "two_layer_relu"}
 )
@@ -39,4 +49,4 @@ ROWS: dict[str, Entry] = {
     "surgery-eda-15": Entry(_eda(_SURGERY, 15), "with copies, 15 % changed"),
     "surgery-eda-20": Entry(_eda(_SURGERY, 20), "with copies, 20 % changed"),
     "surgery-eda-40": Entry(_eda(_SURGERY, 40), "with copies, 40 % changed"),
-}  # fmt: skip
+}

@@ -9,16 +9,26 @@ from mtbert.experiments.recipes.entry import Entry
 from mtbert.training.recipe import Recipe
 
 _BASE = Recipe(
-    encoder="bert-base-uncased", encoding="cross", head="linear", pooling="cls", overlap="drop", epochs=10,
-    lr=1e-5, decay="constant", warmup=0, clip=0, head_dropout=0.3, batch_size={"sst": 2, "quora": 24, "sts": 2},
-)  # fmt: skip
+    encoder="bert-base-uncased",
+    encoding="cross",
+    head="linear",
+    pooling="cls",
+    overlap="drop",
+    epochs=10,
+    lr=1e-5,
+    decay="constant",
+    warmup=0,
+    clip=0,
+    head_dropout=0.3,
+    batch_size={"sst": 2, "quora": 24, "sts": 2},
+)
 _ORDER = ("quora", "sst", "sts")
 
 ROWS: dict[str, Entry] = {
     "pretrain": Entry(_BASE.with_(option="pretrain", lr=1e-3, batch_size=32), "heads alone on a frozen encoder"),
     "seq": Entry(
         _BASE.with_(sampler="sequential", tasks=_ORDER, batch_size=32, optimizer_state="per_task"),
-        "the tasks one after the other in every epoch, an optimiser for each"
+        "the tasks one after the other in every epoch, an optimiser for each",
     ),
     "mix-0.3": Entry(_BASE, "a batch of each task in every step"),
     "mix-0.5": Entry(_BASE.with_(head_dropout=0.5), "the same with dropout .5"),
@@ -26,10 +36,10 @@ ROWS: dict[str, Entry] = {
     "mix-surgery-0.5": Entry(_BASE.with_(surgery="pcgrad", head_dropout=0.5), "with gradient surgery and dropout .5"),
     "mix-aux-0.3": Entry(
         _BASE.with_(tasks=("sst", "quora", "sts", "yelp"), batch_size={"yelp": 2}),
-        "with Yelp stars as a fourth, auxiliary task"
+        "with Yelp stars as a fourth, auxiliary task",
     ),
     "mix-aux-0.5": Entry(
         _BASE.with_(tasks=("sst", "quora", "sts", "yelp"), batch_size={"yelp": 2}, head_dropout=0.5),
-        "the same with dropout .5"
+        "the same with dropout .5",
     ),
-}  # fmt: skip
+}

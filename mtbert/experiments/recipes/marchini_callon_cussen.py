@@ -12,10 +12,20 @@ from mtbert.experiments.recipes.entry import Entry
 from mtbert.training.recipe import Recipe
 
 MULTITASK = Recipe(
-    encoder="bert-base-uncased", encoding="bi", head={"sst": "linear", "quora": "concat", "sts": "concat_sigmoid"},
-    pooling="pooler", sampler="round_robin", batch_size=8, overlap="drop", epochs=10, lr=1e-5, decay="constant",
-    warmup=0, clip=0, head_dropout=0.3,
-)  # fmt: skip
+    encoder="bert-base-uncased",
+    encoding="bi",
+    head={"sst": "linear", "quora": "concat", "sts": "concat_sigmoid"},
+    pooling="pooler",
+    sampler="round_robin",
+    batch_size=8,
+    overlap="drop",
+    epochs=10,
+    lr=1e-5,
+    decay="constant",
+    warmup=0,
+    clip=0,
+    head_dropout=0.3,
+)
 _STS = MULTITASK.with_(tasks=("sts",), epochs=1)
 _GRADVAC = {"sampler": "mixed", "surgery": "gradvac"}
 _COSINE = {"head": {"sts": "cosine"}}
@@ -31,4 +41,4 @@ ROWS: dict[str, Entry] = {
     "sts-concat": Entry(_STS, "similarity alone, the concatenation, after one epoch"),
     "sts-mnrl": Entry(_STS.with_(loss="mnrl_graded"), "the same with their multiple negatives ranking loss"),
     "sts-triplet": Entry(_STS.with_(loss="triplet"), "the same with the triplet loss"),
-}  # fmt: skip
+}

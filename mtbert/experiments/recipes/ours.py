@@ -37,9 +37,15 @@ _CFIMDB = _SST.with_(tasks=("cfimdb",), batch_size=8, lr=5e-5)
 _LAST_LAYER = {"option": "pretrain", "lr": 1e-3, "epochs": 10}
 # at most 34 million parameters; bfloat16 is for a GPU, on which these are meant to run
 _BEST = Recipe(
-    encoder="intfloat/e5-small", overlap="drop", sampler="temperature", temperature=1.25, epochs=6,
-    steps_per_epoch=1500, lr=1e-4, precision="bfloat16",
-)  # fmt: skip
+    encoder="intfloat/e5-small",
+    overlap="drop",
+    sampler="temperature",
+    temperature=1.25,
+    epochs=6,
+    steps_per_epoch=1500,
+    lr=1e-4,
+    precision="bfloat16",
+)
 # surgery needs a gradient of each task in every step: batches about as large as the sets, for all to be read as often
 _BEST_PCGRAD = _BEST.with_(
     sampler="mixed", surgery="pcgrad", batch_size={"sst": 4, "quora": 32, "sts": 3}, epochs=4, steps_per_epoch=None
@@ -62,8 +68,14 @@ ROWS: dict[str, Entry] = {
     "cfimdb": Entry(_CFIMDB, "long reviews alone, every layer trained"),
     "cfimdb-last-layer": Entry(_CFIMDB.with_(**_LAST_LAYER), "long reviews alone, encoder frozen"),
     "heads": Entry(
-        Recipe(option="pretrain", encoding="bi", head={"sst": "linear", "quora": "concat_diff", "sts": "cosine"},
-               lr=1e-3, epochs=10, overlap="drop"),
+        Recipe(
+            option="pretrain",
+            encoding="bi",
+            head={"sst": "linear", "quora": "concat_diff", "sts": "cosine"},
+            lr=1e-3,
+            epochs=10,
+            overlap="drop",
+        ),
         "encoder frozen, heads on cached features: seconds",
     ),
     "mixed": Entry(MIXED, "three tasks on real data, one batch of each in every step"),
@@ -124,4 +136,4 @@ ROWS: dict[str, Entry] = {
     "few-rows-augmented": Entry(
         _FEW_ROWS.with_(augment={"sst": 9}, augment_share=0.15), "1,000 rows of SST and nine noisy copies of each"
     ),
-}  # fmt: skip
+}

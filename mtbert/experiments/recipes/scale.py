@@ -30,9 +30,12 @@ def scaled(recipe: Recipe, scale: Scale) -> Recipe:
         return recipe
     size = recipe.adapter_size
     less = recipe.with_(
-        encoder="minilm", dev_rows=2000, epochs=_passes(recipe, recipe.epochs / 5), lr=max(recipe.lr, 1e-4),
+        encoder="minilm",
+        dev_rows=2000,
+        epochs=_passes(recipe, recipe.epochs / 5),
+        lr=max(recipe.lr, 1e-4),
         adapter_size=size and _half(size, recipe.adapter_heads or 12),
-    )  # fmt: skip
+    )
     if scale == "small":
         rows = _SMALL_ROWS if recipe.option == "pretrain" else None
         return less.with_(steps_per_epoch=round(_SMALL_ROWS / _rows_of_a_step(recipe)), train_rows=rows)

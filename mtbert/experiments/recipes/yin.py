@@ -14,10 +14,19 @@ from mtbert.experiments.recipes.entry import Entry
 from mtbert.training.recipe import Recipe
 
 BASE = Recipe(
-    encoder="bert-base-uncased", encoding="bi", head={"sst": "linear", "quora": "concat", "sts": "concat"},
-    pooling="cls", sampler="sequential", overlap="drop", epochs=10, lr=1e-5, decay="constant", warmup=0, clip=0,
+    encoder="bert-base-uncased",
+    encoding="bi",
+    head={"sst": "linear", "quora": "concat", "sts": "concat"},
+    pooling="cls",
+    sampler="sequential",
+    overlap="drop",
+    epochs=10,
+    lr=1e-5,
+    decay="constant",
+    warmup=0,
+    clip=0,
     head_dropout=0.3,
-)  # fmt: skip
+)
 _PAL = BASE.with_(adapter="pal", adapter_size=256, adapter_heads=8)
 _LOW_RANK = BASE.with_(adapter="low_rank", adapter_size=256)
 LOW_RANK_TOP = _LOW_RANK.with_(adapter="low_rank+top")
@@ -41,4 +50,4 @@ ROWS: dict[str, Entry] = {
         LOW_RANK_TOP.with_(pooling="mean", sampler="oversampled_curriculum"),
         "the same with oversampling, Quora first and the others joining (Table 5)",
     ),
-}  # fmt: skip
+}

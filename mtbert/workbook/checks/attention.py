@@ -31,9 +31,12 @@ def weights(answer, draw):
     expect((got.gather(-1, best) > others).all(), "another key has as large a weight, or a larger one")
     yield "divides the dot products by the square root of the width"
     right = (scores / math.sqrt(d)).softmax(-1)
-    slips = {"they are not divided at all": scores, "they are divided by the width itself": scores / d,
-             "they are divided by the root of the number of keys": scores / math.sqrt(5),
-             "they are multiplied": scores * math.sqrt(d)}  # fmt: skip
+    slips = {
+        "they are not divided at all": scores,
+        "they are divided by the width itself": scores / d,
+        "they are divided by the root of the number of keys": scores / math.sqrt(5),
+        "they are multiplied": scores * math.sqrt(d),
+    }
     for slip, wrong in slips.items():
         expect(torch.allclose(got, right, atol=1e-4) or not torch.allclose(got, wrong.softmax(-1), atol=1e-4), slip)
     same(got, right)

@@ -95,8 +95,10 @@ def sign_flips(answer, draw):
 def pooled_noise(answer, draw):
     """(rows: a list of (seeds,) scores of one row each) -> standard deviation within a row, pooled over all rows."""
     drawn = [draw.normal(seeds) for seeds in (3, 3, 7)]
-    rows = [mean + spread * (of - of.mean()) / of.std()
-            for of, mean, spread in zip(drawn, (0.3, 0.8, 0.5), (0.01, 0.03, 0.06), strict=True)]  # fmt: skip
+    rows = [
+        mean + spread * (of - of.mean()) / of.std()
+        for of, mean, spread in zip(drawn, (0.3, 0.8, 0.5), (0.01, 0.03, 0.06), strict=True)
+    ]
     yield "gives one number"
     shaped(answer(rows))
     yield "of a single row it is that row's standard deviation (divided by seeds - 1)"

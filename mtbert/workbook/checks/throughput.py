@@ -106,8 +106,12 @@ def mfu(answer, draw):
 
 def _config(draw: Draw) -> BertConfig:
     hidden = 8 * draw.whole(2, 6)
-    return BertConfig(hidden_size=hidden, num_attention_heads=2, num_hidden_layers=draw.whole(2, 5),
-                      intermediate_size=hidden * draw.whole(2, 5) + 1)  # fmt: skip
+    return BertConfig(
+        hidden_size=hidden,
+        num_attention_heads=2,
+        num_hidden_layers=draw.whole(2, 5),
+        intermediate_size=hidden * draw.whole(2, 5) + 1,
+    )
 
 
 def _lengths(draw: Draw, count: int) -> tuple[list[int], list[int]]:

@@ -63,8 +63,15 @@ def _levels(axes: Axes, surface: Surface) -> None:
     )
     height = surface.value(torch.stack([x, y], dim=-1)).numpy()
     low, high = height.min(), height.max()
-    axes.contour(x, y, height, levels=low + (high - low) * np.linspace(0.12, 0.98, 5) ** 2.5, colors="0.75",
-                 linewidths=0.8, linestyles="-")  # fmt: skip
+    axes.contour(
+        x,
+        y,
+        height,
+        levels=low + (high - low) * np.linspace(0.12, 0.98, 5) ** 2.5,
+        colors="0.75",
+        linewidths=0.8,
+        linestyles="-",
+    )
     for place in surface.goals:
         axes.plot(*place, "*", color="black", markersize=11, zorder=5, label="_goal")
     axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
@@ -74,8 +81,15 @@ def _walk(axes: Axes, name: str, number: int, path: Tensor) -> None:
     if path.ndim != 2 or path.shape[1] != 2:
         raise ValueError(f"{name}: a walk is (points, 2), not {tuple(path.shape)}")
     points = path[path.isfinite().all(1)].clamp(-1e4, 1e4)
-    axes.plot(points[:, 0], points[:, 1], color=_colour(name, number), marker=_MARKERS.get(name, "o"), markersize=3,
-              linewidth=1.2, label=name)  # fmt: skip
+    axes.plot(
+        points[:, 0],
+        points[:, 1],
+        color=_colour(name, number),
+        marker=_MARKERS.get(name, "o"),
+        markersize=3,
+        linewidth=1.2,
+        label=name,
+    )
 
 
 def _colour(name: str, number: int):
@@ -121,8 +135,15 @@ def sweep(losses: Mapping[str, Mapping[float, Sequence[float]]], last: int, cons
         ends = {rate: _end(run, last, length) for rate, run in runs.items()}
         fine = {rate: end for rate, end in ends.items() if end <= top}
         left.plot(list(fine), list(fine.values()), label=name, **style)
-        left.plot([rate for rate in ends if rate not in fine], [0.98 * top] * (len(ends) - len(fine)), "x",
-                  color=style["color"], markersize=8, markeredgewidth=2, label=f"_{name} diverged")  # fmt: skip
+        left.plot(
+            [rate for rate in ends if rate not in fine],
+            [0.98 * top] * (len(ends) - len(fine)),
+            "x",
+            color=style["color"],
+            markersize=8,
+            markeredgewidth=2,
+            label=f"_{name} diverged",
+        )
         best = min(ends, key=ends.get)
         if not np.isfinite(ends[best]):
             continue
@@ -131,8 +152,12 @@ def sweep(losses: Mapping[str, Mapping[float, Sequence[float]]], last: int, cons
     for axes in (left, right):
         axes.axhline(constant, color="0.4", linestyle=":", label="constant answer")
         axes.set_ylim(0, top)
-    left.set(xscale="log", xlabel="learning rate (log scale)", ylabel=f"loss, mean of {last} steps",
-             title="At the end, by rate")  # fmt: skip
+    left.set(
+        xscale="log",
+        xlabel="learning rate (log scale)",
+        ylabel=f"loss, mean of {last} steps",
+        title="At the end, by rate",
+    )
     right.set(xlabel="step", title="On the way, each at its best rate")
     right.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure

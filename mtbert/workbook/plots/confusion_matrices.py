@@ -32,8 +32,14 @@ def draw_matrix(axes: Axes, matrix: ArrayLike, names: Sequence[str], counts: boo
     for (row, column), share in np.ndenumerate(shares):
         text = f"{matrix[row, column]:.0f}" if counts else f"{share:.2f}"
         axes.text(column, row, text, ha="center", va="center", color="white" if share > 0.5 else "0.15", fontsize=10)
-    axes.set(xticks=range(len(names)), yticks=range(len(names)), xticklabels=names, yticklabels=names,
-             xlabel="predicted", ylabel="true")  # fmt: skip
+    axes.set(
+        xticks=range(len(names)),
+        yticks=range(len(names)),
+        xticklabels=names,
+        yticklabels=names,
+        xlabel="predicted",
+        ylabel="true",
+    )
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
 
@@ -92,6 +98,12 @@ def intervals(table: pd.DataFrame, title: str, unit: str) -> Figure:
     ends = [table.difference - table.low, table.high - table.difference]
     axes.errorbar(table.difference, range(len(table)), xerr=ends, fmt="o", capsize=4, color=COLOURS["sst"])
     axes.axvline(0, color="0.5", linewidth=1)
-    axes.set(title=title, xlabel=unit, ylabel="two models", yticks=range(len(table)), yticklabels=table.name,
-             ylim=(len(table) - 0.5, -0.5))  # fmt: skip
+    axes.set(
+        title=title,
+        xlabel=unit,
+        ylabel="two models",
+        yticks=range(len(table)),
+        yticklabels=table.name,
+        ylim=(len(table) - 0.5, -0.5),
+    )
     return figure

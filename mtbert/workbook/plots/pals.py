@@ -31,13 +31,29 @@ def places(kinds: Sequence[str], title: str) -> Figure:
     figure, axes = plt.subplots(figsize=(9.4, 3.0))
     axes.set(xlim=(0, 13.4), ylim=(0.1, 3.9), title=title)
     axes.axis("off")
-    for name, x, width in (("q, k, v", 0.95, 1.0), ("attention", 2.3, 1.3), ("$W_o$", 3.95, 0.8), ("norm", 5.6, 0.9),
-                           ("feed-\nforward", 7.25, 1.2), ("norm", 9.5, 0.9)):  # fmt: skip
+    for name, x, width in (
+        ("q, k, v", 0.95, 1.0),
+        ("attention", 2.3, 1.3),
+        ("$W_o$", 3.95, 0.8),
+        ("norm", 5.6, 0.9),
+        ("feed-\nforward", 7.25, 1.2),
+        ("norm", 9.5, 0.9),
+    ):
         box(axes, x, _MAIN, width, 0.8, name, "", _GREY)
     for name, x in (("x", 0.25), ("h", 6.85), ("y", 10.75)):
         axes.text(x, _MAIN, name, ha="center", va="center", fontsize=15, style="italic")
-    for start, end in ((0.4, 0.95), (1.95, 2.3), (3.6, 3.95), (4.75, 5.08), (5.42, 5.6), (6.5, 6.72), (6.98, 7.25),
-                       (8.45, 8.98), (9.32, 9.5), (10.4, 10.6)):  # fmt: skip
+    for start, end in (
+        (0.4, 0.95),
+        (1.95, 2.3),
+        (3.6, 3.95),
+        (4.75, 5.08),
+        (5.42, 5.6),
+        (6.5, 6.72),
+        (6.98, 7.25),
+        (8.45, 8.98),
+        (9.32, 9.5),
+        (10.4, 10.6),
+    ):
         path(axes, [(start, _MAIN), (end, _MAIN)])
     for start, end in ((0.6, _SUMS[0]), (6.85, _SUMS[1])):
         path(axes, [(start, _MAIN + (0.2 if start > 1 else 0)), (start, 3.4), (end, 3.4), (end, _MAIN + 0.17)])
@@ -113,8 +129,12 @@ def growth(sizes: Sequence[int], counts: Mapping[str, Sequence[int]], marks: Map
         axes.plot(sizes, np.asarray(values) / 1e6, line, color=colour, linewidth=2.2, label=name)
     for (name, (size, count)), marker in zip(marks.items(), _MARKERS, strict=False):
         axes.plot(size, count / 1e6, marker, color="black", fillstyle="none", markersize=9, label=name)
-    axes.set(xlabel="inner width of the adapter", ylabel="million parameters", title="What a task's room costs",
-             ylim=(0, None))  # fmt: skip
+    axes.set(
+        xlabel="inner width of the adapter",
+        ylabel="million parameters",
+        title="What a task's room costs",
+        ylim=(0, None),
+    )
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
@@ -127,8 +147,14 @@ def trade(table: pd.DataFrame, score: str) -> Figure:
     figure, panels = plt.subplots(1, 2, figsize=(8, 2.5), sharey=True)
     for axes, column in zip(panels, ("trainable", "milliseconds"), strict=True):
         for number, (name, row) in enumerate(table.iterrows()):
-            axes.plot(row[column], row[score], _MARKERS[number % len(_MARKERS)], markersize=9, label=name,
-                      color=PALETTE[number % len(PALETTE)])  # fmt: skip
+            axes.plot(
+                row[column],
+                row[score],
+                _MARKERS[number % len(_MARKERS)],
+                markersize=9,
+                label=name,
+                color=PALETTE[number % len(PALETTE)],
+            )
     panels[0].set(xscale="log", xlabel="trainable parameters", ylabel=score, title="Against parameters")
     panels[1].set(xlabel="CPU milliseconds a round", title="Against time", xlim=(0, 1.1 * table.milliseconds.max()))
     panels[0].margins(y=0.12)
@@ -158,8 +184,13 @@ def differences(printed: pd.DataFrame, measured: pd.DataFrame, noise: Mapping[st
         axes.axvline(0, color="0.3", linewidth=0.8)
         axes.plot(printed[task], rows - 0.12, "o", color=PALETTE[1], fillstyle="none", markersize=8, label="printed")
         axes.plot(measured[task].reindex(printed.index), rows + 0.12, "s", color=PALETTE[0], label="measured")
-        axes.set(title=task, xlabel="difference in score", yticks=rows, yticklabels=printed.index,
-                 ylim=(-0.6, len(rows) - 0.4))  # fmt: skip
+        axes.set(
+            title=task,
+            xlabel="difference in score",
+            yticks=rows,
+            yticklabels=printed.index,
+            ylim=(-0.6, len(rows) - 0.4),
+        )
         axes.locator_params(axis="x", nbins=3)
         axes.xaxis.set_major_formatter("{x:.3g}")
     panels[0][0].invert_yaxis()

@@ -16,8 +16,12 @@ from mtbert.experiments.claims import TITLES
 from mtbert.experiments.statistics import Noise
 from mtbert.workbook.plots.style import COLOURS
 
-_VERDICTS = {"holds": ("o", COLOURS["sts"]), "contradicted": ("X", COLOURS["cfimdb"]),
-             "undecided": ("s", COLOURS["plain"]), "too few seeds": ("|", "0.6")}  # fmt: skip
+_VERDICTS = {
+    "holds": ("o", COLOURS["sts"]),
+    "contradicted": ("X", COLOURS["cfimdb"]),
+    "undecided": ("s", COLOURS["plain"]),
+    "too few seeds": ("|", "0.6"),
+}
 _LINEAR = 0.02  # differences up to here are drawn to scale, larger ones by their logarithm
 _TICKS = (-0.4, -0.1, -0.02, 0, 0.02, 0.1, 0.4)
 
@@ -39,13 +43,28 @@ def forest(table: pd.DataFrame, regions: Sequence[tuple[float, float]], title: s
         axes.plot(line.printed, height, "o", color=COLOURS["quora"], fillstyle="none", markersize=6)
         _measured(axes, height, line)
     for height, topic in zip(heights[begins] - 1, lines.topic[begins], strict=True):
-        axes.text(-0.02, height, topic, transform=axes.get_yaxis_transform(), ha="right", va="center",
-                  fontweight="bold", fontsize=9)  # fmt: skip
+        axes.text(
+            -0.02,
+            height,
+            topic,
+            transform=axes.get_yaxis_transform(),
+            ha="right",
+            va="center",
+            fontweight="bold",
+            fontsize=9,
+        )
     names = [f"{line.claim} · {line.metric} · {line.report}" for line in lines.itertuples()]
     axes.axvline(0, color="0.4", linewidth=0.8)
     axes.set_xscale("symlog", linthresh=_LINEAR, linscale=1.0)
-    axes.set(title=title, xlim=(-edge, edge), ylim=(heights[-1] + 1, -0.8), yticks=heights, xticks=_TICKS,
-             xlabel="difference on dev (logarithmic beyond ±.02)", ylabel="")  # fmt: skip
+    axes.set(
+        title=title,
+        xlim=(-edge, edge),
+        ylim=(heights[-1] + 1, -0.8),
+        yticks=heights,
+        xticks=_TICKS,
+        xlabel="difference on dev (logarithmic beyond ±.02)",
+        ylabel="",
+    )
     axes.set_yticklabels(names, fontsize=8)
     axes.set_xticklabels([f"{tick:+g}" if tick else "0" for tick in _TICKS], fontsize=9)
     axes.minorticks_off()
@@ -74,8 +93,10 @@ def _measured(axes: Axes, height: float, line) -> None:
 
 
 def _legend() -> list:
-    verdicts = [Line2D([], [], marker=marker, color=colour, label=f"ours: {verdict}")
-                for verdict, (marker, colour) in _VERDICTS.items()]  # fmt: skip
+    verdicts = [
+        Line2D([], [], marker=marker, color=colour, label=f"ours: {verdict}")
+        for verdict, (marker, colour) in _VERDICTS.items()
+    ]
     printed = Line2D([], [], marker="o", fillstyle="none", linestyle="", color=COLOURS["quora"], label="printed")
     return [printed, *verdicts, Patch(color="0.92", label="the claim")]
 
@@ -95,8 +116,13 @@ def definitions(table: pd.DataFrame, title: str) -> Figure:
     axes.axhline(0, color="0.4", linewidth=0.8)
     starts = rows.index[rows.report != rows.report.shift()]
     axes.set(title=title, ylabel="printed minus mean", xlabel="rows in print, report by report", xticks=starts)
-    axes.set_xticklabels([TITLES.get(report, report) for report in rows.report[starts]], rotation=-20, ha="left",
-                         rotation_mode="anchor", fontsize=9)  # fmt: skip
+    axes.set_xticklabels(
+        [TITLES.get(report, report) for report in rows.report[starts]],
+        rotation=-20,
+        ha="left",
+        rotation_mode="anchor",
+        fontsize=9,
+    )
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
@@ -109,8 +135,9 @@ def seeds(runs: pd.DataFrame, scores: Sequence[str], title: str) -> Figure:
     """
     runs = runs[runs.groupby("recipe").seed.transform("nunique") > 1].sort_values("recipe", kind="stable")
     rows = list(dict.fromkeys(runs.recipe))
-    figure, panels = plt.subplots(1, len(scores), figsize=(3 * len(scores), 0.24 * len(rows) + 1.4), sharey=True,
-                                  sharex=True, squeeze=False)  # fmt: skip
+    figure, panels = plt.subplots(
+        1, len(scores), figsize=(3 * len(scores), 0.24 * len(rows) + 1.4), sharey=True, sharex=True, squeeze=False
+    )
     for axes, score in zip(panels[0], scores, strict=True):
         for report, of in itertools.groupby(range(len(rows)), key=lambda number: rows[number].split("/")[0]):
             heights, spread = list(of), Noise.of(runs, report, score).spread

@@ -30,8 +30,15 @@ def fill(shares: Mapping[str, float]) -> Figure:
 def agreement(predicted: Sequence[float], labels: Sequence[float], title: str, unit: str) -> Figure:
     """Predicted similarity against the label, a dot per pair, with the line of the best fit."""
     figure, axes = plt.subplots(figsize=(5, 3.8))
-    sns.regplot(x=np.asarray(labels), y=np.asarray(predicted), ax=axes, color=COLOURS["sts"], ci=None,
-                scatter_kws={"s": 14, "alpha": 0.5}, line_kws={"color": "0.2"})  # fmt: skip
+    sns.regplot(
+        x=np.asarray(labels),
+        y=np.asarray(predicted),
+        ax=axes,
+        color=COLOURS["sts"],
+        ci=None,
+        scatter_kws={"s": 14, "alpha": 0.5},
+        line_kws={"color": "0.2"},
+    )
     axes.set(xlabel="similarity given by people (0 to 5)", ylabel=unit, title=title)
     return figure
 
@@ -101,5 +108,11 @@ def probabilities(shares: Sequence[float], names: Sequence[str], title: str) -> 
 
 
 def _line(axes: Axes, history: pd.DataFrame, column: str, task: str) -> None:
-    axes.plot(history.epoch, history[column], marker="o", label=task, color=COLOURS[task],
-              linestyle="--" if task == "plain" else "-")  # fmt: skip
+    axes.plot(
+        history.epoch,
+        history[column],
+        marker="o",
+        label=task,
+        color=COLOURS[task],
+        linestyle="--" if task == "plain" else "-",
+    )

@@ -32,8 +32,9 @@ def lengths(of: Mapping[str, Sequence[int]], limit: int) -> Figure:
         if numbers.max() > limit / 2:
             axes.axvline(limit, color="0.2", linestyle="--")
             axes.text(limit, axes.get_ylim()[1], f" limit {limit}", va="top", fontsize=9)
-        axes.set(title=f"{name}: mean {numbers.mean():.0f}, longest {numbers.max()}", xlabel="word pieces",
-                 ylabel="rows")  # fmt: skip
+        axes.set(
+            title=f"{name}: mean {numbers.mean():.0f}, longest {numbers.max()}", xlabel="word pieces", ylabel="rows"
+        )
     return figure
 
 
@@ -61,8 +62,13 @@ def distances(predicted: Sequence[int], labels: Sequence[float], classes: int) -
     figure, axes = plt.subplots(figsize=(8, 2.8))
     colours = [COLOURS["sst"] if value == 0 else "0.6" for value in values]
     axes.bar_label(axes.bar(values, counts, color=colours), padding=2, fontsize=9)
-    axes.set(title="How far off", xlabel="predicted class minus true class", ylabel="dev rows", xticks=values,
-             ylim=(0, 1.15 * max(counts)))  # fmt: skip
+    axes.set(
+        title="How far off",
+        xlabel="predicted class minus true class",
+        ylabel="dev rows",
+        xticks=values,
+        ylim=(0, 1.15 * max(counts)),
+    )
     return figure
 
 
@@ -77,8 +83,9 @@ def truncation(table: pd.DataFrame, rows: int) -> Figure:
     left.errorbar(ticks, table.accuracy, yerr=error, marker="o", capsize=4, color=COLOURS["cfimdb"])
     left.set(title="Dev accuracy", xlabel="longest sequence kept", ylabel="accuracy")
     right.bar_label(right.bar(ticks, table.cut, color="0.6"), fmt=lambda share: f"{share:.0%}", padding=2)
-    right.set(title="Reviews that lose their end", xlabel="longest sequence kept", ylabel="share of reviews",
-              ylim=(0, 1.15))  # fmt: skip
+    right.set(
+        title="Reviews that lose their end", xlabel="longest sequence kept", ylabel="share of reviews", ylim=(0, 1.15)
+    )
     return figure
 
 

@@ -11,11 +11,16 @@ from mtbert.workbook.plots.style import COLOURS
 
 # (what it is, its shape, the notebook that builds it)
 ROAD = (
-    ("rows of text", "", "05 09"), ("word pieces", "(tokens,)", "02"), ("packed batch", "(tokens,)", "01"),
-    ("BERT", "(tokens, hidden)", "01 02 07"), ("pooling", "(sequences, hidden)", "05 08"),
-    ("heads", "(rows, outputs)", "05 08"), ("losses", "one per task", "05 08"),
-    ("gradients", "(tasks, parameters)", "06"), ("AdamW", "(parameters,)", "03"),
-)  # fmt: skip
+    ("rows of text", "", "05 09"),
+    ("word pieces", "(tokens,)", "02"),
+    ("packed batch", "(tokens,)", "01"),
+    ("BERT", "(tokens, hidden)", "01 02 07"),
+    ("pooling", "(sequences, hidden)", "05 08"),
+    ("heads", "(rows, outputs)", "05 08"),
+    ("losses", "one per task", "05 08"),
+    ("gradients", "(tasks, parameters)", "06"),
+    ("AdamW", "(parameters,)", "03"),
+)
 _ROW = 5
 
 
@@ -24,8 +29,14 @@ def road() -> Figure:
     figure, axes = plt.subplots(figsize=(10, 3.3))
     spots = [_spot(number) for number in range(len(ROAD))]
     for (x, y), (name, shape, notebook) in zip(spots, ROAD, strict=True):
-        box = FancyBboxPatch((x - 0.42, y - 0.3), 0.84, 0.6, boxstyle="round,pad=0.02,rounding_size=0.08",
-                             facecolor=(*COLOURS["sst"], 0.12), edgecolor=COLOURS["sst"])  # fmt: skip
+        box = FancyBboxPatch(
+            (x - 0.42, y - 0.3),
+            0.84,
+            0.6,
+            boxstyle="round,pad=0.02,rounding_size=0.08",
+            facecolor=(*COLOURS["sst"], 0.12),
+            edgecolor=COLOURS["sst"],
+        )
         axes.add_patch(box)
         axes.text(x, y + 0.08, name, ha="center", va="center", weight="bold")
         axes.text(x, y - 0.14, shape, ha="center", va="center", fontsize=9)
@@ -50,8 +61,9 @@ def costs(table: pd.DataFrame) -> Figure:
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 0.32 * len(table) + 1.2), sharey=True)
     names: Sequence[str] = list(table.notebook)
     left.bar_label(left.barh(names, table.seconds, color=COLOURS["sst"]), fmt="%.0f", padding=3, fontsize=9)
-    right.bar_label(right.barh(names, table.peak_memory_mb / 1000, color=COLOURS["quora"]), fmt="%.1f", padding=3,
-                    fontsize=9)  # fmt: skip
+    right.bar_label(
+        right.barh(names, table.peak_memory_mb / 1000, color=COLOURS["quora"]), fmt="%.1f", padding=3, fontsize=9
+    )
     left.set(title="Time", xlabel="seconds", xlim=(0, 1.15 * table.seconds.max()))
     right.set(title="Memory", xlabel="GB at its peak", xlim=(0, 1.15 * table.peak_memory_mb.max() / 1000))
     left.invert_yaxis()

@@ -42,8 +42,9 @@ def against_labels(predicted: Mapping[str, ArrayLike], labels: ArrayLike) -> Fig
     predicted: name -> (pairs,). labels: (pairs,), 0 to 5.
     """
     labels = _numbers(labels)
-    figure, row = plt.subplots(1, len(predicted), figsize=(2.9 * len(predicted), 2.7), sharex=True, sharey=True,
-                               squeeze=False)  # fmt: skip
+    figure, row = plt.subplots(
+        1, len(predicted), figsize=(2.9 * len(predicted), 2.7), sharex=True, sharey=True, squeeze=False
+    )
     for axes, (name, values) in zip(row[0], predicted.items(), strict=True):
         axes.plot(labels, _numbers(values, len(labels)), ".", color=COLOURS["sts"], alpha=0.35, markersize=6)
         places, means = calibration(values, labels)
@@ -64,8 +65,10 @@ def calibration(predicted: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np
     predicted = _numbers(predicted, len(labels))
     groups = [np.floor(labels + 0.5) == whole for whole in range(6)]
     groups = [group for group in groups if group.any()]
-    return (np.array([labels[group].mean() for group in groups]),
-            np.array([predicted[group].mean() for group in groups]))  # fmt: skip
+    return (
+        np.array([labels[group].mean() for group in groups]),
+        np.array([predicted[group].mean() for group in groups]),
+    )
 
 
 def embeddings(panels: Mapping[str, ArrayLike], labels: Sequence[float]) -> Figure:
@@ -110,8 +113,14 @@ def by_label(cosines: Mapping[str, ArrayLike], labels: ArrayLike, title: str) ->
         values = _numbers(values, len(whole))
         levels = [level for level in range(6) if (whole == level).any()]
         places = [level - 0.4 + (number + 0.5) * width for level in levels]
-        drawn = axes.boxplot([values[whole == level] for level in levels], positions=places, widths=0.85 * width,
-                             patch_artist=True, showfliers=False, medianprops={"color": "black"})  # fmt: skip
+        drawn = axes.boxplot(
+            [values[whole == level] for level in levels],
+            positions=places,
+            widths=0.85 * width,
+            patch_artist=True,
+            showfliers=False,
+            medianprops={"color": "black"},
+        )
         for box in drawn["boxes"]:
             box.set(facecolor=colour, alpha=0.8)
         axes.plot([], [], "s", color=colour, label=name)
@@ -145,8 +154,9 @@ def in_batch(scores: ArrayLike, title: str) -> Figure:
 def _write(axes: Axes, scores: np.ndarray, image) -> None:
     middle = (scores.min() + scores.max()) / 2
     for (i, j), value in np.ndenumerate(scores):
-        axes.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=9,
-                  color="white" if value < middle else "black")  # fmt: skip
+        axes.text(
+            j, i, f"{value:.2f}", ha="center", va="center", fontsize=9, color="white" if value < middle else "black"
+        )
 
 
 def _numbers(values: ArrayLike, length: int | None = None) -> np.ndarray:

@@ -17,9 +17,17 @@ def use_style() -> None:
     """Set the workbook's style for every figure that follows."""
     sns.set_theme(context="notebook", style="ticks", palette="colorblind")
     plt.rcParams.update(
-        {"figure.dpi": 72, "figure.figsize": (8, 3.4), "axes.spines.top": False, "axes.spines.right": False,
-         "axes.titlesize": "medium", "axes.titleweight": "bold", "legend.frameon": False, "font.size": 11}
-    )  # fmt: skip
+        {
+            "figure.dpi": 72,
+            "figure.figsize": (8, 3.4),
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.titlesize": "medium",
+            "axes.titleweight": "bold",
+            "legend.frameon": False,
+            "font.size": 11,
+        }
+    )
 
 
 def of_shape(values: ArrayLike, *shape: int | None) -> np.ndarray:

@@ -65,8 +65,9 @@ def _arrow(
         along = end / length
         aside = np.zeros(2) if away is None else np.sign(away[0] * end[1] - away[1] * end[0]) * along[::-1] * (-1, 1)
         place = 10 * (along + aside)  # in points
-        axes.annotate(name, end, place, textcoords="offset points", ha="center", va="center", color=colour,
-                      fontweight="bold")  # fmt: skip
+        axes.annotate(
+            name, end, place, textcoords="offset points", ha="center", va="center", color=colour, fontweight="bold"
+        )
 
 
 def walks(
@@ -86,8 +87,9 @@ def walks(
     for axes, (title, paths) in zip(row[0], panels.items(), strict=True):
         for colour, loss in zip(_TASKS, losses, strict=False):
             height = loss(grid).numpy()
-            axes.contour(x, y, height, levels=height.max() * np.array([0.04, 0.2, 0.5]), colors=[colour],
-                         linewidths=0.8)  # fmt: skip
+            axes.contour(
+                x, y, height, levels=height.max() * np.array([0.04, 0.2, 0.5]), colors=[colour], linewidths=0.8
+            )
         axes.plot(*compromises.T, color="0.75", linewidth=7, solid_capstyle="round", zorder=1)
         for path in paths:
             path = of_shape(path, None, 2)
@@ -161,8 +163,15 @@ def strips(groups: Mapping[str, Mapping[str, Sequence[float]]], xlabel: str, tit
     for (group, members), colour in zip(groups.items(), (*_TASKS, COLOURS["cfimdb"]), strict=False):
         for number, (name, values) in enumerate(members.items()):
             values = of_shape(values, None)
-            axes.plot(values, np.full(len(values), len(names)), "o", color=colour, fillstyle="none", markersize=6,
-                      label=group if number == 0 else None)  # fmt: skip
+            axes.plot(
+                values,
+                np.full(len(values), len(names)),
+                "o",
+                color=colour,
+                fillstyle="none",
+                markersize=6,
+                label=group if number == 0 else None,
+            )
             axes.plot(values.mean(), len(names), "|", color="black", markersize=18, markeredgewidth=2.5)
             names.append(name)
     axes.locator_params(axis="x", nbins=6)
@@ -183,9 +192,17 @@ def by_layer(cosines: Mapping[str, ArrayLike], groups: Sequence[str], dashed: Se
         values = of_shape(values, None, len(groups))
         error = 2 * values.std(0, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else None
         places = np.arange(len(groups)) + 0.06 * (number - (len(cosines) - 1) / 2)
-        axes.errorbar(places, values.mean(0), error, color=colour, marker=_MARKERS[number % 3], capsize=3, label=pair,
-                      linestyle="--" if pair in dashed else "-",
-                      fillstyle="none" if pair in dashed else "full")  # fmt: skip
+        axes.errorbar(
+            places,
+            values.mean(0),
+            error,
+            color=colour,
+            marker=_MARKERS[number % 3],
+            capsize=3,
+            label=pair,
+            linestyle="--" if pair in dashed else "-",
+            fillstyle="none" if pair in dashed else "full",
+        )
     axes.axhline(0, color="0.3", linewidth=0.8)
     axes.set_xticks(range(len(groups)), groups)
     axes.set(xlabel="part of the encoder", ylabel="cosine", title="Agreement by layer")

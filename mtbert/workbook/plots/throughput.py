@@ -27,10 +27,21 @@ def roofline(ceiling: Ceiling, points: Mapping[str, tuple[float, float]]) -> Fig
     axes.plot([low, ridge, high], [ceiling.rate(x) / 1e9 for x in (low, ridge, high)], color="black", linewidth=2)
     axes.axvline(ridge, color=_GREY, linewidth=0.8, linestyle=":")
     for number, (name, (intensity, rate)) in enumerate(points.items()):
-        axes.plot(intensity, rate / 1e9, _MARKERS[number % len(_MARKERS)], markersize=9, label=name,
-                  color=PALETTE[number % len(PALETTE)])  # fmt: skip
-    axes.set(xscale="log", yscale="log", xlabel="operations a byte", ylabel="billion operations a second",
-             title="The roofline of this machine")  # fmt: skip
+        axes.plot(
+            intensity,
+            rate / 1e9,
+            _MARKERS[number % len(_MARKERS)],
+            markersize=9,
+            label=name,
+            color=PALETTE[number % len(PALETTE)],
+        )
+    axes.set(
+        xscale="log",
+        yscale="log",
+        xlabel="operations a byte",
+        ylabel="billion operations a second",
+        title="The roofline of this machine",
+    )
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
@@ -83,8 +94,14 @@ def fills(table: pd.DataFrame) -> Figure:
         places = np.arange(len(table)) + (number - (table.shape[1] - 1) / 2) * width
         bars = axes.bar(places, table[way], width=width, color=PALETTE[number % len(PALETTE)], label=way)
         axes.bar_label(bars, fmt="%.2f", fontsize=8, padding=1)
-    axes.set(xticks=range(len(table)), xticklabels=table.index, ylim=(0, 1.15), ylabel="fill",
-             title="How much of a batch is text", xlabel="data set")  # fmt: skip
+    axes.set(
+        xticks=range(len(table)),
+        xticklabels=table.index,
+        ylim=(0, 1.15),
+        ylabel="fill",
+        title="How much of a batch is text",
+        xlabel="data set",
+    )
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
@@ -103,8 +120,13 @@ def chunks(sizes: Sequence[float], nanoseconds: Mapping[str, Sequence[float]]) -
     figure, axes = plt.subplots(figsize=(6.4, 2.6))
     for number, (name, values) in enumerate(nanoseconds.items()):
         axes.plot(np.asarray(sizes) / 2**20, values, _MARKERS[number] + "-", color=PALETTE[number], label=name)
-    axes.set(xscale="log", xlabel="MB of theta, g, m and v in a piece", ylabel="ns a weight", ylim=(0, None),
-             title="AdamW, piece by piece")  # fmt: skip
+    axes.set(
+        xscale="log",
+        xlabel="MB of theta, g, m and v in a piece",
+        ylabel="ns a weight",
+        ylim=(0, None),
+        title="AdamW, piece by piece",
+    )
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
@@ -138,6 +160,11 @@ def ratios(values: Mapping[str, Sequence[float]], title: str) -> Figure:
         axes.plot(each, np.full(len(each), place), "o", color=colour, alpha=0.6, label=name)
         axes.plot([np.median(each)] * 2, [place - 0.3, place + 0.3], color=colour, linewidth=2.5)
     axes.axvline(1, color=_GREY, linewidth=0.8, linestyle=":")
-    axes.set(yticks=range(len(values)), yticklabels=list(values), xlabel="first time / second time", title=title,
-             ylim=(len(values) - 0.5, -0.5))  # fmt: skip
+    axes.set(
+        yticks=range(len(values)),
+        yticklabels=list(values),
+        xlabel="first time / second time",
+        title=title,
+        ylim=(len(values) - 0.5, -0.5),
+    )
     return figure

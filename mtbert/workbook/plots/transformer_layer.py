@@ -71,14 +71,30 @@ def block(hidden: int, intermediate: int) -> Figure:
     axes.axis("off")
     axes.set_title("One layer of BERT")
     across, alone, plain = PALETTE[1], PALETTE[0], "0.55"
-    _row(axes, 3.1, "x", [
-        ("dense\nq, k, v", f"{hidden} → 3 × {hidden}", alone), ("attention", "tokens meet", across),
-        ("dense", f"{hidden} → {hidden}", alone), ("dropout", "", plain),
-    ], "h")  # fmt: skip
-    _row(axes, 0.8, "h", [
-        ("dense", f"{hidden} → {intermediate}", alone), ("GELU", "number by number", alone),
-        ("dense", f"{intermediate} → {hidden}", alone), ("dropout", "", plain),
-    ], "y")  # fmt: skip
+    _row(
+        axes,
+        3.1,
+        "x",
+        [
+            ("dense\nq, k, v", f"{hidden} → 3 × {hidden}", alone),
+            ("attention", "tokens meet", across),
+            ("dense", f"{hidden} → {hidden}", alone),
+            ("dropout", "", plain),
+        ],
+        "h",
+    )
+    _row(
+        axes,
+        0.8,
+        "h",
+        [
+            ("dense", f"{hidden} → {intermediate}", alone),
+            ("GELU", "number by number", alone),
+            ("dense", f"{intermediate} → {hidden}", alone),
+            ("dropout", "", plain),
+        ],
+        "y",
+    )
     axes.text(0.1, 4.5, "Attention sub-layer", fontweight="bold", va="top")
     axes.text(0.1, 2.2, "Feed-forward sub-layer", fontweight="bold", va="top")
     return figure
@@ -134,8 +150,16 @@ def probes(scores: Mapping[str, Mapping[str, Sequence[float]]], rows: int, major
             accuracies = np.asarray(accuracies)
             errors = np.sqrt(accuracies * (1 - accuracies) / rows)
             places = np.arange(len(accuracies)) + 0.06 * (number - 1)  # side by side, so that bars do not hide bars
-            axes.errorbar(places, accuracies, errors, label=run, color=PALETTE[number], marker=_MARKERS[number],
-                          linestyle=("-", "--", ":")[number % 3], capsize=2)  # fmt: skip
+            axes.errorbar(
+                places,
+                accuracies,
+                errors,
+                label=run,
+                color=PALETTE[number],
+                marker=_MARKERS[number],
+                linestyle=("-", "--", ":")[number % 3],
+                capsize=2,
+            )
         axes.axhline(majority, color=_GREY, linewidth=1, label="commonest label")
         axes.set(xlabel="layer (0: embeddings)", title=vector, xticks=range(len(accuracies)))
     np.atleast_1d(panels)[0].set_ylabel("dev accuracy")
@@ -157,10 +181,18 @@ def senses(cosines: Tensor, same: Tensor, control: Tensor) -> Figure:
     axes.plot(layers, control.mean(1), color=_GREY, linestyle=":", label="random weights, all pairs")
     for name, pairs, colour, line, marker in kinds:
         axes.plot(layers, cosines[:, pairs], color=colour, linestyle=line, linewidth=0.8, alpha=0.4)
-        axes.plot(layers, cosines[:, pairs].mean(1), color=colour, linestyle=line, marker=marker, linewidth=2.5,
-                  label=f"{name}, mean")  # fmt: skip
-    axes.set(xlabel="layer (0: embeddings)", ylabel="cosine of two vectors", xticks=layers,
-             title="One word, six sentences")  # fmt: skip
+        axes.plot(
+            layers,
+            cosines[:, pairs].mean(1),
+            color=colour,
+            linestyle=line,
+            marker=marker,
+            linewidth=2.5,
+            label=f"{name}, mean",
+        )
+    axes.set(
+        xlabel="layer (0: embeddings)", ylabel="cosine of two vectors", xticks=layers, title="One word, six sentences"
+    )
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
@@ -170,8 +202,17 @@ def token_cosines(matrix: Tensor, pieces: Sequence[str], title: str) -> Figure:
     if matrix.shape != (len(pieces), len(pieces)):
         raise ValueError(f"{len(pieces)} pieces need a square of that size, not {tuple(matrix.shape)}")
     figure, axes = plt.subplots(figsize=(6.4, 5.2))
-    sns.heatmap(np.asarray(matrix), vmin=0, vmax=1, cmap="viridis", square=True, xticklabels=pieces, yticklabels=pieces,
-                cbar_kws={"label": "cosine", "shrink": 0.8}, ax=axes)  # fmt: skip
+    sns.heatmap(
+        np.asarray(matrix),
+        vmin=0,
+        vmax=1,
+        cmap="viridis",
+        square=True,
+        xticklabels=pieces,
+        yticklabels=pieces,
+        cbar_kws={"label": "cosine", "shrink": 0.8},
+        ax=axes,
+    )
     axes.set(title=title, xlabel="token", ylabel="token")
     axes.tick_params(axis="x", rotation=60)
     axes.tick_params(axis="y", rotation=0)
@@ -182,5 +223,12 @@ def token_cosines(matrix: Tensor, pieces: Sequence[str], title: str) -> Figure:
 def _lines(axes: Axes, curves: Mapping[str, Sequence[float]], every: int, styles: Sequence[str] = ()) -> None:
     """One line per name over 0, 1, 2 ..., told apart by colour and marker (and line)."""
     for number, (name, values) in enumerate(curves.items()):
-        axes.plot(range(len(values)), values, color=PALETTE[number], marker=_MARKERS[number], markevery=every,
-                  linestyle=styles[number] if styles else "-", label=name)  # fmt: skip
+        axes.plot(
+            range(len(values)),
+            values,
+            color=PALETTE[number],
+            marker=_MARKERS[number],
+            markevery=every,
+            linestyle=styles[number] if styles else "-",
+            label=name,
+        )
