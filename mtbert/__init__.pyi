@@ -16,12 +16,12 @@ from .training.evaluation import evaluate as evaluate
 from .training.interrupt import Interrupted as Interrupted
 from .training.recipe import Recipe as Recipe
 from .training.run import Run as Run
-from .training.run import join_runs as join_runs
 from .training.run import load_model as load_model
+from .training.run import merge_runs as merge_runs
 from .training.run import open_run as open_run
 from .training.trainer import train as train
-from .utils.device import pick_device as pick_device
-from .utils.device import reproducible as reproducible
+from .utils.device import get_device as get_device
+from .utils.device import seed_everything as seed_everything
 from .utils.errors import UserError as UserError
 
 __version__: str

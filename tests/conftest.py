@@ -17,7 +17,7 @@ if not torch.cuda.is_available():
 
 from mtbert.data import TASKS  # noqa: E402
 from mtbert.utils import paths  # noqa: E402
-from mtbert.utils.device import reproducible  # noqa: E402
+from mtbert.utils.device import seed_everything  # noqa: E402
 from mtbert.workbook.checks import engine  # noqa: E402
 
 DEAL = int(os.environ.get("MTBERT_CHANCE", "0"))
@@ -41,14 +41,14 @@ def environment(tmp_path_factory):
 @pytest.fixture(scope="module", autouse=True)
 def chance_of_module():
     """What the tests of a module share draws the same numbers in every run."""
-    reproducible(DEAL)
+    seed_everything(DEAL)
 
 
 @pytest.fixture(autouse=True)
 def chance(monkeypatch):
     """Every test draws the same numbers in every run, the checks of exercises included. MTBERT_CHANCE=1, 2, ... deals
     others: with it a test that hangs on luck is found before it fails by chance."""
-    reproducible(DEAL)
+    seed_everything(DEAL)
     seeds = itertools.count(1_000_000 * DEAL)
     monkeypatch.setattr(engine, "Draw", lambda: Draw(next(seeds)))
 

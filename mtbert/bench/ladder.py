@@ -17,20 +17,20 @@ from torch import Tensor, nn
 
 from mtbert.data.batch import PackedBatch
 from mtbert.data.read import read_split
-from mtbert.data.sampling import RowOrder
+from mtbert.data.sampling import BatchSampler
 from mtbert.data.tasks import TASKS
-from mtbert.data.tokens import TokenTable
+from mtbert.data.tokens import TokenizedDataset
 from mtbert.nn import dropout as cheap
-from mtbert.nn.attention import Way, attention_by
+from mtbert.nn.attention import AttentionBackend, attention_backend
 from mtbert.nn.bert import Layer
 from mtbert.nn.flops import training_flops
 from mtbert.nn.model import MultitaskModel
 from mtbert.nn.pretrained import Encoder, load_encoder
 from mtbert.optim import AdamW, FlatParameters
-from mtbert.training.cuda_graphs import FixedSteps
+from mtbert.training.cuda_graphs import CUDAGraphRunner
 from mtbert.utils import paths
-from mtbert.utils.device import autocast, describe
-from mtbert.utils.files import write_whole
+from mtbert.utils.device import autocast, environment_info
+from mtbert.utils.files import atomic_write
 
 HEADS = {"sst": "linear", "quora": "linear", "sts": "cosine"}
 ENCODING = {"quora": "cross", "sts": "bi"}
@@ -44,7 +44,7 @@ Attend = Callable[[Tensor, Layer], Tensor]
 class Padded:
     """Batches padded to their longest sequence, a pass for each task, torch's dropout and torch's AdamW."""
 
-    def __init__(self, load: Callable[[], Encoder], tables: Mapping[str, TokenTable], device: torch.device):
+    def __init__(self, load: Callable[[], Encoder], tables: Mapping[str, TokenizedDataset], device: torch.device):
         tasks = [TASKS[name] for name in tables]
         limits = dict.fromkeys(tables, MAX_LENGTH)
         torch.manual_seed(0)  # of the heads
@@ -82,7 +82,7 @@ class Padded:
         """(tokens, hidden), by way of (sequences, longest, hidden): every layer works on the padding, too."""
         mask, place = real_cells(batch)
         ids, types = (_padded(of[:, None], mask, place).squeeze(2) for of in (batch.ids, batch.token_types))
-        positions = torch.arange(batch.longest, device=ids.device).expand_as(ids)
+        positions = torch.arange(batch.max_seqlen, device=ids.device).expand_as(ids)
         x = self.layers(ids, positions, types, lambda qkv, layer: self.attend(qkv, mask, layer))
         return x[mask]
 
@@ -132,10 +132,10 @@ class CheapDropout(Packed):
 class Grouped(CheapDropout):
     """Attention over groups of similar length with its gradient by hand: the package's own forward pass."""
 
-    attention: Way = "groups"
+    attention: AttentionBackend = "groups"
 
     def hidden(self, batch: PackedBatch) -> Tensor:
-        with attention_by(self.attention):
+        with attention_backend(self.attention):
             return self.model.bert(batch)
 
 
@@ -172,7 +172,7 @@ class Together(FewRows):
         return self.train_on(batch, {name: self.labels[name][of_task] for name, of_task in rows.items()})
 
     def train_on(self, batch: PackedBatch, labels: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        with attention_by(self.attention):
+        with attention_backend(self.attention):
             losses = self.model.losses(batch, labels)
         self.update({"all": torch.stack(list(losses.values())).sum()})
         return losses
@@ -204,7 +204,7 @@ class Recorded(HalfPrecision):
 
     def prepare(self) -> None:
         super().prepare()
-        self.fixed = FixedSteps(self.sequences, self.labels)
+        self.fixed = CUDAGraphRunner(self.sequences, self.labels)
 
     def step(self, rows: Rows) -> dict[str, Tensor]:
         losses, _ = self.fixed(rows, "step", self.compute, lambda found: self.optimizer.advance(found[1]))
@@ -259,9 +259,9 @@ def rungs(device: torch.device) -> dict[str, type[Padded]]:
 def real_cells(batch: PackedBatch) -> tuple[Tensor, Tensor]:
     """Of a batch padded to its longest sequence: (sequences, longest) bool, true where a token stands; and (sequences,
     longest) int64, which token, or 0."""
-    column = torch.arange(batch.longest, device=batch.ids.device)
-    mask = column < batch.counts[:, None]
-    return mask, (batch.offsets[:-1, None] + column) * mask
+    column = torch.arange(batch.max_seqlen, device=batch.ids.device)
+    mask = column < batch.seqlens[:, None]
+    return mask, (batch.cu_seqlens[:-1, None] + column) * mask
 
 
 def _padded(x: Tensor, mask: Tensor, place: Tensor) -> Tensor:
@@ -295,7 +295,7 @@ def _timed(work: Callable[[Any], Any], batch: Any, device: torch.device) -> floa
     return time.perf_counter() - start
 
 
-def gains(seconds: Mapping[str, list[float]]) -> pd.DataFrame:
+def speedups(seconds: Mapping[str, list[float]]) -> pd.DataFrame:
     """Of each side: its median seconds, how many times faster than the one before (``gain``, with its quartiles
     ``low`` and ``high``), and than the first (``speedup``).
 
@@ -316,32 +316,37 @@ def gains(seconds: Mapping[str, list[float]]) -> pd.DataFrame:
 
 
 def build(
-    of: Mapping[str, type[Padded]], load: Callable[[], Encoder], tables: Mapping[str, TokenTable], device: torch.device
+    of: Mapping[str, type[Padded]],
+    load: Callable[[], Encoder],
+    tables: Mapping[str, TokenizedDataset],
+    device: torch.device,
 ) -> dict[str, Padded]:
     """The rungs, each with a model of its own on the same weights."""
     return {name: rung(load, tables, device) for name, rung in of.items()}
 
 
-def read_tables(folder: Path, encoder: Encoder) -> dict[str, TokenTable]:
+def read_tables(folder: Path, encoder: Encoder) -> dict[str, TokenizedDataset]:
     """The train files of the three tasks."""
-    return {name: TokenTable.of_rows(read_split(folder, TASKS[name], "train"), encoder.word_pieces) for name in HEADS}
+    return {
+        name: TokenizedDataset.of_rows(read_split(folder, TASKS[name], "train"), encoder.tokenizer) for name in HEADS
+    }
 
 
-def batches(tables: Mapping[str, TokenTable], rows: Mapping[str, int], steps: int) -> list[dict[str, Tensor]]:
+def batches(tables: Mapping[str, TokenizedDataset], rows: Mapping[str, int], steps: int) -> list[dict[str, Tensor]]:
     """The random rows of each task in each of so many mixed steps."""
-    orders = {name: RowOrder(name, len(tables[name]), size, seed=0) for name, size in rows.items()}
+    orders = {name: BatchSampler(name, len(tables[name]), size, seed=0) for name, size in rows.items()}
     return [{name: order.batch(number) for name, order in orders.items()} for number in range(steps)]
 
 
 def bench_ladder(
     folder: Path, encoder: str, rows: Mapping[str, int], steps: int, device: torch.device, warm_up: int = 2
 ) -> pd.DataFrame:
-    """``gains`` of all rungs over ``steps`` mixed steps of so many rows of each task; with the operations a second
+    """``speedups`` of all rungs over ``steps`` mixed steps of so many rows of each task; with the operations a second
     that a rung reaches on real tokens (``flops``)."""
     tables = read_tables(folder, load_encoder(encoder))
     of_steps = batches(tables, rows, warm_up + steps)
     ladder = build(rungs(device), lambda: load_encoder(encoder), tables, device)
-    found = gains(take_turns({name: rung.step for name, rung in ladder.items()}, of_steps, device, warm_up))
+    found = speedups(take_turns({name: rung.step for name, rung in ladder.items()}, of_steps, device, warm_up))
     (last,) = list(ladder.values())[-1:]
     lengths = [
         last.sequences[name].batch(chosen).lengths for step in of_steps[warm_up:] for name, chosen in step.items()
@@ -359,7 +364,7 @@ def recorded() -> pd.DataFrame:
 def record(found: pd.DataFrame, folder: Path, encoder: str, rows: Mapping[str, int], steps: int, device: torch.device):
     """Put the rungs into data/results/ladder.csv, in place of older ones of the same device, threads, encoder and
     rows."""
-    about = describe(device)
+    about = environment_info(device)
     new = found.reset_index().assign(
         device=about["device"],
         threads=about["threads"],
@@ -374,4 +379,4 @@ def record(found: pd.DataFrame, folder: Path, encoder: str, rows: Mapping[str, i
     old = recorded()
     if len(old):
         old = old[~old[same].astype(str).agg("|".join, axis=1).isin(new[same].astype(str).agg("|".join, axis=1))]
-    write_whole(TABLE, pd.concat([old, new]).to_csv(index=False, float_format="%.6g"))
+    atomic_write(TABLE, pd.concat([old, new]).to_csv(index=False, float_format="%.6g"))

@@ -12,9 +12,9 @@ import pandas as pd
 import torch
 
 from mtbert.utils import paths
-from mtbert.utils.device import describe, processors
+from mtbert.utils.device import environment_info, processors
 from mtbert.utils.errors import UserError
-from mtbert.utils.files import write_whole
+from mtbert.utils.files import atomic_write
 
 NOTEBOOKS = paths.ROOT / "notebooks"
 TABLE = paths.RESULTS / "notebooks.csv"
@@ -32,7 +32,7 @@ def measure(chosen: Iterable[Path]) -> Iterator[dict]:
     """Run each notebook with its own settings; one record for each. Raises UserError for a notebook that fails."""
     if not hasattr(os, "wait4"):
         raise UserError("memory of notebooks cannot be measured on this system")
-    about = describe(torch.device("cpu"))
+    about = environment_info(torch.device("cpu"))
     for path in chosen:
         with tempfile.TemporaryDirectory() as folder:
             command = [sys.executable, "-m", "papermill", str(path), str(Path(folder) / path.name)]
@@ -69,4 +69,4 @@ def recorded() -> pd.DataFrame:
 def record(found: dict) -> None:
     """Put a record into data/results/notebooks.csv, in place of an older one of the same notebook."""
     table = pd.concat([recorded(), pd.DataFrame([found])]).drop_duplicates("notebook", keep="last")
-    write_whole(TABLE, table.sort_values("notebook").to_csv(index=False))
+    atomic_write(TABLE, table.sort_values("notebook").to_csv(index=False))

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from mtbert.data.batch import on_device
 from mtbert.data.read import read_split
-from mtbert.data.sampling import RowOrder
+from mtbert.data.sampling import BatchSampler
 from mtbert.data.tasks import Task, get_task
-from mtbert.data.tokens import TokenTable
+from mtbert.data.tokens import TokenizedDataset
 from mtbert.nn.adapters import build_adapter
 from mtbert.nn.bert import Bert, BertConfig
 from mtbert.nn.flops import device_mfu, training_flops
@@ -29,7 +29,7 @@ from mtbert.nn.losses import task_loss
 from mtbert.nn.model import MultitaskModel
 from mtbert.nn.pretrained import Encoder, encoder_folder, load_encoder
 from mtbert.optim import AdamW, FlatParameters
-from mtbert.training.cuda_graphs import Execution, FixedSteps
+from mtbert.training.cuda_graphs import CUDAGraphRunner, Execution
 from mtbert.utils.device import autocast, peak_memory_mb
 from mtbert.utils.errors import UserError
 
@@ -61,7 +61,7 @@ class Ours:
         self,
         encoder: str,
         task: Task,
-        table: TokenTable,
+        table: TokenizedDataset,
         device: torch.device,
         adapter: str = "none",
         precision: str = "float32",
@@ -78,8 +78,10 @@ class Ours:
         self.optimizer = AdamW(self.flat.groups(_DECAY), lr=_LR)
         self.device, self.precision, execution = device, precision, execution or Execution()
         if execution.compile:
-            model.bert.compile_layers(dynamic=None if execution.graphs else True)
-        self.fixed = FixedSteps({self.task: self.sequences}, {self.task: self.labels}) if execution.graphs else None
+            model.bert.compile_layers(dynamic=None if execution.cuda_graphs else True)
+        self.fixed = (
+            CUDAGraphRunner({self.task: self.sequences}, {self.task: self.labels}) if execution.cuda_graphs else None
+        )
 
     def step(self, rows: Tensor) -> None:
         if self.fixed is not None:
@@ -109,7 +111,7 @@ class Peer:
         self,
         encoder: str,
         task: Task,
-        table: TokenTable,
+        table: TokenizedDataset,
         device: torch.device,
         precision: str = "float32",
         compiled: bool = False,
@@ -129,7 +131,7 @@ class Peer:
         self.bert.train()
         self.run = torch.compile(self.bert, dynamic=True) if compiled else self.bert
         self.task, self.labels, self.device, self.precision = task, table.labels.to(device), device, precision
-        sequences = table.sequences("cross", MAX_LENGTH, ours.word_pieces)
+        sequences = table.sequences("cross", MAX_LENGTH, ours.tokenizer)
         self.ids = sequences.ids.long().split(sequences.lengths.tolist())
         self.types = sequences.token_types.long().split(sequences.lengths.tolist())
         parameters = [*self.bert.parameters(), *self.head.parameters()]
@@ -155,7 +157,7 @@ def random_encoder(shape: str, folder: Path) -> Path:
     config, like = SHAPES[shape], load_encoder("tiny")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        Encoder(Bert(config), like.word_pieces, shape).save(folder)
+        Encoder(Bert(config), like.tokenizer, shape).save(folder)
     return folder
 
 
@@ -184,9 +186,9 @@ def bench_step(
         }
         if compiled_peer:
             makers["transformers compiled"] = lambda: Peer(encoder, task, table, device, precision, True)  # noqa: B023
-        sides = {side: Watched(make, device) for side, make in makers.items()}
+        sides = {side: MemoryTracker(make, device) for side, make in makers.items()}
         batches = [order.batch(number) for number in range(warm_up + steps)]
-        seconds = alternate(sides, batches, warm_up, device)
+        seconds = interleave(sides, batches, warm_up, device)
         lengths = sides["mtbert"].trainer.sequences.spans
         flops = (
             sum(
@@ -203,7 +205,7 @@ def bench_step(
         )
 
 
-class Watched:
+class MemoryTracker:
     """A side, with the most memory that it held on a GPU so far, in MB; None on a CPU, where sides cannot be told
     apart (see ``bench_memory``)."""
 
@@ -244,11 +246,13 @@ def bench_adapters(
     for name in tasks:
         task, table, order = _inputs(folder, encoder, name, batch_size)
         sides = {adapter: Ours(encoder, task, table, device, adapter) for adapter in ("none", *adapters)}
-        seconds = alternate(sides, [order.batch(number) for number in range(warm_up + steps)], warm_up, device)
+        seconds = interleave(sides, [order.batch(number) for number in range(warm_up + steps)], warm_up, device)
         yield name, seconds
 
 
-def alternate(sides: Mapping[str, Any], batches: Sequence[Any], warm_up: int, device: torch.device) -> dict[str, float]:
+def interleave(
+    sides: Mapping[str, Any], batches: Sequence[Any], warm_up: int, device: torch.device
+) -> dict[str, float]:
     """Seconds a step of each side: the median over its turns, on the same batches, the first of which do not count."""
     for rows in batches[:warm_up]:
         for side in sides.values():
@@ -285,10 +289,10 @@ def _peak(side: str, folder: Path, encoder: str, name: str, batch_size: int, ste
     return peak_memory_mb(torch.device(device)) or float("nan")
 
 
-def _inputs(folder: Path, encoder: str, name: str, batch_size: int) -> tuple[Task, TokenTable, RowOrder]:
+def _inputs(folder: Path, encoder: str, name: str, batch_size: int) -> tuple[Task, TokenizedDataset, BatchSampler]:
     task = get_task(name)
-    table = TokenTable.of_rows(read_split(folder, task, "train"), load_encoder(encoder).word_pieces)
-    return task, table, RowOrder(name, len(table), batch_size, seed=0)
+    table = TokenizedDataset.of_rows(read_split(folder, task, "train"), load_encoder(encoder).tokenizer)
+    return task, table, BatchSampler(name, len(table), batch_size, seed=0)
 
 
 def timed(step: Callable[[Any], None], rows: Any, device: torch.device) -> float:

@@ -9,16 +9,16 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mtbert.bench.step import alternate
+from mtbert.bench.step import interleave
 from mtbert.data.batch import PackedBatch, on_device
 from mtbert.data.read import read_split
-from mtbert.data.sampling import RowOrder
+from mtbert.data.sampling import BatchSampler
 from mtbert.data.tasks import TASKS
-from mtbert.data.tokens import TokenTable
+from mtbert.data.tokens import TokenizedDataset
 from mtbert.nn.model import MultitaskModel
 from mtbert.nn.pretrained import load_encoder
-from mtbert.optim import AdamW, FlatParameters, Orders, Surgery, pcgrad
-from mtbert.training.cuda_graphs import Execution, FixedSteps
+from mtbert.optim import AdamW, FlatParameters, Surgery, TaskPermutations, pcgrad
+from mtbert.training.cuda_graphs import CUDAGraphRunner, Execution
 from mtbert.utils.device import autocast
 from mtbert.utils.errors import UserError
 
@@ -44,7 +44,7 @@ class _Side:
     def __init__(
         self,
         encoder: str,
-        tables: Mapping[str, TokenTable],
+        tables: Mapping[str, TokenizedDataset],
         device: torch.device,
         precision: str = "float32",
         execution: Execution | None = None,
@@ -82,7 +82,7 @@ class Summed(_Side):
     def prepare(self) -> None:
         self.flat = FlatParameters(self.model, _owner)
         self.optimizer = AdamW(self.flat.groups(_DECAY), lr=_LR)
-        self.fixed = FixedSteps(self.sequences, self.labels) if self.execution.graphs else None
+        self.fixed = CUDAGraphRunner(self.sequences, self.labels) if self.execution.cuda_graphs else None
 
     def step(self, rows: Rows) -> None:
         if self.fixed is None:
@@ -109,7 +109,7 @@ class Compiled(Summed):
 
     def prepare(self) -> None:
         super().prepare()
-        self.model.bert.compile_layers(dynamic=None if self.execution.graphs else True)
+        self.model.bert.compile_layers(dynamic=None if self.execution.cuda_graphs else True)
 
 
 class Operated(Summed):
@@ -117,19 +117,19 @@ class Operated(Summed):
 
     def prepare(self) -> None:
         super().prepare()
-        self.orders = Orders()
+        self.orders = TaskPermutations()
         self.surgery = Surgery(self.flat, list(self.sequences), lambda gramian: pcgrad(gramian, self.orders))
 
     def gradient(self, batch: PackedBatch, labels: dict[str, Tensor]) -> list[nn.Parameter]:
         self.surgery.start()
-        with self.surgery.apart(batch):
+        with self.surgery.per_task_gradients(batch):
             losses = self.losses(batch, labels)
-        self.surgery.add_together(losses)
+        self.surgery.backward(losses)
         return self.surgery.finish()
 
     def before(self, reached: list[nn.Parameter]) -> None:
         super().before(reached)
-        self.orders.renew(len(self.sequences), self.device)
+        self.orders.redraw(len(self.sequences), self.device)
 
 
 class WithTorchJD(_Side):
@@ -209,17 +209,19 @@ def bench_surgery(
     there a second time, with its layers compiled.
     """
     execution = execution or Execution()
-    word_pieces = load_encoder(encoder).word_pieces
-    tables = {name: TokenTable.of_rows(read_split(folder, TASKS[name], "train"), word_pieces) for name in batch_size}
-    orders = {name: RowOrder(name, len(table), batch_size[name], seed=0) for name, table in tables.items()}
+    tokenizer = load_encoder(encoder).tokenizer
+    tables = {
+        name: TokenizedDataset.of_rows(read_split(folder, TASKS[name], "train"), tokenizer) for name in batch_size
+    }
+    orders = {name: BatchSampler(name, len(table), batch_size[name], seed=0) for name, table in tables.items()}
     chosen = {name: side for name, side in SIDES.items() if peers or side in (Summed, Operated)}
     if execution.compile:
         chosen["plain sum, compiled"] = Compiled
     sides = {name: side(encoder, tables, device, precision, execution) for name, side in chosen.items()}
     batches = [{name: order.batch(number) for name, order in orders.items()} for number in range(warm_up + steps)]
-    seconds = alternate(sides, batches, warm_up, device)
+    seconds = interleave(sides, batches, warm_up, device)
     for name, side in sides.items():
-        memory = None if execution.graphs and device.type == "cuda" else step_memory_mb(side, batches[0], device)
+        memory = None if execution.cuda_graphs and device.type == "cuda" else step_memory_mb(side, batches[0], device)
         yield Cost(name, seconds[name], memory)  # a recording holds its memory between steps, too
 
 

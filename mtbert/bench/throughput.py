@@ -8,8 +8,8 @@ import pandas as pd
 import torch
 
 from mtbert.utils import paths
-from mtbert.utils.device import describe
-from mtbert.utils.files import write_whole
+from mtbert.utils.device import environment_info
+from mtbert.utils.files import atomic_write
 
 TABLE = paths.RESULTS / "throughput.csv"
 
@@ -17,12 +17,12 @@ TABLE = paths.RESULTS / "throughput.csv"
 def record(rows: Iterable[Mapping[str, Any]]) -> Path:
     """Put rows of a bench into data/results/throughput.csv; one of the same bench, device, encoder, task, batch,
     precision and side replaces the older."""
-    about = describe(torch.device("cpu"))
+    about = environment_info(torch.device("cpu"))
     known = {"torch": about["versions"]["torch"], "revision": about["revision"]}
     table = pd.DataFrame([{**row, **known} for row in rows])
     if TABLE.exists():
         table = pd.concat([pd.read_csv(TABLE), table], ignore_index=True)
     same = ["bench", "device", "encoder", "task", "batch", "precision", "side"]
     table["batch"] = table["batch"].astype(str)
-    write_whole(TABLE, table.drop_duplicates(same, keep="last").to_csv(index=False))
+    atomic_write(TABLE, table.drop_duplicates(same, keep="last").to_csv(index=False))
     return TABLE

@@ -20,7 +20,7 @@ from mtbert.data.tasks import get_task
 from mtbert.nn.adapters import adapter_parts
 from mtbert.training.cuda_graphs import Execution
 from mtbert.utils import paths
-from mtbert.utils.device import describe, pick_device
+from mtbert.utils.device import environment_info, get_device
 from mtbert.utils.errors import UserError
 
 app = typer.Typer(help="Side by side with the peers, in one run, as ratios.", no_args_is_help=True)
@@ -49,9 +49,9 @@ def surgery(
 ):
     """A step with PCGrad against a plain sum, TorchJD's autojac and a textbook implementation.
 
-    On a GPU, --compile and --graphs are on unless switched off; compiled layers are for the plain sum alone.
+    On a GPU, --compile and --cuda-graphs are on unless switched off; compiled layers are for the plain sum alone.
     """
-    folder, on, rows = data_folder(data), pick_device(device), _mixed_rows(batch)
+    folder, on, rows = data_folder(data), get_device(device), _mixed_rows(batch)
     steps = _enough(steps, on, 20)
     execution = chosen_execution(_all_on(on), compile_, graphs)
     with _encoder_for_bench(encoder, shape, precision) as (called, read_from):
@@ -74,7 +74,7 @@ def surgery(
         record_throughput(
             {
                 "bench": "surgery",
-                "device": describe(on)["device"],
+                "device": environment_info(on)["device"],
                 "encoder": called,
                 "task": "+".join(rows),
                 "batch": batch,
@@ -101,7 +101,7 @@ def ladder(
     record_: Annotated[bool, typer.Option("--record", help="Keep the figures in data/results/ladder.csv.")] = False,
 ):
     """A mixed step as one would first write it, and what each optimisation adds: gains over the rung before."""
-    folder, on, rows = data_folder(data), pick_device(device), _mixed_rows(batch)
+    folder, on, rows = data_folder(data), get_device(device), _mixed_rows(batch)
     steps = _enough(steps, on, 12)
     typer.echo(
         f"data: {paths.shown(folder)}; encoder {encoder}, rows a step {batch}, {steps} steps a rung, "
@@ -147,10 +147,10 @@ def step(
 ):
     """A training step against transformers.BertModel: examples a second, their ratio, MFU, peak memory.
 
-    On a GPU also against transformers under torch.compile, and --compile and --graphs are on unless switched off.
+    On a GPU also against transformers under torch.compile, and --compile and --cuda-graphs are on unless switched off.
     With --adapters: a step with each of these adapters against one without.
     """
-    folder, on = data_folder(data), pick_device(device)
+    folder, on = data_folder(data), get_device(device)
     names = [get_task(name.strip()).name for name in tasks.split(",")]
     gpu = on.type == "cuda"
     steps = _enough(steps, on, 30)
@@ -184,7 +184,7 @@ def step(
                     [
                         {
                             "bench": "step",
-                            "device": describe(on)["device"],
+                            "device": environment_info(on)["device"],
                             "encoder": called,
                             "task": timing.task,
                             "batch": batch,
@@ -220,7 +220,7 @@ def _encoder_for_bench(encoder: str, shape: str | None, precision: str):
 def _all_on(device: torch.device) -> Execution:
     """On a GPU all that makes steps cheaper there."""
     gpu = device.type == "cuda"
-    return Execution(compile=gpu, graphs=gpu)
+    return Execution(compile=gpu, cuda_graphs=gpu)
 
 
 def _enough(steps: int | None, device: torch.device, otherwise: int) -> int:

@@ -30,13 +30,14 @@ from mtbert.experiments.results import archive, gather, record
 from mtbert.training.cuda_graphs import Execution
 from mtbert.training.distributed import process_number
 from mtbert.training.evaluation import evaluate as evaluate_model
-from mtbert.training.evaluation import outputs_for, write_predictions
+from mtbert.training.evaluation import predict_logits, write_predictions
 from mtbert.training.interrupt import Interrupted
+from mtbert.training.recipe import settings
 from mtbert.training.run import load_model, open_run
 from mtbert.training.trainer import CHECKPOINT_SECONDS
 from mtbert.training.trainer import train as train_recipe
 from mtbert.utils import paths
-from mtbert.utils.device import autocast, pick_device
+from mtbert.utils.device import autocast, get_device
 from mtbert.utils.errors import UserError
 from mtbert.workbook.doctor import inspect_environment
 
@@ -99,9 +100,9 @@ def train(
     graphs: Graphs = None,
 ):
     """Train a recipe. A run that was stopped goes on when the same command is given again."""
-    wanted = named.scaled(named.recipe(recipe), scale).with_(**named.settings(set_ or []))
+    wanted = named.scaled(named.recipe(recipe), scale).replace(**settings(set_ or []))
     progress = progress and sys.stderr.isatty()  # a file gets lines, not bars
-    execution = chosen_execution(Execution.asked_for(), compile_, graphs)
+    execution = chosen_execution(Execution.from_env(), compile_, graphs)
     run = train_recipe(wanted, out, data, device, progress, checkpoint_seconds, typer.echo, execution)
     if process_number():
         return
@@ -131,12 +132,12 @@ def sweep(
     is_list = recipes.endswith(".txt")
     title = Path(recipes).stem if is_list else recipes.replace("/", "-").replace(",", "+")
     out = out or paths.RUNS / f"sweep-{title}-{profile}"
-    changes = named.settings(set_ or [])
+    changes = settings(set_ or [])
     if is_list:
-        todo = sweeping.listed(Path(recipes), profile, out, folder, changes, workers)
+        todo = sweeping.jobs_from_file(Path(recipes), profile, out, folder, changes, workers)
     else:
-        todo = sweeping.jobs(sweeping.chosen(recipes), seeds, profile, out, folder, changes, workers)
-    execution = chosen_execution(Execution.asked_for(), compile_, graphs)
+        todo = sweeping.jobs(sweeping.expand_names(recipes), seeds, profile, out, folder, changes, workers)
+    execution = chosen_execution(Execution.from_env(), compile_, graphs)
     todo = [replace(job, execution=execution) for job in todo]
     skipped = sum(job.finished for job in todo)
     typer.echo(f"data: {paths.shown(folder)}; {len(todo)} runs in {paths.shown(out)}, {skipped} of them finished")
@@ -145,7 +146,7 @@ def sweep(
         with sweeping.ended_like_ctrl_c(), tqdm(total=len(todo), initial=skipped, desc="sweep", unit="run") as bar:
             for job, wrong in sweeping.sweep(todo, executor, workers, minutes):
                 bar.update()
-                if wrong == sweeping.LEFT:
+                if wrong == sweeping.TIME_LIMIT:
                     left += 1
                     continue
                 said = f"failed: {wrong}" if wrong else _figures(open_run(job.folder).scores)
@@ -209,7 +210,7 @@ def evaluate(run: Path, data: Data = None, device: Device = None):
     folder = data_folder(data)
     typer.echo(f"data: {paths.shown(folder)}")
     recipe = open_run(run).recipe
-    model = load_model(run, pick_device(device))
+    model = load_model(run, get_device(device))
     sets = {task.name: read_split(folder, task, "dev") for task in recipe.task_list if "dev" in task.files}
     for rows in sets.values():
         for note in rows.notes():
@@ -236,9 +237,9 @@ def predict(
     if task not in recipe.tasks:
         raise UserError(f"{run} has no head for {task!r}: it was trained on {', '.join(recipe.tasks)}")
     rows = read_rows(source, of, "predict", labels=False)
-    model = load_model(run, pick_device(device))
+    model = load_model(run, get_device(device))
     with autocast(model.device, recipe.precision):
-        write_predictions(target, rows, outputs_for(model, rows))
+        write_predictions(target, rows, predict_logits(model, rows))
     typer.echo(f"{len(rows)} predictions in {target}")
 
 
@@ -254,10 +255,10 @@ def submit(
     folder = data_folder(data)
     typer.echo(f"data: {paths.shown(folder)}")
     sheets = submission.sheets(runs, folder)
-    submission.check_free(sheets, out, force)
+    submission.check_output_dir(sheets, out, force)
     for note in (note for sheet in sheets for note in sheet.rows.notes()):
         typer.echo(note)
-    record = submission.submit(sheets, out, pick_device(device), typer.echo)
+    record = submission.submit(sheets, out, get_device(device), typer.echo)
     for name, of in itertools.chain.from_iterable(run["files"].items() for run in record["runs"]):
         scored = f"{of['metric']} {of['score']:.4f}, " if "score" in of else ""
         typer.echo(f"{name}: {of['rows']} rows, {scored}sha256 {of['sha256']}")
@@ -329,7 +330,7 @@ def claims(
     typer.echo(f"data: {paths.shown(folder)}")
     compared = evidence.compare_runs(runs, folder)
     for line in compared.itertuples():
-        low, high = evidence.Evidence.over_rows(line.difference, line.error).interval()
+        low, high = evidence.EffectEstimate.over_rows(line.difference, line.error).interval()
         typer.echo(
             f"{line.row} s{line.row_seed} against {line.against} s{line.against_seed}, {line.metric}: "
             f"{line.difference:+.4f}, {low:+.4f} to {high:+.4f} ({line.rows} rows)"

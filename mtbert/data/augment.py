@@ -41,9 +41,9 @@ def augmented(rows: Rows, copies: int, share: float, seed: int, scores: Scores =
 
 def check_scores(task: Task, scores: Scores) -> None:
     """UserError if copies of the task's rows would keep a score that their new words may contradict."""
-    if task.kind == "score" and scores == "refuse":
+    if task.kind == "regression" and scores == "refuse":
         raise UserError(
-            f"augment.{task.name}: changed words change how similar two sentences are, but a copy keeps "
+            f"augment_copies.{task.name}: changed words change how similar two sentences are, but a copy keeps "
             "the score: set augment_scores to keep if you want that"
         )
 

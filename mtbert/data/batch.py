@@ -49,30 +49,30 @@ class PackedBatch:
         return len(self.ids)
 
     @cached_property
-    def longest(self) -> int:
+    def max_seqlen(self) -> int:
         return max(self.lengths)
 
     @cached_property
-    def counts(self) -> Tensor:
+    def seqlens(self) -> Tensor:
         """(sequences,) int64: ``lengths`` on the batch's device."""
         return on_device(torch.tensor(self.lengths), self.ids.device)
 
     @cached_property
-    def offsets(self) -> Tensor:
+    def cu_seqlens(self) -> Tensor:
         """(sequences + 1,) int32: sequence i holds tokens offsets[i] to offsets[i + 1]."""
-        ends = self.counts.cumsum(0, dtype=torch.int32)
+        ends = self.seqlens.cumsum(0, dtype=torch.int32)
         return torch.cat([ends.new_zeros(1), ends])
 
     @cached_property
-    def sequence_of(self) -> Tensor:
+    def seq_ids(self) -> Tensor:
         """(tokens,) int64: the sequence that each token belongs to."""
         numbers = torch.arange(len(self), device=self.ids.device)
-        return numbers.repeat_interleave(self.counts, output_size=self.tokens)
+        return numbers.repeat_interleave(self.seqlens, output_size=self.tokens)
 
     @cached_property
     def positions(self) -> Tensor:
         """(tokens,) int64: each token's place in its own sequence, from 0."""
-        return torch.arange(self.tokens, device=self.ids.device) - self.offsets[:-1][self.sequence_of]
+        return torch.arange(self.tokens, device=self.ids.device) - self.cu_seqlens[:-1][self.seq_ids]
 
     @cached_property
     def groups(self) -> "LengthGroups":
@@ -117,26 +117,26 @@ class PackedBatch:
 
 
 @dataclass(frozen=True)
-class FixedShape:
+class StaticShape:
     """The shape of one task's part of a batch, whatever its rows: kernels that were compiled or recorded for it serve
     every step.
 
     sequences: of the rows. tokens: of the rows and of fillers, which stand behind them and take up what is left.
-    longest: no sequence has more tokens.
+    max_seqlen: no sequence has more tokens.
     """
 
     sequences: int
     tokens: int
-    longest: int
+    max_seqlen: int
 
     @property
-    def fillers(self) -> int:
+    def dummy_sequences(self) -> int:
         """Sequences that fill what is left: so many that, were there no rows, none would be too long."""
-        return -(-self.tokens // self.longest)
+        return -(-self.tokens // self.max_seqlen)
 
     def holds(self, lengths: Tensor) -> bool:
         """Whether sequences of these lengths leave each filler a token."""
-        return int(lengths.sum()) + self.fillers <= self.tokens and int(lengths.max()) <= self.longest
+        return int(lengths.sum()) + self.dummy_sequences <= self.tokens and int(lengths.max()) <= self.max_seqlen
 
     def spans(self, starts: Tensor, lengths: Tensor) -> Tensor:
         """(2, sequences + fillers) int64: starts and lengths of the rows' sequences, then of the fillers.
@@ -145,38 +145,40 @@ class FixedShape:
         """
         if len(lengths) != self.sequences or not self.holds(lengths):
             raise ValueError(f"{len(lengths)} sequences of {int(lengths.sum())} tokens do not fit into {self}")
-        share, more = divmod(self.tokens - int(lengths.sum()), self.fillers)
-        fillers = torch.full((self.fillers,), share)
-        fillers[:more] += 1
-        return torch.stack([torch.cat([starts, torch.zeros_like(fillers)]), torch.cat([lengths, fillers])])
+        share, more = divmod(self.tokens - int(lengths.sum()), self.dummy_sequences)
+        dummy_sequences = torch.full((self.dummy_sequences,), share)
+        dummy_sequences[:more] += 1
+        return torch.stack(
+            [torch.cat([starts, torch.zeros_like(dummy_sequences)]), torch.cat([lengths, dummy_sequences])]
+        )
 
 
-class FixedBatch(PackedBatch):
+class StaticBatch(PackedBatch):
     """A PackedBatch of fixed shape: of its sequences, only the device knows the lengths.
 
-    counts: (sequences,) int64, on the device: each task's sequences, then its fillers. shapes: of each task's part.
+    seqlens: (sequences,) int64, on the device: each task's sequences, then its fillers. shapes: of each task's part.
     ``slices`` name the sequences without the fillers, which so reach no head and no loss. ``lengths`` can be asked for,
     but then the host waits for the device.
     """
 
-    def __init__(self, ids: Tensor, token_types: Tensor, counts: Tensor, shapes: dict[str, FixedShape]):
-        self.ids, self.token_types, self.counts, self.shapes = ids, token_types, counts, shapes
-        self.longest = max(shape.longest for shape in shapes.values())
+    def __init__(self, ids: Tensor, token_types: Tensor, seqlens: Tensor, shapes: dict[str, StaticShape]):
+        self.ids, self.token_types, self.seqlens, self.shapes = ids, token_types, seqlens, shapes
+        self.max_seqlen = max(shape.max_seqlen for shape in shapes.values())
         self.slices, self.whole, sequences, tokens = {}, {}, 0, 0
         for task, shape in shapes.items():
-            stop = sequences + shape.sequences + shape.fillers
+            stop = sequences + shape.sequences + shape.dummy_sequences
             self.slices[task] = slice(sequences, sequences + shape.sequences)
             self.whole[task] = slice(tokens, tokens + shape.tokens), slice(sequences, stop)
             sequences, tokens = stop, tokens + shape.tokens
-        if (sequences, tokens) != (len(counts), len(ids)):
-            raise ValueError(f"{len(counts)} sequences of {len(ids)} tokens do not have the shapes {shapes}")
+        if (sequences, tokens) != (len(seqlens), len(ids)):
+            raise ValueError(f"{len(seqlens)} sequences of {len(ids)} tokens do not have the shapes {shapes}")
 
     def __len__(self) -> int:
-        return len(self.counts)
+        return len(self.seqlens)
 
     @property
     def lengths(self) -> list[int]:
-        return self.counts.tolist()
+        return self.seqlens.tolist()
 
     @cached_property
     def parts(self) -> dict[str, tuple[slice, PackedBatch]]:
@@ -184,18 +186,19 @@ class FixedBatch(PackedBatch):
         return {
             task: (
                 tokens,
-                FixedBatch(self.ids[tokens], self.token_types[tokens], self.counts[where], {task: self.shapes[task]}),
+                StaticBatch(self.ids[tokens], self.token_types[tokens], self.seqlens[where], {task: self.shapes[task]}),
             )
             for task, (tokens, where) in self.whole.items()
         }
 
     @staticmethod
-    def join(batches: dict[str, "FixedBatch"]) -> "FixedBatch":
+    def join(batches: dict[str, "StaticBatch"]) -> "StaticBatch":
         """One batch that holds those of several tasks."""
-        ids, types, counts = (
-            torch.cat([getattr(batch, name) for batch in batches.values()]) for name in ("ids", "token_types", "counts")
+        ids, types, seqlens = (
+            torch.cat([getattr(batch, name) for batch in batches.values()])
+            for name in ("ids", "token_types", "seqlens")
         )
-        return FixedBatch(ids, types, counts, {task: batch.shapes[task] for task, batch in batches.items()})
+        return StaticBatch(ids, types, seqlens, {task: batch.shapes[task] for task, batch in batches.items()})
 
 
 @dataclass(frozen=True)

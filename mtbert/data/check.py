@@ -58,7 +58,7 @@ def _labels(rows: Rows) -> str:
     """Counts of each class, or the mean of a score."""
     if rows.split == "test":
         return "none"
-    if rows.task.kind == "score":
+    if rows.task.kind == "regression":
         return f"mean {pd.Series(rows.labels).mean():.2f}"
     counts = Counter(int(label) for label in rows.labels)
     return " ".join(f"{label}:{counts[label]}" for label in sorted(counts))

@@ -220,11 +220,15 @@ def _sentence(text: str, column: str, where: str) -> str:
 
 
 def _label(text: str, task: Task, where: str) -> float:
-    wanted = f"a number from 0 to {task.top}" if task.kind == "score" else f"a whole number from 0 to {task.top}"
+    wanted = (
+        f"a number from 0 to {task.max_label}"
+        if task.kind == "regression"
+        else f"a whole number from 0 to {task.max_label}"
+    )
     try:
         label = float(text)
     except ValueError:
         label = math.nan
-    if not 0 <= label <= task.top or (task.kind != "score" and label != int(label)):
+    if not 0 <= label <= task.max_label or (task.kind != "regression" and label != int(label)):
         raise UserError(f"{where}: {task.label_column} is {text!r}, but must be {wanted}: correct it")
     return label

@@ -31,11 +31,11 @@ class Step(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Pace:
+class SamplerConfig:
     """What a sampler may go by beside the rows.
 
     epochs: of the whole run. steps_per_epoch: None for an epoch of the sampler's own length. temperature: of
-    ``Temperature``. oversample: how often, at most, an epoch of ``Oversampled`` repeats a set.
+    ``TemperatureSampler``. oversample: how often, at most, an epoch of ``OversamplingSampler`` repeats a set.
     """
 
     epochs: int = 1
@@ -44,7 +44,7 @@ class Pace:
     oversample: float = 5.0
 
 
-PLAIN = Pace()
+PLAIN = SamplerConfig()
 
 
 def derived_seed(*parts: object) -> int:
@@ -52,7 +52,7 @@ def derived_seed(*parts: object) -> int:
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1
 
 
-class RowOrder:
+class BatchSampler:
     """Batches of one task, pass after pass, each pass a new permutation; a pass ends with a short batch if need be."""
 
     def __init__(self, task: str, rows: int, batch_size: int, seed: int):
@@ -73,7 +73,7 @@ class RowOrder:
         return torch.randperm(self.rows, generator=generator).split(self.batch_size)
 
 
-class DistinctPairs(RowOrder):
+class NoDuplicatesBatchSampler(BatchSampler):
     """Batches of some rows in which no text stands in two rows: every other row's text is then a true negative.
 
     Rows are dealt like cards, each to the next batch that has room and none of its texts; one that finds no place waits
@@ -100,7 +100,7 @@ class DistinctPairs(RowOrder):
         return [self.members[hand] for hand in hands]
 
 
-class OnePositive(RowOrder):
+class SinglePositiveBatchSampler(BatchSampler):
     """Batches of one positive and negatives (Marchini, Callon & Cussen); a pass reads every negative once.
 
     Each batch has another positive; where they are fewer than the batches they come again.
@@ -116,26 +116,26 @@ class OnePositive(RowOrder):
         return [torch.cat([positives[[i % len(positives)]], batch]) for i, batch in enumerate(negatives)]
 
 
-def row_order(make: Make, rows: Rows, batch_size: int, seed: int, positive_from: float) -> RowOrder:
+def batch_sampler(make: Make, rows: Rows, batch_size: int, seed: int, positive_threshold: float) -> BatchSampler:
     """The order in which a loss that needs batches of this make reads a file's rows.
 
-    positive_from: the label from which a row is a positive. Raises UserError if the file lacks positives or negatives.
+    positive_threshold: the label from which a row is a positive. Raises UserError if the file lacks positives or negatives.
     """
     if make == "all":
-        return RowOrder(rows.task.name, len(rows), batch_size, seed)
-    positives = [number for number, label in enumerate(rows.labels) if label >= positive_from]
-    negatives = [number for number, label in enumerate(rows.labels) if label < positive_from]
+        return BatchSampler(rows.task.name, len(rows), batch_size, seed)
+    positives = [number for number, label in enumerate(rows.labels) if label >= positive_threshold]
+    negatives = [number for number, label in enumerate(rows.labels) if label < positive_threshold]
     if not positives or (make == "one positive" and not negatives):
         missing, bound = ("from", "lower") if not positives else ("below", "raise")
         raise UserError(
-            f"{rows.path}: no row has a {rows.task.label_column} {missing} {positive_from:g}: {bound} positive_from"
+            f"{rows.path}: no row has a {rows.task.label_column} {missing} {positive_threshold:g}: {bound} positive_threshold"
         )
     if make == "positives":
-        return DistinctPairs(rows.task.name, positives, rows.keys, batch_size, seed)
-    return OnePositive(rows.task.name, positives, negatives, batch_size, seed)
+        return NoDuplicatesBatchSampler(rows.task.name, positives, rows.keys, batch_size, seed)
+    return SinglePositiveBatchSampler(rows.task.name, positives, negatives, batch_size, seed)
 
 
-class LengthGrouped(RowOrder):
+class LengthGroupedBatchSampler(BatchSampler):
     """Batches of rows of similar length, of about as many tokens each as the budget says; every row once a pass.
 
     A pass ranks the rows by length, blurred by up to a fifth so that each pass groups others, cuts the ranking into
@@ -173,11 +173,11 @@ class Sampler:
         rows: Mapping[str, int],
         batch_size: Mapping[str, int],
         seed: int = 0,
-        pace: Pace = PLAIN,
-        orders: Mapping[str, RowOrder] | None = None,
+        pace: SamplerConfig = PLAIN,
+        orders: Mapping[str, BatchSampler] | None = None,
     ):
         self.rows, self.seed, self.pace = dict(rows), seed, pace
-        shuffled = {task: RowOrder(task, count, batch_size[task], seed) for task, count in rows.items()}
+        shuffled = {task: BatchSampler(task, count, batch_size[task], seed) for task, count in rows.items()}
         self.orders = {**shuffled, **(orders or {})}
 
     def epoch(self, number: int) -> Iterator[tuple[str, ...]]:
@@ -200,7 +200,7 @@ class Sampler:
                 taken[task] += 1
 
 
-class RoundRobin(Sampler):
+class RoundRobinSampler(Sampler):
     """One task a step, each in its turn, until the largest has been read once; shorter ones are cycled."""
 
     @property
@@ -217,7 +217,7 @@ class RoundRobin(Sampler):
                 yield (task,)
 
 
-class Mixed(RoundRobin):
+class MixedSampler(RoundRobinSampler):
     """One batch of every task in every step, losses summed: "max size cycle". Shorter tasks are cycled, reshuffled."""
 
     @property
@@ -241,7 +241,7 @@ def apportion(weights: Mapping[str, float], total: int) -> dict[str, int]:
     return counts
 
 
-class Planned(Sampler):
+class PlannedSampler(Sampler):
     """One task a step; an epoch has as many steps of each task as its weight asks for, not just on average.
 
     Its own length is the number of batches that all tasks have together, so that samplers compare at equal work.
@@ -267,7 +267,7 @@ class Planned(Sampler):
             yield (tasks[place],)
 
 
-class Sequential(Planned):
+class SequentialSampler(PlannedSampler):
     """All batches of the first task, then all of the second, and so on, in the order the tasks are given.
 
     In an epoch of a given number of steps every block is shorter, or longer, in proportion.
@@ -281,7 +281,7 @@ class Sequential(Planned):
             yield from itertools.repeat((task,), count)
 
 
-class Stages(Planned):
+class StagesSampler(PlannedSampler):
     """One task after the other over the whole run, in the order given: each has its share of the epochs to itself."""
 
     @property
@@ -294,7 +294,7 @@ class Stages(Planned):
         return {task: float(place == current) for place, task in enumerate(self.orders)}
 
 
-class AloneFirst(Sampler):
+class AloneFirstSampler(Sampler):
     """The small sets alone, one after the other, each read in half of the run's epochs; then all mixed, where the
     largest is read in the other half (Ahmed & Karamardian).
 
@@ -325,7 +325,7 @@ class AloneFirst(Sampler):
             yield (list(small)[part],) if part < len(ends) else tuple(self.orders)
 
 
-class Powers(Planned):
+class PowerLawSampler(PlannedSampler):
     """Task i with a probability p_i proportional to N_i ** alpha, N_i its rows (Stickland & Murray 2019, section 4).
 
     p_i is a share of the steps; where all batches have the same size it is the share of rows as well.
@@ -339,28 +339,28 @@ class Powers(Planned):
         return {task: rows ** self.alpha(number) for task, rows in self.rows.items()}
 
 
-class SquareRoot(Powers):
+class SquareRootSampler(PowerLawSampler):
     """alpha = 1/2."""
 
     def alpha(self, number: int) -> float:
         return 0.5
 
 
-class Annealed(Powers):
+class AnnealedSampler(PowerLawSampler):
     """alpha falls from 1 in the first epoch to .2 in the last: 1 - .8 (e - 1) / (E - 1); 1 if there is only one."""
 
     def alpha(self, number: int) -> float:
         return 1 - 0.8 * min(number / max(self.pace.epochs - 1, 1), 1)
 
 
-class Temperature(Powers):
+class TemperatureSampler(PowerLawSampler):
     """alpha = 1 / temperature: 1 is by rows, 2 the square root, infinity the same for all (1907.05019)."""
 
     def alpha(self, number: int) -> float:
         return 1 / self.pace.temperature
 
 
-class Proportional(Planned):
+class ProportionalSampler(PlannedSampler):
     """By rows, each set about once an epoch: alpha = 1 where all batches have the same size."""
 
     @property
@@ -375,7 +375,7 @@ class Proportional(Planned):
         return {task: size * (largest / batches[task]) for task, size in self.sizes.items()}
 
 
-class Oversampled(Proportional):
+class OversamplingSampler(ProportionalSampler):
     """Small sets are repeated up to ``pace.oversample`` times an epoch, at most to the size of the largest."""
 
     @property
@@ -391,7 +391,7 @@ class Oversampled(Proportional):
         )
 
 
-class Curriculum(Proportional):
+class CurriculumSampler(ProportionalSampler):
     """The largest set first; the others join one by one, the larger ones earlier, at equal distances over the epochs
     and no later than in the last. Those that have joined share an epoch by size.
     """
@@ -404,21 +404,21 @@ class Curriculum(Proportional):
         return {task: weight if number >= joins[task] else 0.0 for task, weight in weights.items()}
 
 
-class OversampledCurriculum(Curriculum, Oversampled):
+class OversamplingCurriculumSampler(CurriculumSampler, OversamplingSampler):
     """The largest set first, then the others join, oversampled (Yin, Table 5)."""
 
 
 SAMPLERS: dict[str, type[Sampler]] = {
-    "sequential": Sequential,
-    "round_robin": RoundRobin,
-    "mixed": Mixed,
-    "proportional": Proportional,
-    "square_root": SquareRoot,
-    "annealed": Annealed,
-    "temperature": Temperature,
-    "oversampled": Oversampled,
-    "curriculum": Curriculum,
-    "oversampled_curriculum": OversampledCurriculum,
-    "stages": Stages,
-    "alone_first": AloneFirst,
+    "sequential": SequentialSampler,
+    "round_robin": RoundRobinSampler,
+    "mixed": MixedSampler,
+    "proportional": ProportionalSampler,
+    "square_root": SquareRootSampler,
+    "annealed": AnnealedSampler,
+    "temperature": TemperatureSampler,
+    "oversampled": OversamplingSampler,
+    "curriculum": CurriculumSampler,
+    "oversampled_curriculum": OversamplingCurriculumSampler,
+    "stages": StagesSampler,
+    "alone_first": AloneFirstSampler,
 }

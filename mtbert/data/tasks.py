@@ -12,8 +12,8 @@ Split = Literal["train", "dev", "test"]
 class Task:
     """One data set with one question.
 
-    kind: ``classes`` (one of ``labels`` whole numbers, scored by accuracy), ``binary`` (0 or 1, one logit,
-        scored by accuracy) or ``score`` (a real number in [0, ``top``], scored by Pearson correlation).
+    kind: ``multiclass`` (one of ``labels`` whole numbers, scored by accuracy), ``binary`` (0 or 1, one logit,
+        scored by accuracy) or ``regression`` (a real number in [0, ``max_label``], scored by Pearson correlation).
     text_columns: one column for a single sentence, two for a pair.
     files: file name by split, as the course names them.
     in_overall: whether the task counts in the overall score (auxiliary tasks do not).
@@ -21,7 +21,7 @@ class Task:
 
     name: str
     title: str
-    kind: Literal["classes", "binary", "score"]
+    kind: Literal["multiclass", "binary", "regression"]
     labels: int
     text_columns: tuple[str, ...]
     label_column: str
@@ -33,18 +33,18 @@ class Task:
         return len(self.text_columns) == 2
 
     @property
-    def top(self) -> int:
+    def max_label(self) -> int:
         """The largest label: 4 for five classes, 1 for a binary task, 5 for similarity."""
         return self.labels - 1
 
     @property
-    def outputs(self) -> int:
+    def num_outputs(self) -> int:
         """Numbers that a head gives per row: a logit per class, else one."""
-        return self.labels if self.kind == "classes" else 1
+        return self.labels if self.kind == "multiclass" else 1
 
     @property
     def metric(self) -> str:
-        return "Pearson r" if self.kind == "score" else "accuracy"
+        return "Pearson r" if self.kind == "regression" else "accuracy"
 
 
 def _files(stem: str, *splits: str) -> dict[str, str]:
@@ -58,14 +58,16 @@ _ONE = ("sentence",)
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (
-        Task("sst", "sentiment (SST, 5 classes)", "classes", 5, _ONE, "sentiment", _files("ids-sst", *_ALL)),
-        Task("cfimdb", "sentiment (CFIMDB, 2 classes)", "classes", 2, _ONE, "sentiment", _files("ids-cfimdb", *_ALL)),
+        Task("sst", "sentiment (SST, 5 classes)", "multiclass", 5, _ONE, "sentiment", _files("ids-sst", *_ALL)),
+        Task(
+            "cfimdb", "sentiment (CFIMDB, 2 classes)", "multiclass", 2, _ONE, "sentiment", _files("ids-cfimdb", *_ALL)
+        ),
         Task("quora", "paraphrase (Quora)", "binary", 2, _PAIR, "is_duplicate", _files("quora", *_ALL)),
-        Task("sts", "similarity (STS, 0 to 5)", "score", 6, _PAIR, "similarity", _files("sts", *_ALL)),
+        Task("sts", "similarity (STS, 0 to 5)", "regression", 6, _PAIR, "similarity", _files("sts", *_ALL)),
         Task(
             "yelp",
             "stars (Yelp, auxiliary)",
-            "classes",
+            "multiclass",
             5,
             _ONE,
             "sentiment",

@@ -19,7 +19,7 @@ _NUMBERS = [*SCORES, "plain", "normalised", "seconds", "tokens", "tokens_per_sec
 _COLUMNS = ["recipe", "seed", "scale", "encoder", "precision", *_NUMBERS, "device", "revision", "data_sha256"]
 
 
-def measured(name: str, scale: Scale, encoder: str | None = None, precision: str | None = None) -> pd.DataFrame:
+def load_runs(name: str, scale: Scale, encoder: str | None = None, precision: str | None = None) -> pd.DataFrame:
     """Finished runs of data/results/NAME.csv that are named recipes at that scale; no rows where there are none.
 
     Columns: recipe, seed, scale, encoder (as results call it), precision, the scores, plain, normalised, seconds (of
@@ -60,10 +60,10 @@ def metrics_of(recipe: Recipe) -> list[str]:
     return [name for name in METRICS if name in recipe.tasks or (name == "overall" and set(recipe.tasks) >= _THREE)]
 
 
-def beside(report: str, runs: pd.DataFrame, rows: Sequence[str] | None = None) -> pd.DataFrame:
+def compare_to_report(report: str, runs: pd.DataFrame, rows: Sequence[str] | None = None) -> pd.DataFrame:
     """A report's rows: dev figures as printed, and mean ± half of the 95 % interval over the seeds of ``runs``.
 
-    runs: see ``measured``. rows: names without the report's; default all of its recipes. One line per row; columns
+    runs: see ``load_runs``. rows: names without the report's; default all of its recipes. One line per row; columns
     (printed, METRIC) and (measured, METRIC) as text, and (measured, seeds). The overall score is the one that the
     report uses. "not measured" where a recipe has no run; empty where nothing is printed, or there is nothing to
     measure.
@@ -85,7 +85,7 @@ def costs(report: str, runs: pd.DataFrame) -> pd.DataFrame:
     """What each row of a report took, as means over its runs: seconds of the whole run (with loading and scoring),
     thousands of tokens that training read, and tokens a second of training alone. "not measured" without a run.
 
-    runs: see ``measured``.
+    runs: see ``load_runs``.
     """
     columns = {
         "seconds": runs.seconds,

@@ -23,7 +23,7 @@ from torch import Tensor
 from mtbert.data.tasks import TASKS, get_task
 from mtbert.nn.pretrained import ORIGIN, encoder_folder
 from mtbert.utils.errors import UserError
-from mtbert.utils.files import sha256_of, write_json, write_whole
+from mtbert.utils.files import atomic_write, sha256_of, write_json
 
 MANIFEST = "manifest.json"
 WHEELS = ("papermill", "ipykernel", "ipywidgets")  # what notebooks need beyond what comes with torch and transformers
@@ -111,7 +111,7 @@ def pack_encoder(name: str, into: Path) -> None:
         raise UserError(f"encoder {name!r} cannot be packed: {source} has no model.safetensors")
     tensors = load(weights.read_bytes())
     rounded = {key: _rounded(key, tensor, weights) for key, tensor in tensors.items() if tensor.dtype == torch.float32}
-    write_whole(
+    atomic_write(
         into / "model.safetensors", save(tensors | rounded, {"format": "pt"}) if rounded else weights.read_bytes()
     )
     tokenizer = next((names for names in _TOKENIZERS if (source / names[0]).exists()), [])

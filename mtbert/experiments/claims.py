@@ -11,10 +11,10 @@ from typing import Literal
 from mtbert.experiments.recipes import RECIPES
 from mtbert.experiments.reports import definition_used
 
-Says = Literal["better", "worse", "alike", "no better"]
+Direction = Literal["better", "worse", "alike", "no better"]
 MARGIN = 0.01  # what Li & Tang call very similar: all within one percent
 # where the difference of the two rows lies if the claim is true
-REGIONS: dict[Says, tuple[float, float]] = {
+REGIONS: dict[Direction, tuple[float, float]] = {
     "better": (0.0, math.inf),
     "worse": (-math.inf, 0.0),
     "alike": (-MARGIN, MARGIN),
@@ -43,7 +43,7 @@ class Claim:
     row: str
     against: str
     metric: str
-    says: Says
+    direction: Direction
 
     @property
     def recipes(self) -> tuple[str, str]:
@@ -52,7 +52,7 @@ class Claim:
 
     @property
     def region(self) -> tuple[float, float]:
-        return REGIONS[self.says]
+        return REGIONS[self.direction]
 
     @property
     def score(self) -> str:
@@ -66,7 +66,7 @@ class Claim:
         return round(first - second, 4)
 
     @property
-    def in_print(self) -> str:
+    def supported_by_report(self) -> str:
         """Whether the report's own figures say so too: "yes", "no", or "not printed"."""
         if math.isnan(self.printed):
             return "not printed"
@@ -205,7 +205,7 @@ _MANY = {
 }
 
 CLAIMS: tuple[Claim, ...] = tuple(
-    Claim(report, topic, words, row, against, metric, says)
+    Claim(report, topic, words, row, against, metric, direction)
     for (report, row, against), of in _MANY.items()
-    for topic, words, metric, says in of
+    for topic, words, metric, direction in of
 )

@@ -32,7 +32,7 @@ def confusion(labels: ArrayLike, predicted: ArrayLike, classes: int) -> NDArray[
 def classes_of(task: Task, values: ArrayLike) -> NDArray[np.int64]:
     """Labels or predictions as whole classes; those of a score task are rounded (halves up) within its range."""
     rounded = np.floor(np.asarray(values, dtype=np.float64) + 0.5)  # numpy's own rounding takes 2.5 to 2
-    return np.clip(rounded, 0, task.top).astype(np.int64)
+    return np.clip(rounded, 0, task.max_label).astype(np.int64)
 
 
 def row_shares(matrix: ArrayLike) -> NDArray[np.float64]:
@@ -47,7 +47,7 @@ def column_shares(matrix: ArrayLike) -> NDArray[np.float64]:
     return _divided(matrix, matrix.sum(axis=0, keepdims=True))
 
 
-def independent(matrix: ArrayLike) -> NDArray[np.float64]:
+def expected_counts(matrix: ArrayLike) -> NDArray[np.float64]:
     """The counts to expect if the same answers were dealt out at random: row sum x column sum / rows."""
     matrix = np.asarray(matrix, dtype=np.float64)
     return np.outer(matrix.sum(axis=1), matrix.sum(axis=0)) / matrix.sum()
@@ -87,33 +87,35 @@ def distances(matrix: ArrayLike) -> NDArray[np.int64]:
 
 
 def quadratic_kappa(matrix: ArrayLike) -> float:
-    """Cohen's kappa with squared distances as weights: 1 where all is right, 0 where no better than ``independent``.
+    """Cohen's kappa with squared distances as weights: 1 where all is right, 0 where no better than ``expected_counts``.
 
     0 as well where nothing varies (all rows of one class, all predicted so).
     """
     weights = _apart(len(np.asarray(matrix))) ** 2
-    expected = float((weights * independent(matrix)).sum())
+    expected = float((weights * expected_counts(matrix)).sum())
     return 1 - float((weights * np.asarray(matrix)).sum()) / expected if expected else 0.0
 
 
-def claims(task: Task, outputs: Tensor, labels: Sequence[float]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def confidence(task: Task, outputs: Tensor, labels: Sequence[float]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """What a model claims of each row and whether it is true: (rows,) probabilities, (rows,) bools.
 
     A task with classes claims its predicted class; a binary one claims label 1. outputs: (rows, outputs) of a head.
     """
-    chances = probabilities(task, outputs).double().numpy()
+    shares = probabilities(task, outputs).double().numpy()
     if task.kind == "binary":
-        return chances, np.asarray(labels) == 1
-    return chances.max(axis=1), np.asarray(labels_from(task, outputs)) == np.asarray(labels)
+        return shares, np.asarray(labels) == 1
+    return shares.max(axis=1), np.asarray(labels_from(task, outputs)) == np.asarray(labels)
 
 
-def calibration(chances: ArrayLike, true: ArrayLike, bins: int = 10) -> pd.DataFrame:
+def calibration(probabilities: ArrayLike, true: ArrayLike, bins: int = 10) -> pd.DataFrame:
     """Claims by their probability, in ``bins`` of equal width; empty ones are left out.
 
     Columns: low, high (a bin's bounds), rows, claimed (mean probability), true (share that is true).
     """
-    chances = np.asarray(chances, dtype=np.float64)
-    found = pd.DataFrame({"bin": np.minimum((chances * bins).astype(int), bins - 1), "claimed": chances, "true": true})
+    probabilities = np.asarray(probabilities, dtype=np.float64)
+    found = pd.DataFrame(
+        {"bin": np.minimum((probabilities * bins).astype(int), bins - 1), "claimed": probabilities, "true": true}
+    )
     table = found.groupby("bin").agg(rows=("true", "size"), claimed=("claimed", "mean"), true=("true", "mean"))
     table = table.reset_index()
     table.insert(0, "low", table["bin"] / bins)

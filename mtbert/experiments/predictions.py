@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from mtbert.data.read import Rows, read_split
 from mtbert.data.tasks import get_task
-from mtbert.experiments.metrics import Pair, calibration, claims, classes_of, confusion
+from mtbert.experiments.metrics import Pair, calibration, classes_of, confidence, confusion
 from mtbert.experiments.results import encoder_name, keep
-from mtbert.training.evaluation import outputs_for
+from mtbert.training.evaluation import predict_logits
 from mtbert.training.run import Run, load_model, open_run
 from mtbert.utils.device import autocast
 from mtbert.utils.errors import UserError
@@ -68,7 +68,7 @@ def record_confusion(
                 for true in range(len(matrix))
                 for answer in range(len(matrix))
             ]
-            if run is runs[0] or task not in predicted[0] or rows.task.kind == "score":
+            if run is runs[0] or task not in predicted[0] or rows.task.kind == "regression":
                 continue
             first = predicted[0][task].values
             if len(first) != len(values):
@@ -92,15 +92,15 @@ def record_confusion(
 
 
 def record_calibration(folder: str | Path, data: Path, task: str, bins: int = 50, name: str = "calibration") -> Path:
-    """Keep in data/results/NAME.csv how often a run's claims on dev are true (see ``mtbert.experiments.metrics.claims``), by
+    """Keep in data/results/NAME.csv how often a run's claims on dev are true (see ``mtbert.experiments.metrics.confidence``), by
     their probability. Runs the model; a score task claims nothing and raises UserError."""
-    if get_task(task).kind == "score":
+    if get_task(task).kind == "regression":
         raise UserError(f"task {task!r} predicts scores, not probabilities: choose another task")
     run = open_run(folder)
     rows = _scored_rows(run, task, data)
     model = load_model(folder)
     with autocast(model.device, run.recipe.precision):
-        table = calibration(*claims(rows.task, outputs_for(model, rows), rows.labels), bins)
+        table = calibration(*confidence(rows.task, predict_logits(model, rows), rows.labels), bins)
     kept = [{**_origin(run), "task": task, **bin, "dev_sha256": rows.sha256} for bin in table.to_dict("records")]
     return keep(kept, name, ["recipe", "seed", "encoder", "steps", "task", "low", "high"])
 

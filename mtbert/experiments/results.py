@@ -15,7 +15,7 @@ from mtbert.training.recipe import Recipe, from_dict
 from mtbert.training.run import Run, open_run
 from mtbert.utils import paths
 from mtbert.utils.errors import UserError
-from mtbert.utils.files import write_whole
+from mtbert.utils.files import atomic_write
 
 # weights that are known by a hub id, whatever folder they were read from
 _HUB_IDS = {
@@ -40,7 +40,7 @@ def row(run: Run) -> dict:
         "recipe": recipe.name,
         "seed": recipe.seed,
         "encoder": encoder,
-        "layers": recipe.layers,
+        "num_layers": recipe.num_layers,
         **tasks,
         "plain": run.scores.get("plain"),
         "normalised": run.scores.get("normalised"),
@@ -50,7 +50,7 @@ def row(run: Run) -> dict:
         "status": record["status"],
         "seconds": record["seconds"],
         "peak_memory_mb": record["peak_memory_mb"],
-        "trainable": record.get("trainable"),
+        "trainable_parameters": record.get("trainable_parameters"),
         "tokens": round(_tokens(run)),
         "tokens_per_second": _tokens_per_second(run),
         "device": record["device"],
@@ -101,7 +101,7 @@ def record(folders: Iterable[str | Path], name: str) -> Path:
         older["fields"] = older["fields"].map(_completed)
         table = pd.concat([older, table], ignore_index=True)
     same = ["recipe", "seed", "encoder", "fields", "data_sha256"]
-    write_whole(path, table.drop_duplicates(same, keep="last").to_csv(index=False))
+    atomic_write(path, table.drop_duplicates(same, keep="last").to_csv(index=False))
     return path
 
 
@@ -127,7 +127,7 @@ def archive(folders: Sequence[str | Path], path: Path) -> int:
         for run, name in zip(runs, names, strict=True):
             for file in (*sorted(run.folder.glob("*.json")), *sorted(run.folder.glob("predictions/*.csv"))):
                 into.add(file, f"{name}/{file.relative_to(run.folder).as_posix()}")
-    write_whole(path, packed.getvalue())
+    atomic_write(path, packed.getvalue())
     return len(packed.getvalue())
 
 
@@ -201,5 +201,5 @@ def keep(rows: pd.DataFrame | list[dict], name: str, same: list[str]) -> Path:
     table = pd.DataFrame(rows)
     if path.exists():
         table = pd.concat([pd.read_csv(path), table], ignore_index=True)
-    write_whole(path, table.drop_duplicates(same, keep="last").to_csv(index=False))
+    atomic_write(path, table.drop_duplicates(same, keep="last").to_csv(index=False))
     return path

@@ -37,7 +37,7 @@ _KEPT = [*_SETTING, *_PAIR, "metric", "difference", "error", "rows", "dev_sha256
 
 
 @dataclass(frozen=True)
-class Evidence:
+class EffectEstimate:
     """A measured difference and its standard error.
 
     freedom: degrees of freedom of that error, infinite for the bootstrap. seeds: how many the difference is a mean of.
@@ -46,27 +46,27 @@ class Evidence:
 
     difference: float
     error: float
-    freedom: float
+    df: float
     seeds: int
     sources: str = "rows"
 
     @classmethod
-    def over_seeds(cls, differences: Sequence[float]) -> "Evidence":
+    def over_seeds(cls, differences: Sequence[float]) -> "EffectEstimate":
         """Of the differences within each seed, two or more."""
         count = len(differences)
         return cls(float(np.mean(differences)), float(stats.sem(differences)), count - 1, count, "own noise")
 
     @classmethod
-    def over_rows(cls, difference: float, error: float, seeds: int = 1) -> "Evidence":
+    def over_rows(cls, difference: float, error: float, seeds: int = 1) -> "EffectEstimate":
         """With a bootstrap's standard error over dev rows, NaN if there is none."""
         return cls(difference, error, math.inf, seeds)
 
-    def with_rows(self, error: float) -> "Evidence":
+    def with_rows(self, error: float) -> "EffectEstimate":
         """The same with a bootstrap's error over dev rows as well; of two independent errors the squares add up."""
         return replace(self, error=math.hypot(self.error, error), sources=f"rows, {self.sources}")
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        half = float(stats.t.ppf((1 + level) / 2, self.freedom)) * self.error
+        half = float(stats.t.ppf((1 + level) / 2, self.df)) * self.error
         return self.difference - half, self.difference + half
 
     def p(self, region: tuple[float, float]) -> float:
@@ -77,7 +77,7 @@ class Evidence:
         away = min(abs(self.difference - bound) for bound in region)
         if not self.error:  # both alike in every row or seed
             return 0.0 if away else 1.0
-        return float(2 * stats.t.sf(away / self.error, self.freedom))
+        return float(2 * stats.t.sf(away / self.error, self.df))
 
     def verdict(self, region: tuple[float, float], p: float, alpha: float = 0.05) -> str:
         """ "holds", "contradicted", or "undecided" where p (perhaps adjusted) is not below alpha."""
@@ -116,7 +116,7 @@ def compare(
                 "data can be compared"
             )
         generator = np.random.default_rng([seed, number])
-        if rows.task.kind == "score":
+        if rows.task.kind == "regression":
             drawn[task] = resampled_pearson(rows.labels, others, values, draws, generator)
             difference = pearson(values, rows.labels) - pearson(others, rows.labels)
         else:
@@ -197,46 +197,46 @@ def record(compared: pd.DataFrame, name: str = "claims") -> Path:
 
 def recorded(runs: pd.DataFrame, name: str = "claims") -> pd.DataFrame:
     """What data/results/NAME.csv keeps (see ``record``) for the scale, encoder and precision of ``runs`` (see
-    ``mtbert.experiments.beside.measured``); no rows where there is nothing."""
+    ``mtbert.experiments.beside.load_runs``); no rows where there is nothing."""
     path = paths.RESULTS / f"{name}.csv"
     kept = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=_KEPT)
     settings = runs[_SETTING].drop_duplicates()
     return kept.merge(settings, on=_SETTING) if len(settings) else kept.iloc[:0]
 
 
-_FROZEN = [name for name, entry in RECIPES.items() if entry.recipe.option == "pretrain"]
+_FROZEN = [name for name, entry in RECIPES.items() if entry.recipe.trainable == "heads"]
 
 
 @dataclass(frozen=True)
-class Noise:
+class SeedVariance:
     """What another seed does to a score of a report's rows, which share most settings.
 
-    spread: the standard deviation within a row, taken to be alike in these rows and pooled over those with several
+    std: the standard deviation within a row, taken to be alike in these rows and pooled over those with several
     seeds: the root of their mean variance, each weighted by its degrees of freedom. NaN where no row has several.
     freedom: the sum of these degrees. Rows with a frozen encoder lend nothing: a seed does less to them.
     """
 
-    spread: float
-    freedom: int
+    std: float
+    df: int
 
     @classmethod
-    def of(cls, runs: pd.DataFrame, report: str, score: str) -> "Noise":
-        """Of recorded runs (see ``mtbert.experiments.beside.measured``)."""
+    def of(cls, runs: pd.DataFrame, report: str, score: str) -> "SeedVariance":
+        """Of recorded runs (see ``mtbert.experiments.beside.load_runs``)."""
         lending = runs.recipe.str.startswith(f"{report}/") & ~runs.recipe.isin(_FROZEN)
         rows = runs[lending].groupby("recipe")[score].agg(["count", "var"])
         rows = rows[rows["count"] > 1]
         if rows.empty:
             return cls(math.nan, 0)
-        freedom = rows["count"] - 1
-        return cls(float(np.sqrt(np.average(rows["var"], weights=freedom))), int(freedom.sum()))
+        df = rows["count"] - 1
+        return cls(float(np.sqrt(np.average(rows["var"], weights=df))), int(df.sum()))
 
-    def of_difference(self, difference: float, seeds: int) -> Evidence:
+    def of_difference(self, difference: float, seeds: int) -> EffectEstimate:
         """A difference of two rows' means over so many seeds each."""
-        return Evidence(difference, self.spread * math.sqrt(2 / seeds), self.freedom, seeds, "borrowed noise")
+        return EffectEstimate(difference, self.std * math.sqrt(2 / seeds), self.df, seeds, "borrowed noise")
 
 
-def evidence(claim: Claim, runs: pd.DataFrame, kept: pd.DataFrame) -> Evidence | None:
-    """What is measured of a claim; None if nothing is. runs, kept: see ``mtbert.experiments.beside.measured`` and ``recorded``.
+def evidence(claim: Claim, runs: pd.DataFrame, kept: pd.DataFrame) -> EffectEstimate | None:
+    """What is measured of a claim; None if nothing is. runs, kept: see ``mtbert.experiments.beside.load_runs`` and ``recorded``.
 
     The error of the dev rows is the mean of that of the seeds, which is not too small for a mean of several. Raises
     UserError if ``kept`` has another difference than ``runs``.
@@ -256,10 +256,10 @@ def evidence(claim: Claim, runs: pd.DataFrame, kept: pd.DataFrame) -> Evidence |
         )
     error = float(of.error.mean(skipna=False))
     if seeds >= OWN_SEEDS:
-        return Evidence.over_seeds(differences).with_rows(error)
-    noise = Noise.of(runs, claim.report, claim.score)
-    if not noise.freedom:
-        return Evidence.over_rows(difference, error, seeds)
+        return EffectEstimate.over_seeds(differences).with_rows(error)
+    noise = SeedVariance.of(runs, claim.report, claim.score)
+    if not noise.df:
+        return EffectEstimate.over_rows(difference, error, seeds)
     return noise.of_difference(difference, seeds).with_rows(error)
 
 
@@ -287,9 +287,9 @@ def verdicts(runs: pd.DataFrame, kept: pd.DataFrame, claims: Sequence[Claim] = C
                 "topic": claim.topic,
                 "claim": claim.words,
                 "metric": claim.metric,
-                "says": claim.says,
+                "says": claim.direction,
                 "printed": claim.printed,
-                "in_print": claim.in_print,
+                "in_print": claim.supported_by_report,
                 "difference": of.difference if of else math.nan,
                 "low": low,
                 "high": high,
@@ -302,7 +302,7 @@ def verdicts(runs: pd.DataFrame, kept: pd.DataFrame, claims: Sequence[Claim] = C
     return pd.DataFrame(lines)
 
 
-def _test(of: Evidence | None) -> str:
+def _test(of: EffectEstimate | None) -> str:
     if of is None:
         return ""
     seeds = f"{of.seeds} seed{'s' if of.seeds > 1 else ''}"
@@ -315,6 +315,6 @@ def controls(kept: pd.DataFrame) -> pd.DataFrame:
     Added columns: low, high (95 % interval over dev rows) and apart: whether it excludes 0.
     """
     of = kept[kept.row == kept.against].reset_index(drop=True)
-    bounds = [Evidence.over_rows(row.difference, row.error).interval() for row in of.itertuples()]
+    bounds = [EffectEstimate.over_rows(row.difference, row.error).interval() for row in of.itertuples()]
     low, high = (pd.Series([pair[side] for pair in bounds], dtype=float) for side in (0, 1))
     return of.assign(low=low, high=high, apart=(low > 0) | (high < 0))

@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 
 from mtbert.data.read import Rows, read_split
 from mtbert.experiments.results import encoder_name
-from mtbert.training.evaluation import outputs_for, overall, score, write_predictions
+from mtbert.training.evaluation import overall, predict_logits, score, write_predictions
 from mtbert.training.run import Run, load_model, open_run
 from mtbert.utils.device import autocast
 from mtbert.utils.errors import UserError
@@ -23,7 +23,7 @@ _OVERALL = ("sst", "quora", "sts")  # what the course's overall score counts
 
 
 @dataclass(frozen=True)
-class Sheet:
+class SubmissionFile:
     """One submission file to be: rows of a task's dev or test file, and the run whose model answers them.
 
     Of a dev file these are the rows that carry a label. The course's own reader leaves out the others too, and an
@@ -38,7 +38,7 @@ class Sheet:
         return f"{self.rows.task.name}-{self.rows.split}{_SUFFIX}"
 
 
-def sheets(folders: Sequence[str | Path], data: Path) -> list[Sheet]:
+def sheets(folders: Sequence[str | Path], data: Path) -> list[SubmissionFile]:
     """The sheets of some runs, test before dev, from the files of a data folder.
 
     Raises UserError if a task belongs to two of the runs, a file cannot be read, or there is nothing to answer.
@@ -51,7 +51,7 @@ def sheets(folders: Sequence[str | Path], data: Path) -> list[Sheet]:
                 raise UserError(f"{task} is a task of both {owners[task].folder} and {run.folder}: give each task once")
             owners[task] = run
     found = [
-        Sheet(run, read_split(data, task, split))
+        SubmissionFile(run, read_split(data, task, split))
         for run in runs
         for task in run.recipe.task_list
         for split in ("test", "dev")
@@ -62,7 +62,7 @@ def sheets(folders: Sequence[str | Path], data: Path) -> list[Sheet]:
     return found
 
 
-def check_free(found: Sequence[Sheet], out: Path, force: bool) -> None:
+def check_output_dir(found: Sequence[SubmissionFile], out: Path, force: bool) -> None:
     """Raise UserError if these sheets would replace a file without ``force``, or lie beside those of other tasks, which
     ``predictions.json`` would then no longer know."""
     wanted = {sheet.name for sheet in found} | {RECORD}
@@ -75,7 +75,7 @@ def check_free(found: Sequence[Sheet], out: Path, force: bool) -> None:
 
 
 def submit(
-    found: Sequence[Sheet], out: Path, device: torch.device | str = "cpu", say: Callable[[str], None] = print
+    found: Sequence[SubmissionFile], out: Path, device: torch.device | str = "cpu", say: Callable[[str], None] = print
 ) -> dict:
     """Answer all sheets, then write them to a folder, and last predictions.json, whose content is returned: the dev
     scores, and by run what it is and which files hold its answers, with their rows, sha256 and data.
@@ -87,7 +87,7 @@ def submit(
         for run, of_run in _by_run(found):
             model = load_model(run.folder, device)
             with autocast(model.device, run.recipe.precision):  # as its training scored dev rows
-                answers += [outputs_for(model, sheet.rows, say, bar.update) for sheet in of_run]
+                answers += [predict_logits(model, sheet.rows, say, bar.update) for sheet in of_run]
     files = {}
     for sheet, outputs in zip(found, answers, strict=True):
         write_predictions(out / sheet.name, sheet.rows, outputs)
@@ -100,7 +100,7 @@ def submit(
     return record
 
 
-def _by_run(found: Sequence[Sheet]) -> Iterator[tuple[Run, Iterator[Sheet]]]:
+def _by_run(found: Sequence[SubmissionFile]) -> Iterator[tuple[Run, Iterator[SubmissionFile]]]:
     return itertools.groupby(found, key=lambda sheet: sheet.run)
 
 
@@ -111,7 +111,7 @@ def _described(rows: Rows, outputs: Tensor, sha256: str) -> dict:
     return {**known, "metric": rows.task.metric, "score": score(rows.task, outputs, rows.labels)}
 
 
-def _dev(found: Sequence[Sheet], files: Mapping[str, dict]) -> dict[str, float]:
+def _dev(found: Sequence[SubmissionFile], files: Mapping[str, dict]) -> dict[str, float]:
     """Each task's dev score, and the course's two overall ones where its three tasks are all there."""
     scores = {sheet.rows.task.name: files[sheet.name]["score"] for sheet in found if sheet.rows.split == "dev"}
     counted = {task: scores[task] for task in _OVERALL if task in scores}

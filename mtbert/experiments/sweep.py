@@ -31,7 +31,9 @@ from mtbert.utils.files import write_json
 
 NOTEBOOK = paths.ROOT / "notebooks" / "one_run.ipynb"
 _LOOK_SECONDS = 0.2
-LEFT = "the time is over: the same command goes on"  # what is said of a job that was stopped, or not begun, for that
+TIME_LIMIT = (
+    "the time is over: the same command goes on"  # what is said of a job that was stopped, or not begun, for that
+)
 _LAST_STEPS = 20.0  # seconds before the end in which runs stop themselves, with a checkpoint
 _A_DAY = 24 * 60  # minutes; submitit's own limit is five
 _BEGINNING = 20.0  # seconds that a run takes before its first step: with less than that none is begun
@@ -59,13 +61,13 @@ class Job:
         """Whether the folder holds a finished run of this very recipe, on the files that the data folder has now."""
         run = read_run(self.folder)
         same = run is not None and run.finished and not self.recipe.differences(run.recipe)
-        return same and not run.other_files(self.data)
+        return same and not run.changed_files(self.data)
 
     def beside(self, suffix: str) -> Path:
         return self.folder.with_name(self.folder.name + suffix)
 
 
-def chosen(names: str) -> list[str]:
+def expand_names(names: str) -> list[str]:
     """Recipes by a report's name, or by their own names separated by commas. Raises UserError for an unknown one."""
     of_report = [name for name in RECIPES if name.startswith(f"{names}/")]
     found = of_report or [name.strip() for name in names.split(",")]
@@ -91,13 +93,20 @@ def jobs(
     _leaves_seeds(changes)
     threads = max(1, processors() // workers)
     return [
-        Job(scaled(recipe(name), scale).with_(**changes, seed=seed), out / f"{_file_name(name)}-s{seed}", data, threads)
+        Job(
+            scaled(recipe(name), scale).replace(**changes, seed=seed),
+            out / f"{_file_name(name)}-s{seed}",
+            data,
+            threads,
+        )
         for seed in range(seeds)
         for name in names
     ]
 
 
-def listed(path: Path, scale: Scale, out: Path, data: Path, changes: Mapping[str, object], workers: int) -> list[Job]:
+def jobs_from_file(
+    path: Path, scale: Scale, out: Path, data: Path, changes: Mapping[str, object], workers: int
+) -> list[Job]:
     """The jobs of a list file, in its order: a recipe a line, with ``seeds=N`` and changes of its fields behind it.
 
     A line such as ``mixed seeds=3 precision=bfloat16 name=mixed-bf16`` stands for seeds 0 to 2; without ``seeds`` there
@@ -120,11 +129,11 @@ def listed(path: Path, scale: Scale, out: Path, data: Path, changes: Mapping[str
             wanted = settings(fields)
             seeds = _count(wanted.pop("seeds", 1))
             _leaves_seeds(wanted)
-            asked = scaled(recipe(name), scale).with_(**wanted).with_(**changes)
+            asked = scaled(recipe(name), scale).replace(**wanted).replace(**changes)
         except ValueError as error:
             raise UserError(f"{path}, line {number}: {error}") from None
         for seed in range(seeds):
-            job = Job(asked.with_(seed=seed), out / f"{_file_name(asked.name)}-s{seed}", data, threads)
+            job = Job(asked.replace(seed=seed), out / f"{_file_name(asked.name)}-s{seed}", data, threads)
             if job.folder in found:
                 raise UserError(f"{path}, line {number}: {job.name} stands there twice: tell them apart by name=...")
             found[job.folder] = job
@@ -148,20 +157,20 @@ def _file_name(name: str) -> str:
 
 def run_job(job: Job, stop: threading.Event | None = None) -> str | None:
     """Execute the notebook for a job; returns the last line of what went wrong, or None. Where ``$MTBERT_STOP_AT`` has
-    come the run stops with a checkpoint, and ``LEFT`` is returned.
+    come the run stops with a checkpoint, and ``TIME_LIMIT`` is returned.
 
     stop: when it is set, the notebook is ended where it is.
     """
     stop_at = float(os.environ.get(STOP_AT, "inf"))
     if time.time() + _BEGINNING > stop_at:
-        return LEFT
+        return TIME_LIMIT
     job.folder.parent.mkdir(parents=True, exist_ok=True)
     write_json(job.beside(".recipe.json"), job.recipe.as_dict())
     parameters = {"recipe": job.beside(".recipe.json"), "data": job.data, "out": job.folder}
     command = [sys.executable, "-m", "papermill", str(NOTEBOOK), str(job.beside(".ipynb")), "--no-progress-bar"]
     for name, path in parameters.items():
         command += ["-r", name, str(path.resolve())]
-    surroundings = {
+    env = {
         "OMP_NUM_THREADS": str(job.threads),
         "TQDM_DISABLE": "1",
         "TOKENIZERS_PARALLELISM": "false",
@@ -170,13 +179,13 @@ def run_job(job: Job, stop: threading.Event | None = None) -> str | None:
     with open(job.beside(".log"), "w", encoding="utf-8") as log:
         # a session of its own: a terminal's Ctrl-C would else reach it twice, once from here
         child = subprocess.Popen(
-            command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **surroundings}, start_new_session=True
+            command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **env}, start_new_session=True
         )
         code = _ended(child, stop or threading.Event(), stop_at + _LAST_STEPS)
     if code == 0:
         return None
     if time.time() >= stop_at:
-        return LEFT
+        return TIME_LIMIT
     said = job.beside(".log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return said[-1] if said else f"exit code {code}"
 
@@ -274,7 +283,7 @@ def sweep(
     """Run the jobs that are not finished; each with what went wrong (None if nothing did), as they end.
 
     minutes: after so many all has ended: runs stop between two steps with a checkpoint, and no other is begun; of those
-    jobs it is said that they are ``LEFT``. Raises UserError for an unknown executor or one whose package is not
+    jobs it is said that they are ``TIME_LIMIT``. Raises UserError for an unknown executor or one whose package is not
     installed.
     """
     if executor not in EXECUTORS:

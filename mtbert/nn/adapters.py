@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from mtbert.data.batch import PackedBatch
 from mtbert.nn.attention import packed_attention
-from mtbert.nn.bert import BertConfig, Place
+from mtbert.nn.bert import BertConfig, HookPoint
 from mtbert.utils.errors import UserError
 
 Activation = Literal["identity", "gelu"]
@@ -46,9 +46,9 @@ class Adapter(nn.Module):
     (tokens, hidden). batch: the task's part of the batch.
     """
 
-    places: tuple[Place, ...] = ()
+    places: tuple[HookPoint, ...] = ()
 
-    def forward(self, place: Place, layer: int, x: Tensor, batch: PackedBatch) -> Tensor:
+    def forward(self, place: HookPoint, layer: int, x: Tensor, batch: PackedBatch) -> Tensor:
         raise NotImplementedError
 
 
@@ -74,7 +74,7 @@ class ProjectedAttention(Adapter):
         self.activate = _activation(shape.activation)
         _begin(self, self.decode[-1])
 
-    def forward(self, place: Place, layer: int, x: Tensor, batch: PackedBatch) -> Tensor:
+    def forward(self, place: HookPoint, layer: int, x: Tensor, batch: PackedBatch) -> Tensor:
         small = self.encode(x)  # (tokens, size)
         mixed = packed_attention(self.qkv[layer](small), batch, self.heads, self.p if self.training else 0.0)
         return self.activate(self.decode(mixed))
@@ -96,7 +96,7 @@ class LowRank(Adapter):
         self.activate = _activation(shape.activation)
         _begin(self, *(decode[-1] for decode in self.decode))
 
-    def forward(self, place: Place, layer: int, x: Tensor, batch: PackedBatch) -> Tensor:
+    def forward(self, place: HookPoint, layer: int, x: Tensor, batch: PackedBatch) -> Tensor:
         return self.decode[layer](self.activate(self.encode[layer](x)))
 
 
@@ -121,7 +121,7 @@ class LayerOnTop(Adapter):
         self.output = nn.Linear(config.intermediate_size, hidden)
         _begin(self, self.attention_output, self.output)
 
-    def forward(self, place: Place, layer: int, x: Tensor, batch: PackedBatch) -> Tensor:
+    def forward(self, place: HookPoint, layer: int, x: Tensor, batch: PackedBatch) -> Tensor:
         qkv = self.qkv(self.attention_norm(x))
         attended = self.attention_output(packed_attention(qkv, batch, self.heads, self.p if self.training else 0.0))
         return attended + self.output(F.gelu(self.intermediate(self.output_norm(x + attended))))
@@ -139,7 +139,7 @@ class Bottleneck(Adapter):
         self.feed_forward = nn.ModuleList(_two_layers(hidden, size) for _ in layers)
         _begin(self, *(module[-1] for module in (*self.attention, *self.feed_forward)))
 
-    def forward(self, place: Place, layer: int, x: Tensor, batch: PackedBatch) -> Tensor:
+    def forward(self, place: HookPoint, layer: int, x: Tensor, batch: PackedBatch) -> Tensor:
         return (self.attention if place == "attention" else self.feed_forward)[layer](x)
 
 
@@ -158,22 +158,22 @@ class LoRA(Adapter):
         self.a = nn.ParameterList(torch.randn(2, size, hidden) / math.sqrt(hidden) for _ in range(layers))
         self.b = nn.ParameterList(torch.zeros(2, hidden, size) for _ in range(layers))
 
-    def forward(self, place: Place, layer: int, x: Tensor, batch: PackedBatch) -> Tensor:
+    def forward(self, place: HookPoint, layer: int, x: Tensor, batch: PackedBatch) -> Tensor:
         (a_query, a_value), (b_query, b_value) = self.a[layer], self.b[layer]
         query = F.linear(F.linear(x, a_query), b_query)  # (tokens, hidden)
         value = F.linear(F.linear(x, a_value), b_value)
         return self.scale * torch.cat([query, torch.zeros_like(query), value], dim=1)
 
 
-class Together(Adapter):
+class AdapterSum(Adapter):
     """Several adapters of one task; what they add at a place is summed."""
 
     def __init__(self, *adapters: Adapter):
         super().__init__()
         self.adapters = nn.ModuleList(adapters)
-        self.places = tuple(place for place in get_args(Place) if any(place in part.places for part in adapters))
+        self.places = tuple(place for place in get_args(HookPoint) if any(place in part.places for part in adapters))
 
-    def forward(self, place: Place, layer: int, x: Tensor, batch: PackedBatch) -> Tensor:
+    def forward(self, place: HookPoint, layer: int, x: Tensor, batch: PackedBatch) -> Tensor:
         added = [part(place, layer, x, batch) for part in self.adapters if place in part.places]
         return added[0] if len(added) == 1 else torch.stack(added).sum(0)
 
@@ -187,7 +187,7 @@ class TaskAdapters(nn.ModuleDict):
     def __init__(self, adapters: Mapping[str, Adapter] | None = None):
         super().__init__(adapters)
 
-    def forward(self, place: Place, layer: int, y: Tensor, x: Tensor, batch: PackedBatch) -> Tensor:
+    def forward(self, place: HookPoint, layer: int, y: Tensor, x: Tensor, batch: PackedBatch) -> Tensor:
         """y: what stands at the place, (tokens, width). x: what the adapters see, (tokens, hidden). Raises ValueError
         if the batch does not say which task each of its sequences belongs to (``slices``)."""
         if not any(place in adapter.places for adapter in self.values()):
@@ -201,7 +201,7 @@ class TaskAdapters(nn.ModuleDict):
         return y + (added[0] if len(added) == 1 else torch.cat(added))
 
 
-class AdapterKind(NamedTuple):
+class AdapterSpec(NamedTuple):
     """about: one line for lists. build: its class. usual_size: from an encoder's configuration; None for a kind that
     has no size. projects: whether the number of projections and the activation mean anything to it."""
 
@@ -211,19 +211,19 @@ class AdapterKind(NamedTuple):
     projects: bool = False
 
 
-ADAPTERS: dict[str, AdapterKind] = {
-    "pal": AdapterKind(
+ADAPTERS: dict[str, AdapterSpec] = {
+    "pal": AdapterSpec(
         "projected attention beside every layer",
         ProjectedAttention,
         lambda config: _share(config, 204, config.num_attention_heads),
         True,
     ),
-    "low_rank": AdapterKind("a low-rank matrix beside every layer", LowRank, lambda config: _share(config, 100), True),
-    "top": AdapterKind("a transformer layer on top", LayerOnTop),
-    "houlsby": AdapterKind(
+    "low_rank": AdapterSpec("a low-rank matrix beside every layer", LowRank, lambda config: _share(config, 100), True),
+    "top": AdapterSpec("a transformer layer on top", LayerOnTop),
+    "houlsby": AdapterSpec(
         "bottlenecks after attention and feed-forward", Bottleneck, lambda config: _share(config, 64)
     ),
-    "lora": AdapterKind("low-rank changes of query and value", LoRA, lambda config: 8),
+    "lora": AdapterSpec("low-rank changes of query and value", LoRA, lambda config: 8),
 }
 
 
@@ -242,10 +242,10 @@ def build_adapter(name: str, config: BertConfig, shape: AdapterShape | None = No
     Raises UserError for an unknown name, or a shape that the kind cannot have.
     """
     built = [_build(ADAPTERS[part], config, shape or AdapterShape()) for part in adapter_parts(name)]
-    return built[0] if len(built) == 1 else Together(*built)
+    return built[0] if len(built) == 1 else AdapterSum(*built)
 
 
-def _build(kind: AdapterKind, config: BertConfig, shape: AdapterShape) -> Adapter:
+def _build(kind: AdapterSpec, config: BertConfig, shape: AdapterShape) -> Adapter:
     if kind.usual_size and not shape.size:
         shape = dataclasses.replace(shape, size=kind.usual_size(config))
     return kind.build(config, shape)

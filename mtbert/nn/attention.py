@@ -20,12 +20,12 @@ from torch.autograd.function import once_differentiable
 from mtbert.data.batch import LengthGroups, PackedBatch
 from mtbert.nn.dropout import dropout, dropout_mask
 
-Way = Literal["varlen", "groups"]
-_WAY: ContextVar[Way] = ContextVar("way of attention", default="varlen")
+AttentionBackend = Literal["varlen", "groups"]
+_WAY: ContextVar[AttentionBackend] = ContextVar("way of attention", default="varlen")
 
 
 @contextmanager
-def attention_by(way: Way) -> Iterator[None]:
+def attention_backend(way: AttentionBackend) -> Iterator[None]:
     """Within it, attention on CUDA goes "varlen", one kernel call for a whole batch (as it does anyway), or by "groups"
     of similar length with torch's SDPA: to compare the two. On a CPU there are only groups."""
     token = _WAY.set(way)
@@ -85,26 +85,28 @@ def _has_flash(device: torch.device) -> bool:
     return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
-def flash(query: Tensor, key: Tensor, value: Tensor, offsets: Tensor, longest: int, p: float, scale: float) -> Tensor:
+def flash(
+    query: Tensor, key: Tensor, value: Tensor, cu_seqlens: Tensor, longest: int, p: float, scale: float
+) -> Tensor:
     """FlashAttention-2 (Dao 2023), bfloat16 or float16.
 
     ``torch.nn.attention.varlen.varlen_attn`` calls the same operator, but leaves no place for dropout.
     """
     causal = debug = False
     found = torch.ops.aten._flash_attention_forward(
-        query, key, value, offsets, offsets, longest, longest, p, causal, debug, scale=scale
+        query, key, value, cu_seqlens, cu_seqlens, longest, longest, p, causal, debug, scale=scale
     )
     return found[0]
 
 
 def memory_efficient(
-    query: Tensor, key: Tensor, value: Tensor, offsets: Tensor, longest: int, p: float, scale: float
+    query: Tensor, key: Tensor, value: Tensor, cu_seqlens: Tensor, longest: int, p: float, scale: float
 ) -> Tensor:
     """Memory-efficient attention (Rabe & Staats 2021) in float32."""
     bias, no_mask, for_backward = None, 0, True
     parts = (part.unsqueeze(0) for part in (query, key, value))  # one batch that holds all sequences
     found = torch.ops.aten._efficient_attention_forward(
-        *parts, bias, offsets, offsets, longest, longest, p, no_mask, for_backward, scale=scale
+        *parts, bias, cu_seqlens, cu_seqlens, longest, longest, p, no_mask, for_backward, scale=scale
     )
     return found[0].squeeze(0)
 
@@ -112,7 +114,7 @@ def memory_efficient(
 def _varlen_attention(kernel: VarlenKernel, qkv: Tensor, batch: PackedBatch, heads: int, p: float) -> Tensor:
     tokens, d = len(qkv), qkv.shape[1] // (3 * heads)
     parts = F.pad(qkv.view(tokens, 3, heads, d), (0, -d % (_WHOLE // qkv.element_size())))  # zeros add to no product
-    out = kernel(*parts.unbind(1), batch.offsets, batch.longest, p, d**-0.5)  # (tokens, heads, d or a few more)
+    out = kernel(*parts.unbind(1), batch.cu_seqlens, batch.max_seqlen, p, d**-0.5)  # (tokens, heads, d or a few more)
     return out[..., :d].reshape(tokens, heads * d)
 
 

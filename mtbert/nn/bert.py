@@ -18,8 +18,8 @@ from mtbert.nn.dropout import dropout
 
 # where a task's adapter may add something: to query, key and value, to the outputs of attention and of the
 # feed-forward part, to the sum that a layer's last LayerNorm sees, and to the last layer's output
-Place = Literal["qkv", "attention", "feed_forward", "layer", "top"]
-Add = Callable[[Place, Tensor, Tensor], Tensor]
+HookPoint = Literal["qkv", "attention", "feed_forward", "layer", "top"]
+AdapterHook = Callable[[HookPoint, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -62,16 +62,16 @@ class Embeddings(nn.Module):
         self.p = config.hidden_dropout_prob
 
     def forward(self, batch: PackedBatch) -> Tensor:
-        if batch.longest > self.position.num_embeddings:
+        if batch.max_seqlen > self.position.num_embeddings:
             raise ValueError(
-                f"a sequence has {batch.longest} tokens, more than the {self.position.num_embeddings} positions "
+                f"a sequence has {batch.max_seqlen} tokens, more than the {self.position.num_embeddings} positions "
                 "of this encoder: truncate it"
             )
         summed = self.word(batch.ids) + self.position(batch.positions) + self.token_type(batch.token_types)
         return dropout(self.norm(summed), self.p, self.training)  # (tokens, hidden)
 
 
-def as_it_is(place: Place, y: Tensor, x: Tensor) -> Tensor:
+def identity(place: HookPoint, y: Tensor, x: Tensor) -> Tensor:
     """What stands at a place, with nothing added."""
     return y
 
@@ -95,7 +95,7 @@ class Layer(nn.Module):
         self.p = config.hidden_dropout_prob
         self.attention_p = config.attention_probs_dropout_prob
 
-    def forward(self, x: Tensor, batch: PackedBatch, add: Add = as_it_is) -> Tensor:
+    def forward(self, x: Tensor, batch: PackedBatch, add: AdapterHook = identity) -> Tensor:
         """x: (tokens, hidden). add: maps what stands at a place, and what an adapter sees there, to what goes on."""
         attention_p = self.attention_p if self.training else 0.0
         qkv = add("qkv", self.qkv(x), x)

@@ -30,7 +30,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Ceiling:
+class DeviceSpec:
     """What a device can do at most: operations a second of its matrix products, bytes a second of its memory."""
 
     operations: float
@@ -47,14 +47,14 @@ class Ceiling:
 
 # Datasheet figures, dense, without structured sparsity: bfloat16 (T4: float16) with float32 sums, and memory.
 DATASHEET = {
-    "T4": Ceiling(65e12, 0.32e12),
-    "A100-SXM4-80GB": Ceiling(312e12, 2.039e12),
-    "H100 80GB HBM3": Ceiling(989.4e12, 3.35e12),
-    "H200": Ceiling(989.4e12, 4.8e12),
+    "T4": DeviceSpec(65e12, 0.32e12),
+    "A100-SXM4-80GB": DeviceSpec(312e12, 2.039e12),
+    "H100 80GB HBM3": DeviceSpec(989.4e12, 3.35e12),
+    "H200": DeviceSpec(989.4e12, 4.8e12),
 }
 
 
-def datasheet(device_name: str) -> Ceiling | None:
+def datasheet(device_name: str) -> DeviceSpec | None:
     """The datasheet's ceiling of a device, by the name that CUDA gives it; None for one not listed."""
     return next((ceiling for name, ceiling in DATASHEET.items() if name in device_name), None)
 

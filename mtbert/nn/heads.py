@@ -29,9 +29,9 @@ class TokenVectors(NamedTuple):
 class Linear(nn.Module):
     """dropout, then W x + b."""
 
-    def __init__(self, width: int, outputs: int, p: float):
+    def __init__(self, width: int, num_outputs: int, p: float):
         super().__init__()
-        self.dense = nn.Linear(width, outputs)
+        self.dense = nn.Linear(width, num_outputs)
         self.p = p
 
     def forward(self, features: Tensor) -> Tensor:
@@ -41,10 +41,10 @@ class Linear(nn.Module):
 class TwoLayer(nn.Module):
     """dropout, W_1, GELU, dropout, W_2; the hidden layer is as wide as the encoder's vectors."""
 
-    def __init__(self, width: int, outputs: int, p: float, hidden: int):
+    def __init__(self, width: int, num_outputs: int, p: float, hidden: int):
         super().__init__()
         self.first = nn.Linear(width, hidden)
-        self.second = nn.Linear(hidden, outputs)
+        self.second = nn.Linear(hidden, num_outputs)
         self.p = p
 
     def forward(self, features: Tensor) -> Tensor:
@@ -55,25 +55,25 @@ class TwoLayer(nn.Module):
 class TwoLayerRelu(nn.Module):
     """W_1, dropout, ReLU, W_2: Cambronero & Meza's head for cross-encoded pairs."""
 
-    def __init__(self, width: int, outputs: int, p: float, hidden: int):
+    def __init__(self, width: int, num_outputs: int, p: float, hidden: int):
         super().__init__()
         self.first = nn.Linear(width, hidden)
-        self.second = nn.Linear(hidden, outputs)
+        self.second = nn.Linear(hidden, num_outputs)
         self.p = p
 
     def forward(self, features: Tensor) -> Tensor:
         return self.second(dropout(self.first(features), self.p, self.training).relu())  # (rows, outputs)
 
 
-class Bounded(nn.Module):
+class SigmoidScaled(nn.Module):
     """top * sigmoid(head): a score that cannot leave its scale."""
 
     def __init__(self, task: Task, head: nn.Module):
         super().__init__()
-        self.top, self.head = task.top, head
+        self.max_label, self.head = task.max_label, head
 
     def forward(self, vectors: Tensor) -> Tensor:
-        return self.top * self.head(vectors).sigmoid()
+        return self.max_label * self.head(vectors).sigmoid()
 
 
 class Convolution(nn.Module):
@@ -82,14 +82,16 @@ class Convolution(nn.Module):
     Cambronero & Meza put no other layer on top; how they come from tokens to a sentence they do not say.
     """
 
-    def __init__(self, width: int, outputs: int, p: float):
+    def __init__(self, width: int, num_outputs: int, p: float):
         super().__init__()
-        self.dense = nn.Linear(3 * width, outputs)
+        self.dense = nn.Linear(3 * width, num_outputs)
         self.p = p
 
-    def forward(self, seen: TokenVectors) -> Tensor:
-        hidden = dropout(seen.hidden, self.p, self.training)
-        return pool(self.dense(windows(hidden, seen.batch)), seen.batch, "max")  # (sequences, outputs)
+    def forward(self, token_vectors: TokenVectors) -> Tensor:
+        hidden = dropout(token_vectors.hidden, self.p, self.training)
+        return pool(
+            self.dense(windows(hidden, token_vectors.batch)), token_vectors.batch, "max"
+        )  # (sequences, outputs)
 
 
 def windows(hidden: Tensor, batch: PackedBatch) -> Tensor:
@@ -97,7 +99,7 @@ def windows(hidden: Tensor, batch: PackedBatch) -> Tensor:
 
     The first and last token of a sequence have zeros for the neighbour that they lack.
     """
-    lengths = batch.counts[batch.sequence_of]
+    lengths = batch.seqlens[batch.seq_ids]
     before = hidden.roll(1, 0) * (batch.positions > 0)[:, None]
     after = hidden.roll(-1, 0) * (batch.positions + 1 < lengths)[:, None]
     return torch.cat([before, hidden, after], dim=1)
@@ -125,7 +127,7 @@ class Cosine(nn.Module):
 
     def __init__(self, task: Task, shifted: bool = False):
         super().__init__()
-        self.top, self.shifted = task.top, shifted
+        self.max_label, self.shifted = task.max_label, shifted
         self.scale = nn.Parameter(torch.tensor([10.0])) if task.kind == "binary" else None
         self.shift = nn.Parameter(torch.tensor([-5.0])) if task.kind == "binary" else None
 
@@ -133,7 +135,7 @@ class Cosine(nn.Module):
         cosine = torch.cosine_similarity(pair[:, 0], pair[:, 1], dim=1, eps=1e-8)[:, None]  # (rows, 1)
         if self.scale is not None:
             return self.scale * cosine + self.shift
-        return self.top * ((cosine + 1) / 2 if self.shifted else cosine.relu())
+        return self.max_label * ((cosine + 1) / 2 if self.shifted else cosine.relu())
 
 
 def vector(single: Tensor) -> Tensor:
@@ -163,64 +165,64 @@ class Features(nn.Module):
         return self.head(self.features(vectors))
 
 
-class HeadKind(NamedTuple):
+class HeadSpec(NamedTuple):
     """What a head sees and serves.
 
     sees: one "vector" (n, width), the "pair" u and v (n, 2, width), or "tokens" (TokenVectors). about: one line for
     lists. build: (task, width, p) -> module. kinds: of tasks that it serves.
     """
 
-    sees: Literal["vector", "pair", "tokens"]
+    input_kind: Literal["vector", "pair", "tokens"]
     about: str
     build: Callable[[Task, int, float], nn.Module]
-    kinds: tuple[str, ...] = ("classes", "binary", "score")
+    kinds: tuple[str, ...] = ("multiclass", "binary", "regression")
 
     @property
     def pair(self) -> bool:
-        return self.sees == "pair"
+        return self.input_kind == "pair"
 
 
 def _linear_on(features: Callable[[Tensor], Tensor], parts: int):
-    return lambda task, width, p: Features(features, Linear(parts * width, task.outputs, p))
+    return lambda task, width, p: Features(features, Linear(parts * width, task.num_outputs, p))
 
 
 def _two_layer_on(features: Callable[[Tensor], Tensor], parts: int):
-    return lambda task, width, p: Features(features, TwoLayer(parts * width, task.outputs, p, width))
+    return lambda task, width, p: Features(features, TwoLayer(parts * width, task.num_outputs, p, width))
 
 
 def _bounded(build: Callable[[Task, int, float], nn.Module]):
-    return lambda task, width, p: Bounded(task, build(task, width, p))
+    return lambda task, width, p: SigmoidScaled(task, build(task, width, p))
 
 
 def _two_layer_relu(task: Task, width: int, p: float) -> nn.Module:
-    head = TwoLayerRelu(width, task.outputs, p, width)
-    return Bounded(task, head) if task.kind == "score" else head
+    head = TwoLayerRelu(width, task.num_outputs, p, width)
+    return SigmoidScaled(task, head) if task.kind == "regression" else head
 
 
-_PAIR_KINDS = ("binary", "score")
+_PAIR_KINDS = ("binary", "regression")
 
-HEADS: dict[str, HeadKind] = {
-    "linear": HeadKind("vector", "W x + b", _linear_on(vector, 1)),
-    "linear_sigmoid": HeadKind("vector", "5 sigmoid(W x + b)", _bounded(_linear_on(vector, 1)), ("score",)),
-    "two_layer": HeadKind("vector", "two layers with GELU", _two_layer_on(vector, 1)),
-    "two_layer_relu": HeadKind("vector", "two layers with ReLU; a score through 5 sigmoid", _two_layer_relu),
-    "convolution": HeadKind(
-        "tokens", "convolution of kernel 3, maximum", lambda task, width, p: Convolution(width, task.outputs, p)
+HEADS: dict[str, HeadSpec] = {
+    "linear": HeadSpec("vector", "W x + b", _linear_on(vector, 1)),
+    "linear_sigmoid": HeadSpec("vector", "5 sigmoid(W x + b)", _bounded(_linear_on(vector, 1)), ("regression",)),
+    "two_layer": HeadSpec("vector", "two layers with GELU", _two_layer_on(vector, 1)),
+    "two_layer_relu": HeadSpec("vector", "two layers with ReLU; a score through 5 sigmoid", _two_layer_relu),
+    "convolution": HeadSpec(
+        "tokens", "convolution of kernel 3, maximum", lambda task, width, p: Convolution(width, task.num_outputs, p)
     ),
-    "concat": HeadKind("pair", "linear on (u, v)", _linear_on(concatenation, 2)),
-    "concat_sigmoid": HeadKind(
-        "pair", "5 sigmoid of a linear layer on (u, v)", _bounded(_linear_on(concatenation, 2)), ("score",)
+    "concat": HeadSpec("pair", "linear on (u, v)", _linear_on(concatenation, 2)),
+    "concat_sigmoid": HeadSpec(
+        "pair", "5 sigmoid of a linear layer on (u, v)", _bounded(_linear_on(concatenation, 2)), ("regression",)
     ),
-    "concat_two_layer": HeadKind("pair", "two layers on (u, v)", _two_layer_on(concatenation, 2)),
-    "concat_diff": HeadKind("pair", "linear on (u, v, |u - v|)", _linear_on(concatenation_difference, 3)),
-    "concat_diff_two_layer": HeadKind(
+    "concat_two_layer": HeadSpec("pair", "two layers on (u, v)", _two_layer_on(concatenation, 2)),
+    "concat_diff": HeadSpec("pair", "linear on (u, v, |u - v|)", _linear_on(concatenation_difference, 3)),
+    "concat_diff_two_layer": HeadSpec(
         "pair", "two layers on (u, v, |u - v|)", _two_layer_on(concatenation_difference, 3)
     ),
-    "dot": HeadKind("pair", "a u.v + b", lambda task, width, p: Dot(), _PAIR_KINDS),
-    "cosine": HeadKind(
+    "dot": HeadSpec("pair", "a u.v + b", lambda task, width, p: Dot(), _PAIR_KINDS),
+    "cosine": HeadSpec(
         "pair", "relu(cos(u, v)), scaled to the label", lambda task, width, p: Cosine(task), _PAIR_KINDS
     ),
-    "cosine_shifted": HeadKind(
+    "cosine_shifted": HeadSpec(
         "pair", "(cos(u, v) + 1) / 2, scaled", lambda task, width, p: Cosine(task, True), _PAIR_KINDS
     ),
 }
@@ -238,10 +240,10 @@ def build_head(name: str, task: Task, width: int, p: float = 0.0) -> nn.Module:
     if task.kind not in HEADS[name].kinds:
         raise UserError(f"head {name!r} gives {' or '.join(HEADS[name].kinds)}, but {task.name} has {task.kind}")
     head = HEADS[name].build(task, width, p)
-    at_middle = 0.0 if isinstance(head, Bounded) else task.top / 2  # sigmoid(0) is the middle already
+    at_middle = 0.0 if isinstance(head, SigmoidScaled) else task.max_label / 2  # sigmoid(0) is the middle already
     for module in head.modules():
         if isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, 0.0, 0.02)
-            last = task.kind == "score" and module.out_features == 1
+            last = task.kind == "regression" and module.out_features == 1
             nn.init.constant_(module.bias, at_middle if last else 0.0)
     return head

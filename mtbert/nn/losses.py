@@ -15,16 +15,16 @@ from mtbert.data.sampling import Make
 from mtbert.data.tasks import Task
 
 
-def task_loss(task: Task, outputs: Tensor, labels: Tensor) -> Tensor:
+def task_loss(task: Task, logits: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy for classes, binary cross-entropy on a logit, or squared error for a score.
 
     outputs: (rows, task.outputs). labels: (rows,) float. Returns a scalar, the mean over rows.
     """
-    if task.kind == "classes":
-        return F.cross_entropy(outputs, labels.long())
+    if task.kind == "multiclass":
+        return F.cross_entropy(logits, labels.long())
     if task.kind == "binary":
-        return F.binary_cross_entropy_with_logits(outputs.squeeze(1), labels)
-    return F.mse_loss(outputs.squeeze(1), labels)
+        return F.binary_cross_entropy_with_logits(logits.squeeze(1), labels)
+    return F.mse_loss(logits.squeeze(1), labels)
 
 
 def mnrl(u: Tensor, v: Tensor, scale: float = 20.0) -> Tensor:
@@ -47,14 +47,14 @@ def graded_mnrl(scores: Tensor, positive: Tensor, scale: float = 20.0) -> Tensor
     return (torch.logaddexp(scores[positive], negatives) - scores[positive]).mean()
 
 
-def triplet(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 0.5) -> Tensor:
+def triplet(anchor: Tensor, positive: Tensor, negative: Tensor, triplet_margin: float = 0.5) -> Tensor:
     """max(0, d(a, p) - d(a, n) + margin) of each row, with d = 1 - cos (Schroff et al. 2015, eq. 2, which squares the
     distance of unit vectors: twice this d).
 
     anchor, positive, negative: (rows, width). Returns (rows,).
     """
     nearer = torch.cosine_similarity(anchor, negative) - torch.cosine_similarity(anchor, positive)
-    return (nearer + margin).relu()
+    return (nearer + triplet_margin).relu()
 
 
 def cosent(cosines: Tensor, labels: Tensor, scale: float = 20.0) -> Tensor:
@@ -69,18 +69,18 @@ def cosent(cosines: Tensor, labels: Tensor, scale: float = 20.0) -> Tensor:
 
 @dataclass(frozen=True)
 class LossSettings:
-    """scale: of cosines in a softmax. margin: of a triplet. positive_from: the label from which a pair is positive."""
+    """scale: of cosines in a softmax. margin: of a triplet. positive_threshold: the label from which a pair is positive."""
 
     scale: float = 20.0
-    margin: float = 0.5
-    positive_from: float = 3.0
+    triplet_margin: float = 0.5
+    positive_threshold: float = 3.0
 
 
 # (outputs of the head (rows, outputs), what the head saw, labels (rows,)) -> scalar
 TaskLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-class LossKind(NamedTuple):
+class LossSpec(NamedTuple):
     """What a loss needs.
 
     about: one line for lists. kinds: of tasks that it serves. sees: the head's "outputs", or the "pair" of vectors
@@ -89,7 +89,7 @@ class LossKind(NamedTuple):
 
     about: str
     kinds: tuple[str, ...]
-    sees: Literal["outputs", "pair"]
+    input_kind: Literal["outputs", "pair"]
     rows: Make
     build: Callable[[Task, LossSettings], TaskLoss]
 
@@ -100,16 +100,16 @@ class LossKind(NamedTuple):
 
 
 def _by_kind(task: Task, settings: LossSettings) -> TaskLoss:
-    return lambda outputs, seen, labels: task_loss(task, outputs, labels)
+    return lambda logits, head_inputs, labels: task_loss(task, logits, labels)
 
 
 def _mnrl(task: Task, settings: LossSettings) -> TaskLoss:
-    return lambda outputs, seen, labels: mnrl(seen[0::2], seen[1::2], settings.scale)
+    return lambda logits, head_inputs, labels: mnrl(head_inputs[0::2], head_inputs[1::2], settings.scale)
 
 
 def _graded_mnrl(task: Task, settings: LossSettings) -> TaskLoss:
-    def loss(outputs: Tensor, seen: Tensor, labels: Tensor) -> Tensor:
-        return graded_mnrl(outputs.squeeze(1) / task.top, labels >= settings.positive_from, settings.scale)
+    def loss(logits: Tensor, head_inputs: Tensor, labels: Tensor) -> Tensor:
+        return graded_mnrl(logits.squeeze(1) / task.max_label, labels >= settings.positive_threshold, settings.scale)
 
     return loss
 
@@ -120,28 +120,36 @@ def _triplet(task: Task, settings: LossSettings) -> TaskLoss:
     A batch of one row has no negative, and as with ``mnrl`` no loss.
     """
 
-    def loss(outputs: Tensor, seen: Tensor, labels: Tensor) -> Tensor:
-        anchor, positive = seen[0::2], seen[1::2]
-        losses = labels / task.top * triplet(anchor, positive, anchor.roll(-1, 0), settings.margin)  # (rows,)
+    def loss(logits: Tensor, head_inputs: Tensor, labels: Tensor) -> Tensor:
+        anchor, positive = head_inputs[0::2], head_inputs[1::2]
+        losses = (
+            labels / task.max_label * triplet(anchor, positive, anchor.roll(-1, 0), settings.triplet_margin)
+        )  # (rows,)
         return losses.mean() * (len(losses) > 1)
 
     return loss
 
 
 def _cosent(task: Task, settings: LossSettings) -> TaskLoss:
-    return lambda outputs, seen, labels: cosent(torch.cosine_similarity(seen[0::2], seen[1::2]), labels, settings.scale)
+    return lambda logits, head_inputs, labels: cosent(
+        torch.cosine_similarity(head_inputs[0::2], head_inputs[1::2]), labels, settings.scale
+    )
 
 
-LOSSES: dict[str, LossKind] = {
-    "default": LossKind("by the kind of task", ("classes", "binary", "score"), "outputs", "all", _by_kind),
-    "cross_entropy": LossKind("cross-entropy", ("classes", "binary"), "outputs", "all", _by_kind),
-    "mse": LossKind("squared error", ("score",), "outputs", "all", _by_kind),
-    "mnrl": LossKind("positive pairs against all others of a batch", ("binary", "score"), "pair", "positives", _mnrl),
-    "mnrl_graded": LossKind(
-        "a positive pair against less similar pairs", ("score",), "outputs", "one positive", _graded_mnrl
+LOSSES: dict[str, LossSpec] = {
+    "default": LossSpec("by the kind of task", ("multiclass", "binary", "regression"), "outputs", "all", _by_kind),
+    "cross_entropy": LossSpec("cross-entropy", ("multiclass", "binary"), "outputs", "all", _by_kind),
+    "mse": LossSpec("squared error", ("regression",), "outputs", "all", _by_kind),
+    "mnrl": LossSpec(
+        "positive pairs against all others of a batch", ("binary", "regression"), "pair", "positives", _mnrl
     ),
-    "triplet": LossKind("nearer to its pair than to another row", ("binary", "score"), "pair", "positives", _triplet),
-    "cosent": LossKind("cosines in the order of the labels", ("binary", "score"), "pair", "all", _cosent),
+    "mnrl_graded": LossSpec(
+        "a positive pair against less similar pairs", ("regression",), "outputs", "one positive", _graded_mnrl
+    ),
+    "triplet": LossSpec(
+        "nearer to its pair than to another row", ("binary", "regression"), "pair", "positives", _triplet
+    ),
+    "cosent": LossSpec("cosines in the order of the labels", ("binary", "regression"), "pair", "all", _cosent),
 }
 
 

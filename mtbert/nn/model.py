@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 from mtbert.data.batch import PackedBatch
 from mtbert.data.tasks import Task
-from mtbert.data.tokens import Encoding, SequenceTable, TokenTable
+from mtbert.data.tokens import EncodedDataset, Encoding, TokenizedDataset
 from mtbert.nn.adapters import Adapter, TaskAdapters
 from mtbert.nn.heads import HEADS, TokenVectors, build_head
 from mtbert.nn.losses import TaskLoss, build_loss
 from mtbert.nn.pretrained import Encoder
-from mtbert.nn.smart import Chance, adversary, smoothness
+from mtbert.nn.smart import Chance, adversarial_perturbation, smoothness
 from mtbert.utils.errors import UserError
 
 EVALUATION_TOKENS = {"cpu": 4096, "cuda": 65536}  # in a batch: as many as keep a device busy
@@ -37,7 +37,7 @@ class MultitaskModel(nn.Module):
         pooling: str = "mean",
         head_dropout: float = 0.0,
         loss: Mapping[str, TaskLoss] | None = None,
-        smart: Mapping[str, float] | None = None,
+        smart_weight: Mapping[str, float] | None = None,
         adapters: Mapping[str, Adapter] | None = None,
     ):
         super().__init__()
@@ -48,9 +48,9 @@ class MultitaskModel(nn.Module):
         self.heads = nn.ModuleDict(
             {task.name: build_head(heads[task.name], task, width, head_dropout) for task in tasks}
         )
-        self._sees = {name: HEADS[heads[name]].sees for name in self.tasks}
+        self._input_kinds = {name: HEADS[heads[name]].input_kind for name in self.tasks}
         self.loss = {task.name: build_loss("default", task) for task in tasks} | dict(loss or {})
-        self.smart = {name: weight for name, weight in (smart or {}).items() if weight}
+        self.smart_weight = {name: weight for name, weight in (smart_weight or {}).items() if weight}
         self.adapters = TaskAdapters(adapters)
         self.bert.pooler.requires_grad_(pooling == "pooler")
 
@@ -62,54 +62,54 @@ class MultitaskModel(nn.Module):
         """(sequences, hidden): the pooled vector of each sequence."""
         return self.encoder.pool(self.bert(batch, self.adapters), batch, self.pooling)
 
-    def outputs(self, task: str, seen: Tensor | TokenVectors) -> Tensor:
+    def logits(self, task: str, head_inputs: Tensor | TokenVectors) -> Tensor:
         """(rows, outputs) of a task's head on the vectors of its sequences (a bi-encoded pair has two in a row), or on
         all tokens if the head sees those."""
-        if self._sees[task] == "pair":
-            seen = seen.view(-1, 2, seen.shape[1])
-        return self.heads[task](seen)
+        if self._input_kinds[task] == "pair":
+            head_inputs = head_inputs.view(-1, 2, head_inputs.shape[1])
+        return self.heads[task](head_inputs)
 
     def losses(self, batch: PackedBatch, labels: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Each task's mean loss over its slice of the batch; one forward for all of them, and two more for SMART."""
         embedded = self.bert.embeddings(batch)
-        chance = Chance(self.device) if self.smart else None
-        seen = self._seen(embedded, batch)
-        outputs = {task: self.outputs(task, of_task) for task, of_task in seen.items()}
-        losses = {task: self.loss[task](outputs[task], seen[task], labels[task]) for task in seen}
-        for task, term in self._smoothness(embedded, batch, outputs, chance).items():
-            losses[task] = losses[task] + self.smart[task] * term
+        chance = Chance(self.device) if self.smart_weight else None
+        head_inputs = self._head_inputs(embedded, batch)
+        logits = {task: self.logits(task, of_task) for task, of_task in head_inputs.items()}
+        losses = {task: self.loss[task](logits[task], head_inputs[task], labels[task]) for task in head_inputs}
+        for task, term in self._smoothness(embedded, batch, logits, chance).items():
+            losses[task] = losses[task] + self.smart_weight[task] * term
         return losses
 
     def _smoothness(
-        self, embedded: Tensor, batch: PackedBatch, outputs: Mapping[str, Tensor], chance: Chance | None
+        self, embedded: Tensor, batch: PackedBatch, logits: Mapping[str, Tensor], chance: Chance | None
     ) -> dict[str, Tensor]:
         """SMART's term of each task that asks for it. chance: as it was when ``outputs`` were computed."""
-        tasks = [task for task in outputs if task in self.smart]
+        tasks = [task for task in logits if task in self.smart_weight]
         if not tasks:
             return {}
 
         def distances(delta: Tensor) -> dict[str, Tensor]:
             with chance.again():  # the same dropout masks: delta alone makes the difference
-                seen = self._seen(embedded + delta, batch)
-                near = {task: self.outputs(task, of_task) for task, of_task in seen.items()}
-            return {task: smoothness(self.tasks[task], near[task], outputs[task]) for task in tasks}
+                head_inputs = self._head_inputs(embedded + delta, batch)
+                near = {task: self.logits(task, of_task) for task, of_task in head_inputs.items()}
+            return {task: smoothness(self.tasks[task], near[task], logits[task]) for task in tasks}
 
-        return distances(adversary(lambda delta: sum(distances(delta).values()), embedded))
+        return distances(adversarial_perturbation(lambda delta: sum(distances(delta).values()), embedded))
 
     def losses_of(self, vectors: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Each task's mean loss, from the pooled vectors of its sequences."""
         return {
-            task: self.loss[task](self.outputs(task, of_task), of_task, labels[task])
+            task: self.loss[task](self.logits(task, of_task), of_task, labels[task])
             for task, of_task in vectors.items()
         }
 
-    def _seen(self, embedded: Tensor, batch: PackedBatch) -> dict[str, Tensor | TokenVectors]:
+    def _head_inputs(self, embedded: Tensor, batch: PackedBatch) -> dict[str, Tensor | TokenVectors]:
         """What each task's head sees of its slice of the batch."""
         hidden = self.bert.encode(embedded, batch, self.adapters)
         vectors = self.encoder.pool(hidden, batch, self.pooling)
         return {
             task: TokenVectors(hidden[batch.tokens_of(where)], batch.part(where))
-            if self._sees[task] == "tokens"
+            if self._input_kinds[task] == "tokens"
             else vectors[where]
             for task, where in batch.slices.items()
         }
@@ -118,7 +118,7 @@ class MultitaskModel(nn.Module):
         """The encoder's LayerNorms by name."""
         return {name: module for name, module in self.bert.named_modules() if isinstance(module, nn.LayerNorm)}
 
-    def adopt(self, other: "MultitaskModel") -> None:
+    def merge_tasks(self, other: "MultitaskModel") -> None:
         """Take over another model's tasks: their heads, adapters and how their rows are read. The encoders must be
         the same. Raises UserError for a task that both have, or another pooling."""
         both = self.tasks.keys() & other.tasks.keys()
@@ -130,19 +130,19 @@ class MultitaskModel(nn.Module):
             (self.tasks, other.tasks),
             (self.encoding, other.encoding),
             (self.max_length, other.max_length),
-            (self._sees, other._sees),
+            (self._input_kinds, other._input_kinds),
             (self.loss, other.loss),
-            (self.smart, other.smart),
+            (self.smart_weight, other.smart_weight),
             (self.heads, other.heads),
             (self.adapters, other.adapters),
         ):
             mine.update(theirs)
 
-    def sequences(self, task: str, table: TokenTable) -> SequenceTable:
+    def sequences(self, task: str, table: TokenizedDataset) -> EncodedDataset:
         """What BERT reads of a task's rows, under this model's encoding and length limit."""
-        return table.sequences(self.encoding.get(task, "cross"), self.max_length[task], self.encoder.word_pieces)
+        return table.sequences(self.encoding.get(task, "cross"), self.max_length[task], self.encoder.tokenizer)
 
-    def table_vectors(self, sequences: SequenceTable, progress=None, task: str | None = None) -> Tensor:
+    def table_vectors(self, sequences: EncodedDataset, progress=None, task: str | None = None) -> Tensor:
         """(sequences, hidden): the pooled vectors of a whole table, in evaluation mode, in the table's order.
 
         task: whose adapter to use, if the model has any.
@@ -150,25 +150,25 @@ class MultitaskModel(nn.Module):
         return self._over_table(sequences, self.vectors, progress, task)
 
     @torch.no_grad()
-    def table_outputs(self, task: str, sequences: SequenceTable, progress=None) -> Tensor:
+    def predict_logits(self, task: str, sequences: EncodedDataset, progress=None) -> Tensor:
         """(rows, outputs) of a task's head over a whole table, on the host."""
-        if self._sees[task] == "tokens":
+        if self._input_kinds[task] == "tokens":
             head = self.heads[task]
 
-            def outputs(batch: PackedBatch) -> Tensor:
+            def logits(batch: PackedBatch) -> Tensor:
                 return head(TokenVectors(self.bert(batch, self.adapters), batch))
 
-            return self._over_table(sequences, outputs, progress, task).cpu()
+            return self._over_table(sequences, logits, progress, task).cpu()
         vectors = self.table_vectors(sequences, progress, task)
         training = self.training
         self.eval()
-        found = self.outputs(task, vectors).cpu()
+        found = self.logits(task, vectors).cpu()
         self.train(training)
         return found
 
     @torch.no_grad()
     def _over_table(
-        self, sequences: SequenceTable, of_batch: Callable[[PackedBatch], Tensor], progress, task: str | None
+        self, sequences: EncodedDataset, of_batch: Callable[[PackedBatch], Tensor], progress, task: str | None
     ) -> Tensor:
         """(sequences, numbers): what ``of_batch`` makes of each sequence, in evaluation mode, in the table's order."""
         training = self.training
@@ -215,21 +215,21 @@ class MultitaskModel(nn.Module):
                 raise UserError(f"task {name!r}, text {number}: {row!r} is not {form}, none of them empty")
         if not rows:
             raise UserError("no text given: give at least one")
-        table = TokenTable.of_texts(rows, self.encoder.word_pieces)
-        return self.table_outputs(name, self.sequences(name, table))
+        table = TokenizedDataset.of_texts(rows, self.encoder.tokenizer)
+        return self.predict_logits(name, self.sequences(name, table))
 
 
-def probabilities(task: Task, outputs: Tensor) -> Tensor:
+def probabilities(task: Task, logits: Tensor) -> Tensor:
     """Head outputs (rows, outputs) as probabilities, or as scores for a score task."""
-    if task.kind == "classes":
-        return outputs.softmax(dim=1)
-    return outputs.squeeze(1).sigmoid() if task.kind == "binary" else outputs.squeeze(1)
+    if task.kind == "multiclass":
+        return logits.softmax(dim=1)
+    return logits.squeeze(1).sigmoid() if task.kind == "binary" else logits.squeeze(1)
 
 
-def labels_from(task: Task, outputs: Tensor) -> list[int] | list[float]:
+def labels_from(task: Task, logits: Tensor) -> list[int] | list[float]:
     """Head outputs (rows, outputs) as labels. A binary label is 1 where the probability exceeds one half."""
-    if task.kind == "classes":
-        return outputs.argmax(dim=1).tolist()
+    if task.kind == "multiclass":
+        return logits.argmax(dim=1).tolist()
     if task.kind == "binary":
-        return (outputs.squeeze(1) > 0).int().tolist()
-    return outputs.squeeze(1).tolist()
+        return (logits.squeeze(1) > 0).int().tolist()
+    return logits.squeeze(1).tolist()

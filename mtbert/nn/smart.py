@@ -17,18 +17,18 @@ START = 1e-5  # standard deviation of the random start: the paper's sigma
 RADIUS = 0.03  # largest change of a number in a token's embedding; they are about 0.4 large in minilm
 
 
-def smoothness(task: Task, outputs: Tensor, others: Tensor) -> Tensor:
+def smoothness(task: Task, logits: Tensor, others: Tensor) -> Tensor:
     """How far two outputs of a task's head (rows, outputs) are apart, a mean over rows: the symmetric
     Kullback-Leibler divergence of classes or of a binary task, the squared difference of scores."""
-    if task.kind == "score":
-        return F.mse_loss(outputs, others)
+    if task.kind == "regression":
+        return F.mse_loss(logits, others)
     if task.kind == "binary":  # a logit is the second of two classes whose first is 0
-        outputs, others = (torch.cat([torch.zeros_like(logit), logit], dim=1) for logit in (outputs, others))
-    p, q = outputs.log_softmax(1), others.log_softmax(1)
+        logits, others = (torch.cat([torch.zeros_like(logit), logit], dim=1) for logit in (logits, others))
+    p, q = logits.log_softmax(1), others.log_softmax(1)
     return ((p.exp() - q.exp()) * (p - q)).sum(1).mean()  # KL(p, q) + KL(q, p)
 
 
-def adversary(distance: Callable[[Tensor], Tensor], embedded: Tensor, radius: float = RADIUS) -> Tensor:
+def adversarial_perturbation(distance: Callable[[Tensor], Tensor], embedded: Tensor, radius: float = RADIUS) -> Tensor:
     """The delta, (tokens, width), that one step up the gradient of ``distance`` gives; detached.
 
     The step is normalised for each token: its largest number is ``radius``, as in the authors' code.

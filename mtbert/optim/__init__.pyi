@@ -1,14 +1,14 @@
 from .adamw import AdamW as AdamW
 from .flat import FlatParameters as FlatParameters
 from .flat import GradientVector as GradientVector
-from .flat import Segment as Segment
+from .flat import ParameterShard as ParameterShard
 from .loss_weighting import LOSS_WEIGHTINGS as LOSS_WEIGHTINGS
 from .loss_weighting import build_loss_weighting as build_loss_weighting
 from .schedule import learning_rate_factor as learning_rate_factor
 from .surgery import Conflicts as Conflicts
 from .surgery import Surgery as Surgery
 from .weightings import GradVac as GradVac
-from .weightings import Orders as Orders
+from .weightings import TaskPermutations as TaskPermutations
 from .weightings import TorchJD as TorchJD
 from .weightings import build_weighting as build_weighting
 from .weightings import cosines as cosines

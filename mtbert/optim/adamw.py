@@ -55,9 +55,9 @@ class AdamW(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        reached = [part for group in self.param_groups for part in group["params"] if part.grad is not None]
-        self.advance(reached)
-        self.apply(reached)
+        has_grad = [part for group in self.param_groups for part in group["params"] if part.grad is not None]
+        self.advance(has_grad)
+        self.apply(has_grad)
         return loss
 
     def advance(self, parameters: Sequence[Tensor]) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 
 @dataclass
-class Segment:
+class ParameterShard:
     """A stretch of the vector whose parameters share an owner and a decay rule.
 
     parameter: (size,) a leaf that views the stretch; its ``grad`` is the matching stretch of the gradient after a
@@ -43,17 +43,17 @@ class GradientVector:
     """
 
     values: Tensor
-    reached: set[str] = field(default_factory=set)
+    has_grad: set[str] = field(default_factory=set)
     rows: dict[str, Tensor] = field(default_factory=dict)
 
     def start(self) -> None:
         """Forget what was added; the numbers themselves are overwritten by what comes first."""
-        self.reached.clear()
+        self.has_grad.clear()
 
     def add(self, name: str, where: slice, shape: torch.Size, gradient: Tensor) -> None:
         place = self.values[where].view(shape)
-        first = name not in self.reached
-        self.reached.add(name)
+        first = name not in self.has_grad
+        self.has_grad.add(name)
         if gradient.is_sparse:
             rows = gradient._indices().squeeze(0)
             if first:
@@ -71,8 +71,8 @@ class GradientVector:
         if left.dtype != self.values.dtype:
             self.add(name, where, shape, left.T @ right)
             return
-        before = 1 if name in self.reached else 0
-        self.reached.add(name)
+        before = 1 if name in self.has_grad else 0
+        self.has_grad.add(name)
         self.values[where].view(shape).addmm_(left.T, right, beta=before)
 
 
@@ -98,12 +98,12 @@ class FlatParameters:
         size = sum(parameter.numel() for _, parameter in kept)
         self.theta = torch.empty(size, dtype=first.dtype, device=first.device)
         self.vector = GradientVector(torch.zeros_like(self.theta))
-        self.segments: list[Segment] = []
-        self.places: dict[str, slice] = {}
+        self.shards: list[ParameterShard] = []
+        self.slices: dict[str, slice] = {}
         self.shapes: dict[str, torch.Size] = {}
         self.owners: dict[str, str] = {}
         self.names: dict[nn.Parameter, str] = {}
-        self.into: Destination = self.vector  # where a backward pass leaves its gradients
+        self.destination: Destination = self.vector  # where a backward pass leaves its gradients
         for module in model.modules():
             if isinstance(module, nn.Embedding):
                 module.sparse = first.device.type == "cpu"
@@ -114,7 +114,7 @@ class FlatParameters:
                 end = self._move(name, parameter, end)
                 self.owners[name], self.names[parameter] = of, name
             view = nn.Parameter(self.theta[start:end])
-            self.segments.append(Segment(of, decays, [name for name, _ in members], slice(start, end), view))
+            self.shards.append(ParameterShard(of, decays, [name for name, _ in members], slice(start, end), view))
 
     def _move(self, name: str, parameter: nn.Parameter, start: int) -> int:
         """Make one parameter a view from ``start`` on, and let its gradient flow to the same place."""
@@ -122,7 +122,7 @@ class FlatParameters:
         view = self.theta[start:end].view_as(parameter)
         view.copy_(parameter.detach())
         parameter.data = view
-        self.places[name], self.shapes[name] = slice(start, end), parameter.shape
+        self.slices[name], self.shapes[name] = slice(start, end), parameter.shape
         parameter.register_post_accumulate_grad_hook(partial(self._collect, name))
         return end
 
@@ -130,7 +130,7 @@ class FlatParameters:
         """Called by autograd once a parameter's gradient is complete; there is none where it was taken on the way."""
         gradient, parameter.grad = parameter.grad, None
         if gradient is not None:
-            self.into.add(name, self.places[name], self.shapes[name], gradient)
+            self.destination.add(name, self.slices[name], self.shapes[name], gradient)
 
     def __len__(self) -> int:
         return len(self.theta)
@@ -143,8 +143,8 @@ class FlatParameters:
     def groups(self, weight_decay: float) -> list[dict]:
         """The segments as parameter groups for an optimiser: decayed ones, then the others."""
         return [
-            {"params": [part.parameter for part in self.segments if part.decays], "weight_decay": weight_decay},
-            {"params": [part.parameter for part in self.segments if not part.decays], "weight_decay": 0.0},
+            {"params": [part.parameter for part in self.shards if part.decays], "weight_decay": weight_decay},
+            {"params": [part.parameter for part in self.shards if not part.decays], "weight_decay": 0.0},
         ]
 
     def backward(self, *losses: Tensor) -> list[nn.Parameter]:
@@ -155,51 +155,51 @@ class FlatParameters:
         self.vector.start()
         for loss in losses:
             self.add(loss, self.vector)
-        return self.hand_out()
+        return self.assign_grads()
 
-    def add(self, loss: Tensor, into: Destination) -> None:
+    def add(self, loss: Tensor, destination: Destination) -> None:
         """Add the gradient of ``loss`` to a vector, or hand it to whatever else takes it."""
         if not loss.requires_grad:  # a frozen encoder under a head without weights has nothing to learn
             return
-        self.into = into
+        self.destination = destination
         try:
             loss.backward()
         finally:
-            self.into = self.vector
+            self.destination = self.vector
 
-    def add_gradient(self, into: GradientVector, parameter: nn.Parameter, gradient: Tensor) -> None:
+    def add_gradient(self, destination: GradientVector, parameter: nn.Parameter, gradient: Tensor) -> None:
         """Add a gradient of one parameter."""
         name = self.names[parameter]
-        into.add(name, self.places[name], self.shapes[name], gradient)
+        destination.add(name, self.slices[name], self.shapes[name], gradient)
 
-    def add_product(self, into: GradientVector, parameter: nn.Parameter, left: Tensor, right: Tensor) -> None:
+    def add_product(self, destination: GradientVector, parameter: nn.Parameter, left: Tensor, right: Tensor) -> None:
         """Add left^T right to the gradient of one matrix."""
         name = self.names[parameter]
-        into.add_product(name, self.places[name], left, right)
+        destination.add_product(name, self.slices[name], left, right)
 
-    def reached(self, vector: GradientVector) -> list[Segment]:
+    def has_grad(self, vector: GradientVector) -> list[ParameterShard]:
         """The segments that a vector has the gradient of.
 
         Raises RuntimeError naming a parameter that has none while others of the same segment do: such a parameter
         belongs frozen, or under an owner of its own.
         """
         found = []
-        for segment in self.segments:
-            missing = [name for name in segment.names if name not in vector.reached]
-            if missing and len(missing) < len(segment.names):
+        for shard in self.shards:
+            missing = [name for name in shard.names if name not in vector.has_grad]
+            if missing and len(missing) < len(shard.names):
                 raise RuntimeError(
-                    f"{missing[0]} has no gradient, though other parameters of {segment.owner} do: "
+                    f"{missing[0]} has no gradient, though other parameters of {shard.owner} do: "
                     "freeze it or give it an owner of its own"
                 )
             if not missing:
-                found.append(segment)
+                found.append(shard)
         return found
 
-    def hand_out(self) -> list[nn.Parameter]:
+    def assign_grads(self) -> list[nn.Parameter]:
         """Give each segment that ``vector`` reached its stretch of the gradient, and the others none; return those."""
-        reached = self.reached(self.vector)
-        for segment in self.segments:
-            segment.parameter.grad = None
-        for segment in reached:
-            segment.parameter.grad = self.gradient[segment.where]
-        return [segment.parameter for segment in reached]
+        has_grad = self.has_grad(self.vector)
+        for shard in self.shards:
+            shard.parameter.grad = None
+        for shard in has_grad:
+            shard.parameter.grad = self.gradient[shard.where]
+        return [shard.parameter for shard in has_grad]

@@ -21,7 +21,7 @@ from mtbert.optim.flat import FlatParameters, GradientVector
 Share = Callable[..., None]  # (vector, gradient of some rows of the output, what was kept of the same rows)
 
 
-class RowsApart:
+class PerTaskGradients:
     """Where a backward of several tasks' losses leaves its gradients: each in the vector of its task.
 
     vectors: per task. A parameter that one task owns has its whole gradient from that task.
@@ -31,7 +31,7 @@ class RowsApart:
         self.flat, self.vectors = flat, vectors
 
     def add(self, name: str, where: slice, shape: torch.Size, gradient: Tensor) -> None:
-        """Called for what no ``PerTask`` has told apart. Raises RuntimeError naming a parameter that tasks share."""
+        """Called for what no ``PerTaskGradMode`` has told apart. Raises RuntimeError naming a parameter that tasks share."""
         owner = self.flat.owners[name]
         if owner not in self.vectors:
             raise RuntimeError(
@@ -41,11 +41,11 @@ class RowsApart:
         self.vectors[owner].add(name, where, shape, gradient)
 
 
-class PerTask(TorchFunctionMode):
+class PerTaskGradMode(TorchFunctionMode):
     """While it is active, a forward over ``batch`` prepares a backward that tells the tasks' gradients apart.
 
     Calls of ``linear``, ``layer_norm`` and ``embedding`` with weights that no single task owns compute what they
-    always do, input gradients included; the gradients of their weights go to a ``RowsApart``, task by task. Their
+    always do, input gradients included; the gradients of their weights go to a ``PerTaskGradients``, task by task. Their
     input has a row for each token of the batch, or for each sequence, in the batch's order. All else runs as ever.
 
     Raises ValueError unless the batch's ``slices`` name the task of every sequence, in order.
@@ -58,11 +58,11 @@ class PerTask(TorchFunctionMode):
         self.slices = {batch.tokens: tokens, len(batch): batch.slices}
 
     def __torch_function__(self, func, types, args=(), kwargs=None) -> Any:
-        told_apart = _TOLD_APART.get(func) if torch.is_grad_enabled() else None
-        out = told_apart(self, *args, **(kwargs or {})) if told_apart else None
+        override = _OVERRIDES.get(func) if torch.is_grad_enabled() else None
+        out = override(self, *args, **(kwargs or {})) if override else None
         return func(*args, **(kwargs or {})) if out is None else out
 
-    def knows(self, x: Tensor, dimensions: int, *weights: Tensor | None) -> bool:
+    def is_shared(self, x: Tensor, dimensions: int, *weights: Tensor | None) -> bool:
         """Whether the rows of ``x`` have tasks, and all that is trained of ``weights`` is shared by them."""
         names = [self.flat.names[weight] for weight in weights if weight in self.flat.names]
         shared = bool(names) and all(self.flat.owners[name] not in self.tasks for name in names)
@@ -71,23 +71,25 @@ class PerTask(TorchFunctionMode):
     def tap(self, out: Tensor, share: Share, kept: tuple[Tensor, ...], *weights: Tensor | None) -> Tensor:
         """``out``, whose backward calls ``share`` with each task's vector and rows of the gradient and of ``kept``."""
 
-        def hand_out(gradient: Tensor, *kept: Tensor) -> None:
-            if not isinstance(self.flat.into, RowsApart):
+        def assign_grads(gradient: Tensor, *kept: Tensor) -> None:
+            if not isinstance(self.flat.destination, PerTaskGradients):
                 raise RuntimeError("a forward with the tasks apart needs a backward with the tasks apart")
             for task, rows in self.slices[len(gradient)].items():
-                if task in self.flat.into.vectors:
-                    share(self.flat.into.vectors[task], gradient[rows], *(tensor[rows] for tensor in kept))
+                if task in self.flat.destination.vectors:
+                    share(self.flat.destination.vectors[task], gradient[rows], *(tensor[rows] for tensor in kept))
 
         trained = [weight for weight in weights if weight is not None and weight.requires_grad]
-        return _Tap.apply(out, hand_out, tuple(tensor.detach() for tensor in kept), *trained)
+        return _Tap.apply(out, assign_grads, tuple(tensor.detach() for tensor in kept), *trained)
 
 
 class _Tap(torch.autograd.Function):
-    """The identity; on the way back, ``hand_out`` sees the gradient that passes. The weights make it pass at all."""
+    """The identity; on the way back, ``assign_grads`` sees the gradient that passes. The weights make it pass at all."""
 
     @staticmethod
-    def forward(ctx, out: Tensor, hand_out: Callable[..., None], kept: tuple[Tensor, ...], *weights: Tensor) -> Tensor:
-        ctx.hand_out = hand_out
+    def forward(
+        ctx, out: Tensor, assign_grads: Callable[..., None], kept: tuple[Tensor, ...], *weights: Tensor
+    ) -> Tensor:
+        ctx.assign_grads = assign_grads
         ctx.save_for_backward(*kept)
         return out
 
@@ -96,12 +98,12 @@ class _Tap(torch.autograd.Function):
     def backward(ctx, gradient: Tensor):
         first_weight = ctx.next_functions[1][0]
         if torch._C._will_engine_execute_node(first_weight):  # not where only an input's gradient is asked for
-            ctx.hand_out(gradient, *ctx.saved_tensors)
+            ctx.assign_grads(gradient, *ctx.saved_tensors)
         return gradient, *[None] * (len(ctx.needs_input_grad) - 1)
 
 
-def _linear(mode: PerTask, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor | None:
-    if not mode.knows(input, 2, weight, bias):
+def _linear(mode: PerTaskGradMode, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor | None:
+    if not mode.is_shared(input, 2, weight, bias):
         return None
     if torch.is_autocast_enabled(input.device.type) and input.dtype != torch.float64:
         input = input.to(torch.get_autocast_dtype(input.device.type))  # as autocast would, and so it is kept
@@ -116,14 +118,14 @@ def _linear(mode: PerTask, input: Tensor, weight: Tensor, bias: Tensor | None = 
 
 
 def _layer_norm(
-    mode: PerTask,
+    mode: PerTaskGradMode,
     input: Tensor,
     normalized_shape: list[int],
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Tensor | None:
-    if len(normalized_shape) != 1 or not mode.knows(input, 2, weight, bias):
+    if len(normalized_shape) != 1 or not mode.is_shared(input, 2, weight, bias):
         return None
     trained = [part is not None and part.requires_grad for part in (weight, bias)]
     values = _detached(weight), _detached(bias)
@@ -141,7 +143,7 @@ def _layer_norm(
 
 
 def _embedding(
-    mode: PerTask,
+    mode: PerTaskGradMode,
     input: Tensor,
     weight: Tensor,
     padding_idx: int | None = None,
@@ -151,7 +153,7 @@ def _embedding(
     sparse: bool = False,
 ) -> Tensor | None:
     plain = padding_idx is None and max_norm is None and not scale_grad_by_freq
-    if not plain or not mode.knows(input, 1, weight):
+    if not plain or not mode.is_shared(input, 1, weight):
         return None
 
     def share(vector: GradientVector, gradient: Tensor, ids: Tensor) -> None:
@@ -168,4 +170,4 @@ def _detached(weight: Tensor | None) -> Tensor | None:
     return None if weight is None else weight.detach()
 
 
-_TOLD_APART = {F.linear: _linear, F.layer_norm: _layer_norm, F.embedding: _embedding}
+_OVERRIDES = {F.linear: _linear, F.layer_norm: _layer_norm, F.embedding: _embedding}

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from mtbert.data.batch import PackedBatch
-from mtbert.optim.flat import FlatParameters, GradientVector, Segment
-from mtbert.optim.per_task import PerTask, RowsApart
-from mtbert.optim.weightings import Weighting, altered, cosines
+from mtbert.optim.flat import FlatParameters, GradientVector, ParameterShard
+from mtbert.optim.per_task import PerTaskGradients, PerTaskGradMode
+from mtbert.optim.weightings import Weighting, cosines, relative_change
 
 GRANULARITIES = ("model", "layer", "matrix")
 _PIECE = 1 << 14  # numbers of each gradient whose products are summed at a time; the pieces' sums are added in float64
@@ -25,7 +25,7 @@ _CHUNK = 1 << 18  # numbers of each gradient that are combined at a time: they s
 
 
 @dataclass(frozen=True)
-class Meeting:
+class AggregationInfo:
     """How the gradients of a step's tasks met. taking_part: the tasks. groups: names of the groups of parameters.
     gramians (groups, T, T) and weights (groups, T) stay on the device; None if fewer than two tasks shared anything."""
 
@@ -38,13 +38,13 @@ class Meeting:
 class Surgery:
     """Tasks' gradients side by side, weighed, and handed to the optimiser as one.
 
-    Between ``start`` and ``finish`` come the losses, of each task as often as one likes: ``add_together`` takes those
+    Between ``start`` and ``finish`` come the losses, of each task as often as one likes: ``backward`` takes those
     of one forward over a batch of several tasks, run within ``apart``, in a single backward; ``add`` takes the loss of
     one task, from a graph of its own. Segments that every task of the step reached take part; a segment that only some
     reached (a head, a task's adapter) gets the plain sum of theirs.
 
     weighting: from a Gramian per group, (groups, T, T), to weights, (groups, T). granularity: the groups: the whole
-    "model", each "layer", or each "matrix". last: the ``Meeting`` of the last step, whose fields can be asked for here.
+    "model", each "layer", or each "matrix". last: the ``AggregationInfo`` of the last step, whose fields can be asked for here.
     """
 
     def __init__(self, flat: FlatParameters, tasks: list[str], weighting: Weighting, granularity: str = "model"):
@@ -53,7 +53,7 @@ class Surgery:
         self.flat, self.weighting, self.granularity = flat, weighting, granularity
         self.jacobian = torch.zeros(len(tasks), len(flat), dtype=flat.theta.dtype, device=flat.theta.device)
         self.rows = {task: GradientVector(row) for task, row in zip(tasks, self.jacobian, strict=True)}
-        self.last = Meeting([], [])
+        self.last = AggregationInfo([], [])
 
     @property
     def taking_part(self) -> list[str]:
@@ -79,20 +79,20 @@ class Surgery:
         """Add the gradient of a task's loss to its row."""
         self.flat.add(loss, self.rows[task])
 
-    def apart(self, batch: PackedBatch) -> PerTask:
-        """A context for a forward over a batch of several tasks, whose losses go to ``add_together``."""
-        return PerTask(self.flat, batch)
+    def per_task_gradients(self, batch: PackedBatch) -> PerTaskGradMode:
+        """A context for a forward over a batch of several tasks, whose losses go to ``backward``."""
+        return PerTaskGradMode(self.flat, batch)
 
-    def add_together(self, losses: Mapping[str, Tensor]) -> None:
+    def backward(self, losses: Mapping[str, Tensor]) -> None:
         """Add the gradients of several tasks' losses, of one forward, each to its own row; one backward for all.
 
         What a task owns must be named so by the owner that ``flat`` was given. Raises RuntimeError for shared weights
-        that the forward used in a way in which tasks cannot be told apart (see ``PerTask``).
+        that the forward used in a way in which tasks cannot be told apart (see ``PerTaskGradMode``).
         """
         learning = {task: loss for task, loss in losses.items() if loss.requires_grad}
         if learning:
-            into = RowsApart(self.flat, {task: self.rows[task] for task in learning})
-            self.flat.add(torch.stack(list(learning.values())).sum(), into)
+            destination = PerTaskGradients(self.flat, {task: self.rows[task] for task in learning})
+            self.flat.add(torch.stack(list(learning.values())).sum(), destination)
 
     def finish(self) -> list[nn.Parameter]:
         """Leave the combined gradient in the flat parameters; returns the segments that were reached.
@@ -100,27 +100,29 @@ class Surgery:
         Raises FloatingPointError naming a task whose gradient is not finite (on a GPU, where looking would stop the
         queue, the caller has to look at ``gramians`` later).
         """
-        taking_part = {task: row for task, row in self.rows.items() if row.reached}
-        reached = {task: {part.where.start for part in self.flat.reached(row)} for task, row in taking_part.items()}
-        shared = set.intersection(*reached.values()) if len(taking_part) > 1 else set()
-        self.last = Meeting(list(taking_part), [])
+        taking_part = {task: row for task, row in self.rows.items() if row.has_grad}
+        has_grad = {task: {part.where.start for part in self.flat.has_grad(row)} for task, row in taking_part.items()}
+        shared = set.intersection(*has_grad.values()) if len(taking_part) > 1 else set()
+        self.last = AggregationInfo(list(taking_part), [])
 
-        into = self.flat.vector
-        into.start()
-        for segment in self.flat.segments:
-            if segment.where.start not in shared:
+        destination = self.flat.vector
+        destination.start()
+        for shard in self.flat.shards:
+            if shard.where.start not in shared:
                 for task, row in taking_part.items():
-                    if segment.where.start in reached[task]:
-                        _add_segment(self.flat, segment, row, into)
+                    if shard.where.start in has_grad[task]:
+                        _add_segment(self.flat, shard, row, destination)
         if shared:
-            self._combine([part for part in self.flat.segments if part.where.start in shared], taking_part, into)
-        return self.flat.hand_out()
+            self._combine([part for part in self.flat.shards if part.where.start in shared], taking_part, destination)
+        return self.flat.assign_grads()
 
-    def _combine(self, segments: list[Segment], rows: dict[str, GradientVector], into: GradientVector) -> None:
+    def _combine(
+        self, shards: list[ParameterShard], rows: dict[str, GradientVector], destination: GradientVector
+    ) -> None:
         chosen = [number for number, task in enumerate(self.rows) if task in rows]
         whole = len(chosen) == len(self.rows)
         jacobian = self.jacobian if whole else torch.stack([self.jacobian[number] for number in chosen])
-        stretches = self._stretches(segments, rows)
+        stretches = self._stretches(shards, rows)
         groups = list(dict.fromkeys(group for group, _, _ in stretches))
         index = {group: number for number, group in enumerate(groups)}
         tasks = len(rows)
@@ -131,22 +133,22 @@ class Surgery:
             bad = ~gramians.diagonal(dim1=-2, dim2=-1).sum(0).isfinite()
             raise FloatingPointError(f"the gradient of {list(rows)[int(bad.int().argmax())]} is not finite")
         weights = self.weighting(gramians)
-        self.last = Meeting(list(rows), groups, gramians, weights)
+        self.last = AggregationInfo(list(rows), groups, gramians, weights)
         for group, where, touched in stretches:
-            _weighted_sum(jacobian, weights[index[group]], where, touched, into.values)
-        for segment in segments:
-            into.reached.update(segment.names)
+            _weighted_sum(jacobian, weights[index[group]], where, touched, destination.values)
+        for shard in shards:
+            destination.has_grad.update(shard.names)
 
-    def _stretches(self, segments: list[Segment], rows: dict[str, GradientVector]):
+    def _stretches(self, shards: list[ParameterShard], rows: dict[str, GradientVector]):
         """(group, where, touched) for all shared parameters, in as few stretches as possible.
 
         touched: for a parameter whose gradient came as rows, the numbers of those that any task touched and its width;
         None for stretches that are dense.
         """
         found: list[tuple[str, slice, tuple[Tensor, int] | None]] = []
-        for segment in segments:
-            for name in segment.names:
-                where, group = self.flat.places[name], group_of(name, self.granularity)
+        for shard in shards:
+            for name in shard.names:
+                where, group = self.flat.slices[name], group_of(name, self.granularity)
                 sparse = [row.rows[name] for row in rows.values() if name in row.rows]
                 if sparse:
                     found.append((group, where, self._touched(name, where, sparse)))
@@ -188,20 +190,22 @@ def _gramian(jacobian: Tensor, where: slice, touched: tuple[Tensor, int] | None)
     return torch.bmm(pieces, pieces.mT).double().sum(0) + (rest @ rest.T).double()
 
 
-def _weighted_sum(jacobian: Tensor, weights: Tensor, where: slice, touched, into: Tensor) -> None:
+def _weighted_sum(jacobian: Tensor, weights: Tensor, where: slice, touched, destination: Tensor) -> None:
     weights = weights.to(jacobian.dtype)
     if touched is not None:
         rows, width = touched
-        into[where].view(-1, width)[rows] = (weights @ _touched_columns(jacobian, where, touched)).view(-1, width)
+        destination[where].view(-1, width)[rows] = (weights @ _touched_columns(jacobian, where, touched)).view(
+            -1, width
+        )
         return
     if jacobian.is_cuda:
         from mtbert.optim import kernels
 
-        kernels.weighted_sum(jacobian[:, where], weights, into[where])
+        kernels.weighted_sum(jacobian[:, where], weights, destination[where])
         return
     for start in range(where.start, where.stop, _CHUNK):
         chunk = slice(start, min(start + _CHUNK, where.stop))
-        torch.mv(jacobian[:, chunk].T, weights, out=into[chunk])
+        torch.mv(jacobian[:, chunk].T, weights, out=destination[chunk])
 
 
 def _touched_columns(jacobian: Tensor, where: slice, touched: tuple[Tensor, int]) -> Tensor:
@@ -210,17 +214,17 @@ def _touched_columns(jacobian: Tensor, where: slice, touched: tuple[Tensor, int]
     return jacobian[:, where].unflatten(1, (-1, width))[:, rows].flatten(1)
 
 
-def _add_segment(flat: FlatParameters, segment: Segment, row: GradientVector, into: GradientVector) -> None:
-    for name in segment.names:
-        where = flat.places[name]
-        if name in into.reached:
-            into.values[where].add_(row.values[where])
+def _add_segment(flat: FlatParameters, shard: ParameterShard, row: GradientVector, destination: GradientVector) -> None:
+    for name in shard.names:
+        where = flat.slices[name]
+        if name in destination.has_grad:
+            destination.values[where].add_(row.values[where])
         else:
-            into.values[where].copy_(row.values[where])
+            destination.values[where].copy_(row.values[where])
         if name in row.rows:
-            before = [into.rows[name]] if name in into.reached else []
-            into.rows[name] = torch.cat([*before, row.rows[name]])
-        into.reached.add(name)
+            before = [destination.rows[name]] if name in destination.has_grad else []
+            destination.rows[name] = torch.cat([*before, row.rows[name]])
+        destination.has_grad.add(name)
 
 
 class Conflicts:
@@ -235,7 +239,7 @@ class Conflicts:
         if surgery.gramians is None:
             return
         summed = surgery.gramians.sum(0)
-        share = altered(surgery.gramians, surgery.weights.to(summed))
+        share = relative_change(surgery.gramians, surgery.weights.to(summed))
         places = [self.tasks.index(task) for task in surgery.taking_part]
         whole = summed
         if places != list(range(len(self.tasks))):
@@ -271,5 +275,5 @@ class Conflicts:
             "cosines": {pair: [round(value, 4) for value in of.tolist()] for pair, of in by_pair.items()},
             "mean_cosine": {pair: float(of.mean()) if len(of) else None for pair, of in by_pair.items()},
             "conflicts": {pair: int((of < 0).sum()) for pair, of in by_pair.items()},
-            "altered": float(kept[:, -1].mean()),
+            "relative_change": float(kept[:, -1].mean()),
         }

@@ -16,16 +16,16 @@ from mtbert.utils.errors import UserError
 Weighting = Callable[[Tensor], Tensor]
 
 
-def plain(gramian: Tensor) -> Tensor:
+def sum_weights(gramian: Tensor) -> Tensor:
     """Weights of plain summing: all ones. (..., T, T) -> (..., T)."""
     return torch.ones_like(gramian[..., 0])
 
 
-class Orders:
+class TaskPermutations:
     """For every task the other tasks in random order, drawn on the host from ``generator``.
 
     Called with a number of tasks T and a device: (T, T - 1) int64 there. On a GPU it is always the same tensor, and
-    ``renew`` fills it anew in a queued copy: what was recorded with it can then be played again. While it is being
+    ``redraw`` fills it anew in a queued copy: what was recorded with it can then be played again. While it is being
     recorded, nothing is drawn.
     """
 
@@ -37,7 +37,7 @@ class Orders:
         recording = device.type == "cuda" and torch.cuda.is_current_stream_capturing()
         return self._kept[tasks, device] if recording else self.draw(tasks, device)
 
-    def renew(self, tasks: int, device: torch.device) -> None:
+    def redraw(self, tasks: int, device: torch.device) -> None:
         """Draw again for so many tasks, if anything has asked for their orders on this device."""
         if (tasks, device) in self._kept:
             self.draw(tasks, device)
@@ -52,7 +52,7 @@ class Orders:
         return kept.copy_(drawn.pin_memory(), non_blocking=True)
 
 
-def pcgrad(gramian: Tensor, generator: torch.Generator | Orders | None = None) -> Tensor:
+def pcgrad(gramian: Tensor, generator: torch.Generator | TaskPermutations | None = None) -> Tensor:
     """PCGrad (Yu et al. 2020, algorithm 1): take from each gradient what points against another task's.
 
     For every task i, and every other j in random order: if g_i' . g_j < 0, g_i' loses its component along the original
@@ -80,7 +80,7 @@ class GradVac:
     beta: in [0, 1]; the paper's runs use 0.01. Called with a Gramian, (..., T, T); returns weights, (..., T).
     """
 
-    def __init__(self, beta: float = 0.01, generator: torch.Generator | Orders | None = None):
+    def __init__(self, beta: float = 0.01, generator: torch.Generator | TaskPermutations | None = None):
         if not 0 <= beta <= 1:
             raise ValueError(f"beta is {beta}, but must be from 0 to 1")
         self.beta, self.generator = beta, generator
@@ -126,7 +126,7 @@ def cosines(gramian: Tensor) -> Tensor:
     return torch.where(products > 0, gramian / products, 0).clamp(-1, 1)
 
 
-def altered(gramians: Tensor, weights: Tensor) -> Tensor:
+def relative_change(gramians: Tensor, weights: Tensor) -> Tensor:
     """How far a weighting moves the step from the plain sum, relative to the sum: |w J - 1 J| / |1 J|, one number.
 
     gramians: (groups, T, T). weights: (groups, T).
@@ -140,9 +140,9 @@ def _identity(gramian: Tensor) -> Tensor:
     return torch.eye(gramian.shape[-1], dtype=gramian.dtype, device=gramian.device).expand_as(gramian).clone()
 
 
-def _others(gramian: Tensor, generator: torch.Generator | Orders | None) -> tuple[Tensor, ...]:
+def _others(gramian: Tensor, generator: torch.Generator | TaskPermutations | None) -> tuple[Tensor, ...]:
     """T - 1 times a (T,) int64: for every task another one, until each has met all others, in random order."""
-    orders = generator if isinstance(generator, Orders) else Orders(generator)
+    orders = generator if isinstance(generator, TaskPermutations) else TaskPermutations(generator)
     return orders(gramian.shape[-1], gramian.device).unbind(1)
 
 
@@ -188,10 +188,10 @@ def _root(gramian: Tensor) -> Tensor:
     return vectors * values.clamp(min=0).sqrt()
 
 
-def build_weighting(name: str, tasks: int, beta: float, generator: torch.Generator | Orders) -> Weighting:
-    """The weighting of that name: "plain", "pcgrad", "gradvac", or "torchjd:NAME"."""
+def build_weighting(name: str, tasks: int, beta: float, generator: torch.Generator | TaskPermutations) -> Weighting:
+    """The weighting of that name: "sum", "pcgrad", "gradvac", or "torchjd:NAME"."""
     if name.startswith("torchjd:"):
         return TorchJD(name.removeprefix("torchjd:"), tasks)
     if name == "gradvac":
         return GradVac(beta, generator)
-    return {"plain": plain, "pcgrad": lambda gramian: pcgrad(gramian, generator)}[name]
+    return {"sum": sum_weights, "pcgrad": lambda gramian: pcgrad(gramian, generator)}[name]

@@ -11,7 +11,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from mtbert.utils.errors import UserError
-from mtbert.utils.files import write_whole
+from mtbert.utils.files import atomic_write
 
 _NAME = re.compile(r"checkpoint-(\d+)\.safetensors")
 
@@ -24,7 +24,7 @@ def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], facts: 
     path = folder / f"checkpoint-{step:08d}.safetensors"
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     facts = json.dumps({**facts, "step": step})
-    write_whole(path, save(tensors, {"facts": facts, "checksum": _checksum(facts, tensors)}))
+    atomic_write(path, save(tensors, {"facts": facts, "checksum": _checksum(facts, tensors)}))
     for old in checkpoints(folder)[2:]:
         old.unlink()
     return path

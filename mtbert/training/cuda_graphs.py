@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from mtbert.data.batch import FixedBatch, FixedShape
-from mtbert.data.tokens import SequenceTable
+from mtbert.data.batch import StaticBatch, StaticShape
+from mtbert.data.tokens import EncodedDataset
 from mtbert.nn.heads import HEADS
 from mtbert.nn.losses import LOSSES
 from mtbert.nn.model import MultitaskModel
@@ -25,7 +25,7 @@ from mtbert.utils.errors import UserError
 
 Found = TypeVar("Found")
 # (batch, labels of each task, whether it is being recorded) -> anything
-Compute = Callable[[FixedBatch, dict[str, Tensor], bool], Found]
+Compute = Callable[[StaticBatch, dict[str, Tensor], bool], Found]
 
 EXECUTION = "MTBERT_EXECUTION"
 _WARM_UP = 2  # steps of a shape are carried out as ever before one is recorded: kernels are built and tuned then
@@ -37,16 +37,16 @@ class Execution:
     """What a run may choose beside its recipe. Results stay the same but for rounding and the numbers dropout draws.
 
     compile: encoder layers go through torch.compile, which makes one kernel of neighbouring elementwise operations;
-    not with gradient surgery, which looks into the layers. graphs: steps have fixed shapes (see ``FixedShape``) and, on
+    not with gradient surgery, which looks into the layers. cuda_graphs: steps have fixed shapes (see ``StaticShape``) and, on
     a GPU, are recorded as CUDA graphs; on a CPU only the shapes differ.
     """
 
     compile: bool = False
-    graphs: bool = False
+    cuda_graphs: bool = False
 
     @classmethod
-    def asked_for(cls) -> "Execution":
-        """What ``$MTBERT_EXECUTION`` asks for, of all runs that are not told otherwise: "compile", "graphs", or both
+    def from_env(cls) -> "Execution":
+        """What ``$MTBERT_EXECUTION`` asks for, of all runs that are not told otherwise: "compile", "cuda_graphs", or both
         with a comma between. Raises UserError for another word."""
         words = [word.strip() for word in os.environ.get(EXECUTION, "").split(",") if word.strip()]
         known = [field.name for field in fields(cls)]
@@ -56,7 +56,7 @@ class Execution:
         return cls(**dict.fromkeys(words, True))
 
     def __str__(self) -> str:
-        """As ``asked_for`` reads it."""
+        """As ``from_env`` reads it."""
         return ",".join(name for name, chosen in asdict(self).items() if chosen)
 
 
@@ -64,7 +64,7 @@ class Execution:
 class _Place:
     """The fixed places on the device that steps of one shape read from, and the recording that does."""
 
-    shapes: dict[str, FixedShape]
+    shapes: dict[str, StaticShape]
     sizes: list[int]  # of each task after the other: starts and lengths of its sequences, and numbers of its rows
     inputs: Tensor  # these numbers
     runs: int = 0
@@ -72,15 +72,15 @@ class _Place:
     found: Any = None
 
 
-def hindrance(recipe: Recipe, model: MultitaskModel, world: World) -> str | None:
+def unsupported_reason(recipe: Recipe, model: MultitaskModel, world: World) -> str | None:
     """Why steps of this recipe cannot have fixed shapes, or cannot be recorded; None if they can."""
     if world.size > 1:
         return f"{world.size} processes share out the rows of a step"
-    if recipe.option == "pretrain":
+    if recipe.trainable == "heads":
         return "the encoder stays as it is, and its vectors are kept"
-    if recipe.accumulate > 1:
+    if recipe.gradient_accumulation_steps > 1:
         return "a step takes its rows in parts"
-    if model.smart:
+    if model.smart_weight:
         return "SMART draws the same dropout masks twice"
     if recipe.loss_weighting not in ("equal", "uw"):
         return f"loss weighting {recipe.loss_weighting} is worked out on the host"
@@ -89,20 +89,20 @@ def hindrance(recipe: Recipe, model: MultitaskModel, world: World) -> str | None
     for task in recipe.tasks:
         if LOSSES[recipe.loss[task]].ranks:
             return f"loss {recipe.loss[task]} chooses rows by their labels"
-        if HEADS[recipe.head[task]].sees == "tokens":
+        if HEADS[recipe.head[task]].input_kind == "tokens":
             return f"head {recipe.head[task]} asks for the length of each sequence"
         if task in recipe.tokens_per_batch:
             return "batches of like lengths have any number of rows"
     return None
 
 
-class FixedSteps:
+class CUDAGraphRunner:
     """Steps of fixed shapes, over tables and labels that lie on the device.
 
     tables: of each task, its sequences. labels: of each task, those of all rows, (rows,), on the same device.
     """
 
-    def __init__(self, tables: Mapping[str, SequenceTable], labels: Mapping[str, Tensor]):
+    def __init__(self, tables: Mapping[str, EncodedDataset], labels: Mapping[str, Tensor]):
         self.tables, self.labels = tables, labels
         self.device = next(iter(labels.values())).device
         self._places: dict[Hashable, _Place] = {}
@@ -142,16 +142,16 @@ class FixedSteps:
         return place.graph is None and self.recorded >= _MOST
 
     def _place(self, rows: Mapping[str, Tensor], kind: Hashable) -> _Place:
-        shapes = {task: self.tables[task].shape_for(of_task) for task, of_task in rows.items()}
+        shapes = {task: self.tables[task].static_shape(of_task) for task, of_task in rows.items()}
         key = kind, tuple(shapes.items()), tuple(len(of_task) for of_task in rows.values())
         if key not in self._places:
             sizes = []
             for task, shape in shapes.items():
-                sizes += [2 * (shape.sequences + shape.fillers), len(rows[task])]
+                sizes += [2 * (shape.sequences + shape.dummy_sequences), len(rows[task])]
             self._places[key] = _Place(shapes, sizes, torch.zeros(sum(sizes), dtype=torch.int64, device=self.device))
         return self._places[key]
 
-    def _laid_out(self, rows: Mapping[str, Tensor], shapes: Mapping[str, FixedShape]) -> Tensor:
+    def _laid_out(self, rows: Mapping[str, Tensor], shapes: Mapping[str, StaticShape]) -> Tensor:
         """What goes to the device for a step: a few numbers for each sequence, in one copy."""
         parts = []
         for task, of_task in rows.items():
@@ -159,14 +159,14 @@ class FixedSteps:
         whole = torch.cat(parts)
         return whole.pin_memory() if self.device.type == "cuda" else whole
 
-    def _batch(self, place: _Place) -> tuple[FixedBatch, dict[str, Tensor]]:
+    def _batch(self, place: _Place) -> tuple[StaticBatch, dict[str, Tensor]]:
         """The batch and labels that lie in a place; made anew, on the device, each time it is read."""
         parts = iter(place.inputs.split(place.sizes))
         batches, labels = {}, {}
         for task, shape in place.shapes.items():
-            batches[task] = self.tables[task].fixed_batch(task, next(parts).view(2, -1), shape)
+            batches[task] = self.tables[task].static_batch(task, next(parts).view(2, -1), shape)
             labels[task] = self.labels[task][next(parts)]
-        return FixedBatch.join(batches), labels
+        return StaticBatch.join(batches), labels
 
     @contextmanager
     def _on_stream(self) -> Iterator[None]:

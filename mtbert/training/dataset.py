@@ -10,9 +10,9 @@ from tqdm.auto import tqdm
 
 from mtbert.data.augment import augmented
 from mtbert.data.read import Rows, overlap, read_split
-from mtbert.data.sampling import LengthGrouped, RowOrder, row_order
+from mtbert.data.sampling import BatchSampler, LengthGroupedBatchSampler, batch_sampler
 from mtbert.data.tasks import Task
-from mtbert.data.tokens import SequenceTable, TokenTable
+from mtbert.data.tokens import EncodedDataset, TokenizedDataset
 from mtbert.nn.losses import LOSSES
 from mtbert.nn.model import MultitaskModel
 from mtbert.training.recipe import Recipe
@@ -60,19 +60,19 @@ def _guarded(recipe: Recipe, folder: Path, task: Task, splits: dict[str, Rows], 
 
 def _with_copies(recipe: Recipe, train: Rows, say) -> Rows:
     """The train rows and the noisy copies that the recipe asks for, of these rows alone."""
-    copies = recipe.augment.get(train.task.name)
+    copies = recipe.augment_copies.get(train.task.name)
     if not copies:
         return train
-    rows = augmented(train, copies, recipe.augment_share, recipe.seed, recipe.augment_scores)
+    rows = augmented(train, copies, recipe.augment_fraction, recipe.seed, recipe.augment_scores)
     say(f"{train.path.name}: {rows.copies} noisy copies of {len(train)} rows")
     return rows
 
 
-class Source:
+class TaskDataset:
     """The rows of one file as the model reads them: sequences, labels, and their vectors if the encoder is frozen."""
 
     def __init__(
-        self, rows: Rows, model: MultitaskModel, sequences: SequenceTable, labels: Tensor, vectors: Tensor | None
+        self, rows: Rows, model: MultitaskModel, sequences: EncodedDataset, labels: Tensor, vectors: Tensor | None
     ):
         self.rows, self.model, self.sequences, self.labels, self.vectors = rows, model, sequences, labels, vectors
 
@@ -80,12 +80,12 @@ class Source:
     def of(cls, rows: Rows, model: MultitaskModel, recipe: Recipe, progress: bool, say: Callable[[str], None]):
         """Rows laid out for a model under a recipe; takes the vectors of them all if its encoder stays as it is."""
         name = rows.task.name
-        table = TokenTable.of_rows(rows, model.encoder.word_pieces, progress=progress)
+        table = TokenizedDataset.of_rows(rows, model.encoder.tokenizer, progress=progress)
         sequences = model.sequences(name, table)
         for note in sequences.notes(rows.path.name, recipe.max_length[name]):
             say(note)
         vectors = None
-        if recipe.option == "pretrain":
+        if recipe.trainable == "heads":
             with tqdm(
                 total=len(rows), desc=f"features of {rows.path.name}", unit="row", leave=False, disable=not progress
             ) as bar:
@@ -103,39 +103,39 @@ class Source:
     @property
     def row_tokens(self) -> Tensor:
         """(rows,) int64: tokens of each row."""
-        return self.sequences.offsets[:: self.sequences.per_row].diff()
+        return self.sequences.cu_seqlens[:: self.sequences.per_row].diff()
 
     def lengths(self, rows: Tensor) -> Tensor:
         """(n,) int64: tokens of each sequence that the encoder reads for these rows; none where vectors are kept."""
         return self.sequences.spans(rows)[1] if self.vectors is None else torch.zeros(0, dtype=torch.int64)
 
-    def outputs(self, progress: Callable[[int], object]) -> Tensor:
+    def logits(self, progress: Callable[[int], object]) -> Tensor:
         """(rows, outputs) of the task's head, on the host; the model must be in evaluation mode."""
         if self.vectors is None:
-            return self.model.table_outputs(self.rows.task.name, self.sequences, progress)
+            return self.model.predict_logits(self.rows.task.name, self.sequences, progress)
         progress(len(self))
-        return self.model.outputs(self.rows.task.name, self.vectors).cpu()
+        return self.model.logits(self.rows.task.name, self.vectors).cpu()
 
 
-def order_of(source: Source, recipe: Recipe, say: Callable[[str], None] = print) -> RowOrder:
+def task_batch_sampler(source: TaskDataset, recipe: Recipe, say: Callable[[str], None] = print) -> BatchSampler:
     """The batches of a task: shuffled rows, rows of similar length, or such as its loss needs."""
     name, loss = source.rows.task.name, LOSSES[recipe.loss[source.rows.task.name]]
     if loss.ranks:
         return _ranking_order(source, recipe, say)
     if name in recipe.tokens_per_batch:
-        return LengthGrouped(name, source.row_tokens, recipe.tokens_per_batch[name], recipe.seed)
-    return RowOrder(name, len(source), recipe.batch_size[name], recipe.seed)
+        return LengthGroupedBatchSampler(name, source.row_tokens, recipe.tokens_per_batch[name], recipe.seed)
+    return BatchSampler(name, len(source), recipe.batch_size[name], recipe.seed)
 
 
-def _ranking_order(source: Source, recipe: Recipe, say: Callable[[str], None]) -> RowOrder:
+def _ranking_order(source: TaskDataset, recipe: Recipe, say: Callable[[str], None]) -> BatchSampler:
     rows, name = source.rows, source.rows.task.name
-    loss, bound = LOSSES[recipe.loss[name]], recipe.positive_from[name]
-    if loss.sees == "pair" and any(True for _ in source.model.heads[name].parameters()):
+    loss, bound = LOSSES[recipe.loss[name]], recipe.positive_threshold[name]
+    if loss.input_kind == "pair" and any(True for _ in source.model.heads[name].parameters()):
         say(
             f"{name}: loss {recipe.loss[name]} trains the vectors, and no weight of the head {recipe.head[name]!r}, "
             "which stays as it was drawn"
         )
-    order = row_order(loss.rows, rows, recipe.batch_size[name], recipe.seed, bound)
+    order = batch_sampler(loss.rows, rows, recipe.batch_size[name], recipe.seed, bound)
     if loss.rows != "all":
         positives = sum(label >= bound for label in rows.labels)
         say(

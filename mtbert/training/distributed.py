@@ -22,13 +22,13 @@ from mtbert.data.sampling import derived_seed
 from mtbert.nn.losses import LOSSES
 from mtbert.optim.flat import FlatParameters, GradientVector
 from mtbert.training.recipe import Recipe
-from mtbert.utils.device import pick_device
+from mtbert.utils.device import get_device
 from mtbert.utils.errors import UserError
 
-PATIENCE = timedelta(minutes=10)  # how long a process waits for the others before it takes them for lost
+TIMEOUT = timedelta(minutes=10)  # how long a process waits for the others before it takes them for lost
 
 
-class Deserted(UserError):
+class PeerLostError(UserError):
     """Another process of the run ended, or does not answer."""
 
 
@@ -50,11 +50,11 @@ class World:
         return self.rank == 0
 
     def device(self, name: str | None) -> torch.device:
-        """The device of that name (see ``pick_device``); of several GPUs the one with this process's number on its
+        """The device of that name (see ``get_device``); of several GPUs the one with this process's number on its
         machine."""
         if self.size == 1 or not torch.cuda.is_available() or not (name or "cuda").startswith("cuda"):
-            return pick_device(name)
-        on = pick_device(f"cuda:{os.environ.get('LOCAL_RANK', self.rank)}")
+            return get_device(name)
+        on = get_device(f"cuda:{os.environ.get('LOCAL_RANK', self.rank)}")
         torch.cuda.set_device(on)
         return on
 
@@ -106,7 +106,7 @@ class World:
             return dict(numbers)
         return dict(zip(numbers, self.sum(torch.stack(list(numbers.values()))).unbind(), strict=True))
 
-    def same_place(self, step: int) -> None:
+    def assert_same_step(self, step: int) -> None:
         """Raises UserError unless all processes are at this step: they go on from the same checkpoint."""
         ends = self._reduced(torch.tensor([step, -step]), dist.ReduceOp.MAX)
         if ends[0] != -ends[1]:
@@ -119,8 +119,8 @@ class World:
             try:
                 dist.all_reduce(tensor, how)
             except RuntimeError:  # gloo: the connection is closed, or the time is over
-                minutes = PATIENCE.seconds // 60
-                raise Deserted(
+                minutes = TIMEOUT.seconds // 60
+                raise PeerLostError(
                     f"process {self.rank}: another of the {self.size} processes ended, or did not answer for {minutes} "
                     "minutes: the same command goes on from the last checkpoint"
                 ) from None
@@ -128,13 +128,13 @@ class World:
 
     # -- chance -------------------------------------------------------------------------------------------------------
 
-    def draw_apart(self, seed: int, step: int) -> None:
+    def seed_per_rank(self, seed: int, step: int) -> None:
         """From here on chance (dropout) is this process's own. It depends on nothing but seed, step and number, so
         that a run may go on in another number of processes. One that is alone draws on as it did."""
         if self.size > 1:
             torch.manual_seed(derived_seed(seed, "process", step, self.rank))
 
-    def draw_alike(self, seed: int, step: int) -> None:
+    def seed_shared(self, seed: int, step: int) -> None:
         """From here on chance is the same in all processes."""
         if self.size > 1:
             torch.manual_seed(derived_seed(seed, "processes", step))
@@ -152,7 +152,7 @@ class Exchange:
         self.as_rows = {flat.names[module.weight] for module in embeddings if module.weight in flat.names}
         self.known: dict[tuple[str, ...], set[str]] = {}
 
-    def add_up(self, gradients: Mapping[tuple[str, ...], GradientVector]) -> None:
+    def all_reduce_gradients(self, gradients: Mapping[tuple[str, ...], GradientVector]) -> None:
         """Put the sum over all processes into each vector. A process that has no rows of a step takes part with zeros.
 
         gradients: by the tasks whose losses a vector holds the gradient of, the same in all processes.
@@ -160,7 +160,7 @@ class Exchange:
         if self.world.size == 1:
             return
         for tasks, vector in gradients.items():
-            for name, where in self.flat.places.items():
+            for name, where in self.flat.slices.items():
                 if name not in vector.reached:  # what stands there is of an earlier step
                     vector.values[where] = 0
             if tasks not in self.known:
@@ -168,13 +168,13 @@ class Exchange:
             self.world.sum(vector.values)
             vector.reached |= self.known[tasks]
             for name in self.as_rows & vector.reached:
-                place = self.flat.places[name]
+                place = self.flat.slices[name]
                 vector.rows[name] = vector.values[place].view(self.flat.shapes[name]).any(1).nonzero().squeeze(1)
 
     def _reached_anywhere(self, vector: GradientVector) -> set[str]:
         """Names of the parameters that the step reached in any process. Which ones depends on its tasks alone, so that
         this is asked once for each set of them."""
-        names = list(self.flat.places)
+        names = list(self.flat.slices)
         found = torch.tensor([float(name in vector.reached) for name in names])
         return {name for name, count in zip(names, self.world.sum(found).tolist(), strict=True) if count}
 
@@ -197,15 +197,15 @@ def processes(device: str | None = None) -> Iterator[World]:
         yield ALONE
         return
     try:
-        store, rank, size = next(dist.rendezvous("env://", timeout=PATIENCE))
+        store, rank, size = next(dist.rendezvous("env://", timeout=TIMEOUT))
     except (ValueError, RuntimeError) as error:
         raise UserError(
             f"WORLD_SIZE is {size}, but the processes cannot meet ({error}): start them with torchrun, or "
             "unset WORLD_SIZE"
         ) from None
-    backend = "cpu:gloo,cuda:nccl" if pick_device(device).type == "cuda" else "gloo"
+    backend = "cpu:gloo,cuda:nccl" if get_device(device).type == "cuda" else "gloo"
     dist.init_process_group(
-        backend, store=dist.PrefixStore("mtbert", store), rank=rank, world_size=size, timeout=PATIENCE
+        backend, store=dist.PrefixStore("mtbert", store), rank=rank, world_size=size, timeout=TIMEOUT
     )
     world = World(rank, size)
     try:

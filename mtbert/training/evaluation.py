@@ -11,10 +11,10 @@ from torch import Tensor
 
 from mtbert.data.read import Rows
 from mtbert.data.tasks import TASKS, Task
-from mtbert.data.tokens import TokenTable
+from mtbert.data.tokens import TokenizedDataset
 from mtbert.nn.model import MultitaskModel, labels_from
 from mtbert.utils.errors import UserError
-from mtbert.utils.files import write_whole
+from mtbert.utils.files import atomic_write
 
 
 def accuracy(predicted: Sequence[float], labels: Sequence[float]) -> float:
@@ -45,10 +45,10 @@ def _numbers(predicted: Sequence[float], labels: Sequence[float]) -> tuple[NDArr
     return x, y
 
 
-def score(task: Task, outputs: Tensor, labels: Sequence[float]) -> float:
+def score(task: Task, logits: Tensor, labels: Sequence[float]) -> float:
     """The task's metric of a head's (rows, outputs): accuracy, or Pearson's r for a score task."""
-    metric = pearson if task.kind == "score" else accuracy
-    return metric(labels_from(task, outputs), labels)
+    metric = pearson if task.kind == "regression" else accuracy
+    return metric(labels_from(task, logits), labels)
 
 
 def overall(scores: Mapping[str, float]) -> dict[str, float]:
@@ -60,11 +60,11 @@ def overall(scores: Mapping[str, float]) -> dict[str, float]:
     counted = {name: value for name, value in scores.items() if name in TASKS and TASKS[name].in_overall}
     if not counted:
         return {"plain": 0.0, "normalised": 0.0}
-    shifted = [(value + 1) / 2 if TASKS[name].kind == "score" else value for name, value in counted.items()]
+    shifted = [(value + 1) / 2 if TASKS[name].kind == "regression" else value for name, value in counted.items()]
     return {"plain": float(np.mean(list(counted.values()))), "normalised": float(np.mean(shifted))}
 
 
-def outputs_for(
+def predict_logits(
     model: MultitaskModel,
     rows: Rows,
     say: Callable[[str], None] = print,
@@ -75,23 +75,23 @@ def outputs_for(
     progress: told the number of rows that are done, batch after batch.
     """
     task = rows.task.name
-    sequences = model.sequences(task, TokenTable.of_rows(rows, model.encoder.word_pieces))
+    sequences = model.sequences(task, TokenizedDataset.of_rows(rows, model.encoder.tokenizer))
     for note in sequences.notes(rows.path.name, model.max_length[task]):
         say(note)
-    return model.table_outputs(task, sequences, progress)
+    return model.predict_logits(task, sequences, progress)
 
 
 def evaluate(model: MultitaskModel, sets: Mapping[str, Rows], say: Callable[[str], None] = print) -> dict[str, float]:
     """Each task's score on its labelled rows, and both overall scores."""
-    scores = {name: score(rows.task, outputs_for(model, rows, say), rows.labels) for name, rows in sets.items()}
+    scores = {name: score(rows.task, predict_logits(model, rows, say), rows.labels) for name, rows in sets.items()}
     return {**scores, **overall(scores)}
 
 
-def write_predictions(path: Path, rows: Rows, outputs: Tensor) -> None:
+def write_predictions(path: Path, rows: Rows, logits: Tensor) -> None:
     """A file ``id,prediction`` with one line for each row, in order; written whole or not at all."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["id", "prediction"])
-    for example, label in zip(rows.examples, labels_from(rows.task, outputs), strict=True):
+    for example, label in zip(rows.examples, labels_from(rows.task, logits), strict=True):
         writer.writerow([example.id, round(label, 6)])
-    write_whole(path, text.getvalue())
+    atomic_write(path, text.getvalue())

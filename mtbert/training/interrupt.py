@@ -17,7 +17,7 @@ class Interrupted(Exception):
 
 
 @contextmanager
-def stop_asked() -> Iterator[Callable[[], bool]]:
+def graceful_interrupt() -> Iterator[Callable[[], bool]]:
     """Turn Ctrl-C into a question asked between steps; a second Ctrl-C stops at once. ``$MTBERT_STOP_AT`` asks too."""
     asked = threading.Event()
     stop_at = float(os.environ.get(STOP_AT, "inf"))

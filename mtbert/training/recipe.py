@@ -19,25 +19,25 @@ from mtbert.nn.heads import HEADS
 from mtbert.nn.losses import LOSSES
 from mtbert.nn.pooling import Pooling
 from mtbert.optim.loss_weighting import LOSS_WEIGHTINGS
-from mtbert.optim.schedule import Decay
+from mtbert.optim.schedule import LRSchedule
 from mtbert.optim.surgery import GRANULARITIES
 from mtbert.training.frozen import Frozen
 from mtbert.utils.device import LARGEST_SEED
 from mtbert.utils.errors import UserError
 
-Option = Literal["finetune", "pretrain", "adapters", "adapters_norms"]
+Trainable = Literal["all", "heads", "adapters", "adapters_and_norms"]
 Overlap = Literal["refuse", "drop", "keep"]
 OptimizerState = Literal["shared", "per_task"]
 Precision = Literal["float32", "bfloat16"]
-SURGERIES = ("none", "plain", "pcgrad", "gradvac")  # or torchjd:NAME
-PerTask = Mapping[str, Any]
+SURGERIES = ("none", "sum", "pcgrad", "gradvac")  # or torchjd:NAME
+PerTaskValue = Mapping[str, Any]
 
 _CHOICES: dict[str, tuple[str, ...]] = {
-    "option": get_args(Option),
+    "trainable": get_args(Trainable),
     "adapter_activation": get_args(Activation),
     "pooling": (*get_args(Pooling), "pooler"),
     "sampler": tuple(SAMPLERS),
-    "decay": get_args(Decay),
+    "lr_schedule": get_args(LRSchedule),
     "optimizer_state": get_args(OptimizerState),
     "augment_scores": get_args(Scores),
     "overlap": get_args(Overlap),
@@ -57,36 +57,36 @@ _NUMBERS: dict[str, tuple[type, float | None, float | None]] = {
     "seed": (int, 0, LARGEST_SEED),
     "lr": (float, 0, None),
     "weight_decay": (float, 0, None),
-    "warmup": (float, 0, 1),
-    "clip": (float, 0, None),
+    "warmup_ratio": (float, 0, 1),
+    "max_grad_norm": (float, 0, None),
     "head_dropout": (float, 0, 0.999),
     "hidden_dropout": (float, 0, 0.999),
     "attention_dropout": (float, 0, 0.999),
-    "accumulate": (int, 1, None),
+    "gradient_accumulation_steps": (int, 1, None),
     "surgery_beta": (float, 0, 1),
     "adapter_projections": (int, 1, None),
     "temperature": (float, 0.1, None),
     "oversample": (float, 1, None),
-    "augment_share": (float, 0, 1),
+    "augment_fraction": (float, 0, 1),
 }
 _OPTIONAL_NUMBERS = dict.fromkeys(
-    ("layers", "steps_per_epoch", "train_rows", "dev_rows", "adapter_size", "adapter_heads"), (int, 1, None)
+    ("num_layers", "steps_per_epoch", "train_rows", "dev_rows", "adapter_size", "adapter_heads"), (int, 1, None)
 )
 # field: (what a task has that a mapping does not name, type, smallest, largest)
 _NUMBERS_PER_TASK = {
     "batch_size": (32, int, 1, None),
     "max_length": (128, int, 4, None),
-    "loss_scale": (20.0, float, 0, None),
-    "margin": (0.5, float, 0, None),
-    "positive_from": (3.0, float, 0, None),
-    "smart": (0.0, float, 0, None),
+    "similarity_scale": (20.0, float, 0, None),
+    "triplet_margin": (0.5, float, 0, None),
+    "positive_threshold": (3.0, float, 0, None),
+    "smart_weight": (0.0, float, 0, None),
 }
 # field of some tasks only, None or not named for the others: (type, smallest, largest)
-_SOME_TASKS = {"tokens_per_batch": (int, 1, None), "augment": (int, 1, None)}
+_SOME_TASKS = {"tokens_per_batch": (int, 1, None), "augment_copies": (int, 1, None)}
 # field: tasks that have something else there
 _EXCEPTIONS = {
     "max_length": {"cfimdb": 512, "yelp": 256},  # long texts
-    "positive_from": {"quora": 1.0},
+    "positive_threshold": {"quora": 1.0},
 }
 
 
@@ -98,17 +98,17 @@ class Recipe:
     be changed.
 
     name: what to call it. tasks: trained together, in this order (which matters to "sequential").
-    encoder, layers: what to start from (see ``load_encoder``); layers keeps the lowest so many.
-    option: "finetune" trains everything; "pretrain" freezes the encoder and trains the heads on cached features;
-    "adapters" trains adapters and heads, "adapters_norms" the encoder's LayerNorms as well.
+    encoder, num_layers: what to start from (see ``load_encoder``); num_layers keeps the lowest so many.
+    trainable: "all" trains everything; "heads" (the course calls it "pretrain", later "last-linear-layer") freezes the encoder and trains the heads on cached features;
+    "adapters" trains adapters and heads, "adapters_and_norms" the encoder's LayerNorms as well.
     adapter: what each task adds to the encoder: "none", or some of ``mtbert.nn.ADAPTERS`` joined by "+";
     adapter_size: its inner width (None: its kind's usual share of the encoder's); adapter_heads: of "pal" (None: as
     the encoder); adapter_projections: how many matrices a projection consists of; adapter_activation: "identity" or
     "gelu" (both for "pal" and "low_rank").
     encoding*: pairs as one sequence ("cross") or two ("bi"). head*: see ``mtbert.nn.HEADS``.
     pooling: "cls", "pooler", "mean" or "max". max_length*: tokens a sequence may have.
-    loss*: what to minimise, "default" by the kind of task (see ``mtbert.nn.LOSSES``). loss_scale*: of cosines in mnrl,
-    mnrl_graded and cosent; margin*: of triplet; positive_from*: the label from which a pair counts as positive.
+    loss*: what to minimise, "default" by the kind of task (see ``mtbert.nn.LOSSES``). similarity_scale*: of cosines in mnrl,
+    mnrl_graded and cosent; margin*: of triplet; positive_threshold*: the label from which a pair counts as positive.
     smart*: weight of SMART's smoothness term (0 for none).
     sampler: which task next (see ``mtbert.data.SAMPLERS``); temperature and oversample are those of the samplers of
     that name. batch_size*: rows of a task in its step; tokens_per_batch*: instead, rows of similar length with about
@@ -118,11 +118,11 @@ class Recipe:
     (0 for none). optimizer_state: "shared", or "per_task": moments and a place in the schedule for each task of its own
     (one task a step). accumulate: in how many parts a step's rows are computed, which saves memory and changes nothing
     else.
-    surgery: how the tasks' gradients of shared weights become one: "none" (they are never told apart), "plain"
+    surgery: how the tasks' gradients of shared weights become one: "none" (they are never told apart), "sum"
     (apart, then summed: to see conflicts), "pcgrad", "gradvac" or "torchjd:NAME"; surgery_beta is GradVac's;
     granularity: surgery on the whole "model", each "layer" or each "matrix". loss_weighting: "equal", "uw", "dwa" or
     "famo". head_dropout, hidden_dropout, attention_dropout: probabilities.
-    augment*: noisy copies (EDA) of each train row, none unless given; augment_share: the share of the words that they
+    augment*: noisy copies (EDA) of each train row, none unless given; augment_fraction: the share of the words that they
     change; augment_scores: copies that keep a similarity, "refuse" or "keep".
     train_rows, dev_rows: use only so many rows of each train or dev file, at equal distances. overlap: train rows that
     also stand in dev or test: "refuse" to train, "drop" them, or "keep" them. precision: of the encoder's arithmetic.
@@ -132,36 +132,36 @@ class Recipe:
     name: str = "custom"
     tasks: tuple[str, ...] = ("sst", "quora", "sts")
     encoder: str = "minilm"
-    layers: int | None = None
-    option: Option = "finetune"
+    num_layers: int | None = None
+    trainable: Trainable = "all"
     adapter: str = "none"
     adapter_size: int | None = None
     adapter_heads: int | None = None
     adapter_projections: int = 1
     adapter_activation: Activation = "identity"
-    encoding: PerTask | str = field(default_factory=lambda: {"quora": "cross", "sts": "bi"})
-    head: PerTask | str = field(default_factory=lambda: {"sst": "linear", "quora": "linear", "sts": "cosine"})
+    encoding: PerTaskValue | str = field(default_factory=lambda: {"quora": "cross", "sts": "bi"})
+    head: PerTaskValue | str = field(default_factory=lambda: {"sst": "linear", "quora": "linear", "sts": "cosine"})
     pooling: str = "mean"
-    max_length: PerTask | int = field(default_factory=dict)
-    loss: PerTask | str = "default"
-    loss_scale: PerTask | float = 20.0
-    margin: PerTask | float = 0.5
-    positive_from: PerTask | float = field(default_factory=dict)
-    smart: PerTask | float = 0.0
+    max_length: PerTaskValue | int = field(default_factory=dict)
+    loss: PerTaskValue | str = "default"
+    similarity_scale: PerTaskValue | float = 20.0
+    triplet_margin: PerTaskValue | float = 0.5
+    positive_threshold: PerTaskValue | float = field(default_factory=dict)
+    smart_weight: PerTaskValue | float = 0.0
     sampler: str = "mixed"
     temperature: float = 5.0
     oversample: float = 5.0
-    batch_size: PerTask | int = 32
-    tokens_per_batch: PerTask | int = field(default_factory=dict)
+    batch_size: PerTaskValue | int = 32
+    tokens_per_batch: PerTaskValue | int = field(default_factory=dict)
     epochs: int = 3
     steps_per_epoch: int | None = None
     lr: float = 5e-5
     weight_decay: float = 0.01
-    warmup: float = 0.1
-    decay: Decay = "linear"
-    clip: float = 1.0
+    warmup_ratio: float = 0.1
+    lr_schedule: LRSchedule = "linear"
+    max_grad_norm: float = 1.0
     optimizer_state: OptimizerState = "shared"
-    accumulate: int = 1
+    gradient_accumulation_steps: int = 1
     surgery: str = "none"
     surgery_beta: float = 0.01
     granularity: str = "model"
@@ -169,8 +169,8 @@ class Recipe:
     head_dropout: float = 0.1
     hidden_dropout: float = 0.1
     attention_dropout: float = 0.1
-    augment: PerTask | int = field(default_factory=dict)
-    augment_share: float = 0.1
+    augment_copies: PerTaskValue | int = field(default_factory=dict)
+    augment_fraction: float = 0.1
     augment_scores: Scores = "refuse"
     train_rows: int | None = None
     dev_rows: int | None = None
@@ -195,15 +195,17 @@ class Recipe:
             raise UserError(
                 f"loss_weighting is {self.loss_weighting!r} and surgery {self.surgery!r}: use only one of them"
             )
-        if self.loss_weighting == "famo" and self.accumulate > 1:
-            raise UserError(f"accumulate is {self.accumulate}, but famo weighs the losses of whole steps: set it to 1")
+        if self.loss_weighting == "famo" and self.gradient_accumulation_steps > 1:
+            raise UserError(
+                f"gradient_accumulation_steps is {self.gradient_accumulation_steps}, but famo weighs the losses of whole steps: set it to 1"
+            )
         for name, (default, *bounds) in _NUMBERS_PER_TASK.items():
             values = self._by_task(name, default)
             self._put(name, {task: _number(f"{name}.{task}", value, *bounds) for task, value in values.items()})
         for name, bounds in _SOME_TASKS.items():
             values = {task: value for task, value in self._by_task(name, None).items() if value is not None}
             self._put(name, {task: _number(f"{name}.{task}", value, *bounds) for task, value in values.items()})
-        for task in self.augment:
+        for task in self.augment_copies:
             check_scores(TASKS[task], self.augment_scores)
         for name, (default, choices) in _CHOICES_PER_TASK.items():
             values = self._by_task(name, default)
@@ -244,10 +246,10 @@ class Recipe:
             if task.kind not in HEADS[head].kinds:
                 wanted, found = _kinds(HEADS[head]), _KINDS[task.kind]
                 raise UserError(f"head.{name}: {head!r} is for {wanted}, but {name} asks for {found}")
-            if HEADS[head].sees == "tokens" and self.option == "pretrain":
+            if HEADS[head].input_kind == "tokens" and self.trainable == "heads":
                 raise UserError(
-                    f"head.{name}: {head!r} sees every token, but option pretrain keeps one vector of each sentence: "
-                    "set option to finetune"
+                    f"head.{name}: {head!r} sees every token, but trainable=heads keeps one vector of each sentence: "
+                    "set trainable to all"
                 )
 
     def _check_losses(self) -> None:
@@ -256,12 +258,14 @@ class Recipe:
             what = f"loss.{name}: {self.loss[name]!r}"
             if task.kind not in loss.kinds:
                 raise UserError(f"{what} is for {_kinds(loss)}, but {name} asks for {_KINDS[task.kind]}")
-            if loss.sees == "pair" and self.encoding[name] == "cross":
+            if loss.input_kind == "pair" and self.encoding[name] == "cross":
                 raise UserError(f"{what} needs two vectors, but {name} is cross-encoded: set encoding to bi")
-            if loss.sees == "pair" and self.option == "pretrain":
-                raise UserError(f"{what} trains the vectors, but option pretrain keeps them: set option to finetune")
-            if loss.ranks and self.accumulate > 1:
-                raise UserError(f"accumulate is {self.accumulate}, but {what} compares the rows of a step: set it to 1")
+            if loss.input_kind == "pair" and self.trainable == "heads":
+                raise UserError(f"{what} trains the vectors, but trainable=heads keeps them: set trainable to all")
+            if loss.ranks and self.gradient_accumulation_steps > 1:
+                raise UserError(
+                    f"gradient_accumulation_steps is {self.gradient_accumulation_steps}, but {what} compares the rows of a step: set it to 1"
+                )
             if loss.ranks and name in self.tokens_per_batch:
                 raise UserError(
                     f"tokens_per_batch.{name} is {self.tokens_per_batch[name]}, but {what} needs its own "
@@ -269,24 +273,26 @@ class Recipe:
                 )
             if loss.ranks and self.batch_size[name] == 1:
                 raise UserError(f"batch_size.{name} is 1, but {what} compares rows: set it to 2 or more")
-            if loss.rows != "all" and self.positive_from[name] > task.top:
-                bound = self.positive_from[name]
-                raise UserError(f"positive_from.{name} is {bound:g}, but the labels of {name} end at {task.top}")
-            if self.smart[name] and self.option == "pretrain":
+            if loss.rows != "all" and self.positive_threshold[name] > task.max_label:
+                bound = self.positive_threshold[name]
                 raise UserError(
-                    f"smart.{name} is {self.smart[name]:g}, but SMART changes embeddings, and option pretrain keeps "
-                    "the vectors above them: set option to finetune"
+                    f"positive_threshold.{name} is {bound:g}, but the labels of {name} end at {task.max_label}"
+                )
+            if self.smart_weight[name] and self.trainable == "heads":
+                raise UserError(
+                    f"smart_weight.{name} is {self.smart_weight[name]:g}, but SMART changes embeddings, and trainable=heads keeps "
+                    "the vectors above them: set trainable to all"
                 )
 
     def _check_adapter(self) -> None:
         parts = adapter_parts(self.adapter)
-        if self.option == "pretrain" and parts:
+        if self.trainable == "heads" and parts:
             raise UserError(
-                f"adapter is {self.adapter!r}, but option pretrain trains heads on vectors of the encoder "
-                "as it is: set option to adapters or finetune"
+                f"adapter is {self.adapter!r}, but trainable=heads trains heads on vectors of the encoder "
+                "as it is: set trainable to adapters or all"
             )
-        if self.option in ("adapters", "adapters_norms") and not parts:
-            raise UserError(f"option is {self.option!r}, but there is no adapter: set adapter, such as pal")
+        if self.trainable in ("adapters", "adapters_and_norms") and not parts:
+            raise UserError(f"trainable is {self.trainable!r}, but there is no adapter: set adapter, such as pal")
         sized = [part for part in parts if ADAPTERS[part].usual_size]
         if self.adapter_size is not None and len(sized) != 1:
             why = f"{' and '.join(sized)} have one each" if sized else f"adapter {self.adapter!r} has none"
@@ -320,7 +326,7 @@ class Recipe:
     def task_list(self) -> list[Task]:
         return [TASKS[name] for name in self.tasks]
 
-    def with_(self, /, **changes: Any) -> "Recipe":
+    def replace(self, /, **changes: Any) -> "Recipe":
         """A copy with some fields changed. A mapping for a per-task field changes only the tasks it names.
 
         Raises UserError as ``Recipe`` does, and for a task in such a mapping that the copy does not have.
@@ -353,7 +359,7 @@ class Recipe:
         return {name: (mine[name], theirs[name]) for name in mine if name != "name" and mine[name] != theirs[name]}
 
 
-_KINDS = {"classes": "a choice of classes", "binary": "a yes or no", "score": "a score"}
+_KINDS = {"multiclass": "a multiclass task", "binary": "a binary task", "regression": "a regression task"}
 
 
 def _kinds(of: Any) -> str:

@@ -23,7 +23,7 @@ from mtbert.nn.model import MultitaskModel
 from mtbert.nn.pretrained import Encoder, load_encoder
 from mtbert.training.recipe import Recipe, from_dict
 from mtbert.utils.errors import UserError
-from mtbert.utils.files import sha256_of, write_json, write_whole
+from mtbert.utils.files import atomic_write, sha256_of, write_json
 
 
 class Run:
@@ -64,7 +64,7 @@ class Run:
         ]
         return pd.DataFrame(rows)
 
-    def other_files(self, data: Path) -> list[str]:
+    def changed_files(self, data: Path) -> list[str]:
         """Names of the files that the run has read and that a data folder lacks, or has with other content."""
         read = {name: file["sha256"] for name, file in self.record["data"].items()}
         return [name for name, sha256 in read.items() if _sha256(data / name) != sha256]
@@ -113,7 +113,7 @@ def open_run(folder: str | Path) -> Run:
     return run
 
 
-def same_recipe(recipe: Recipe, other: Recipe, folder: Path) -> None:
+def check_same_recipe(recipe: Recipe, other: Recipe, folder: Path) -> None:
     """Raises UserError naming the fields in which a folder's recipe, ``other``, is not the one that was asked for."""
     differences = recipe.differences(other)
     if differences:
@@ -134,7 +134,11 @@ def build_model(recipe: Recipe, encoder: Encoder) -> MultitaskModel:
         task.name: build_loss(
             recipe.loss[task.name],
             task,
-            LossSettings(recipe.loss_scale[task.name], recipe.margin[task.name], recipe.positive_from[task.name]),
+            LossSettings(
+                recipe.similarity_scale[task.name],
+                recipe.triplet_margin[task.name],
+                recipe.positive_threshold[task.name],
+            ),
         )
         for task in recipe.task_list
     }
@@ -149,7 +153,7 @@ def build_model(recipe: Recipe, encoder: Encoder) -> MultitaskModel:
             recipe.pooling,
             recipe.head_dropout,
             losses,
-            recipe.smart,
+            recipe.smart_weight,
         )
         if recipe.adapter != "none":
             shape = AdapterShape(
@@ -164,7 +168,7 @@ def recipe_encoder(recipe: Recipe, name: str | Path | None = None) -> Encoder:
     """The encoder that a recipe starts from, with its dropout rates; ``name`` reads it from elsewhere."""
     return load_encoder(
         name or recipe.encoder,
-        layers=None if name else recipe.layers,
+        num_layers=None if name else recipe.num_layers,
         seed=recipe.seed,
         hidden_dropout_prob=recipe.hidden_dropout,
         attention_probs_dropout_prob=recipe.attention_dropout,
@@ -173,7 +177,7 @@ def recipe_encoder(recipe: Recipe, name: str | Path | None = None) -> Encoder:
 
 def save_model(model: MultitaskModel, recipe: Recipe, folder: Path) -> None:
     """Write the heads, the adapters, and the encoder unless the recipe left it as it was."""
-    if recipe.option == "finetune":
+    if recipe.trainable == "all":
         model.encoder.save(folder / "encoder")
     if recipe.adapter != "none":
         _write_tensors(folder / "adapters.safetensors", _adapter_tensors(model, recipe))
@@ -181,12 +185,12 @@ def save_model(model: MultitaskModel, recipe: Recipe, folder: Path) -> None:
 
 
 def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    write_whole(path, save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
+    atomic_write(path, save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
 
 
 def _adapter_tensors(model: MultitaskModel, recipe: Recipe) -> dict[str, Tensor]:
     """What adapters.safetensors holds: the adapters, and the encoder's LayerNorms if they were trained with them."""
-    norms = model.norms() if recipe.option == "adapters_norms" else {}
+    norms = model.norms() if recipe.trainable == "adapters_and_norms" else {}
     return {f"adapters.{name}": tensor for name, tensor in model.adapters.state_dict().items()} | {
         f"bert.{name}.{kind}": tensor for name, norm in norms.items() for kind, tensor in norm.state_dict().items()
     }
@@ -202,7 +206,7 @@ def load_model(folder: str | Path, device: str | torch.device = "cpu") -> Multit
     recipe = run.recipe
     if not (run.folder / "heads.safetensors").exists():
         raise UserError(f"{folder} holds no model yet: no epoch of this run is finished")
-    trained = run.folder / "encoder" if recipe.option == "finetune" else None
+    trained = run.folder / "encoder" if recipe.trainable == "all" else None
     if trained is not None and not trained.is_dir():
         raise UserError(f"{trained} does not exist: the run's trained encoder is missing")
     encoder = recipe_encoder(recipe, trained)
@@ -238,25 +242,25 @@ def _read_tensors(path: Path, into: Mapping[str, Tensor]) -> None:
             tensor.copy_(tensors[name])
 
 
-def join_runs(folders: Sequence[str | Path], device: str | torch.device = "cpu") -> MultitaskModel:
+def merge_runs(folders: Sequence[str | Path], device: str | torch.device = "cpu") -> MultitaskModel:
     """One model for the tasks of several runs that left their encoder as it was, in evaluation mode.
 
     The encoder is held once; every task brings its own head and adapter. Raises UserError if a run changed its
-    encoder (option finetune or adapters_norms), encoders or poolings differ, or a task comes twice.
+    encoder (trainable=all or adapters_norms), encoders or poolings differ, or a task comes twice.
     """
     if not folders:
         raise UserError("nothing to join: give the folders of at least one run")
     runs = [open_run(folder) for folder in folders]
     for run in runs:
-        if run.recipe.option in ("finetune", "adapters_norms"):
+        if run.recipe.trainable in ("all", "adapters_and_norms"):
             raise UserError(
-                f"{run.folder} changed its encoder (option {run.recipe.option}): only runs with option "
-                "adapters or pretrain can share one"
+                f"{run.folder} changed its encoder (trainable={run.recipe.trainable}): only runs with trainable "
+                "adapters or heads can share one"
             )
-        mine, first = ((of.record["encoder_sha256"], of.recipe.layers) for of in (run, runs[0]))
+        mine, first = ((of.record["encoder_sha256"], of.recipe.num_layers) for of in (run, runs[0]))
         if mine != first:
             raise UserError(f"{run.folder} and {runs[0].folder} have different encoders: they cannot share one")
     joined, *others = (load_model(folder) for folder in folders)
     for other in others:
-        joined.adopt(other)
+        joined.merge_tasks(other)
     return joined.to(device).eval()

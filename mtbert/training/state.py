@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mtbert.training.recipe import from_dict
-from mtbert.training.run import same_recipe
+from mtbert.training.run import check_same_recipe
 from mtbert.utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def give_back(run: "Trainer", tensors: Mapping[str, Tensor], facts: Mapping[str,
     of another version of this package."""
     if facts.get("format") != _FORMAT:
         raise UserError(_OTHER_VERSION.format(run.out))
-    same_recipe(run.recipe, from_dict(facts["recipe"]), run.out)
+    check_same_recipe(run.recipe, from_dict(facts["recipe"]), run.out)
     if _loss_weighting_names(tensors) != _loss_weighting_names(_weighting_states(run)):
         raise UserError(_OTHER_VERSION.format(run.out))
     if facts["inputs"] != _inputs(run):
@@ -69,7 +69,7 @@ def give_back(run: "Trainer", tensors: Mapping[str, Tensor], facts: Mapping[str,
         torch.cuda.set_rng_state(tensors["random_cuda"], run.device)
     for name, count in facts["segment_steps"].items():
         owner, number = name.split(".")
-        run.optimizers[owner].state[run.flat.segments[int(number)].parameter] = {
+        run.optimizers[owner].state[run.flat.shards[int(number)].parameter] = {
             "step": count,
             "exp_avg": tensors[f"exp_avg.{name}"].to(run.device),
             "exp_avg_sq": tensors[f"exp_avg_sq.{name}"].to(run.device),
@@ -88,9 +88,9 @@ def give_back(run: "Trainer", tensors: Mapping[str, Tensor], facts: Mapping[str,
 def _optimizer_states(run: "Trainer") -> Iterator[tuple[str, int, dict]]:
     """Whose optimiser, which segment, and what the one keeps for the other, where it keeps anything yet."""
     for owner, optimizer in run.optimizers.items():
-        for number, segment in enumerate(run.flat.segments):
-            if segment.parameter in optimizer.state:
-                yield owner, number, optimizer.state[segment.parameter]
+        for number, shard in enumerate(run.flat.shards):
+            if shard.parameter in optimizer.state:
+                yield owner, number, optimizer.state[shard.parameter]
 
 
 def _weighting_states(run: "Trainer") -> dict[str, Tensor]:

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from mtbert.data.batch import FixedBatch, PackedBatch, on_device
+from mtbert.data.batch import PackedBatch, StaticBatch, on_device
 from mtbert.data.read import Rows, data_folder
-from mtbert.data.sampling import SAMPLERS, Pace, Step
+from mtbert.data.sampling import SAMPLERS, SamplerConfig, Step
 from mtbert.nn.flops import device_mfu, training_flops
 from mtbert.nn.losses import LOSSES
 from mtbert.nn.model import MultitaskModel
@@ -30,25 +30,25 @@ from mtbert.optim import (
     Conflicts,
     FlatParameters,
     GradientVector,
-    Orders,
     Surgery,
+    TaskPermutations,
     build_loss_weighting,
     build_weighting,
     learning_rate_factor,
 )
 from mtbert.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint
-from mtbert.training.cuda_graphs import Execution, FixedSteps, hindrance
-from mtbert.training.dataset import Source, order_of, read_tasks
+from mtbert.training.cuda_graphs import CUDAGraphRunner, Execution, unsupported_reason
+from mtbert.training.dataset import TaskDataset, read_tasks, task_batch_sampler
 from mtbert.training.distributed import ALONE, Exchange, World, processes
 from mtbert.training.evaluation import overall, score, write_predictions
-from mtbert.training.interrupt import Interrupted, stop_asked
+from mtbert.training.interrupt import Interrupted, graceful_interrupt
 from mtbert.training.recipe import Recipe
-from mtbert.training.run import Run, build_model, read_run, recipe_encoder, same_recipe, save_model
+from mtbert.training.run import Run, build_model, check_same_recipe, read_run, recipe_encoder, save_model
 from mtbert.training.state import give_back, state_of
 from mtbert.utils import paths
-from mtbert.utils.device import autocast, describe, peak_memory_mb, reproducible
+from mtbert.utils.device import autocast, environment_info, peak_memory_mb, seed_everything
 from mtbert.utils.errors import UserError
-from mtbert.utils.files import LOCK, held, remove_parts, write_json
+from mtbert.utils.files import LOCK, folder_lock, remove_parts, write_json
 
 CHECKPOINT_SECONDS = 120.0
 _REFRESH_SECONDS = 0.5
@@ -86,7 +86,7 @@ def train(
         say(f"data: {paths.shown(folder)}")
         earlier = _earlier_run(out, recipe)
         if earlier is not None and earlier.finished:
-            if other := earlier.other_files(folder):
+            if other := earlier.changed_files(folder):
                 raise UserError(
                     f"{out} was trained on other data than {folder} has in {', '.join(other)}: choose another folder"
                 )
@@ -94,7 +94,7 @@ def train(
             return earlier
         progress = progress and world.first and not os.environ.get("TQDM_DISABLE")
         trainer = Trainer(recipe, out, folder, world.device(device), progress, say, world, execution)
-        with held(out) if world.first else nullcontext(), stop_asked() as interrupted:
+        with folder_lock(out) if world.first else nullcontext(), graceful_interrupt() as interrupted:
             return trainer.run(checkpoint_seconds, interrupted)
 
 
@@ -112,14 +112,14 @@ class Trainer:
         world: World = ALONE,
         execution: Execution | None = None,
     ):
-        self.execution = execution or Execution.asked_for()
+        self.execution = execution or Execution.from_env()
         self.started = time.monotonic()
         self.world = world
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)  # an earlier run's peak is not this one's
         self.recipe, self.out, self.device, self.progress, self.say = recipe, out, device, progress, say
         self.rows = read_tasks(recipe, folder, say)
-        reproducible(recipe.seed)
+        seed_everything(recipe.seed)
         encoder = recipe_encoder(recipe)
         for note in encoder.notes:
             say(f"encoder {recipe.encoder}: {note}")
@@ -131,25 +131,25 @@ class Trainer:
 
         _freeze(self.model, recipe)
         if not any(parameter.requires_grad for parameter in self.model.parameters()):
-            raise UserError("nothing to train: the encoder is frozen (option pretrain) and the heads have no weights")
+            raise UserError("nothing to train: the encoder is frozen (trainable=heads) and the heads have no weights")
         squared = [
             task.name
             for task in recipe.task_list
-            if task.kind == "score" and recipe.loss[task.name] in ("default", "mse")
+            if task.kind == "regression" and recipe.loss[task.name] in ("default", "mse")
         ]
         self.loss_weighting = build_loss_weighting(recipe.loss_weighting, recipe.tasks, squared).to(device)
         self.model.add_module("loss_weighting", self.loss_weighting)  # what it learns is trained with the rest
         self.flat = FlatParameters(self.model, owner=_owner)
         self.exchange = Exchange(world, self.flat, self.model)
-        self.record["trainable"] = len(self.flat)
+        self.record["trainable_parameters"] = len(self.flat)
         self.generator = torch.Generator().manual_seed(recipe.seed)
-        self.orders = Orders(self.generator)  # random ones, of surgery
+        self.orders = TaskPermutations(self.generator)  # random ones, of surgery
         self.surgery = self._surgery() if recipe.surgery != "none" else None
         owners = recipe.tasks if recipe.optimizer_state == "per_task" else ("all",)
         self.optimizers = {name: AdamW(self.flat.groups(recipe.weight_decay), lr=recipe.lr) for name in owners}
         counts = {name: len(source) for name, source in self.sources.items()}
-        pace = Pace(recipe.epochs, recipe.steps_per_epoch, recipe.temperature, recipe.oversample)
-        orders = {name: order_of(source, recipe, say) for name, source in self.sources.items()}
+        pace = SamplerConfig(recipe.epochs, recipe.steps_per_epoch, recipe.temperature, recipe.oversample)
+        orders = {name: task_batch_sampler(source, recipe, say) for name, source in self.sources.items()}
         self.sampler = SAMPLERS[recipe.sampler](counts, recipe.batch_size, recipe.seed, pace, orders)
         self.epoch_steps = recipe.steps_per_epoch or self.sampler.steps_per_epoch
         self.total_steps = recipe.epochs * self.epoch_steps
@@ -164,7 +164,7 @@ class Trainer:
 
     def run(self, checkpoint_seconds: float, interrupted: Callable[[], bool]) -> Run:
         self._go_on()
-        self.world.same_place(self.step)
+        self.world.assert_same_step(self.step)
         if self.world.first:
             remove_parts(self.out)
             Run(self.out, self.record).write()  # first: it is what tells a run's folder from any other
@@ -206,9 +206,9 @@ class Trainer:
     def _train_step(self, step: Step) -> None:
         if not self.model.training:  # going through all modules takes as long as a part of a small step
             self.model.train()
-        self.world.draw_apart(self.recipe.seed, step.number)
+        self.world.seed_per_rank(self.recipe.seed, step.number)
         owner, number, total = self._place_in_schedule(step)
-        factor = learning_rate_factor(number, total, self.recipe.warmup, self.recipe.decay)
+        factor = learning_rate_factor(number, total, self.recipe.warmup_ratio, self.recipe.lr_schedule)
         optimizer = self.optimizers[owner]
         for group in optimizer.param_groups:
             group["lr"] = self.recipe.lr * factor
@@ -230,7 +230,7 @@ class Trainer:
             self.examples += len(rows)
             lengths = self.sources[name].lengths(rows)
             self.tokens += int(lengths.sum())
-            if self.recipe.option == "finetune":  # else there is less to do on the way back
+            if self.recipe.trainable == "all":  # else there is less to do on the way back
                 self.flops += training_flops(self.model.encoder.config, lengths.tolist())
 
     def _place_in_schedule(self, step: Step) -> tuple[str, int, int]:
@@ -246,7 +246,7 @@ class Trainer:
         return Counter(task for tasks in itertools.islice(plan, self.total_steps) for task in tasks)
 
     def _update(
-        self, step: Step, optimizer: AdamW, fixed: tuple[FixedBatch, dict[str, Tensor]] | None = None, recording=False
+        self, step: Step, optimizer: AdamW, fixed: tuple[StaticBatch, dict[str, Tensor]] | None = None, recording=False
     ) -> list[torch.nn.Parameter]:
         """The gradient of a step, and what the optimiser makes of it; returns the segments that were reached.
 
@@ -255,8 +255,8 @@ class Trainer:
         """
         gradient = self._gradient_of_sum if self.surgery is None else self._gradient_by_surgery
         reached = gradient(step, fixed)
-        if self.recipe.clip:
-            torch.nn.utils.clip_grad_norm_(reached, self.recipe.clip)
+        if self.recipe.max_grad_norm:
+            torch.nn.utils.clip_grad_norm_(reached, self.recipe.max_grad_norm)
         if not recording:
             optimizer.advance(reached)
         optimizer.apply(reached)
@@ -266,7 +266,7 @@ class Trainer:
         """As ``_update``, with the step in a fixed shape; on a GPU it is recorded, and soon only played again."""
         optimizer = self.optimizers[owner]
 
-        def compute(batch: FixedBatch, labels: dict[str, Tensor], recording: bool):
+        def compute(batch: StaticBatch, labels: dict[str, Tensor], recording: bool):
             reached = self._update(step, optimizer, (batch, labels), recording)
             return reached, self.surgery and self.surgery.last
 
@@ -274,26 +274,26 @@ class Trainer:
             reached, met = found
             optimizer.advance(reached)
             if met:
-                self.orders.renew(len(met.taking_part), self.device)
+                self.orders.redraw(len(met.taking_part), self.device)
 
         _, met = self.fixed_steps(step.rows, owner, compute, before)
         if self.surgery:
             self.surgery.last = met
 
-    def _fixed_steps(self) -> FixedSteps | None:
+    def _fixed_steps(self) -> CUDAGraphRunner | None:
         """What carries out steps of fixed shapes, if they were asked for and this recipe can have them."""
         if self.execution.compile and self.surgery:
             self.say("layers are not compiled: surgery looks into them")
         elif self.execution.compile:
-            self.model.bert.compile_layers(dynamic=None if self.execution.graphs else True)
-        if not self.execution.graphs:
+            self.model.bert.compile_layers(dynamic=None if self.execution.cuda_graphs else True)
+        if not self.execution.cuda_graphs:
             return None
-        reason = hindrance(self.recipe, self.model, self.world)
+        reason = unsupported_reason(self.recipe, self.model, self.world)
         if reason:
             self.say(f"steps are not recorded: {reason}")
             return None
         labels = {name: source.labels.to(self.device) for name, source in self.sources.items()}
-        return FixedSteps({name: source.sequences for name, source in self.sources.items()}, labels)
+        return CUDAGraphRunner({name: source.sequences for name, source in self.sources.items()}, labels)
 
     def _gradient_of_sum(self, step: Step, fixed=None) -> list[torch.nn.Parameter]:
         """One forward for all tasks, one backward of their summed losses; returns the segments that were reached."""
@@ -305,7 +305,7 @@ class Trainer:
             weighted = self.loss_weighting(losses)
             self.flat.add(torch.stack([shares[name] * loss for name, loss in weighted.items()]).sum(), self.flat.vector)
         self._add_up(step, {tuple(step.rows): self.flat.vector})
-        return self.flat.hand_out()
+        return self.flat.assign_grads()
 
     def _gradient_by_surgery(self, step: Step, fixed=None) -> list[torch.nn.Parameter]:
         """As ``_gradient_of_sum``, with the tasks told apart on the way back, and surgery on what they share."""
@@ -314,7 +314,7 @@ class Trainer:
             losses = self._losses(rows, fixed)
             shares = {name: len(rows[name]) / len(step.rows[name]) for name in rows}
             self._note_losses(losses, shares)
-            self.surgery.add_together({name: shares[name] * loss for name, loss in losses.items()})
+            self.surgery.backward({name: shares[name] * loss for name, loss in losses.items()})
         self._add_up(step, {(task,): self.surgery.rows[task] for task in step.rows})
         try:
             return self.surgery.finish()
@@ -323,14 +323,14 @@ class Trainer:
 
     def _add_up(self, step: Step, gradients: Mapping[tuple[str, ...], GradientVector]) -> None:
         """Make this process's gradients those of the whole step."""
-        self.exchange.add_up(gradients)
-        self.world.draw_alike(self.recipe.seed, step.number)
+        self.exchange.all_reduce_gradients(gradients)
+        self.world.seed_shared(self.recipe.seed, step.number)
 
     def _parts(self, rows: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
         """This process's rows of a step, in as many parts as the recipe accumulates; a part may have none."""
-        parts = self.recipe.accumulate * self.world.size
+        parts = self.recipe.gradient_accumulation_steps * self.world.size
         split = {name: of_task.tensor_split(parts) for name, of_task in rows.items()}
-        for number in self.world.parts(self.recipe.accumulate):
+        for number in self.world.parts(self.recipe.gradient_accumulation_steps):
             part = {name: pieces[number] for name, pieces in split.items() if len(pieces[number])}
             if part:
                 yield part
@@ -338,11 +338,11 @@ class Trainer:
     def _losses(self, rows: Mapping[str, Tensor], fixed=None) -> dict[str, Tensor]:
         """Each task's mean loss over some rows. fixed: their batch and labels, if they lie on the device already."""
         with autocast(self.device, self.recipe.precision):
-            if self.recipe.option == "pretrain":
+            if self.recipe.trainable == "heads":
                 vectors = {name: self.sources[name].cached(of_task) for name, of_task in rows.items()}
                 return self.model.losses_of(vectors, self._labels(rows))
             batch, labels = fixed or (self._packed(rows), self._labels(rows))
-            with self.surgery.apart(batch) if self.surgery else nullcontext():
+            with self.surgery.per_task_gradients(batch) if self.surgery else nullcontext():
                 return self.model.losses(batch, labels)
 
     def _packed(self, rows: Mapping[str, Tensor]) -> PackedBatch:
@@ -383,15 +383,14 @@ class Trainer:
         except FloatingPointError as error:
             raise UserError(f"step {self.step}: {error}: lower lr, now {self.recipe.lr:g}") from None
         spent = self.epoch_seconds + time.monotonic() - self.epoch_started
-        outputs = self._dev_outputs()
-        for name, out in outputs.items():
+        logits = self._dev_outputs()
+        for name, out in logits.items():
             if not out.isfinite().all():
                 raise UserError(
                     f"{name} has predictions that are no numbers by step {self.step}: lower lr, now {self.recipe.lr:g}"
                 )
         scores = {
-            name: score(self.rows[name]["dev"].task, out, self.rows[name]["dev"].labels)
-            for name, out in outputs.items()
+            name: score(self.rows[name]["dev"].task, out, self.rows[name]["dev"].labels) for name, out in logits.items()
         }
         scores |= overall(scores)
         number = self.step // self.epoch_steps
@@ -410,11 +409,11 @@ class Trainer:
             }
         )
         best = self.record["best_epoch"]
-        if not best or not outputs or scores["plain"] > self.record["epochs"][best - 1]["scores"]["plain"]:
+        if not best or not logits or scores["plain"] > self.record["epochs"][best - 1]["scores"]["plain"]:
             self.record["best_epoch"] = number
             if self.world.first:
                 save_model(self.model, self.recipe, self.out)
-                for name, out in outputs.items():
+                for name, out in logits.items():
                     write_predictions(self.out / "predictions" / f"{name}-dev.csv", self.rows[name]["dev"], out)
         self._note_cost()
         if self.world.first:
@@ -429,9 +428,11 @@ class Trainer:
         total = sum(len(source) for source in self.dev.values())
         bar = tqdm(total=total, desc="dev", unit="row", leave=False, disable=not self.progress)
         with bar, torch.no_grad(), autocast(self.device, self.recipe.precision):
-            mine = {name: source.outputs(bar.update) for name, source in self.dev.items()}
+            mine = {name: source.logits(bar.update) for name, source in self.dev.items()}
         dev = {name: rows["dev"] for name, rows in self.rows.items() if "dev" in rows}
-        return {name: self.world.together(mine.get(name), len(rows), rows.task.outputs) for name, rows in dev.items()}
+        return {
+            name: self.world.together(mine.get(name), len(rows), rows.task.num_outputs) for name, rows in dev.items()
+        }
 
     def _mean_losses(self) -> dict[str, float]:
         """Mean training loss per task so far in this epoch. Raises UserError at one that is not a number."""
@@ -474,7 +475,7 @@ class Trainer:
             "data": files,
             "encoder_sha256": encoder.sha256,
             "encoder_stored": encoder.stored,
-            **describe(self.device),
+            **environment_info(self.device),
             "world_size": self.world.size,
             "execution": dataclasses.asdict(self.execution),
             "epochs": [],
@@ -487,8 +488,8 @@ class Trainer:
         self.record["seconds"] = round(self.seconds + time.monotonic() - self.started, 1)
         self.record["peak_memory_mb"] = peak_memory_mb(self.device)
 
-    def _source(self, rows: Rows) -> Source:
-        return Source.of(rows, self.model, self.recipe, self.progress, self.say)
+    def _source(self, rows: Rows) -> TaskDataset:
+        return TaskDataset.of(rows, self.model, self.recipe, self.progress, self.say)
 
     def _bar(self) -> tqdm:
         return tqdm(
@@ -505,13 +506,13 @@ class Trainer:
 
 def _freeze(model: MultitaskModel, recipe: Recipe) -> None:
     """Leave only what the recipe trains with a gradient."""
-    model.bert.requires_grad_(recipe.option == "finetune")
-    model.bert.pooler.requires_grad_(recipe.option == "finetune" and recipe.pooling == "pooler")
-    if recipe.option == "adapters_norms":
+    model.bert.requires_grad_(recipe.trainable == "all")
+    model.bert.pooler.requires_grad_(recipe.trainable == "all" and recipe.pooling == "pooler")
+    if recipe.trainable == "adapters_and_norms":
         for norm in model.norms().values():
             norm.requires_grad_(True)
     for task in recipe.tasks:
-        if LOSSES[recipe.loss[task]].sees == "pair" and not recipe.smart[task]:
+        if LOSSES[recipe.loss[task]].input_kind == "pair" and not recipe.smart_weight[task]:
             model.heads[task].requires_grad_(False)  # its loss reads vectors: no gradient ever reaches the head
 
 
@@ -525,7 +526,7 @@ def _earlier_run(out: Path, recipe: Recipe) -> Run | None:
     """The run that ``out`` holds already, if any; UserError if it is of another recipe or no run at all."""
     earlier = read_run(out)
     if earlier is not None:
-        same_recipe(recipe, earlier.recipe, out)
+        check_same_recipe(recipe, earlier.recipe, out)
     elif out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file: choose a folder")
     elif out.exists() and not checkpoints(out) and any(not _ours(path.name) for path in out.iterdir()):

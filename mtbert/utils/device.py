@@ -17,7 +17,7 @@ LARGEST_SEED = 2**32 - 1  # NumPy's
 _PACKAGES = ("torch", "tokenizers", "safetensors", "numpy")
 
 
-def reproducible(seed: int = 0) -> None:
+def seed_everything(seed: int = 0) -> None:
     """Seed Python, NumPy and torch, and keep the tokenizer from forking threads. UserError for a seed out of range."""
     if not 0 <= seed <= LARGEST_SEED:
         raise UserError(f"seed is {seed}, but must be from 0 to {LARGEST_SEED:,}")
@@ -27,7 +27,7 @@ def reproducible(seed: int = 0) -> None:
     torch.manual_seed(seed)
 
 
-def pick_device(name: str | None = None) -> torch.device:
+def get_device(name: str | None = None) -> torch.device:
     """The device of that name, as its tensors name it ("cuda" becomes "cuda:0"); by default CUDA if there is one, else
     the CPU. UserError if it is not there."""
     name = name or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -47,7 +47,7 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def describe(device: torch.device) -> dict:
+def environment_info(device: torch.device) -> dict:
     """Device, threads and versions, as run.json keeps them."""
     kind = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
     versions = {name: importlib.metadata.version(name) for name in _PACKAGES}

@@ -23,7 +23,7 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_whole(path: Path, content: bytes | str) -> None:
+def atomic_write(path: Path, content: bytes | str) -> None:
     """Write beside the target, flush to the disk, then rename: a reader never sees half a file.
 
     Raises OSError (no space, no permission); the target is then as it was before.
@@ -46,18 +46,18 @@ def write_whole(path: Path, content: bytes | str) -> None:
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove what ``write_whole`` left in a folder, and in those inside it, when a process died while writing."""
+    """Remove what ``atomic_write`` left in a folder, and in those inside it, when a process died while writing."""
     for part in Path(folder).rglob("*.part"):
         if _PART.search(part.name):
             part.unlink(missing_ok=True)
 
 
 def write_json(path: Path, record: Any) -> None:
-    write_whole(path, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    atomic_write(path, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def folder_lock(folder: Path) -> Iterator[None]:
     """Keep a folder, made if need be, to this process for as long as the block runs or the process lives.
 
     Raises UserError if another process holds it. What it is held by is the file LOCK inside.

@@ -6,7 +6,7 @@ import torch
 from torch.testing import assert_close
 
 from mtbert.bench import ladder as bench_ladder
-from mtbert.bench.ladder import CUDA_RUNGS, RUNGS, build, gains, read_tables, real_cells, rungs, take_turns
+from mtbert.bench.ladder import CUDA_RUNGS, RUNGS, build, read_tables, real_cells, rungs, speedups, take_turns
 from mtbert.data.batch import pack
 from mtbert.nn.pretrained import load_encoder
 from mtbert.utils import paths
@@ -105,7 +105,7 @@ def test_sides_take_turns_in_both_orders_and_the_first_batches_do_not_count():
 
 
 def test_gains_are_medians_of_ratios_within_a_batch():
-    table = gains({"first": [2.0, 20.0, 4.0], "second": [1.0, 10.0, 4.0], "third": [0.5, 10.0, 1.0]})
+    table = speedups({"first": [2.0, 20.0, 4.0], "second": [1.0, 10.0, 4.0], "third": [0.5, 10.0, 1.0]})
     assert list(table.seconds) == [4.0, 4.0, 1.0]
     assert list(table.gain) == [1.0, 2.0, 2.0]
     assert list(table.speedup) == [1.0, 2.0, 4.0]
@@ -115,7 +115,7 @@ def test_gains_are_medians_of_ratios_within_a_batch():
 def test_a_record_replaces_that_of_the_same_device_and_rows_only(monkeypatch, tmp_path):
     monkeypatch.setattr(bench_ladder, "TABLE", tmp_path / "ladder.csv")
     assert bench_ladder.recorded().empty
-    found = gains({"a": [2.0], "b": [1.0]}).assign(flops=1e9)
+    found = speedups({"a": [2.0], "b": [1.0]}).assign(flops=1e9)
     for rows, steps in ((ROWS, 1), ({**ROWS, "sst": 5}, 1), (ROWS, 7)):
         bench_ladder.record(found, paths.SAMPLE, "tiny", rows, steps, CPU)
     kept = bench_ladder.recorded()

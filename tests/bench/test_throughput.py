@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mtbert.bench import throughput
-from mtbert.bench.step import Timing, alternate, random_encoder
+from mtbert.bench.step import Timing, interleave, random_encoder
 from mtbert.nn import load_encoder
 from mtbert.nn.flops import device_mfu
 
@@ -51,7 +51,7 @@ def test_sides_take_turns_on_the_same_batches():
         def step(self, rows):
             seen.append((self.name, rows))
 
-    found = alternate({"a": Side("a"), "b": Side("b")}, [1, 2, 3], 1, torch.device("cpu"))
+    found = interleave({"a": Side("a"), "b": Side("b")}, [1, 2, 3], 1, torch.device("cpu"))
     assert seen == [("a", 1), ("b", 1), ("b", 2), ("a", 2), ("a", 3), ("b", 3)] and found.keys() == {"a", "b"}
 
 

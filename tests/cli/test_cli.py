@@ -164,7 +164,7 @@ def test_changes_are_listed_as_set_takes_them(mtbert):
             break
         name, said = line.split(":")[0], next(lines).strip()
         changes = {} if said == "nothing else" else settings(re.split(r", (?=[a-z_.]+=)", said))
-        assert not Recipe().with_(**changes).differences(RECIPES[name].recipe), name
+        assert not Recipe().replace(**changes).differences(RECIPES[name].recipe), name
 
 
 def test_recipes_of_one_report(mtbert, mistake):
@@ -350,7 +350,7 @@ def test_a_full_disk_is_a_mistake_that_names_the_file_and_leaves_it_as_it_was(
         ("head.sst=cosine", "head.sst: 'cosine' needs two vectors"),
         ("encoding=bi", "head.quora: 'linear' sees one vector"),
         ("batch_size.sts=0", "batch_size.sts is 0"),
-        ("layers=99", "layers is 99"),
+        ("num_layers=99", "num_layers is 99"),
         ("max_length.quora=513", "max_length.quora is 513"),
         ("encoder=./none", "encoder './none'"),
     ],

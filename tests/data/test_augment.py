@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mtbert
-from mtbert.data import TASKS, TokenTable, read_split
+from mtbert.data import TASKS, TokenizedDataset, read_split
 from mtbert.data.augment import OPERATIONS, augmented, delete, insert, replace, swap, synonyms
 from mtbert.data.read import Example, Rows
 from mtbert.data.synonyms import SYNONYMS
@@ -144,7 +144,7 @@ def test_both_sentences_of_a_pair_are_changed():
 
 def test_copies_that_keep_a_similarity_are_refused_unless_asked_for():
     rows = rows_of("sts", ("a film", "a movie"))
-    with pytest.raises(UserError, match="augment.sts: .* set augment_scores to keep"):
+    with pytest.raises(UserError, match="augment_copies.sts: .* set augment_scores to keep"):
         augmented(rows, 1, 0.1, 0)
     assert len(augmented(rows, 1, 0.1, 0, "keep")) == 2
 
@@ -156,9 +156,9 @@ def test_only_train_rows_are_augmented(split):
 
 
 def test_copies_of_another_share_or_seed_are_not_found_in_the_cache(tmp_path):
-    pieces = mtbert.load_encoder("tiny").word_pieces
+    pieces = mtbert.load_encoder("tiny").tokenizer
     rows = rows_of("sst", ("the film begins with a big house",))
     for share, seed in ((0.15, 0), (0.4, 0), (0.15, 1), (0.15, 0)):
         more = augmented(rows, 3, share, seed)
-        fresh = TokenTable.of_texts([each.texts for each in more.examples], pieces, more.labels)
-        assert TokenTable.of_rows(more, pieces, tmp_path).ids.tolist() == fresh.ids.tolist()
+        fresh = TokenizedDataset.of_texts([each.texts for each in more.examples], pieces, more.labels)
+        assert TokenizedDataset.of_rows(more, pieces, tmp_path).ids.tolist() == fresh.ids.tolist()

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtbert.data import PackedBatch, pack
-from mtbert.data.batch import FixedBatch, FixedShape, LengthGroups
-from mtbert.data.tokens import SequenceTable
+from mtbert.data.batch import LengthGroups, StaticBatch, StaticShape
+from mtbert.data.tokens import EncodedDataset
 
 LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=25)
 
@@ -21,10 +21,10 @@ def numbered(lengths, start=0) -> PackedBatch:
 @given(LENGTHS)
 def test_offsets_are_where_sequences_begin_and_end(lengths):
     batch = numbered(lengths)
-    assert batch.offsets.tolist() == [sum(lengths[:i]) for i in range(len(lengths) + 1)]
-    assert batch.offsets.dtype == torch.int32
-    assert batch.counts.tolist() == lengths
-    assert (len(batch), batch.tokens, batch.longest) == (len(lengths), sum(lengths), max(lengths))
+    assert batch.cu_seqlens.tolist() == [sum(lengths[:i]) for i in range(len(lengths) + 1)]
+    assert batch.cu_seqlens.dtype == torch.int32
+    assert batch.seqlens.tolist() == lengths
+    assert (len(batch), batch.tokens, batch.max_seqlen) == (len(lengths), sum(lengths), max(lengths))
 
 
 @given(LENGTHS)
@@ -35,7 +35,7 @@ def test_positions_begin_at_0_in_every_sequence(lengths):
 @given(LENGTHS)
 def test_sequence_of_names_each_tokens_sequence(lengths):
     wanted = [number for number, length in enumerate(lengths) for _ in range(length)]
-    assert numbered(lengths).sequence_of.tolist() == wanted
+    assert numbered(lengths).seq_ids.tolist() == wanted
 
 
 @given(st.dictionaries(st.sampled_from(["sst", "quora", "sts", "yelp"]), LENGTHS, min_size=1))
@@ -45,7 +45,7 @@ def test_joined_batches_stand_one_after_the_other_each_in_its_slice(by_task):
     assert list(whole.slices) == list(parts)
     assert whole.lengths == [length for lengths in by_task.values() for length in lengths]
     for task, where in whole.slices.items():
-        start, end = whole.offsets[where.start], whole.offsets[where.stop]
+        start, end = whole.cu_seqlens[where.start], whole.cu_seqlens[where.stop]
         assert torch.equal(whole.ids[start:end], parts[task].ids)
         assert torch.equal(whole.token_types[start:end], parts[task].token_types)
         assert whole.lengths[where] == parts[task].lengths
@@ -81,37 +81,37 @@ def test_a_batch_keeps_its_slices_when_it_moves():
 # -- fixed shapes -----------------------------------------------------------------------------------------------------
 
 
-def table_of(lengths, per_row=1) -> SequenceTable:
+def table_of(lengths, per_row=1) -> EncodedDataset:
     """Sequences whose tokens are numbered in order."""
     total = sum(lengths)
-    offsets = torch.tensor([0, *lengths]).cumsum(0)
-    return SequenceTable(torch.arange(total, dtype=torch.int32), torch.arange(total) % 2, offsets, per_row, 0)
+    cu_seqlens = torch.tensor([0, *lengths]).cumsum(0)
+    return EncodedDataset(torch.arange(total, dtype=torch.int32), torch.arange(total) % 2, cu_seqlens, per_row, 0)
 
 
-def fixed(table: SequenceTable, task: str, rows: torch.Tensor) -> FixedBatch:
-    shape = table.shape_for(rows)
-    return table.fixed_batch(task, shape.spans(*table.spans(rows)), shape)
+def fixed(table: EncodedDataset, task: str, rows: torch.Tensor) -> StaticBatch:
+    shape = table.static_shape(rows)
+    return table.static_batch(task, shape.spans(*table.spans(rows)), shape)
 
 
 @given(LENGTHS, st.data())
 def test_a_fixed_batch_begins_with_the_rows_and_fills_what_is_left(lengths, data):
     table = table_of(lengths)
     rows = torch.tensor(data.draw(st.lists(st.integers(0, len(lengths) - 1), min_size=1, max_size=12)))
-    shape, batch, plain = table.shape_for(rows), fixed(table, "sst", rows), table.batch(rows)
+    shape, batch, plain = table.static_shape(rows), fixed(table, "sst", rows), table.batch(rows)
     assert torch.equal(batch.ids[: plain.tokens], plain.ids)
     assert torch.equal(batch.token_types[: plain.tokens], plain.token_types)
     assert torch.equal(batch.positions[: plain.tokens], plain.positions)
     assert batch.lengths[: len(plain)] == plain.lengths and batch.slices == {"sst": slice(0, len(plain))}
     assert batch.tokens == shape.tokens == sum(batch.lengths) and shape.tokens % 64 == 0
-    assert len(batch) == shape.sequences + shape.fillers
-    assert all(1 <= length <= batch.longest == max(16, *lengths) for length in batch.lengths)
+    assert len(batch) == shape.sequences + shape.dummy_sequences
+    assert all(1 <= length <= batch.max_seqlen == max(16, *lengths) for length in batch.lengths)
 
 
 def test_batches_of_as_many_rows_share_few_shapes():
     generator = torch.Generator().manual_seed(0)
     table = table_of(torch.randint(5, 60, (500,), generator=generator).tolist())
     batches = [torch.randint(500, (32,), generator=generator) for _ in range(300)]
-    shapes = [table.shape_for(rows) for rows in batches]
+    shapes = [table.static_shape(rows) for rows in batches]
     assert len(set(shapes)) <= 2
     assert sum(table.spans(rows)[1].sum() for rows in batches) > 0.75 * sum(shape.tokens for shape in shapes)
 
@@ -120,7 +120,7 @@ def test_joined_fixed_batches_keep_each_task_with_its_fillers():
     tables = {"sst": table_of([3, 5, 2]), "sts": table_of([4, 1, 6, 2], per_row=2)}
     rows = torch.tensor([1, 0])
     alone = {task: fixed(table, task, rows) for task, table in tables.items()}
-    whole = FixedBatch.join(alone)
+    whole = StaticBatch.join(alone)
     assert whole.lengths == alone["sst"].lengths + alone["sts"].lengths
     assert whole.slices == {"sst": slice(0, 2), "sts": slice(len(alone["sst"]), len(alone["sst"]) + 4)}
     for task, (tokens, part) in whole.parts.items():
@@ -129,12 +129,12 @@ def test_joined_fixed_batches_keep_each_task_with_its_fillers():
 
 
 def test_what_a_fixed_shape_does_not_hold_is_refused():
-    shape = FixedShape(sequences=2, tokens=16, longest=8)
-    assert shape.fillers == 2 and shape.holds(torch.tensor([8, 6])) and not shape.holds(torch.tensor([8, 7]))
+    shape = StaticShape(sequences=2, tokens=16, max_seqlen=8)
+    assert shape.dummy_sequences == 2 and shape.holds(torch.tensor([8, 6])) and not shape.holds(torch.tensor([8, 7]))
     with pytest.raises(ValueError, match="3 sequences of 6 tokens do not fit"):
         shape.spans(torch.zeros(3, dtype=torch.int64), torch.tensor([2, 2, 2]))
     with pytest.raises(ValueError, match="do not have the shapes"):
-        FixedBatch(torch.zeros(15), torch.zeros(15), torch.tensor([5, 5, 3, 2]), {"sst": shape})
+        StaticBatch(torch.zeros(15), torch.zeros(15), torch.tensor([5, 5, 3, 2]), {"sst": shape})
 
 
 # -- groups of similar length -----------------------------------------------------------------------------------------
@@ -169,8 +169,8 @@ def test_a_row_of_a_group_is_a_sequence_in_order_and_padding_repeats_its_first_t
     ]
     assert len(rows) == len(lengths)
     for tokens, padding in rows:
-        sequence = int(batch.sequence_of[tokens[0]])
-        assert tokens.tolist() == list(range(batch.offsets[sequence], batch.offsets[sequence + 1]))
+        sequence = int(batch.seq_ids[tokens[0]])
+        assert tokens.tolist() == list(range(batch.cu_seqlens[sequence], batch.cu_seqlens[sequence + 1]))
         assert (padding == tokens[0]).all()
 
 

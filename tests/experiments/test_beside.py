@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from mtbert.experiments.beside import beside, costs, measured, metrics_of, shown
+from mtbert.experiments.beside import compare_to_report, costs, load_runs, metrics_of, shown
 from mtbert.experiments.recipes import RECIPES, Scale, scale_of, scaled
 from mtbert.experiments.results import half_interval, recipe_of
 from mtbert.utils.errors import UserError
@@ -16,7 +16,7 @@ DATA = '{"ids-sst-dev.csv": "a", "quora-dev.csv": "b"}'
 
 def run(name: str, seed: int = 0, scale: Scale = "small", sst: float = 0.5, data: str = DATA, **changes) -> dict:
     """A recorded run as data/results has it."""
-    recipe = scaled(RECIPES[name].recipe, scale).with_(**changes)
+    recipe = scaled(RECIPES[name].recipe, scale).replace(**changes)
     fields = {key: value for key, value in recipe.as_dict().items() if key not in ("name", "encoder", "seed")}
     return {
         "recipe": name,
@@ -51,13 +51,13 @@ def test_a_rows_scale_is_known_whatever_its_seed_encoder_and_precision(name):
     for scale in ("full", "small", "demo"):
         recipe = scaled(RECIPES[name].recipe, scale)
         assert scale_of(recipe) == scale
-        assert scale_of(recipe.with_(seed=5, encoder="elsewhere", precision="bfloat16")) == scale
+        assert scale_of(recipe.replace(seed=5, encoder="elsewhere", precision="bfloat16")) == scale
 
 
 @pytest.mark.parametrize("changes", [{"lr": 3e-4}, {"dev_rows": 1999}, {"name": "mine"}, {"steps_per_epoch": 5}])
 def test_a_changed_row_is_of_no_scale(changes):
     small = scaled(RECIPES["yin/baseline"].recipe, "small")
-    assert scale_of(small) == "small" and scale_of(small.with_(**changes)) is None
+    assert scale_of(small) == "small" and scale_of(small.replace(**changes)) is None
 
 
 # -- which runs count -------------------------------------------------------------------------------------------------
@@ -65,7 +65,7 @@ def test_a_changed_row_is_of_no_scale(changes):
 
 def test_a_recorded_run_gives_its_recipe_back():
     row = run("yin/pal-256", seed=3, precision="bfloat16")
-    assert recipe_of(row) == scaled(RECIPES["yin/pal-256"].recipe, "small").with_(seed=3, precision="bfloat16")
+    assert recipe_of(row) == scaled(RECIPES["yin/pal-256"].recipe, "small").replace(seed=3, precision="bfloat16")
 
 
 def test_only_finished_runs_of_that_scale_count(record):
@@ -76,29 +76,29 @@ def test_only_finished_runs_of_that_scale_count(record):
         {**run("yin/baseline", 3), "status": "unfinished"},
         run("li-tang/seq", 4),
     )
-    assert list(measured("mine", "small").seed) == [0, 4]
-    assert list(measured("mine", "demo").seed) == [2]
+    assert list(load_runs("mine", "small").seed) == [0, 4]
+    assert list(load_runs("mine", "demo").seed) == [2]
 
 
 def test_where_nothing_is_recorded_there_are_no_runs_and_the_same_columns(record):
-    nothing = measured("mine", "small")
+    nothing = load_runs("mine", "small")
     record(run("yin/baseline"))
-    assert nothing.empty and list(nothing.columns) == list(measured("mine", "small").columns)
-    assert measured("mine", "full").empty
+    assert nothing.empty and list(nothing.columns) == list(load_runs("mine", "small").columns)
+    assert load_runs("mine", "full").empty
 
 
 def test_runs_that_cannot_be_compared_are_told_apart(record):
     record(run("yin/baseline"), run("yin/pal-256", precision="bfloat16"))
     with pytest.raises(UserError, match="mine.csv, small scale: runs with precision bfloat16 and float32"):
-        measured("mine", "small")
-    assert list(measured("mine", "small", precision="bfloat16").recipe) == ["yin/pal-256"]
+        load_runs("mine", "small")
+    assert list(load_runs("mine", "small", precision="bfloat16").recipe) == ["yin/pal-256"]
     record(run("yin/baseline"), run("yin/baseline", encoder="e5"))
     with pytest.raises(UserError, match="runs with encoder e5 and minilm"):
-        measured("mine", "small")
-    assert len(measured("mine", "small", encoder="e5")) == 1
+        load_runs("mine", "small")
+    assert len(load_runs("mine", "small", encoder="e5")) == 1
     record(run("yin/baseline"), run("yin/pal-256", seed=7, data=DATA.replace('"b"', '"c"')))
     with pytest.raises(UserError, match="yin/pal-256, seed 7, has another quora-dev.csv"):
-        measured("mine", "small")
+        load_runs("mine", "small")
 
 
 # -- the table --------------------------------------------------------------------------------------------------------
@@ -106,7 +106,7 @@ def test_runs_that_cannot_be_compared_are_told_apart(record):
 
 def test_a_reports_table_has_its_figures_and_ours(record):
     record(*(run("yin/baseline", seed, sst=sst) for seed, sst in enumerate((0.50, 0.52, 0.53))), run("yin/pal-256"))
-    table = beside("yin", measured("mine", "small"))
+    table = compare_to_report("yin", load_runs("mine", "small"))
     assert list(table.index) == [name.removeprefix("yin/") for name in RECIPES if name.startswith("yin/")]
     printed = RECIPES["yin/baseline"].printed
     assert dict(table.loc["baseline", "printed"]) == {metric: f"{value:.3f}" for metric, value in printed.items()}
@@ -120,7 +120,7 @@ def test_a_reports_table_has_its_figures_and_ours(record):
 
 
 def test_what_a_row_does_not_train_is_empty(record):
-    table = beside("ahmed-karamardian", measured("mine", "small"), ["sst-finetune", "baseline"])
+    table = compare_to_report("ahmed-karamardian", load_runs("mine", "small"), ["sst-finetune", "baseline"])
     assert list(table.index) == ["sst-finetune", "baseline"] and ("printed", "cfimdb") not in table
     assert dict(table.loc["sst-finetune", "measured"]) == {
         "sst": "not measured",
@@ -134,7 +134,7 @@ def test_what_a_row_does_not_train_is_empty(record):
 
 def test_the_overall_score_is_the_one_that_a_report_uses(record):
     record(run("li-tang/seq"))
-    table = beside("li-tang", measured("mine", "small"), ["seq"])
+    table = compare_to_report("li-tang", load_runs("mine", "small"), ["seq"])
     assert table.loc["seq", ("measured", "overall")] == "0.533"
 
 
@@ -146,11 +146,11 @@ def test_metrics_of_a_recipe_are_those_of_its_tasks():
 def test_a_row_costs_the_mean_of_its_runs(record):
     slow = {**run("yin/baseline", 1), "seconds": 120.0, "tokens": 3e6, "tokens_per_second": 2000.0}
     record({**run("yin/baseline"), "tokens_per_second": 500.0}, slow, run("yin/pal-256"))
-    table = costs("yin", measured("mine", "small"))
+    table = costs("yin", load_runs("mine", "small"))
     assert list(table.loc["baseline"]) == ["90", "1,550", "1,250"]
     assert list(table.loc["pal-256"]) == ["60", "100", "not measured"]
     assert set(table.loc["low-rank"]) == {"not measured"}
-    assert set(costs("yin", measured("nothing", "small")).stack()) == {"not measured"}
+    assert set(costs("yin", load_runs("nothing", "small")).stack()) == {"not measured"}
 
 
 def test_where_no_score_is_there_it_says_so():

@@ -51,7 +51,7 @@ def test_a_packed_encoder_is_the_original_rounded_to_16_bits(packed):
     stored = mtbert.load_encoder(packed / "encoders" / "minilm")
     assert stored.sha256 == original.sha256 == MINILM_SHA256
     assert (original.stored, stored.stored) == (None, "float16")
-    assert stored.word_pieces.fingerprint == original.word_pieces.fingerprint
+    assert stored.tokenizer.fingerprint == original.tokenizer.fingerprint
     for name, tensor in stored.bert.state_dict().items():
         assert tensor.dtype == torch.float32
         assert torch.equal(tensor, original.bert.state_dict()[name].half().float()), name
@@ -181,7 +181,7 @@ def test_a_run_from_a_pack_needs_no_network_and_is_known_by_its_encoders_name(pa
         "HF_HUB_OFFLINE": "1",
     }
     command = [sys.executable, "-c", OFFLINE, "train", "demo", "--out", str(tmp_path / "run")]
-    for change in ("layers=1", "train_rows=8", "dev_rows=8", "epochs=1", "steps_per_epoch=1"):
+    for change in ("num_layers=1", "train_rows=8", "dev_rows=8", "epochs=1", "steps_per_epoch=1"):
         command += ["--set", change]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
     assert done.returncode == 0, done.stderr

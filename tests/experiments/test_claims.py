@@ -22,12 +22,12 @@ def test_every_report_has_claims_and_none_stands_twice():
     assert {claim.report for claim in CLAIMS} == set(TITLES) == set(reports())
     assert len({(claim.report, claim.words) for claim in CLAIMS}) == len(CLAIMS)
     assert len({(claim.recipes, claim.metric) for claim in CLAIMS}) == len(CLAIMS)
-    assert {claim.says for claim in CLAIMS} == set(REGIONS)
+    assert {claim.direction for claim in CLAIMS} == set(REGIONS)
 
 
 def test_the_printed_difference_is_the_row_minus_the_other():
     first, second = (RECIPES[f"li-tang/{row}"].printed["overall"] for row in ("mix-0.3", "seq"))
-    assert FIRST.printed == pytest.approx(first - second) and FIRST.in_print == "yes"
+    assert FIRST.printed == pytest.approx(first - second) and FIRST.supported_by_report == "yes"
 
 
 def test_the_overall_score_is_the_reports_own():
@@ -38,17 +38,19 @@ def test_the_overall_score_is_the_reports_own():
 
 
 def test_a_text_may_contradict_its_own_table():
-    against_print = {(claim.report, claim.words) for claim in CLAIMS if claim.in_print == "no"}
+    against_print = {(claim.report, claim.words) for claim in CLAIMS if claim.supported_by_report == "no"}
     assert ("marchini-callon-cussen", "all three together are best") in against_print
     assert ("yin", "twice as long helps sentiment") in against_print
 
 
-@pytest.mark.parametrize(("says", "holds"), [("better", "no"), ("worse", "yes"), ("alike", "no"), ("no better", "yes")])
-def test_a_statement_says_where_the_difference_lies(says, holds):
-    swapped = Claim("li-tang", "", "", "seq", "mix-0.3", "overall", says)  # -.011 in print
-    assert swapped.in_print == holds
+@pytest.mark.parametrize(
+    ("direction", "holds"), [("better", "no"), ("worse", "yes"), ("alike", "no"), ("no better", "yes")]
+)
+def test_a_statement_says_where_the_difference_lies(direction, holds):
+    swapped = Claim("li-tang", "", "", "seq", "mix-0.3", "overall", direction)  # -.011 in print
+    assert swapped.supported_by_report == holds
 
 
 def test_what_is_not_printed_cannot_be_compared():
     claim = Claim("yin", "", "", "low-rank-top-mean-mnrl-pairs", "baseline", "overall", "worse")  # overall left empty
-    assert math.isnan(claim.printed) and claim.in_print == "not printed"
+    assert math.isnan(claim.printed) and claim.supported_by_report == "not printed"

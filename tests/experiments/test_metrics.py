@@ -16,13 +16,13 @@ from mtbert.experiments.metrics import (
     averages,
     calibration,
     calibration_error,
-    claims,
     class_scores,
     classes_of,
     column_shares,
+    confidence,
     confusion,
     distances,
-    independent,
+    expected_counts,
     quadratic_kappa,
     row_shares,
 )
@@ -92,7 +92,7 @@ def test_false_positives_and_false_negatives_are_equally_many_over_all_classes(m
 
 @given(MATRICES)
 def test_independence_keeps_the_margins_and_has_no_kappa(matrix):
-    expected = independent(matrix)
+    expected = expected_counts(matrix)
     assert np.allclose(expected.sum(axis=0), matrix.sum(axis=0))
     assert np.allclose(expected.sum(axis=1), matrix.sum(axis=1))
     assert quadratic_kappa(expected) == pytest.approx(0, abs=1e-9)
@@ -103,7 +103,7 @@ def test_shuffled_answers_give_the_matrix_of_independence():
     labels = rng.integers(0, 3, 300)
     predicted = np.where(rng.random(300) < 0.7, labels, rng.integers(0, 3, 300))
     mean = np.mean([confusion(labels, rng.permutation(predicted), 3) for _ in range(2000)], axis=0)
-    assert np.allclose(mean, independent(confusion(labels, predicted, 3)), atol=0.5)
+    assert np.allclose(mean, expected_counts(confusion(labels, predicted, 3)), atol=0.5)
 
 
 @given(ANSWERS)
@@ -134,10 +134,10 @@ def test_scores_round_halves_up_and_stay_within_their_range():
 
 def test_a_class_is_claimed_with_its_own_probability_and_a_binary_task_claims_1():
     outputs = torch.tensor([[0.0, math.log(3.0)], [math.log(9.0), 0.0]])
-    chances, true = claims(get_task("cfimdb"), outputs, [1, 1])
-    assert chances == pytest.approx([0.75, 0.9]) and true.tolist() == [True, False]
-    chances, true = claims(get_task("quora"), torch.tensor([[math.log(3.0)], [-math.log(3.0)]]), [0, 1])
-    assert chances == pytest.approx([0.75, 0.25]) and true.tolist() == [False, True]
+    probabilities, true = confidence(get_task("cfimdb"), outputs, [1, 1])
+    assert probabilities == pytest.approx([0.75, 0.9]) and true.tolist() == [True, False]
+    probabilities, true = confidence(get_task("quora"), torch.tensor([[math.log(3.0)], [-math.log(3.0)]]), [0, 1])
+    assert probabilities == pytest.approx([0.75, 0.25]) and true.tolist() == [False, True]
 
 
 def test_calibration_by_hand():

@@ -17,8 +17,8 @@ from mtbert.utils.errors import UserError
 def runs(tmp_path_factory, sample):
     """Two short runs on the sample data; the second is scored on the first 40 rows of each dev file."""
     folder = tmp_path_factory.mktemp("runs")
-    tiny = mtbert.recipe("tiny").with_(epochs=1, steps_per_epoch=2, layers=1)
-    for name, recipe in {"one": tiny, "two": tiny.with_(seed=1), "few": tiny.with_(seed=2, dev_rows=40)}.items():
+    tiny = mtbert.recipe("tiny").replace(epochs=1, steps_per_epoch=2, num_layers=1)
+    for name, recipe in {"one": tiny, "two": tiny.replace(seed=1), "few": tiny.replace(seed=2, dev_rows=40)}.items():
         mtbert.train(recipe, folder / name, sample, progress=False, say=lambda text: None)
     return folder
 

@@ -49,7 +49,7 @@ def test_a_record_from_before_a_field_existed_is_that_of_its_default():
     fields = Recipe().as_dict()
     now = json.dumps({name: fields[name] for name in fields if name not in ("name", "encoder", "seed")})
     before = json.loads(now)
-    del before["surgery"], before["accumulate"]
+    del before["surgery"], before["gradient_accumulation_steps"]
     assert results._completed(json.dumps(before)) == now == results._completed(now)
     assert results._completed(json.dumps({**before, "surgery": "pcgrad"})) != now
 

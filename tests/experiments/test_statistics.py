@@ -13,11 +13,11 @@ import mtbert
 from mtbert.experiments import predictions as dev_predictions
 from mtbert.experiments import results
 from mtbert.experiments import statistics as evidence
-from mtbert.experiments.beside import measured
+from mtbert.experiments.beside import load_runs
 from mtbert.experiments.claims import CLAIMS, REGIONS, Claim
 from mtbert.experiments.metrics import resampled_pearson
 from mtbert.experiments.recipes import RECIPES, scaled
-from mtbert.experiments.statistics import Evidence, Noise, compare, holm, verdicts
+from mtbert.experiments.statistics import EffectEstimate, SeedVariance, compare, holm, verdicts
 from mtbert.training.evaluation import pearson
 from mtbert.utils.errors import UserError
 
@@ -30,7 +30,7 @@ CLAIM = Claim("marchini-callon-cussen", "losses", "MNRL ruins similarity", "sts-
 
 @given(st.lists(st.floats(-0.5, 0.5), min_size=3, max_size=8, unique=True))
 def test_over_seeds_it_is_the_paired_t_test(differences):
-    found = Evidence.over_seeds(differences)
+    found = EffectEstimate.over_seeds(differences)
     reference = stats.ttest_1samp(differences, 0)
     if found.error > 1e-9:
         assert found.p(REGIONS["better"]) == pytest.approx(reference.pvalue, abs=1e-9)
@@ -44,8 +44,8 @@ def test_over_seeds_it_is_the_paired_t_test(differences):
     st.sampled_from(list(REGIONS.values())),
     st.floats(0.001, 0.5),
 )
-def test_a_verdict_is_one_on_where_the_interval_lies(difference, error, freedom, region, alpha):
-    found = Evidence(difference, error, freedom, 3)
+def test_a_verdict_is_one_on_where_the_interval_lies(difference, error, df, region, alpha):
+    found = EffectEstimate(difference, error, df, 3)
     p = found.p(region)
     if abs(p - alpha) < 1e-9:
         return
@@ -56,19 +56,19 @@ def test_a_verdict_is_one_on_where_the_interval_lies(difference, error, freedom,
 
 
 def test_much_noise_does_not_make_two_rows_alike():
-    noisy, sure = Evidence.over_rows(0.0, 0.05), Evidence.over_rows(0.0, 0.001)
+    noisy, sure = EffectEstimate.over_rows(0.0, 0.05), EffectEstimate.over_rows(0.0, 0.001)
     assert noisy.verdict(REGIONS["alike"], noisy.p(REGIONS["alike"])) == "undecided"
     assert sure.verdict(REGIONS["alike"], sure.p(REGIONS["alike"])) == "holds"
     assert sure.verdict(REGIONS["better"], sure.p(REGIONS["better"])) == "undecided"  # no difference, however sure
 
 
 def test_without_an_error_there_is_no_verdict():
-    found = Evidence.over_rows(0.3, math.nan)
+    found = EffectEstimate.over_rows(0.3, math.nan)
     assert found.verdict(REGIONS["better"], found.p(REGIONS["better"])) == "undecided"
 
 
 def test_equal_answers_on_every_row_say_nothing_of_better_and_all_of_alike():
-    found = Evidence.over_rows(0.0, 0.0)
+    found = EffectEstimate.over_rows(0.0, 0.0)
     assert found.p(REGIONS["better"]) == 1 and found.p(REGIONS["alike"]) == 0
 
 
@@ -129,16 +129,16 @@ def runs(tmp_path_factory, sample):
     """Runs of two rows of a report at demo scale, two seeds of one of them; and of our own recipe, two seeds."""
     folder = tmp_path_factory.mktemp("runs")
     rows = {
-        name: scaled(RECIPES[f"marchini-callon-cussen/{name}"].recipe, "demo").with_(encoder="tiny")
+        name: scaled(RECIPES[f"marchini-callon-cussen/{name}"].recipe, "demo").replace(encoder="tiny")
         for name in ("sts-concat", "sts-mnrl")
     }
-    tiny = mtbert.recipe("tiny").with_(epochs=1, steps_per_epoch=2, layers=1)
+    tiny = mtbert.recipe("tiny").replace(epochs=1, steps_per_epoch=2, num_layers=1)
     recipes = {
         "concat": rows["sts-concat"],
-        "again": rows["sts-concat"].with_(seed=1),
+        "again": rows["sts-concat"].replace(seed=1),
         "mnrl": rows["sts-mnrl"],
         "tiny": tiny,
-        "tiny-again": tiny.with_(seed=1),
+        "tiny-again": tiny.replace(seed=1),
     }
     for name, recipe in recipes.items():
         mtbert.train(recipe, folder / name, sample, progress=False, say=lambda text: None)
@@ -192,14 +192,14 @@ def test_what_is_recorded_becomes_a_verdict(runs, kept, sample):
     for _ in range(2):  # the second time replaces the first
         evidence.record(evidence.compare_runs(folders, sample))
     results.record(folders, "reports")
-    of, compared = measured("reports", "demo"), evidence.recorded(measured("reports", "demo"))
+    of, compared = load_runs("reports", "demo"), evidence.recorded(load_runs("reports", "demo"))
     assert len(pd.read_csv(kept / "claims.csv")) == len(compared) == 2
     scores = of.set_index(["recipe", "seed"]).sts
     found = evidence.evidence(CLAIM, of, compared)
     assert found.difference == pytest.approx(scores[CLAIM.recipes[0], 0] - scores[CLAIM.recipes[1], 0], abs=1e-9)
-    noise, of_rows = Noise.of(of, CLAIM.report, "sts"), compared[compared.row == CLAIM.recipes[0]].error.item()
-    assert found.seeds == found.freedom == noise.freedom == 1  # one row has two seeds
-    assert found.error == pytest.approx(math.hypot(noise.spread * math.sqrt(2), of_rows)) and of_rows > 0
+    noise, of_rows = SeedVariance.of(of, CLAIM.report, "sts"), compared[compared.row == CLAIM.recipes[0]].error.item()
+    assert found.seeds == found.df == noise.df == 1  # one row has two seeds
+    assert found.error == pytest.approx(math.hypot(noise.std * math.sqrt(2), of_rows)) and of_rows > 0
     line = verdicts(of, compared, [CLAIM]).iloc[0]
     assert (line.low, line.high) == pytest.approx(found.interval()) and line.test == "rows, borrowed noise, 1 seed"
     assert line.verdict == "too few seeds" and math.isnan(line.p) and math.isnan(line.holm)
@@ -217,7 +217,7 @@ def test_nothing_to_compare_is_said(runs, sample):
 
 
 def table_of(**scores) -> pd.DataFrame:
-    """Runs as ``measured`` gives them: row -> sts of seed 0, 1, ..."""
+    """Runs as ``load_runs`` gives them: row -> sts of seed 0, 1, ..."""
     return pd.DataFrame(
         [
             {
@@ -259,7 +259,7 @@ def test_five_seeds_tell_their_own_error_and_only_seeds_of_both_count():
     mnrl, concat = [0.1, 0.2, 0.15, 0.1, 0.2], [0.4, 0.45, 0.5, 0.3, 0.5]
     of, differences = table_of(sts_mnrl=mnrl, sts_concat=[*concat, 0.9]), np.subtract(mnrl, concat)
     found = evidence.evidence(CLAIM, of, compared(*differences))
-    assert (found.difference, found.freedom, found.seeds) == (pytest.approx(differences.mean()), 4, 5)
+    assert (found.difference, found.df, found.seeds) == (pytest.approx(differences.mean()), 4, 5)
     assert found.error == pytest.approx(math.hypot(stats.sem(differences), 0.06))  # .06: the mean of .02 to .1
     line = verdicts(of, compared(*differences), [CLAIM]).iloc[0]
     assert line.test == "rows, own noise, 5 seeds" and line.verdict == "holds" and line.high < 0
@@ -269,11 +269,11 @@ def test_few_seeds_borrow_their_noise_from_the_rows_of_their_report_with_several
     of = table_of(sts_mnrl=[0.1, 0.2, 0.3], sts_concat=[0.4, 0.4, 0.4], sts_triplet=[0.3, 0.5], sts_cosine=[0.9])
     other = of.assign(recipe="yin/" + of.recipe.str.split("/").str[1], sts=of.sts * 2)
     of = pd.concat([of, other], ignore_index=True)  # another report lends nothing
-    noise, differences = Noise.of(of, CLAIM.report, "sts"), (-0.3, -0.2, -0.1)
-    assert (noise.spread, noise.freedom) == pytest.approx((math.sqrt((2 * 0.01 + 2 * 0 + 0.02) / 5), 5))
+    noise, differences = SeedVariance.of(of, CLAIM.report, "sts"), (-0.3, -0.2, -0.1)
+    assert (noise.std, noise.df) == pytest.approx((math.sqrt((2 * 0.01 + 2 * 0 + 0.02) / 5), 5))
     found = evidence.evidence(CLAIM, of, compared(*differences))
-    assert (found.difference, found.freedom, found.seeds) == pytest.approx((-0.2, 5, 3))
-    assert found.error == pytest.approx(math.hypot(noise.spread * math.sqrt(2 / 3), 0.04))
+    assert (found.difference, found.df, found.seeds) == pytest.approx((-0.2, 5, 3))
+    assert found.error == pytest.approx(math.hypot(noise.std * math.sqrt(2 / 3), 0.04))
     line = verdicts(of, compared(*differences), [CLAIM]).iloc[0]
     assert line.test == "rows, borrowed noise, 3 seeds" and line.p == line.holm == found.p(CLAIM.region)
     line = verdicts(of, compared(*differences[:2]), [CLAIM]).iloc[0]  # the third seed was not compared
@@ -291,9 +291,9 @@ def test_claims_with_too_few_seeds_are_not_of_the_family_that_is_corrected_for()
 def test_noise_of_rows_alike_is_the_error_of_an_analysis_of_variance():
     scores = np.random.default_rng(0).normal([0.2, 0.5, 0.4], 0.03, size=(4, 3)).T
     of = table_of(sts_mnrl=scores[0], sts_concat=scores[1], sts_triplet=scores[2])
-    noise = Noise.of(of, CLAIM.report, "sts")
+    noise = SeedVariance.of(of, CLAIM.report, "sts")
     between = 4 * np.var(scores.mean(1), ddof=1)
-    assert between / noise.spread**2 == pytest.approx(stats.f_oneway(*scores).statistic) and noise.freedom == 9
+    assert between / noise.std**2 == pytest.approx(stats.f_oneway(*scores).statistic) and noise.df == 9
 
 
 def test_rows_with_a_frozen_encoder_lend_no_noise():
@@ -301,14 +301,18 @@ def test_rows_with_a_frozen_encoder_lend_no_noise():
     trained, frozen = [0.2, 0.3, 0.4], [0.1, 0.1001, 0.0999]
     of = table_of(sts_mnrl=trained, sts_concat=[0.4])
     lent = pd.concat([of, table_of(baseline=frozen)], ignore_index=True)
-    assert Noise.of(lent, CLAIM.report, "sts") == Noise.of(of, CLAIM.report, "sts") == Noise(pytest.approx(0.1), 2)
+    assert (
+        SeedVariance.of(lent, CLAIM.report, "sts")
+        == SeedVariance.of(of, CLAIM.report, "sts")
+        == SeedVariance(pytest.approx(0.1), 2)
+    )
 
 
 def test_where_no_row_has_several_seeds_only_the_rows_error_is_known():
     of = table_of(sts_mnrl=[0.1], sts_concat=[0.4])
-    assert math.isnan(Noise.of(of, CLAIM.report, "sts").spread) and Noise.of(of, CLAIM.report, "sts").freedom == 0
+    assert math.isnan(SeedVariance.of(of, CLAIM.report, "sts").std) and SeedVariance.of(of, CLAIM.report, "sts").df == 0
     found = evidence.evidence(CLAIM, of, compared(-0.3))
-    assert found == Evidence.over_rows(found.difference, 0.02) and found.difference == pytest.approx(-0.3)
+    assert found == EffectEstimate.over_rows(found.difference, 0.02) and found.difference == pytest.approx(-0.3)
     line = verdicts(of, compared(-0.3), [CLAIM]).iloc[0]
     assert line.test == "rows, 1 seed" and line.verdict == "too few seeds"
 
@@ -320,7 +324,7 @@ def test_comparisons_of_other_runs_are_refused():
 
 
 def test_without_runs_every_claim_is_not_measured(kept):
-    of = measured("reports", "small")
+    of = load_runs("reports", "small")
     found = verdicts(of, evidence.recorded(of))
     assert len(found) == len(CLAIMS) and set(found.verdict) == {"not measured"}
     assert found[["difference", "low", "high", "p", "holm"]].isna().all(axis=None)
@@ -328,7 +332,7 @@ def test_without_runs_every_claim_is_not_measured(kept):
 
 
 def test_what_this_project_has_recorded_fits_together():
-    of = measured("reports", "small")
+    of = load_runs("reports", "small")
     found = verdicts(of, evidence.recorded(of))
     both = [set(claim.recipes) <= set(of.recipe) for claim in CLAIMS]
     assert list(found.verdict != "not measured") == both

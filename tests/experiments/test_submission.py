@@ -11,11 +11,11 @@ from mtbert import UserError
 from mtbert.cli.main import app
 from mtbert.data import get_task, read_split
 from mtbert.experiments import submission
-from mtbert.training.evaluation import accuracy, outputs_for, overall, pearson, write_predictions
+from mtbert.training.evaluation import accuracy, overall, pearson, predict_logits, write_predictions
 from mtbert.utils.files import sha256_of
 
 NAMES = {f"{task}-{split}-output.csv" for task in ("sst", "quora", "sts", "cfimdb") for split in ("test", "dev")}
-RECIPE = mtbert.recipe("tiny").with_(layers=1, epochs=1, steps_per_epoch=1)
+RECIPE = mtbert.recipe("tiny").replace(num_layers=1, epochs=1, steps_per_epoch=1)
 
 
 def silent(text):
@@ -37,7 +37,7 @@ def data(tmp_path_factory, few_rows):
 def runs(tmp_path_factory, data):
     """A run of three tasks and one of the fourth."""
     folder = tmp_path_factory.mktemp("runs")
-    recipes = {"three": RECIPE, "fourth": RECIPE.with_(tasks="cfimdb", seed=1)}
+    recipes = {"three": RECIPE, "fourth": RECIPE.replace(tasks="cfimdb", seed=1)}
     return [
         mtbert.train(recipe, folder / name, data, progress=False, say=silent).folder for name, recipe in recipes.items()
     ]
@@ -116,7 +116,7 @@ def test_the_record_says_what_each_run_was(submitted, runs):
 
 
 def test_an_encoder_folder_is_not_named_by_its_path(runs, data, tmp_path):
-    recipe = RECIPE.with_(tasks="sst", layers=None, encoder=str(runs[0] / "encoder"))
+    recipe = RECIPE.replace(tasks="sst", num_layers=None, encoder=str(runs[0] / "encoder"))
     run = mtbert.train(recipe, tmp_path / "run", data, progress=False, say=silent)
     record = submission.submit(submission.sheets([run.folder], data), tmp_path / "out", say=silent)
     assert record["runs"][0]["encoder"] == record["runs"][0]["fields"]["encoder"] == "encoder"
@@ -126,14 +126,14 @@ def test_an_encoder_folder_is_not_named_by_its_path(runs, data, tmp_path):
 
 
 def test_dev_rows_are_answered_in_the_precision_that_scored_them(data, tmp_path, capsys):
-    recipe = RECIPE.with_(tasks="sts", precision="bfloat16")
+    recipe = RECIPE.replace(tasks="sts", precision="bfloat16")
     run = mtbert.train(recipe, tmp_path / "run", data, progress=False, say=silent)
     record = submission.submit(submission.sheets([run.folder], data), tmp_path / "out", say=silent)
     kept = (run.folder / "predictions" / "sts-dev.csv").read_text()
     assert (tmp_path / "out" / "sts-dev-output.csv").read_text() == kept
     assert record["dev"]["sts"] == pytest.approx(run.scores["sts"], abs=1e-6)
     rows = read_split(data, get_task("sts"), "dev")
-    write_predictions(tmp_path / "exact.csv", rows, outputs_for(mtbert.load_model(run.folder), rows))
+    write_predictions(tmp_path / "exact.csv", rows, predict_logits(mtbert.load_model(run.folder), rows))
     assert (tmp_path / "exact.csv").read_text() != kept
     app(["evaluate", str(run.folder), "--data", str(data)], standalone_mode=False)
     assert f"sts {run.scores['sts']:.3f}" in capsys.readouterr().out
@@ -154,17 +154,17 @@ def test_a_file_that_is_missing_is_named_before_anything_is_predicted(runs, tmp_
 
 def test_nothing_is_written_over_unless_forced(runs, data, tmp_path):
     sheets = submission.sheets(runs[1:], data)
-    submission.check_free(sheets, tmp_path, force=False)
+    submission.check_output_dir(sheets, tmp_path, force=False)
     (tmp_path / "cfimdb-dev-output.csv").write_text("precious")
     with pytest.raises(UserError, match=r"holds cfimdb-dev-output.csv: give another folder, or --force"):
-        submission.check_free(sheets, tmp_path, force=False)
-    submission.check_free(sheets, tmp_path, force=True)
+        submission.check_output_dir(sheets, tmp_path, force=False)
+    submission.check_output_dir(sheets, tmp_path, force=True)
 
 
 def test_files_of_other_tasks_stay_alone_even_if_forced(runs, data, tmp_path):
     (tmp_path / "sst-dev-output.csv").write_text("of another run")
     with pytest.raises(UserError, match=r"holds sst-dev-output.csv, which these runs do not write"):
-        submission.check_free(submission.sheets(runs[1:], data), tmp_path, force=True)
+        submission.check_output_dir(submission.sheets(runs[1:], data), tmp_path, force=True)
 
 
 def test_nothing_is_written_if_a_later_model_is_damaged(runs, data, tmp_path):
@@ -181,8 +181,8 @@ def test_nothing_is_written_if_a_later_model_is_damaged(runs, data, tmp_path):
 
 
 def test_an_auxiliary_task_has_no_files(data, tmp_path):
-    run = mtbert.train(RECIPE.with_(tasks="sst,yelp"), tmp_path / "both", data, progress=False, say=silent)
+    run = mtbert.train(RECIPE.replace(tasks="sst,yelp"), tmp_path / "both", data, progress=False, say=silent)
     assert {sheet.rows.task.name for sheet in submission.sheets([run.folder], data)} == {"sst"}
-    run = mtbert.train(RECIPE.with_(tasks="yelp"), tmp_path / "yelp", data, progress=False, say=silent)
+    run = mtbert.train(RECIPE.replace(tasks="yelp"), tmp_path / "yelp", data, progress=False, say=silent)
     with pytest.raises(UserError, match="yelp has neither a dev nor a test file"):
         submission.sheets([run.folder], data)

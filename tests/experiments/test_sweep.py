@@ -15,7 +15,7 @@ import pytest
 
 import mtbert
 from mtbert import UserError
-from mtbert.data.sampling import SAMPLERS, Pace
+from mtbert.data.sampling import SAMPLERS, SamplerConfig
 from mtbert.experiments import sweep
 from mtbert.experiments.predictions import predictions
 from mtbert.experiments.recipes import RECIPES, scaled
@@ -30,10 +30,10 @@ from mtbert.utils import paths
 @pytest.fixture
 def job(tmp_path, sample):
     """A job that trains for two steps."""
-    recipe = mtbert.recipe("tiny").with_(train_rows=8, dev_rows=8, epochs=1, steps_per_epoch=2)
+    recipe = mtbert.recipe("tiny").replace(train_rows=8, dev_rows=8, epochs=1, steps_per_epoch=2)
 
     def build(folder="one", **changes) -> Job:
-        return Job(recipe.with_(**changes), tmp_path / folder, sample, threads=1)
+        return Job(recipe.replace(**changes), tmp_path / folder, sample, threads=1)
 
     return build
 
@@ -43,10 +43,10 @@ def refuse(job):
 
 
 def test_a_report_stands_for_all_its_recipes():
-    assert sweep.chosen("li-tang") == [name for name in RECIPES if name.startswith("li-tang/")]
-    assert sweep.chosen("mixed, sst") == ["mixed", "sst"]
+    assert sweep.expand_names("li-tang") == [name for name in RECIPES if name.startswith("li-tang/")]
+    assert sweep.expand_names("mixed, sst") == ["mixed", "sst"]
     with pytest.raises(UserError, match="unknown recipe 'li-tan'"):
-        sweep.chosen("li-tan")
+        sweep.expand_names("li-tan")
 
 
 def test_there_is_a_job_for_each_recipe_and_seed_and_first_seeds_come_first(tmp_path, sample):
@@ -78,8 +78,8 @@ def test_every_row_of_a_report_can_be_scaled_down_and_keeps_what_sets_it_apart(n
     assert scaled(full, "full") == full
     changed = {"encoder", "steps_per_epoch", "train_rows", "dev_rows", "epochs", "lr", "adapter_size"}
     assert set(small.differences(full)) <= changed
-    assert (small.train_rows is None) == (full.option != "pretrain")
-    assert small.encoder == "minilm" and demo.layers == 2 and demo.train_rows == 100
+    assert (small.train_rows is None) == (full.trainable != "heads")
+    assert small.encoder == "minilm" and demo.num_layers == 2 and demo.train_rows == 100
     a_step = rows_of_a_step(full)
     assert small.steps_per_epoch * a_step == pytest.approx(4800, abs=a_step / 2)
     assert small.name == demo.name == name
@@ -89,7 +89,7 @@ def rows_of_a_step(recipe):
     """The mean over all steps that the recipe's sampler plans on the course's sets."""
     rows = {"sst": 8538, "cfimdb": 1701, "quora": 75_842, "sts": 5996, "yelp": 50_000}
     sampler = SAMPLERS[recipe.sampler](
-        {task: rows[task] for task in recipe.tasks}, recipe.batch_size, 0, Pace(epochs=recipe.epochs)
+        {task: rows[task] for task in recipe.tasks}, recipe.batch_size, 0, SamplerConfig(epochs=recipe.epochs)
     )
     steps = [step for epoch in range(recipe.epochs) for step in sampler.epoch(epoch)]
     return sum(recipe.batch_size[task] for step in steps for task in step) / len(steps)
@@ -113,9 +113,9 @@ def test_a_job_leaves_a_run_an_executed_notebook_and_its_recipe(job):
 
 
 def test_a_job_tells_its_run_how_to_carry_out_steps(job):
-    one = replace(job(), execution=Execution(graphs=True))
+    one = replace(job(), execution=Execution(cuda_graphs=True))
     assert sweep.run_job(one) is None
-    assert mtbert.open_run(one.folder).record["execution"] == {"compile": False, "graphs": True}
+    assert mtbert.open_run(one.folder).record["execution"] == {"compile": False, "cuda_graphs": True}
 
 
 def one_score(job, task):
@@ -269,7 +269,7 @@ def test_slurm_gets_one_array_of_jobs(job, monkeypatch):
 
 def test_a_list_has_a_recipe_a_line_with_its_seeds_and_changes(tmp_path, sample):
     (tmp_path / "list.txt").write_text("# first\nmixed seeds=2 lr=1e-3\n\ntiny name=other batch_size.sst=2  # last\n")
-    todo = sweep.listed(tmp_path / "list.txt", "full", tmp_path, sample, {"epochs": 1}, 1)
+    todo = sweep.jobs_from_file(tmp_path / "list.txt", "full", tmp_path, sample, {"epochs": 1}, 1)
     assert [job.name for job in todo] == ["mixed-s0", "mixed-s1", "other-s0"]
     assert [job.recipe.lr for job in todo[:2]] == [1e-3, 1e-3] and todo[2].recipe.batch_size["sst"] == 2
     assert [job.recipe.seed for job in todo] == [0, 1, 0] and {job.recipe.epochs for job in todo} == {1}
@@ -292,13 +292,13 @@ def test_a_list_has_a_recipe_a_line_with_its_seeds_and_changes(tmp_path, sample)
 def test_a_mistake_in_a_list_is_named(tmp_path, sample, lines, expected):
     (tmp_path / "list.txt").write_text(lines)
     with pytest.raises(UserError, match=expected):
-        sweep.listed(tmp_path / "list.txt", "full", tmp_path, sample, {}, 1)
+        sweep.jobs_from_file(tmp_path / "list.txt", "full", tmp_path, sample, {}, 1)
 
 
 def test_changes_of_all_lines_come_after_a_lines_own(tmp_path, sample):
     (tmp_path / "list.txt").write_text("tiny epochs=2 batch_size.sst=2\n")
     changes = {"epochs": 1, "batch_size": {"sts": 3}}
-    (only,) = sweep.listed(tmp_path / "list.txt", "full", tmp_path, sample, changes, 1)
+    (only,) = sweep.jobs_from_file(tmp_path / "list.txt", "full", tmp_path, sample, changes, 1)
     assert only.recipe.epochs == 1 and only.recipe.batch_size == {"sst": 2, "quora": 4, "sts": 3}
 
 
@@ -307,11 +307,11 @@ def test_a_seed_for_all_runs_is_refused(tmp_path, sample):
     with pytest.raises(UserError, match="seed is 3, but a sweep counts seeds from 0 on"):
         sweep.jobs(["tiny"], 1, "full", tmp_path, sample, {"seed": 3})
     with pytest.raises(UserError, match="give their number as seeds"):
-        sweep.listed(tmp_path / "list.txt", "full", tmp_path, sample, {"seed": 3}, 1)
+        sweep.jobs_from_file(tmp_path / "list.txt", "full", tmp_path, sample, {"seed": 3}, 1)
 
 
 def test_the_list_for_a_gpu_can_be_read(tmp_path, sample):
-    todo = sweep.listed(paths.ROOT / "data" / "lists" / "gpu.txt", "full", tmp_path, sample, {}, 1)
+    todo = sweep.jobs_from_file(paths.ROOT / "data" / "lists" / "gpu.txt", "full", tmp_path, sample, {}, 1)
     assert todo[0].name == "mixed-s0" and len(todo) > 50
 
 
@@ -325,7 +325,7 @@ def test_a_run_whose_time_is_over_stops_with_a_checkpoint_and_goes_on_later(job,
     ran = []
     monkeypatch.setattr(sweep, "_BEGINNING", 0)
     monkeypatch.setattr(sweep.subprocess, "Popen", lambda *a, **k: ran.append(a))
-    assert sweep.run_job(one) == sweep.LEFT and not ran  # over before it begins
+    assert sweep.run_job(one) == sweep.TIME_LIMIT and not ran  # over before it begins
 
 
 def test_a_run_that_does_not_end_in_time_is_ended_and_left(job, monkeypatch):
@@ -339,7 +339,7 @@ def test_a_run_that_does_not_end_in_time_is_ended_and_left(job, monkeypatch):
     monkeypatch.setattr(sweep, "_BEGINNING", 0)
     monkeypatch.setattr(sweep, "_LAST_STEPS", 0)
     one = job()
-    assert list(sweep.sweep([one], "local", 1, minutes=0.02)) == [(one, sweep.LEFT)]
+    assert list(sweep.sweep([one], "local", 1, minutes=0.02)) == [(one, sweep.TIME_LIMIT)]
     assert begun[0].returncode
     assert "MTBERT_STOP_AT" not in os.environ
 

@@ -252,9 +252,9 @@ def test_heads_must_divide_the_size():
         ({"adapter": "palm"}, "adapter is 'palm': give none, or one or several"),
         ({"adapter": "pal+pal"}, "adapter is 'pal\\+pal'"),
         ({"adapter": ""}, "adapter is ''"),
-        ({"adapter": "pal", "option": "pretrain"}, "set option to adapters or finetune"),
-        ({"option": "adapters"}, "there is no adapter: set adapter"),
-        ({"option": "adapters_norms"}, "there is no adapter: set adapter"),
+        ({"adapter": "pal", "trainable": "heads"}, "set trainable to adapters or all"),
+        ({"trainable": "adapters"}, "there is no adapter: set adapter"),
+        ({"trainable": "adapters_and_norms"}, "there is no adapter: set adapter"),
         ({"adapter_size": 12}, "adapter_size is 12, but adapter 'none' has none"),
         ({"adapter": "top", "adapter_size": 12}, "adapter_size is 12, but adapter 'top' has none"),
         ({"adapter": "pal+lora", "adapter_size": 12}, "pal and lora have one each"),
@@ -275,7 +275,7 @@ def test_impossible_adapters_are_refused(fields, said):
 
 @pytest.fixture(scope="module")
 def recipe() -> Recipe:
-    return mtbert.recipe("tiny").with_(train_rows=12, dev_rows=12, epochs=1, steps_per_epoch=2, adapter="pal")
+    return mtbert.recipe("tiny").replace(train_rows=12, dev_rows=12, epochs=1, steps_per_epoch=2, adapter="pal")
 
 
 @pytest.fixture
@@ -290,24 +290,24 @@ def weights(model) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
 
-@pytest.mark.parametrize("option", ["finetune", "adapters", "adapters_norms"])
-def test_training_moves_what_the_option_names_and_nothing_else(recipe, train, tmp_path, option):
-    recipe = recipe.with_(option=option)
+@pytest.mark.parametrize("trainable", ["all", "adapters", "adapters_and_norms"])
+def test_training_moves_what_the_option_names_and_nothing_else(recipe, train, tmp_path, trainable):
+    recipe = recipe.replace(trainable=trainable)
     before = weights(build_model(recipe, recipe_encoder(recipe)))
     after = weights(mtbert.load_model(train(recipe, tmp_path).folder))
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert any("decode" in name for name in moved) and any(name.startswith("heads.") for name in moved)
     encoder = {name for name in moved if name.startswith("bert.") or name.startswith("encoder.")}
-    if option == "adapters":
+    if trainable == "adapters":
         assert not encoder
-    if option == "adapters_norms":
+    if trainable == "adapters_and_norms":
         assert encoder and all("norm" in name for name in encoder)
-    if option == "finetune":
+    if trainable == "all":
         assert any("qkv" in name for name in encoder)
 
 
 def test_a_run_of_adapters_keeps_no_encoder(recipe, train, tmp_path):
-    run = train(recipe.with_(option="adapters_norms"), tmp_path)
+    run = train(recipe.replace(trainable="adapters_and_norms"), tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {
         "run.json",
         "recipe.json",
@@ -316,11 +316,11 @@ def test_a_run_of_adapters_keeps_no_encoder(recipe, train, tmp_path):
         "predictions",
     }
     size = sum((tmp_path / name).stat().st_size for name in ("adapters.safetensors", "heads.safetensors"))
-    assert abs(size - 4 * run.record["trainable"]) < 20_000  # four bytes a parameter, and the names
+    assert abs(size - 4 * run.record["trainable_parameters"]) < 20_000  # four bytes a parameter, and the names
 
 
 def test_a_loaded_run_predicts_as_it_did(recipe, train, tmp_path):
-    run = train(recipe.with_(option="adapters_norms"), tmp_path)
+    run = train(recipe.replace(trainable="adapters_and_norms"), tmp_path)
     kept = pd.read_csv(run.folder / "predictions" / "sst-dev.csv")["prediction"].tolist()
     dev = read_split(paths.SAMPLE, TASKS["sst"], "dev").spread(12).examples
     assert mtbert.load_model(tmp_path).predict("sst", [row.texts[0] for row in dev]) == kept
@@ -330,29 +330,29 @@ def test_adapters_of_several_runs_share_one_encoder(recipe, train, tmp_path):
     kinds = {"sst": "pal", "quora": "lora", "sts": "low_rank+top"}
     alone = {}
     for task, kind in kinds.items():
-        one = recipe.with_(tasks=(task,), adapter=kind, option="adapters", epochs=1)
+        one = recipe.replace(tasks=(task,), adapter=kind, trainable="adapters", epochs=1)
         alone[task] = mtbert.load_model(train(one, tmp_path / task).folder)
-    joined = mtbert.join_runs([tmp_path / task for task in kinds])
+    joined = mtbert.merge_runs([tmp_path / task for task in kinds])
     for task, texts in {"sst": ["a good film"], "quora": [("a b", "b c")], "sts": [("a b", "b c"), ("x", "y")]}.items():
         assert torch.equal(joined.scores(task, texts), alone[task].scores(task, texts))
 
 
 def test_runs_that_changed_their_encoder_share_none(recipe, train, tmp_path):
-    train(recipe.with_(tasks=("sst",), option="adapters"), tmp_path / "a")
-    train(recipe.with_(tasks=("sts",), option="adapters_norms"), tmp_path / "b")
-    with pytest.raises(UserError, match="b changed its encoder \\(option adapters_norms\\)"):
-        mtbert.join_runs([tmp_path / "a", tmp_path / "b"])
+    train(recipe.replace(tasks=("sst",), trainable="adapters"), tmp_path / "a")
+    train(recipe.replace(tasks=("sts",), trainable="adapters_and_norms"), tmp_path / "b")
+    with pytest.raises(UserError, match="b changed its encoder \\(trainable=adapters_and_norms\\)"):
+        mtbert.merge_runs([tmp_path / "a", tmp_path / "b"])
     with pytest.raises(UserError, match="both models have a head for sst"):
-        mtbert.join_runs([tmp_path / "a", tmp_path / "a"])
+        mtbert.merge_runs([tmp_path / "a", tmp_path / "a"])
     with pytest.raises(UserError, match="nothing to join"):
-        mtbert.join_runs([])
+        mtbert.merge_runs([])
 
 
 def test_a_stopped_run_of_adapters_ends_as_one_never_stopped(recipe, sample, tmp_path):
     class PowerCut(Exception):
         pass
 
-    recipe = recipe.with_(option="adapters_norms", steps_per_epoch=3, surgery="pcgrad")
+    recipe = recipe.replace(trainable="adapters_and_norms", steps_per_epoch=3, surgery="pcgrad")
     whole = mtbert.train(recipe, tmp_path / "whole", sample, "cpu", progress=False, say=lambda text: None)
     trainer = Trainer(recipe, tmp_path / "cut", sample, torch.device("cpu"), progress=False, say=lambda text: None)
     steps = iter(range(2))
@@ -365,7 +365,10 @@ def test_a_stopped_run_of_adapters_ends_as_one_never_stopped(recipe, sample, tmp
     with pytest.raises(PowerCut):
         trainer.run(0, cut)
     files = list((tmp_path / "cut").glob("checkpoint*"))
-    assert files and sum(path.stat().st_size for path in files) / len(files) < 4 * 4 * whole.record["trainable"] + 1e5
+    assert (
+        files
+        and sum(path.stat().st_size for path in files) / len(files) < 4 * 4 * whole.record["trainable_parameters"] + 1e5
+    )
     again = mtbert.train(recipe, tmp_path / "cut", sample, "cpu", progress=False, say=lambda text: None)
     one, other = (weights(mtbert.load_model(run.folder)) for run in (whole, again))
     assert all(torch.equal(one[name], other[name]) for name in one)
@@ -386,8 +389,8 @@ def test_a_damaged_or_missing_adapter_file_is_named(recipe, train, tmp_path):
 
 
 def test_the_adapters_of_surgery_keep_their_own_gradient(recipe, train, tmp_path):
-    one = train(recipe.with_(surgery="plain", hidden_dropout=0, attention_dropout=0, head_dropout=0), tmp_path / "one")
-    other = train(recipe.with_(hidden_dropout=0, attention_dropout=0, head_dropout=0), tmp_path / "other")
+    one = train(recipe.replace(surgery="sum", hidden_dropout=0, attention_dropout=0, head_dropout=0), tmp_path / "one")
+    other = train(recipe.replace(hidden_dropout=0, attention_dropout=0, head_dropout=0), tmp_path / "other")
     first, second = (weights(mtbert.load_model(run.folder)) for run in (one, other))
     for name in first:
         if "adapters" in name:

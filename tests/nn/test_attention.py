@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mtbert.data.batch import PackedBatch, pack
 from mtbert.nn import attention as module
-from mtbert.nn.attention import attention, attention_by, packed_attention
+from mtbert.nn.attention import attention, attention_backend, packed_attention
 from mtbert.nn.dropout import dropout, dropout_mask
 
 LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=9)
@@ -80,14 +80,14 @@ def test_attention_scales_before_it_masks():
     """Scaled afterwards, the number that stands for "not at all" would be d**0.5 times closer to a real score."""
     order = []
 
-    class Watched(torch.Tensor):
+    class MemoryTracker(torch.Tensor):
         @classmethod
         def __torch_function__(cls, function, types, args=(), kwargs=None):
             order.append(getattr(function, "__name__", str(function)))
             return super().__torch_function__(function, types, args, kwargs or {})
 
     query, key, value = torch.randn(3, 2, 16).unbind(0)
-    attention(query.as_subclass(Watched), key, value, torch.tensor([[True, False]]))
+    attention(query.as_subclass(MemoryTracker), key, value, torch.tensor([[True, False]]))
     divided = next(number for number, name in enumerate(order) if "div" in name)
     masked = next(number for number, name in enumerate(order) if "mask" in name)
     assert divided < masked < order.index("softmax")
@@ -156,7 +156,7 @@ def test_a_sequence_of_one_token_gets_its_own_value():
 def test_packed_attention_equals_attention_under_a_block_diagonal_mask(lengths):
     qkv, batch = random_qkv(lengths, 2, 4), batch_of(lengths)
     query, key, value = qkv.unflatten(1, (3, 2, 4)).permute(1, 2, 0, 3)  # (heads, tokens, d) each
-    mask = batch.sequence_of[:, None] == batch.sequence_of[None, :]
+    mask = batch.seq_ids[:, None] == batch.seq_ids[None, :]
     expected = attention(query, key, value, mask).transpose(0, 1).flatten(1)
     torch.testing.assert_close(packed_attention(qkv, batch, 2), expected, rtol=0, atol=1e-12)
 
@@ -249,21 +249,21 @@ def kernels_on_cpu(p: float = 0.0):
     that we hand over is checked. Yields the names of the operators as they are called."""
     calls = []
 
-    def by_definition(query, key, value, offsets, scale):
+    def by_definition(query, key, value, cu_seqlens, scale):
         query = query * scale * math.sqrt(query.shape[-1])  # the definition divides by that root itself
         qkv, heads = torch.cat([part.flatten(1) for part in (query, key, value)], dim=1), query.shape[1]
-        return one_by_one(qkv, offsets.diff().tolist(), heads).unflatten(1, (heads, -1))
+        return one_by_one(qkv, cu_seqlens.diff().tolist(), heads).unflatten(1, (heads, -1))
 
-    def checked(query, offsets, other_offsets, longest, other_longest, rate):
-        assert offsets.dtype == other_offsets.dtype == torch.int32 and torch.equal(offsets, other_offsets)
-        assert offsets[-1] == len(query) and rate == p
-        assert longest == other_longest >= offsets.diff().max()
+    def checked(query, cu_seqlens, other_offsets, longest, other_longest, rate):
+        assert cu_seqlens.dtype == other_offsets.dtype == torch.int32 and torch.equal(cu_seqlens, other_offsets)
+        assert cu_seqlens[-1] == len(query) and rate == p
+        assert longest == other_longest >= cu_seqlens.diff().max()
         assert query.shape[-1] * query.element_size() % 16 == 0
 
-    def gradients(gradient, query, key, value, offsets, scale):
+    def gradients(gradient, query, key, value, cu_seqlens, scale):
         """By hand: below an operator nothing is recorded for autograd."""
         found = [torch.zeros_like(part) for part in (query, key, value)]
-        for start, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
+        for start, stop in zip(cu_seqlens[:-1].tolist(), cu_seqlens[1:].tolist(), strict=True):
             g, q, k, v = (part[start:stop].transpose(0, 1) for part in (gradient, query, key, value))
             weights = (q @ k.mT * scale).softmax(-1)  # (heads, queries, keys)
             slopes = g @ v.mT
@@ -272,12 +272,12 @@ def kernels_on_cpu(p: float = 0.0):
                 into[start:stop] = part.transpose(0, 1)
         return tuple(found)
 
-    def flash(query, key, value, offsets, other, longest, other_longest, rate, causal, debug, scale, **options):
+    def flash(query, key, value, cu_seqlens, other, longest, other_longest, rate, causal, debug, scale, **options):
         calls.append("flash")
-        checked(query, offsets, other, longest, other_longest, rate)
+        checked(query, cu_seqlens, other, longest, other_longest, rate)
         assert not causal and not debug and all(option is None for option in options.values())
         random = torch.tensor([7, 8], dtype=torch.uint64)
-        out = by_definition(query, key, value, offsets, scale)
+        out = by_definition(query, key, value, cu_seqlens, scale)
         return out, query.new_zeros(1), random, random[0], query.new_zeros(0)
 
     def flash_backward(
@@ -287,7 +287,7 @@ def kernels_on_cpu(p: float = 0.0):
         value,
         out,
         lse,
-        offsets,
+        cu_seqlens,
         other,
         longest,
         other_longest,
@@ -299,19 +299,19 @@ def kernels_on_cpu(p: float = 0.0):
         **options,
     ):
         calls.append("flash backward")
-        checked(query, offsets, other, longest, other_longest, rate)
+        checked(query, cu_seqlens, other, longest, other_longest, rate)
         assert not causal and random.tolist() == [7, 8]  # the same dropout mask on the way back
-        return gradients(gradient, query, key, value, offsets, scale)
+        return gradients(gradient, query, key, value, cu_seqlens, scale)
 
     def efficient(
-        query, key, value, bias, offsets, other, longest, other_longest, rate, mask, for_backward, scale, **options
+        query, key, value, bias, cu_seqlens, other, longest, other_longest, rate, mask, for_backward, scale, **options
     ):
         calls.append("efficient")
         query, key, value = (part.squeeze(0) for part in (query, key, value))
-        checked(query, offsets, other, longest, other_longest, rate)
+        checked(query, cu_seqlens, other, longest, other_longest, rate)
         assert bias is None and mask == 0 and for_backward
         seed = torch.tensor(7)
-        out = by_definition(query, key, value, offsets, scale)
+        out = by_definition(query, key, value, cu_seqlens, scale)
         return out[None], query.new_zeros(1), seed, seed + 1, longest, longest
 
     def efficient_backward(
@@ -321,7 +321,7 @@ def kernels_on_cpu(p: float = 0.0):
         value,
         bias,
         out,
-        offsets,
+        cu_seqlens,
         other,
         longest,
         other_longest,
@@ -335,9 +335,9 @@ def kernels_on_cpu(p: float = 0.0):
         **options,
     ):
         calls.append("efficient backward")
-        checked(query.squeeze(0), offsets, other, longest, other_longest, rate)
+        checked(query.squeeze(0), cu_seqlens, other, longest, other_longest, rate)
         assert (seed, offset) == (7, 8) and mask == 0 and not wants_bias
-        found = gradients(*(part.squeeze(0) for part in (gradient, query, key, value)), offsets, scale)
+        found = gradients(*(part.squeeze(0) for part in (gradient, query, key, value)), cu_seqlens, scale)
         return *(part[None] for part in found), torch.zeros(())
 
     library = torch.library.Library("aten", "IMPL")
@@ -379,7 +379,7 @@ def test_each_type_of_number_has_its_kernel(monkeypatch):
     assert module.varlen_kernel(cuda, single, 32) is module.memory_efficient
     for device, dtype, width in ((cpu, half, 32), (cuda, double, 32), (cuda, half, 264)):
         assert module.varlen_kernel(device, dtype, width) is None
-    with attention_by("groups"):
+    with attention_backend("groups"):
         assert module.varlen_kernel(cuda, half, 32) is None
     assert module.varlen_kernel(cuda, half, 32) is module.flash
     monkeypatch.setattr(module, "_has_flash", lambda device: False)

@@ -163,7 +163,7 @@ def test_on_the_real_weights_sentences_and_pairs_equal_transformers(minilm):
         for number, text in enumerate(TEXTS):
             coded = tokenizer(*([text] if isinstance(text, str) else text), return_tensors="pt")
             expected = peer(**coded)
-            where = slice(int(batch.offsets[number]), int(batch.offsets[number + 1]))
+            where = slice(int(batch.cu_seqlens[number]), int(batch.cu_seqlens[number + 1]))
             assert batch.ids[where].tolist() == coded["input_ids"][0].tolist()
             assert batch.token_types[where].tolist() == coded["token_type_ids"][0].tolist()
             torch.testing.assert_close(hidden[where], expected.last_hidden_state[0], rtol=0, atol=1e-5)
@@ -332,7 +332,7 @@ def test_a_saved_encoder_loads_in_transformers_and_gives_the_same_numbers(small,
 def test_a_saved_encoder_comes_back_bit_for_bit(small, folder):
     again = load_encoder(folder)
     assert same_weights(small.bert, again.bert) and again.config == small.config
-    assert again.word_pieces.fingerprint == small.word_pieces.fingerprint
+    assert again.tokenizer.fingerprint == small.tokenizer.fingerprint
     assert again.notes == []
     again.save(folder.parent / "second")
     for file in folder.iterdir():
@@ -346,7 +346,7 @@ def test_weights_that_transformers_saved_are_read(small, folder, tmp_path):
 
 
 def test_layers_keeps_the_lowest(minilm):
-    lowest = load_encoder("minilm", layers=2)
+    lowest = load_encoder("minilm", num_layers=2)
     assert len(lowest.bert.layers) == lowest.config.num_hidden_layers == 2
     assert "the lowest 2 of 6 layers are kept" in lowest.notes
     assert same_weights(lowest.bert, minilm.bert)  # of the tensors it has
@@ -354,8 +354,8 @@ def test_layers_keeps_the_lowest(minilm):
 
 @pytest.mark.parametrize("layers", [0, 3, -1])
 def test_layers_that_are_not_there_are_refused(folder, layers):
-    with pytest.raises(UserError, match=f"layers is {layers}, but this encoder has 1 to 2"):
-        load_encoder(folder, layers=layers)
+    with pytest.raises(UserError, match=f"num_layers is {layers}, but this encoder has 1 to 2"):
+        load_encoder(folder, num_layers=layers)
 
 
 def test_half_precision_checkpoints_are_read_as_single(small, folder):
@@ -398,13 +398,13 @@ def test_loading_leaves_the_global_random_state_alone(folder):
 
 
 def test_tiny_is_a_function_of_its_seed():
-    one, two, other = (load_encoder("tiny", layers=1, seed=seed).bert for seed in (1, 1, 2))
+    one, two, other = (load_encoder("tiny", num_layers=1, seed=seed).bert for seed in (1, 1, 2))
     assert same_weights(one, two) and not same_weights(one, other)
-    assert len(one.layers) == 1
+    assert len(one.num_layers) == 1
 
 
 def test_bert_bases_shape_can_be_had_without_its_weights():
-    encoder = load_encoder("random-bert-base", layers=1)
+    encoder = load_encoder("random-bert-base", num_layers=1)
     assert (encoder.config.hidden_size, encoder.config.num_attention_heads) == (768, 12)
     assert encoder.config.vocab_size == 30_522 and encoder.name == "random-bert-base"
 
@@ -540,7 +540,7 @@ def test_impossible_changes_of_the_configuration_are_named(folder):
 
 
 def test_the_minilm_tokenizer_carries_neither_truncation_nor_padding(minilm):
-    assert minilm.word_pieces.tokenizer.truncation is None and minilm.word_pieces.tokenizer.padding is None
+    assert minilm.tokenizer.backend.truncation is None and minilm.tokenizer.backend.padding is None
     lengths = minilm.pack(["word " * 300, "one"]).lengths
     assert lengths == [302, 3]
 
@@ -579,7 +579,7 @@ def test_pack_takes_sentences_and_pairs_and_nothing_else(small, texts, expected)
     ("text", "encoding", "least"), [("film", "cross", 3), (("one", "two"), "bi", 3), (("one", "two"), "cross", 4)]
 )
 def test_pack_leaves_room_for_a_token_of_text(small, text, encoding, least):
-    assert small.pack([text], encoding, least).longest == least
+    assert small.pack([text], encoding, least).max_seqlen == least
     for length in (0, 1, least - 1, 65, 8.5):
         with pytest.raises(UserError, match=f"max_length is {length}, but must be a whole number from {least} to 64"):
             small.pack([text], encoding, length)

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from mtbert.data.batch import pack
 from mtbert.nn import flops
 from mtbert.nn.bert import Bert, BertConfig
-from mtbert.nn.flops import Ceiling, Part
+from mtbert.nn.flops import DeviceSpec, Part
 
 SMALL = BertConfig(vocab_size=50, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=40)
 BASE = BertConfig()
@@ -88,7 +88,7 @@ def test_matrix_products_have_the_highest_intensity_and_adamw_is_bound_by_memory
 
 
 def test_a_part_waits_for_whichever_takes_longer():
-    ceiling = Ceiling(operations=100.0, bandwidth=10.0)
+    ceiling = DeviceSpec(operations=100.0, bandwidth=10.0)
     assert ceiling.seconds(Part("arithmetic", operations=1000, bytes=10)) == 10.0
     assert ceiling.seconds(Part("memory", operations=10, bytes=1000)) == 100.0
     assert ceiling.rate(5.0) == 50.0 and ceiling.rate(20.0) == 100.0

@@ -31,13 +31,13 @@ LENGTHS = [1 + row % 4 for row in range(ROWS)]  # of the sequences whose tokens 
 
 def vectors_and_labels(name: str, task, seed: int = 0):
     torch.manual_seed(seed)
-    shape = {"pair": (ROWS, 2, WIDTH), "vector": (ROWS, WIDTH), "tokens": (sum(LENGTHS), WIDTH)}[HEADS[name].sees]
+    shape = {"pair": (ROWS, 2, WIDTH), "vector": (ROWS, WIDTH), "tokens": (sum(LENGTHS), WIDTH)}[HEADS[name].input_kind]
     return torch.randn(shape), torch.randint(0, task.labels, (ROWS,)).float()
 
 
 def given_to(name: str, vectors: torch.Tensor, rows: slice = slice(None)):
     """What a head of that name is given of some rows."""
-    if HEADS[name].sees != "tokens":
+    if HEADS[name].input_kind != "tokens":
         return vectors[rows]
     batch = pack([[0] * length for length in LENGTHS])
     return TokenVectors(vectors[batch.tokens_of(rows)], batch.part(rows))
@@ -202,7 +202,7 @@ def test_the_convolution_does_not_look_across_the_border_of_a_sequence():
 
 
 def test_a_head_refuses_a_kind_of_task_that_it_does_not_serve():
-    with pytest.raises(UserError, match="head 'linear_sigmoid' gives score, but sst has classes"):
+    with pytest.raises(UserError, match="head 'linear_sigmoid' gives regression, but sst has multiclass"):
         build_head("linear_sigmoid", get_task("sst"), WIDTH)
 
 
@@ -234,12 +234,12 @@ def test_a_score_has_the_squared_error():
 @pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
 def test_a_loss_is_the_mean_over_rows(task):
     torch.manual_seed(0)
-    outputs, labels = torch.randn(6, task.outputs), torch.randint(0, task.labels, (6,)).float()
+    outputs, labels = torch.randn(6, task.num_outputs), torch.randint(0, task.labels, (6,)).float()
     each = [task_loss(task, outputs[row : row + 1], labels[row : row + 1]) for row in range(6)]
     torch.testing.assert_close(task_loss(task, outputs, labels), torch.stack(each).mean())
 
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
 def test_a_loss_of_one_row_keeps_its_shape(task):
-    loss = task_loss(task, torch.zeros(1, task.outputs), torch.zeros(1))
+    loss = task_loss(task, torch.zeros(1, task.num_outputs), torch.zeros(1))
     assert loss.shape == () and loss.isfinite()

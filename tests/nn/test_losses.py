@@ -51,10 +51,10 @@ def test_graded_mnrl_is_the_formula(negatives, seed, scale):
 
 
 @given(ROWS, SEEDS, st.floats(0, 1))
-def test_triplet_is_the_formula(rows, seed, margin):
+def test_triplet_is_the_formula(rows, seed, triplet_margin):
     a, p, n = vectors(rows, seed, 3)
-    expected = [max(0.0, (1 - cosine(a[i], p[i])) - (1 - cosine(a[i], n[i])) + margin) for i in range(rows)]
-    np.testing.assert_allclose(triplet(a, p, n, margin), expected, atol=1e-10)
+    expected = [max(0.0, (1 - cosine(a[i], p[i])) - (1 - cosine(a[i], n[i])) + triplet_margin) for i in range(rows)]
+    np.testing.assert_allclose(triplet(a, p, n, triplet_margin), expected, atol=1e-10)
 
 
 @given(ROWS, SEEDS, SEEDS, st.sampled_from([1.0, 20.0]))
@@ -136,7 +136,7 @@ def test_less_similar_pairs_weigh_less_in_a_triplet():
     u, v = vectors(3, 0)
     seen = torch.stack([u, v], dim=1).flatten(0, 1)
     plain = triplet(u, v, u.roll(-1, 0), 2.0)
-    weighted = build_loss("triplet", STS, LossSettings(margin=2.0))(None, seen, torch.tensor([5.0, 4.0, 3.0]))
+    weighted = build_loss("triplet", STS, LossSettings(triplet_margin=2.0))(None, seen, torch.tensor([5.0, 4.0, 3.0]))
     torch.testing.assert_close(weighted, (plain * torch.tensor([1.0, 0.8, 0.6])).mean())
 
 
@@ -151,7 +151,7 @@ def test_a_row_alone_has_no_negative_and_so_no_loss(name):
 # -- what a task uses -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [name for name, loss in LOSSES.items() if loss.sees == "pair"])
+@pytest.mark.parametrize("name", [name for name, loss in LOSSES.items() if loss.input_kind == "pair"])
 def test_losses_of_vectors_read_left_and_right_in_turn(name):
     u, v = vectors(4, 1)
     seen, labels = torch.stack([u, v], dim=1).flatten(0, 1), torch.tensor([5.0, 4.0, 3.5, 1.0])
@@ -166,7 +166,7 @@ def test_losses_of_vectors_read_left_and_right_in_turn(name):
 @pytest.mark.parametrize(("name", "task"), [("mse", "sts"), ("cross_entropy", "sst"), ("cross_entropy", "quora")])
 def test_a_named_loss_is_that_of_the_kind_of_task(name, task):
     task = get_task(task)
-    outputs, labels = torch.randn(6, task.outputs), torch.randint(0, 2, (6,)).float()
+    outputs, labels = torch.randn(6, task.num_outputs), torch.randint(0, 2, (6,)).float()
     expected = task_loss(task, outputs, labels)
     assert (
         build_loss(name, task)(outputs, None, labels) == build_loss("default", task)(outputs, None, labels) == expected

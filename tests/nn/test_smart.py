@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import mtbert
 from mtbert.data.tasks import TASKS, get_task
-from mtbert.nn.smart import Chance, adversary, smoothness
+from mtbert.nn.smart import Chance, adversarial_perturbation, smoothness
 from mtbert.training.run import build_model
 
 SEEDS = st.integers(0, 2**32)
@@ -17,7 +17,7 @@ SENTENCES = ["a fine film", "one of the longest evenings that anyone spent in a 
 
 def outputs(task, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    return tuple(torch.randn(2, 5, task.outputs, generator=generator, dtype=torch.float64))
+    return tuple(torch.randn(2, 5, task.num_outputs, generator=generator, dtype=torch.float64))
 
 
 def tiny(**fields):
@@ -72,31 +72,33 @@ def test_the_distance_is_symmetric_and_zero_only_to_itself(seed, name):
 def test_delta_is_detached_and_its_largest_number_is_the_radius_for_each_token():
     embedded = torch.randn(6, 4, requires_grad=True)
     weights = torch.randn(6, 4)
-    delta = adversary(lambda delta: (weights * (embedded + delta)).pow(2).sum(), embedded, 0.2)
+    delta = adversarial_perturbation(lambda delta: (weights * (embedded + delta)).pow(2).sum(), embedded, 0.2)
     assert not delta.requires_grad and delta.shape == (6, 4)
     torch.testing.assert_close(delta.abs().amax(1), torch.full((6,), 0.2))
 
 
 def test_delta_points_up_the_gradient():
     direction = torch.tensor([[3.0, -1.0, 0.5]])
-    delta = adversary(lambda delta: (direction * delta).sum(), torch.zeros(1, 3), 0.3)
+    delta = adversarial_perturbation(lambda delta: (direction * delta).sum(), torch.zeros(1, 3), 0.3)
     torch.testing.assert_close(delta, 0.1 * direction)
 
 
 def test_a_distance_without_a_gradient_gives_no_step_and_no_nan():
-    assert not adversary(lambda delta: (0 * delta).sum(), torch.randn(3, 4)).any()
+    assert not adversarial_perturbation(lambda delta: (0 * delta).sum(), torch.randn(3, 4)).any()
 
 
 def test_delta_moves_the_outputs_more_than_chance_does():
-    model, batch, labels = tiny(smart=1.0)
+    model, batch, labels = tiny(smart_weight=1.0)
     model.eval()
     embedded = model.bert.embeddings(batch).detach()
-    clean = model.outputs("sst", model._seen(embedded, batch)["sst"]).detach()
+    clean = model.logits("sst", model._head_inputs(embedded, batch)["sst"]).detach()
 
     def distance(delta):
-        return smoothness(get_task("sst"), model.outputs("sst", model._seen(embedded + delta, batch)["sst"]), clean)
+        return smoothness(
+            get_task("sst"), model.logits("sst", model._head_inputs(embedded + delta, batch)["sst"]), clean
+        )
 
-    found = adversary(distance, embedded)
+    found = adversarial_perturbation(distance, embedded)
     by_chance = torch.randn_like(found)
     by_chance *= found.norm(dim=1, keepdim=True) / by_chance.norm(dim=1, keepdim=True)
     assert distance(found) > 5 * distance(by_chance)
@@ -107,7 +109,7 @@ def test_delta_moves_the_outputs_more_than_chance_does():
 
 def test_the_term_is_added_with_its_weight():
     plain = loss_of(*tiny())
-    once, twice = (loss_of(*tiny(smart=weight)) - plain for weight in (1.0, 2.0))
+    once, twice = (loss_of(*tiny(smart_weight=weight)) - plain for weight in (1.0, 2.0))
     assert once > 0
     torch.testing.assert_close(twice, 2 * once, rtol=1e-3, atol=1e-7)
 
@@ -115,7 +117,7 @@ def test_the_term_is_added_with_its_weight():
 def test_the_term_has_a_gradient_for_the_encoder_and_the_head():
     gradients = []
     for weight in (0.0, 50.0):
-        model, batch, labels = tiny(smart=weight)
+        model, batch, labels = tiny(smart_weight=weight)
         loss_of(model, batch, labels).backward()
         gradients.append([model.heads["sst"].head.dense.weight.grad, model.bert.layers[0].qkv.weight.grad])
     assert all(not torch.allclose(plain, smooth) for plain, smooth in zip(*gradients, strict=True))
@@ -123,16 +125,20 @@ def test_the_term_has_a_gradient_for_the_encoder_and_the_head():
 
 def test_clean_and_changed_outputs_have_the_same_dropout(monkeypatch):
     """Without a change the distance is exactly nought, although the model drops half of everything."""
-    monkeypatch.setattr("mtbert.nn.model.adversary", lambda distance, embedded: torch.zeros_like(embedded))
+    monkeypatch.setattr(
+        "mtbert.nn.model.adversarial_perturbation", lambda distance, embedded: torch.zeros_like(embedded)
+    )
     dropped = {"hidden_dropout": 0.5, "attention_dropout": 0.5, "head_dropout": 0.5}
-    assert torch.equal(loss_of(*tiny(smart=1.0, **dropped)), loss_of(*tiny(**dropped)))
+    assert torch.equal(loss_of(*tiny(smart_weight=1.0, **dropped)), loss_of(*tiny(**dropped)))
 
 
 def test_smart_leaves_the_random_numbers_of_the_run_as_they_were(monkeypatch):
     drawn = []
-    monkeypatch.setattr("mtbert.nn.model.adversary", lambda distance, embedded: torch.zeros_like(embedded))
+    monkeypatch.setattr(
+        "mtbert.nn.model.adversarial_perturbation", lambda distance, embedded: torch.zeros_like(embedded)
+    )
     for weight in (0.0, 1.0):
-        loss_of(*tiny(smart=weight))
+        loss_of(*tiny(smart_weight=weight))
         drawn.append(torch.rand(4))
     assert torch.equal(*drawn)
 
@@ -148,7 +154,7 @@ def test_chance_comes_again_and_goes_on():
 
 
 def test_the_term_is_found_where_gradients_are_off():
-    model, batch, labels = tiny(smart=1.0)
+    model, batch, labels = tiny(smart_weight=1.0)
     with torch.no_grad():
         assert loss_of(model, batch, labels) > loss_of(*tiny())
 
@@ -158,7 +164,7 @@ def test_tasks_that_do_not_ask_for_it_have_their_plain_loss():
     pairs = [("a cat", "the cat"), ("one", "two")]
     labels, found = {"sst": torch.tensor([0.0, 3.0, 4.0]), "sts": torch.tensor([4.0, 0.0])}, {}
     for smart in ({"sst": 1.0}, {}):
-        recipe = mtbert.Recipe(tasks=("sst", "sts"), encoder="tiny", smart=smart, head_dropout=0.0)
+        recipe = mtbert.Recipe(tasks=("sst", "sts"), encoder="tiny", smart_weight=smart, head_dropout=0.0)
         model = build_model(recipe, encoder)
         batch = mtbert.data.PackedBatch.join({"sst": encoder.pack(SENTENCES), "sts": encoder.pack(pairs, "bi")})
         found[bool(smart)] = model.losses(batch, labels)

@@ -96,14 +96,14 @@ def test_the_first_step_worked_by_hand():
 
 def test_the_efficient_form_is_the_documented_one():
     """theta - alpha_t m / (sqrt(v) + eps_t), alpha_t = lr sqrt(1 - beta2^t) / (1 - beta1^t), eps_t in proportion."""
-    lr, beta1, beta2, eps, decay = 0.05, 0.8, 0.95, 1e-2, 0.1
+    lr, beta1, beta2, eps, lr_schedule = 0.05, 0.8, 0.95, 1e-2, 0.1
     theta = nn.Parameter(torch.tensor([1.5], dtype=torch.float64))
-    optimizer = AdamW([theta], lr, (beta1, beta2), eps, decay)
+    optimizer = AdamW([theta], lr, (beta1, beta2), eps, lr_schedule)
     value, m, v = 1.5, 0.0, 0.0
     for t, g in enumerate([0.3, -2.0, 0.0, 1e-3, 5.0], start=1):
         theta.grad = torch.tensor([g], dtype=torch.float64)
         optimizer.step()
-        value -= lr * decay * value
+        value -= lr * lr_schedule * value
         m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g * g
         root = math.sqrt(1 - beta2**t)
         value -= lr * root / (1 - beta1**t) * m / (math.sqrt(v) + eps * root)
@@ -249,7 +249,7 @@ class TwoTasks(nn.Module):
         self.to(dtype)
 
     def forward(self, batch, *tasks):
-        first = self.bert(batch)[batch.offsets[:-1]]
+        first = self.bert(batch)[batch.cu_seqlens[:-1]]
         return torch.cat([self.heads[task](first).square().sum(1) for task in tasks]).mean()
 
 
@@ -276,7 +276,7 @@ def by_name(flat: FlatParameters, vector: torch.Tensor, model: nn.Module) -> dic
     """The parts of a vector laid out as ``flat`` is, under the names of the parameters."""
     shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
     found = {}
-    for segment in flat.segments:
+    for segment in flat.shards:
         parts = vector[segment.where].split([shapes[name].numel() for name in segment.names])
         found |= {name: part.view(shapes[name]) for name, part in zip(segment.names, parts, strict=True)}
     return found
@@ -305,7 +305,7 @@ def test_a_change_of_the_vector_is_a_change_of_the_model():
 def test_the_vector_is_laid_out_by_decay_and_then_by_owner():
     model, _ = model_and_copy()
     flat = FlatParameters(model, owner)
-    assert [(segment.decays, segment.owner) for segment in flat.segments] == [
+    assert [(segment.decays, segment.owner) for segment in flat.shards] == [
         (True, "encoder"),
         (True, "one"),
         (True, "two"),
@@ -313,12 +313,12 @@ def test_the_vector_is_laid_out_by_decay_and_then_by_owner():
         (False, "one"),
         (False, "two"),
     ]
-    ends = [0] + [segment.where.stop for segment in flat.segments]
-    assert [segment.where.start for segment in flat.segments] == ends[:-1] and ends[-1] == len(flat)
-    without_decay = {name for segment in flat.segments if not segment.decays for name in segment.names}
+    ends = [0] + [segment.where.stop for segment in flat.shards]
+    assert [segment.where.start for segment in flat.shards] == ends[:-1] and ends[-1] == len(flat)
+    without_decay = {name for segment in flat.shards if not segment.decays for name in segment.names}
     named = {name for name, each in model.named_parameters() if each.requires_grad}
     assert without_decay == {name for name in named if name.endswith("bias") or "norm" in name}
-    assert not any("pooler" in name for segment in flat.segments for name in segment.names)
+    assert not any("pooler" in name for segment in flat.shards for name in segment.names)
 
 
 @given(seeds=st.lists(st.integers(0, 10**6), min_size=1, max_size=4), tasks=st.data())
@@ -330,15 +330,15 @@ def test_the_gradient_vector_is_the_concatenation_of_autograds_gradients(seeds, 
     for seed in seeds:
         batch = some_batch(seed)
         chosen = tasks.draw(st.sampled_from([("one",), ("two",), ("one", "two")]))
-        reached = flat.backward(model(batch, *chosen))
+        has_grad = flat.backward(model(batch, *chosen))
         peer.zero_grad(set_to_none=True)
         peer(batch, *chosen).backward()
         expected = {name: each.grad for name, each in peer.named_parameters() if each.grad is not None}
         found = by_name(flat, flat.gradient, model)
-        assert {id(each) for each in reached} == {
-            id(segment.parameter) for segment in flat.segments if segment.names[0] in expected
+        assert {id(each) for each in has_grad} == {
+            id(segment.parameter) for segment in flat.shards if segment.names[0] in expected
         }
-        for segment in flat.segments:
+        for segment in flat.shards:
             if segment.names[0] not in expected:
                 assert segment.parameter.grad is None
                 continue
@@ -384,11 +384,11 @@ def test_one_flat_adamw_run_equals_torchs_on_separate_parameters(clip):
     )
     for number in range(50):
         batch, tasks = some_batch(number), [("one",), ("two",), ("one", "two")][number % 3]
-        reached = flat.backward(model(batch, *tasks))
+        has_grad = flat.backward(model(batch, *tasks))
         peer.zero_grad(set_to_none=True)
         peer(batch, *tasks).backward()
         if clip:
-            ours_norm = nn.utils.clip_grad_norm_(reached, clip)
+            ours_norm = nn.utils.clip_grad_norm_(has_grad, clip)
             peer_norm = nn.utils.clip_grad_norm_(peer.parameters(), clip)
             torch.testing.assert_close(ours_norm, peer_norm, rtol=1e-9, atol=1e-9)
         ours.step()
@@ -428,7 +428,7 @@ def test_a_loss_without_weights_reaches_nothing():
     flat = FlatParameters(model, owner)
     flat.backward(model(some_batch(0), "one", "two"))
     assert flat.backward(torch.ones(())) == []
-    assert all(segment.parameter.grad is None for segment in flat.segments)
+    assert all(segment.parameter.grad is None for segment in flat.shards)
 
 
 # -- the schedule -----------------------------------------------------------------------------------------------------
@@ -447,9 +447,9 @@ def test_a_constant_rate_warms_up_and_stays():
     assert set(factors[5:]) == {1.0}
 
 
-@given(total=st.integers(1, 200), warmup=st.floats(0, 1), decay=st.sampled_from(["linear", "constant"]))
-def test_the_rate_rises_once_never_exceeds_one_and_no_step_is_lost(total, warmup, decay):
-    factors = [learning_rate_factor(step, total, warmup, decay) for step in range(total)]
+@given(total=st.integers(1, 200), warmup_ratio=st.floats(0, 1), lr_schedule=st.sampled_from(["linear", "constant"]))
+def test_the_rate_rises_once_never_exceeds_one_and_no_step_is_lost(total, warmup_ratio, lr_schedule):
+    factors = [learning_rate_factor(step, total, warmup_ratio, lr_schedule) for step in range(total)]
     top = factors.index(max(factors))
     assert all(0 < factor <= 1 for factor in factors)
     assert factors[: top + 1] == sorted(factors[: top + 1])

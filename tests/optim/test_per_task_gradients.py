@@ -60,9 +60,9 @@ def joint_rows(model: MultitaskModel, batch: PackedBatch, forward=losses) -> Sur
     """What one forward and one backward leave in the rows."""
     _, surgery = operated(model)
     surgery.start()
-    with surgery.apart(batch):
+    with surgery.per_task_gradients(batch):
         found = forward(model, batch)
-    surgery.add_together(found)
+    surgery.backward(found)
     return surgery
 
 
@@ -76,7 +76,7 @@ def separate_rows(model: MultitaskModel, flat: FlatParameters, batch: PackedBatc
         found = torch.autograd.grad(loss, list(named.values()), retain_graph=True, allow_unused=True)
         for name, gradient in zip(named, found, strict=True):
             if gradient is not None:
-                rows[TASK_NAMES.index(task), flat.places[name]] = gradient.to_dense().flatten()
+                rows[TASK_NAMES.index(task), flat.slices[name]] = gradient.to_dense().flatten()
     return rows
 
 
@@ -91,12 +91,12 @@ def test_rows_of_one_backward_equal_those_of_a_backward_for_each_task(pooling):
     wanted = separate_rows(model, surgery.flat, batch)
     assert all(
         (wanted[:, where].abs().max(1).values > 1e-6).all()
-        for name, where in surgery.flat.places.items()
+        for name, where in surgery.flat.slices.items()
         if owner(name) == "encoder"
     )
     assert (surgery.jacobian - wanted).abs().max() <= 1e-12
     for task, row in surgery.rows.items():
-        assert row.reached == {name for name in surgery.flat.places if owner(name) in ("encoder", task)}
+        assert row.has_grad == {name for name in surgery.flat.slices if owner(name) in ("encoder", task)}
 
 
 def _freeze_words(model: MultitaskModel) -> None:
@@ -138,9 +138,9 @@ def test_so_they_do_with_dense_gradients_of_embeddings():
         if isinstance(module, nn.Embedding):
             module.sparse = False
     surgery.start()
-    with surgery.apart(batch):
+    with surgery.per_task_gradients(batch):
         found = losses(model, batch)
-    surgery.add_together(found)
+    surgery.backward(found)
     assert (surgery.jacobian - separate_rows(model, flat, batch)).abs().max() <= 1e-12
     assert not any(row.rows for row in surgery.rows.values())
 
@@ -152,7 +152,7 @@ def test_so_they_do_with_adapters_whose_gradient_is_their_task_s_alone(adapter):
     assert (surgery.jacobian - separate_rows(model, surgery.flat, batch)).abs().max() <= 1e-12
 
 
-@pytest.mark.parametrize("more", [{}, {"smart": {"sst": 1.0, "sts": 0.5}}], ids=["plain", "smart"])
+@pytest.mark.parametrize("more", [{}, {"smart_weight": {"sst": 1.0, "sts": 0.5}}], ids=["plain", "smart"])
 def test_chance_plays_as_in_a_plain_forward(more):
     model, batch = model_of(p=0.3, **more), all_tasks()
     torch.manual_seed(5)
@@ -185,9 +185,9 @@ def test_several_batches_add_up_whatever_rows_the_last_step_left():
         surgery.start()
         for seed in seeds:
             batch = PackedBatch.join({task: packed(task, seed) for task in TASK_NAMES})
-            with surgery.apart(batch):
+            with surgery.per_task_gradients(batch):
                 found = losses(model, batch)
-            surgery.add_together(found)
+            surgery.backward(found)
             if seeds != (7,):
                 wanted += separate_rows(model, flat, batch)
     assert (surgery.jacobian - wanted).abs().max() <= 1e-12
@@ -199,13 +199,13 @@ def test_tasks_that_are_not_in_the_step_have_no_gradient(tasks):
     flat, surgery = operated(model)
     batch = PackedBatch.join({task: packed(task) for task in tasks})
     surgery.start()
-    with surgery.apart(batch):
+    with surgery.per_task_gradients(batch):
         found = losses(model, batch)
-    surgery.add_together(found)
-    assert {task for task, row in surgery.rows.items() if row.reached} == set(tasks)
+    surgery.backward(found)
+    assert {task for task, row in surgery.rows.items() if row.has_grad} == set(tasks)
     assert (surgery.jacobian - separate_rows(model, flat, batch)).abs().max() <= 1e-12
-    reached = surgery.finish()
-    owners = {segment.owner for segment in flat.segments if any(segment.parameter is part for part in reached)}
+    has_grad = surgery.finish()
+    owners = {segment.owner for segment in flat.shards if any(segment.parameter is part for part in has_grad)}
     assert owners == {"encoder", *tasks}
 
 
@@ -213,12 +213,12 @@ def test_a_task_whose_loss_learns_nothing_takes_no_part():
     model, batch = model_of(), all_tasks()
     _, surgery = operated(model)
     surgery.start()
-    with surgery.apart(batch):
+    with surgery.per_task_gradients(batch):
         found = losses(model, batch)
-    surgery.add_together({**found, "sts": found["sts"].detach()})
-    assert not surgery.rows["sts"].reached and surgery.rows["sst"].reached
+    surgery.backward({**found, "sts": found["sts"].detach()})
+    assert not surgery.rows["sts"].has_grad and surgery.rows["sst"].has_grad
     surgery.start()
-    surgery.add_together({task: loss.detach() for task, loss in found.items()})
+    surgery.backward({task: loss.detach() for task, loss in found.items()})
     assert surgery.finish() == []
 
 
@@ -259,13 +259,13 @@ def test_a_forward_that_was_not_run_apart_is_refused():
     _, surgery = operated(model)
     surgery.start()
     with pytest.raises(RuntimeError, match="cannot be told apart"):
-        surgery.add_together(losses(model, batch))
+        surgery.backward(losses(model, batch))
 
 
 def test_a_forward_run_apart_is_no_ground_for_a_plain_backward():
     model, batch = model_of(), all_tasks()
     flat, surgery = operated(model)
-    with surgery.apart(batch):
+    with surgery.per_task_gradients(batch):
         found = losses(model, batch)
     with pytest.raises(RuntimeError, match="needs a backward with the tasks apart"):
         flat.backward(*found.values())
@@ -274,13 +274,13 @@ def test_a_forward_run_apart_is_no_ground_for_a_plain_backward():
 def test_a_batch_with_rows_of_no_task_is_refused():
     _, surgery = operated(model_of())
     with pytest.raises(ValueError, match="slices must name the task of all 2 sequences"):
-        surgery.apart(packed("sst"))
+        surgery.per_task_gradients(packed("sst"))
 
 
 def test_without_gradients_nothing_is_prepared():
     model, batch = model_of(), all_tasks()
     _, surgery = operated(model)
-    with torch.no_grad(), surgery.apart(batch):
+    with torch.no_grad(), surgery.per_task_gradients(batch):
         assert not any(loss.requires_grad for loss in losses(model, batch).values())
 
 
@@ -302,5 +302,5 @@ def test_a_forward_run_apart_keeps_no_more_than_a_plain_one(forward):
     model, batch = model_of(p=0.1, dtype=torch.float32), all_tasks()
     _, surgery = operated(model)
     plain = kept_bytes(lambda: forward(model, batch))
-    with surgery.apart(batch):
+    with surgery.per_task_gradients(batch):
         assert kept_bytes(lambda: forward(model, batch)) <= plain

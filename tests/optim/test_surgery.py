@@ -11,7 +11,7 @@ from torch import nn
 
 from mtbert.optim import Conflicts, FlatParameters, GradVac, Surgery, TorchJD, build_weighting, cosines, pcgrad
 from mtbert.optim.surgery import group_of
-from mtbert.optim.weightings import altered, plain
+from mtbert.optim.weightings import relative_change, sum_weights
 from mtbert.utils.errors import UserError
 
 torchjd = pytest.importorskip("torchjd")
@@ -92,7 +92,7 @@ def test_pcgrad_of_two_tasks_conflicts_with_neither(seed, size):
 @given(seed=seeds, tasks=st.integers(2, 5))
 def test_without_a_conflict_the_step_is_the_plain_sum(seed, tasks):
     g = gradients(tasks, 6, seed).abs()
-    assert torch.equal(pcgrad(g @ g.T), plain(g @ g.T))
+    assert torch.equal(pcgrad(g @ g.T), sum_weights(g @ g.T))
 
 
 @given(seed=seeds, tasks=st.integers(2, 5))
@@ -145,7 +145,7 @@ def test_groups_are_treated_apart():
         torch.testing.assert_close(row @ g, pcgrad_on_vectors(g, orders(3, 4)).sum(0))
 
 
-@pytest.mark.parametrize("weighting", [pcgrad, GradVac(0.5), plain])
+@pytest.mark.parametrize("weighting", [pcgrad, GradVac(0.5), sum_weights])
 def test_zero_gradients_and_a_single_task_change_nothing(weighting):
     assert torch.equal(weighting(torch.tensor([[3.0]])), torch.ones(1))
     weighting = GradVac(0.5) if isinstance(weighting, GradVac) else weighting
@@ -246,7 +246,7 @@ def run(model, surgery, ids=IDS):
 
 
 def test_plain_surgery_is_the_gradient_of_the_sum_also_after_other_rows():
-    model, flat, surgery = flat_and_surgery(plain)
+    model, flat, surgery = flat_and_surgery(sum_weights)
     run(model, surgery, {task: (ids + 5) % 20 for task, ids in IDS.items()})  # leaves other rows behind
     run(model, surgery)
     ours = flat.gradient.clone()
@@ -266,7 +266,7 @@ def test_surgery_on_parameters_equals_surgery_on_vectors(granularity):
         flat.add(model.loss(task, ids), flat.vector)
         apart[task] = flat.gradient.clone()
     wanted = sum(apart.values())  # right for the heads
-    shared = {name: where for name, where in flat.places.items() if owner(name) == "encoder"}
+    shared = {name: where for name, where in flat.slices.items() if owner(name) == "encoder"}
     for group in dict.fromkeys(group_of(name, granularity) for name in shared):
         where = torch.cat(
             [torch.arange(of.start, of.stop) for name, of in shared.items() if group_of(name, granularity) == group]
@@ -280,16 +280,16 @@ def test_surgery_on_parameters_equals_surgery_on_vectors(granularity):
 def test_conflicting_tasks_are_really_changed_here():
     model, flat, surgery = flat_and_surgery(pcgrad)
     run(model, surgery)
-    assert (cosines(surgery.gramians) < 0).any() and float(altered(surgery.gramians, surgery.weights)) > 0.01
+    assert (cosines(surgery.gramians) < 0).any() and float(relative_change(surgery.gramians, surgery.weights)) > 0.01
 
 
 def test_heads_keep_their_own_gradient():
-    model, flat, surgery = flat_and_surgery(lambda gramian: 0 * plain(gramian))
+    model, flat, surgery = flat_and_surgery(lambda gramian: 0 * sum_weights(gramian))
     run(model, surgery)
     for task, ids in IDS.items():
         wanted = torch.autograd.grad(model.loss(task, ids), model.heads[task].weight)[0]
-        torch.testing.assert_close(flat.gradient[flat.places[f"heads.{task}.weight"]].view(1, 4), wanted)
-    assert flat.gradient[flat.places["bert.layers.0.weight"]].abs().max() == 0
+        torch.testing.assert_close(flat.gradient[flat.slices[f"heads.{task}.weight"]].view(1, 4), wanted)
+    assert flat.gradient[flat.slices["bert.layers.0.weight"]].abs().max() == 0
 
 
 def test_several_batches_a_task_add_up_before_surgery():
@@ -308,29 +308,29 @@ def test_several_batches_a_task_add_up_before_surgery():
 def test_a_step_of_one_task_is_its_plain_gradient_and_leaves_the_others_untouched():
     model, flat, surgery = flat_and_surgery(pcgrad)
     run(model, surgery)
-    reached = run(model, surgery, {"b": IDS["b"]})
+    has_grad = run(model, surgery, {"b": IDS["b"]})
     ours = flat.gradient.clone()
     assert surgery.gramians is None
-    owners = {segment.owner for segment in flat.segments if any(segment.parameter is part for part in reached)}
+    owners = {segment.owner for segment in flat.shards if any(segment.parameter is part for part in has_grad)}
     assert owners == {"encoder", "b"}
-    assert all(part.parameter.grad is None for part in flat.segments if part.owner in ("a", "c"))
+    assert all(part.parameter.grad is None for part in flat.shards if part.owner in ("a", "c"))
     flat.backward(model.loss("b", IDS["b"]))
     for name in ("bert.embeddings.weight", "bert.layers.0.weight", "heads.b.weight"):
-        torch.testing.assert_close(ours[flat.places[name]], flat.gradient[flat.places[name]])
+        torch.testing.assert_close(ours[flat.slices[name]], flat.gradient[flat.slices[name]])
 
 
 def test_two_of_three_tasks_have_surgery_among_themselves():
     model, flat, surgery = flat_and_surgery(pcgrad)
     run(model, surgery, {task: IDS[task] for task in ("a", "c")})
     assert surgery.taking_part == ["a", "c"] and surgery.gramians.shape == (1, 2, 2)
-    alone = flat.gradient[flat.places["bert.layers.0.weight"]].clone()
+    alone = flat.gradient[flat.slices["bert.layers.0.weight"]].clone()
     model, flat, surgery = flat_and_surgery(pcgrad, tasks=("a", "c"))
     with torch.no_grad():
         wanted = Shared()
         for name, parameter in model.named_parameters():
             parameter.copy_(dict(wanted.named_parameters())[name])
     run(model, surgery, {task: IDS[task] for task in ("a", "c")})
-    torch.testing.assert_close(alone, flat.gradient[flat.places["bert.layers.0.weight"]])
+    torch.testing.assert_close(alone, flat.gradient[flat.slices["bert.layers.0.weight"]])
 
 
 def test_a_gradient_that_is_not_finite_is_named_with_its_task():

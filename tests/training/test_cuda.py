@@ -12,7 +12,7 @@ if not torch.cuda.is_available():
 
 import mtbert
 from mtbert.data.batch import pack
-from mtbert.nn.attention import attention, attention_by, packed_attention, varlen_kernel
+from mtbert.nn.attention import attention, attention_backend, packed_attention, varlen_kernel
 from mtbert.optim import AdamW, Surgery, pcgrad
 from mtbert.training.cuda_graphs import Execution
 from mtbert.training.interrupt import Interrupted
@@ -26,7 +26,7 @@ LENGTHS = [1, 6, 9, 33, 64, 128, 3]
 
 
 def recipe(**fields):
-    return mtbert.recipe("demo").with_(**QUICK).with_(**fields)
+    return mtbert.recipe("demo").replace(**QUICK).replace(**fields)
 
 
 def run_of(folder, sample, wanted, execution=None, device="cuda"):
@@ -42,7 +42,7 @@ def error(found: torch.Tensor, exact: torch.Tensor) -> float:
 
 
 def test_the_device_that_is_picked_is_that_of_its_tensors():
-    assert mtbert.pick_device() == mtbert.pick_device("cuda") == torch.empty(1, device="cuda").device
+    assert mtbert.get_device() == mtbert.get_device("cuda") == torch.empty(1, device="cuda").device
 
 
 # -- attention --------------------------------------------------------------------------------------------------------
@@ -68,7 +68,7 @@ def test_attention_and_its_gradient_equal_the_definition(heads, width, dtype, bo
     out.backward(slope.to(out))
     expected.backward(slope.double())
     assert error(out, expected.detach()) < bound and error(qkv.grad, exact.grad) < 2 * bound
-    with attention_by("groups"):
+    with attention_backend("groups"):
         assert error(packed_attention(qkv, batch, heads), expected.detach()) < bound
 
 
@@ -128,10 +128,10 @@ def test_surgery_on_the_device_equals_surgery_on_the_host(tmp_path, sample, gran
 KINDS = {
     "one sum": {},
     "task by task": {"sampler": "round_robin"},
-    "adapters": {"adapter": "pal", "option": "adapters"},
+    "adapters": {"adapter": "pal", "trainable": "adapters"},
     "surgery": {"surgery": "pcgrad"},
     "vaccine": {"surgery": "gradvac", "surgery_beta": 0.1},
-    "clipped": {"clip": 0.5, "loss_weighting": "uw"},
+    "clipped": {"max_grad_norm": 0.5, "loss_weighting": "uw"},
 }
 
 
@@ -139,11 +139,11 @@ KINDS = {
 def test_recorded_steps_train_as_usual_ones_do(tmp_path, sample, name):
     wanted = recipe(**SURE, **KINDS[name])
     usual, recorded = (
-        run_of(tmp_path / kind, sample, wanted, Execution(graphs=kind == "recorded")).epochs[-1]
+        run_of(tmp_path / kind, sample, wanted, Execution(cuda_graphs=kind == "recorded")).epochs[-1]
         for kind in ("usual", "recorded")
     )
     assert recorded["losses"] == pytest.approx(usual["losses"], rel=2e-3)
-    trainer = trainer_of(tmp_path / "again", sample, wanted, Execution(graphs=True))
+    trainer = trainer_of(tmp_path / "again", sample, wanted, Execution(cuda_graphs=True))
     for step, _ in zip(trainer.sampler.steps(0), range(12), strict=False):
         trainer._train_step(step)
     assert trainer.fixed_steps.recorded >= 1
@@ -154,10 +154,10 @@ def test_the_orders_of_surgery_are_drawn_anew_for_every_replay(tmp_path, sample)
         recipe(surgery="pcgrad"),
         tmp_path,
         sample,
-        mtbert.pick_device("cuda"),
+        mtbert.get_device("cuda"),
         False,
         str,
-        execution=Execution(graphs=True),
+        execution=Execution(cuda_graphs=True),
     )
     drawn = []
     for step, _ in zip(trainer.sampler.steps(0), range(12), strict=False):
@@ -177,7 +177,7 @@ def test_a_run_goes_on_from_its_checkpoint(tmp_path, sample, name):
     assert apart["losses"] == pytest.approx(whole["losses"], rel=2e-3)
 
 
-@pytest.mark.parametrize("execution", [Execution(compile=True), Execution(compile=True, graphs=True)])
+@pytest.mark.parametrize("execution", [Execution(compile=True), Execution(compile=True, cuda_graphs=True)])
 def test_compiled_layers_train_as_usual_ones_do(tmp_path, sample, execution):
     wanted = recipe(**SURE)
     usual, other = (run_of(tmp_path / str(kind), sample, wanted, kind).epochs[-1] for kind in (None, execution))
@@ -186,7 +186,9 @@ def test_compiled_layers_train_as_usual_ones_do(tmp_path, sample, execution):
 
 @pytest.mark.parametrize("name", KINDS)
 def test_dropout_is_drawn_anew_in_every_replay(tmp_path, sample, name):
-    trainer = trainer_of(tmp_path, sample, recipe(**KINDS[name], lr=1e-6, precision="bfloat16"), Execution(graphs=True))
+    trainer = trainer_of(
+        tmp_path, sample, recipe(**KINDS[name], lr=1e-6, precision="bfloat16"), Execution(cuda_graphs=True)
+    )
     step = next(iter(trainer.sampler.steps(0)))
     sums = []
     for _ in range(6):
@@ -197,11 +199,11 @@ def test_dropout_is_drawn_anew_in_every_replay(tmp_path, sample, name):
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("graphs", [False, True])
+@pytest.mark.parametrize("cuda_graphs", [False, True])
 @pytest.mark.parametrize("name", KINDS)
 def test_no_step_waits_for_the_device(tmp_path, sample, name, graphs, precision):
     wanted = recipe(**KINDS[name], precision=precision)
-    trainer = trainer_of(tmp_path, sample, wanted, Execution(graphs=graphs))
+    trainer = trainer_of(tmp_path, sample, wanted, Execution(cuda_graphs=graphs))
     step = next(iter(trainer.sampler.steps(0)))
     for _ in range(5):  # in the first ones kernels are built, and recording waits once
         trainer._train_step(step)

@@ -18,15 +18,15 @@ RECIPES = {
     "mean pooling, learnt weights": {"pooling": "mean", "loss_weighting": "uw"},
     "task by task": {"sampler": "round_robin"},
     "an optimiser for each": {"sampler": "round_robin", "optimizer_state": "per_task"},
-    "adapters": {"adapter": "pal+lora", "option": "adapters"},
+    "adapters": {"adapter": "pal+lora", "trainable": "adapters"},
     "surgery": {"surgery": "pcgrad"},
     "vaccine by layer": {"surgery": "gradvac", "surgery_beta": 0.1, "granularity": "layer"},
-    "clipped": {"clip": 0.1},
+    "clipped": {"max_grad_norm": 0.1},
 }
 
 
 def recipe_of(name: str):
-    return mtbert.recipe("demo").with_(**QUICK, **RECIPES[name])
+    return mtbert.recipe("demo").replace(**QUICK, **RECIPES[name])
 
 
 def trainer_of(recipe, tmp_path, sample, execution=None) -> Trainer:
@@ -38,7 +38,7 @@ def trainer_of(recipe, tmp_path, sample, execution=None) -> Trainer:
 def test_steps_of_fixed_shapes_train_the_same(tmp_path, sample, name):
     runs = [
         train(recipe_of(name), tmp_path / kind, sample, "cpu", False, say=lambda message: None, execution=execution)
-        for kind, execution in (("usual", None), ("fixed", Execution(graphs=True)))
+        for kind, execution in (("usual", None), ("fixed", Execution(cuda_graphs=True)))
     ]
     usual, fixed = (run.epochs[-1] for run in runs)
     assert fixed["losses"] == pytest.approx(usual["losses"], abs=1e-5)
@@ -47,16 +47,16 @@ def test_steps_of_fixed_shapes_train_the_same(tmp_path, sample, name):
         usual["examples"],
         usual.get("surgery", {}).get("conflicts"),
     )
-    assert [run.record["execution"]["graphs"] for run in runs] == [False, True]
+    assert [run.record["execution"]["cuda_graphs"] for run in runs] == [False, True]
 
 
 @pytest.mark.parametrize(
     ("fields", "why"),
     [
-        ({"accumulate": 2}, "in parts"),
-        ({"smart": 1.0}, "SMART"),
+        ({"gradient_accumulation_steps": 2}, "in parts"),
+        ({"smart_weight": 1.0}, "SMART"),
         ({"loss_weighting": "famo"}, "famo"),
-        ({"option": "pretrain"}, "stays as it is"),
+        ({"trainable": "heads"}, "stays as it is"),
         ({"surgery": "torchjd:UPGrad"}, "torchjd:UPGrad"),
         ({"loss": {"sts": "cosent"}}, "cosent"),
         ({"head": {"sst": "convolution", "quora": "concat_diff", "sts": "cosine"}}, "convolution"),
@@ -65,9 +65,9 @@ def test_steps_of_fixed_shapes_train_the_same(tmp_path, sample, name):
 )
 def test_a_recipe_whose_steps_cannot_be_recorded_says_why_and_trains_as_ever(tmp_path, sample, fields, why):
     said = []
-    recipe = mtbert.recipe("demo").with_(**QUICK).with_(**fields)
+    recipe = mtbert.recipe("demo").replace(**QUICK).replace(**fields)
     trainer = Trainer(
-        recipe, tmp_path, sample, torch.device("cpu"), False, said.append, execution=Execution(graphs=True)
+        recipe, tmp_path, sample, torch.device("cpu"), False, said.append, execution=Execution(cuda_graphs=True)
     )
     assert trainer.fixed_steps is None
     assert any(line.startswith("steps are not recorded") and why in line for line in said)
@@ -78,19 +78,23 @@ def test_a_recipe_whose_steps_cannot_be_recorded_says_why_and_trains_as_ever(tmp
 
 @pytest.mark.parametrize(
     ("words", "asked"),
-    [("", Execution()), ("graphs", Execution(graphs=True)), (" compile, graphs", Execution(compile=True, graphs=True))],
+    [
+        ("", Execution()),
+        ("cuda_graphs", Execution(cuda_graphs=True)),
+        ("compile, cuda_graphs", Execution(compile=True, cuda_graphs=True)),
+    ],
 )
 def test_runs_that_are_not_told_otherwise_do_what_the_environment_asks(monkeypatch, words, asked):
     monkeypatch.setenv("MTBERT_EXECUTION", words)
-    assert Execution.asked_for() == asked
+    assert Execution.from_env() == asked
     monkeypatch.setenv("MTBERT_EXECUTION", str(asked))
-    assert Execution.asked_for() == asked
+    assert Execution.from_env() == asked
 
 
 def test_a_way_of_execution_that_does_not_exist_is_named(monkeypatch):
     monkeypatch.setenv("MTBERT_EXECUTION", "graph")
-    with pytest.raises(UserError, match="MTBERT_EXECUTION asks for 'graph': choose from compile, graphs"):
-        Execution.asked_for()
+    with pytest.raises(UserError, match="MTBERT_EXECUTION asks for 'graph': choose fromcompile, cuda_graphs"):
+        Execution.from_env()
 
 
 class NoWait(TorchDispatchMode):
@@ -108,10 +112,10 @@ class NoWait(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def sliced_attention(query, key, value, offsets, longest, p, scale):
+def sliced_attention(query, key, value, cu_seqlens, longest, p, scale):
     """Stands for a kernel that needs no lengths on the host: attention under a mask over the whole batch."""
-    sequence_of = torch.searchsorted(offsets, torch.arange(len(query), dtype=offsets.dtype), right=True)
-    mask = sequence_of[:, None] == sequence_of[None, :]
+    seq_ids = torch.searchsorted(cu_seqlens, torch.arange(len(query), dtype=cu_seqlens.dtype), right=True)
+    mask = seq_ids[:, None] == seq_ids[None, :]
     heads_first = (part.transpose(0, 1) for part in (query, key, value))
     return attention_module.attention(*heads_first, mask).transpose(0, 1)
 
@@ -119,7 +123,7 @@ def sliced_attention(query, key, value, offsets, longest, p, scale):
 @pytest.mark.parametrize("name", RECIPES)
 def test_what_a_step_leaves_to_the_device_waits_for_nothing(tmp_path, sample, monkeypatch, name):
     """What is recorded: from the fixed places to the changed weights, as on a GPU but for the kernel of attention."""
-    trainer = trainer_of(recipe_of(name), tmp_path, sample, Execution(graphs=True))
+    trainer = trainer_of(recipe_of(name), tmp_path, sample, Execution(cuda_graphs=True))
     monkeypatch.setattr(attention_module, "varlen_kernel", lambda device, dtype, width: sliced_attention)
     for module in trainer.model.modules():  # as on a GPU: there embeddings have dense gradients
         if isinstance(module, torch.nn.Embedding):

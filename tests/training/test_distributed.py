@@ -14,7 +14,7 @@ import torch
 import mtbert
 from mtbert import UserError
 from mtbert.training.checkpoint import checkpoints
-from mtbert.training.distributed import Deserted, World, processes
+from mtbert.training.distributed import PeerLostError, World, processes
 from mtbert.training.interrupt import Interrupted
 from mtbert.training.trainer import Trainer
 
@@ -33,8 +33,10 @@ def recipe(tmp_path_factory):
     """Six steps of a very small encoder, without dropout."""
     folder = tmp_path_factory.mktemp("encoder")
     mtbert.load_encoder("tiny", hidden_size=16, intermediate_size=32).save(folder)
-    tiny = mtbert.recipe("tiny").with_(encoder=str(folder), layers=1, epochs=2, steps_per_epoch=STEPS // 2, lr=1e-4)
-    return tiny.with_(batch_size=5, **NO_DROPOUT)
+    tiny = mtbert.recipe("tiny").replace(
+        encoder=str(folder), num_layers=1, epochs=2, steps_per_epoch=STEPS // 2, lr=1e-4
+    )
+    return tiny.replace(batch_size=5, **NO_DROPOUT)
 
 
 @pytest.fixture(scope="module")
@@ -108,13 +110,13 @@ def same(found: dict, expected: dict, within: float = 1e-5) -> None:
         (2, {}),
         (2, {"sampler": "round_robin"}),
         (2, {"surgery": "pcgrad"}),
-        (2, {"surgery": "gradvac", "granularity": "layer", "accumulate": 2}),
+        (2, {"surgery": "gradvac", "granularity": "layer", "gradient_accumulation_steps": 2}),
         (2, {"surgery": "pcgrad", "sampler": "temperature"}),
-        (2, {"accumulate": 2, "loss_weighting": "uw"}),
-        (2, {"loss_weighting": "dwa", "clip": 0.1, "epochs": 3, "steps_per_epoch": 2}),
+        (2, {"gradient_accumulation_steps": 2, "loss_weighting": "uw"}),
+        (2, {"loss_weighting": "dwa", "max_grad_norm": 0.1, "epochs": 3, "steps_per_epoch": 2}),
         (2, {"sampler": "round_robin", "optimizer_state": "per_task"}),
-        (2, {"option": "adapters", "adapter": "low_rank", "adapter_size": 4}),
-        (2, {"option": "pretrain"}),
+        (2, {"trainable": "adapters", "adapter": "low_rank", "adapter_size": 4}),
+        (2, {"trainable": "heads"}),
         (3, {"batch_size": 2}),
         (3, {"batch_size": 2, "surgery": "pcgrad"}),
         (3, {"batch_size": 2, "sampler": "round_robin", "dev_rows": 2}),
@@ -122,7 +124,7 @@ def same(found: dict, expected: dict, within: float = 1e-5) -> None:
     ids=lambda value: str(value) if isinstance(value, int) else " ".join(map(str, value.values())) or "mixed",
 )
 def test_several_processes_end_with_the_weights_of_one(recipe, train, tmp_path, size, changes):
-    wanted = recipe.with_(**changes)
+    wanted = recipe.replace(**changes)
     (alone,) = train(wanted, tmp_path / "alone", 1)
     several = train(wanted, tmp_path / "several", size)
     for each in several:
@@ -135,12 +137,12 @@ def test_several_processes_end_with_the_weights_of_one(recipe, train, tmp_path, 
 
 def test_a_weighting_that_draws_its_orders_draws_the_same_in_all_processes(recipe, train, tmp_path):
     pytest.importorskip("torchjd")
-    first, second = train(recipe.with_(surgery="torchjd:PCGrad", hidden_dropout=0.1), tmp_path / "run", 2)
+    first, second = train(recipe.replace(surgery="torchjd:PCGrad", hidden_dropout=0.1), tmp_path / "run", 2)
     assert np.array_equal(first["theta"], second["theta"])
 
 
 def test_a_run_goes_on_in_another_number_of_processes(recipe, train, tmp_path):
-    wanted = recipe.with_(surgery="gradvac", sampler="mixed")
+    wanted = recipe.replace(surgery="gradvac", sampler="mixed")
     (alone,) = train(wanted, tmp_path / "alone", 1)
     for size, stop in ((2, 1), (1, 2), (3, 4), (2, None)):
         end = train(wanted, tmp_path / "run", size, stop)
@@ -150,7 +152,7 @@ def test_a_run_goes_on_in_another_number_of_processes(recipe, train, tmp_path):
 
 
 def test_with_dropout_a_run_that_was_stopped_ends_with_the_same_weights(recipe, train, tmp_path):
-    wanted = recipe.with_(hidden_dropout=0.3)
+    wanted = recipe.replace(hidden_dropout=0.3)
     undisturbed = train(wanted, tmp_path / "undisturbed", 2)
     train(wanted, tmp_path / "run", 2, stop=2)
     assert np.array_equal(train(wanted, tmp_path / "run", 2)[0]["theta"], undisturbed[0]["theta"])
@@ -195,7 +197,7 @@ def test_what_the_processes_find_for_their_shards_comes_together_in_order(rows):
     ],
 )
 def test_losses_that_see_the_whole_step_are_refused(recipe, changes, expected):
-    wanted = recipe.with_(**changes)
+    wanted = recipe.replace(**changes)
     World().refuse(wanted)
     with pytest.raises(UserError, match=expected):
         World(1, 2).refuse(wanted)
@@ -245,7 +247,7 @@ def test_of_a_failure_one_process_speaks_and_all_end(recipe, data, tmp_path):
 def test_a_killed_process_is_missed(recipe, data, tmp_path):
     first, second = train_until(recipe, data, tmp_path / "run", lambda: os.kill(os.getpid(), signal.SIGKILL))
     assert second == -signal.SIGKILL
-    assert isinstance(first, Deserted) and "another of the 2 processes ended" in str(first)
+    assert isinstance(first, PeerLostError) and "another of the 2 processes ended" in str(first)
 
 
 def test_only_the_first_process_speaks(recipe, data, tmp_path):
@@ -256,9 +258,9 @@ def test_only_the_first_process_speaks(recipe, data, tmp_path):
 def test_processes_with_other_checkpoints_do_not_go_on_together():
     def work(rank):
         with processes() as world:
-            world.same_place(4)
+            world.assert_same_step(4)
             try:
-                world.same_place(4 + rank)
+                world.assert_same_step(4 + rank)
             except UserError as error:
                 return str(error)
 
@@ -276,7 +278,7 @@ def test_processes_that_cannot_meet_are_told_how_to(monkeypatch):
 def test_torchrun_trains_on_the_command_line(recipe, data, tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
     command += ["mtbert", "train", "tiny", "--data", str(data), "--out", str(tmp_path / "run"), "--device", "cpu"]
-    command += ["--set", f"encoder={recipe.encoder}", "--set", "layers=1", "--set", "steps_per_epoch=2"]
+    command += ["--set", f"encoder={recipe.encoder}", "--set", "num_layers=1", "--set", "steps_per_epoch=2"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     run = mtbert.open_run(tmp_path / "run")

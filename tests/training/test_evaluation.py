@@ -14,7 +14,7 @@ import mtbert
 from mtbert import Recipe, UserError, load_encoder
 from mtbert.data import TASKS, Example, Rows, get_task, read_rows
 from mtbert.nn.model import labels_from, probabilities
-from mtbert.training.evaluation import accuracy, evaluate, outputs_for, overall, pearson, score, write_predictions
+from mtbert.training.evaluation import accuracy, evaluate, overall, pearson, predict_logits, score, write_predictions
 from mtbert.training.run import build_model
 
 NUMBERS = st.floats(-1e3, 1e3, allow_subnormal=False)
@@ -147,7 +147,7 @@ def few(sample, tmp_path_factory):
 
 def test_outputs_are_those_of_each_row_alone_in_the_files_order(model, few):
     for name, rows in few.items():
-        outputs = outputs_for(model, rows)
+        outputs = predict_logits(model, rows)
         texts = [each.texts if rows.task.is_pair else each.texts[0] for each in rows.examples]
         alone = torch.cat([model._outputs_of_texts(name, [text]) for text in texts])
         torch.testing.assert_close(outputs, alone, rtol=1e-4, atol=1e-5)
@@ -156,14 +156,14 @@ def test_outputs_are_those_of_each_row_alone_in_the_files_order(model, few):
 def test_evaluation_is_repeatable_without_gradients_and_leaves_the_models_mode(model, few):
     first = evaluate(model, few)
     assert evaluate(model, few) == first and model.training
-    assert not outputs_for(model, few["sst"]).requires_grad
+    assert not predict_logits(model, few["sst"]).requires_grad
 
 
 def test_evaluate_gives_each_tasks_score_over_the_whole_set_and_both_overall_scores(model, few):
     scores = evaluate(model, few)
     assert list(scores) == ["sst", "quora", "sts", "plain", "normalised"]
     for name, rows in few.items():
-        assert scores[name] == score(rows.task, outputs_for(model, rows), rows.labels)
+        assert scores[name] == score(rows.task, predict_logits(model, rows), rows.labels)
     assert {name: scores[name] for name in ("plain", "normalised")} == overall(scores)
     assert all(math.isfinite(value) for value in scores.values())
     assert mtbert.evaluate is evaluate

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import mtbert
 from mtbert import RECIPES, Recipe, UserError, load_encoder, recipe
 from mtbert.data import TASKS
-from mtbert.data.sampling import SAMPLERS, Pace
+from mtbert.data.sampling import SAMPLERS, SamplerConfig
 from mtbert.experiments.recipes import reports
 from mtbert.nn.heads import HEADS
 from mtbert.training.recipe import from_dict, settings
@@ -23,11 +23,11 @@ from mtbert.training.run import build_model
 
 
 def refused(**fields) -> str:
-    """What Recipe says of impossible fields: one line, that ``with_`` says too."""
+    """What Recipe says of impossible fields: one line, that ``replace`` says too."""
     with pytest.raises(UserError) as caught:
         Recipe(**fields)
     with pytest.raises(UserError):
-        Recipe().with_(**fields)
+        Recipe().replace(**fields)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -37,9 +37,9 @@ def refused(**fields) -> str:
 
 def test_an_unknown_field_is_named_beside_the_known_ones():
     with pytest.raises(UserError, match="no field 'learning_rate': choose from .*lr"):
-        Recipe().with_(learning_rate=1)
+        Recipe().replace(learning_rate=1)
     with pytest.raises(UserError, match="no field 'self': choose from name, tasks"):
-        Recipe().with_(**settings(["self=3"]))
+        Recipe().replace(**settings(["self=3"]))
     with pytest.raises(UserError, match="no field 'learning_rate': choose from .*lr"):
         from_dict({"learning_rate": 1})
 
@@ -51,11 +51,11 @@ def test_a_whole_number_keeps_all_its_digits():
 
 def test_a_seed_is_one_that_every_generator_takes():
     made = Recipe(seed=2**32 - 1)
-    mtbert.utils.device.reproducible(made.seed)
+    mtbert.utils.device.seed_everything(made.seed)
     assert refused(seed=2**32) == "seed is 4294967296, but must be a whole number from 0 to 4,294,967,295"
     for seed in (-1, 2**32):
         with pytest.raises(UserError, match=f"seed is {seed}, but must be from 0 to 4,294,967,295"):
-            mtbert.utils.device.reproducible(seed)
+            mtbert.utils.device.seed_everything(seed)
 
 
 def test_user_errors_are_value_errors():
@@ -86,13 +86,13 @@ def test_an_unknown_task_in_a_mapping_names_the_field(field):
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("option", "freeze"),
+        ("trainable", "freeze"),
         ("pooling", "sum"),
         ("sampler", "random"),
-        ("decay", "cosine"),
+        ("lr_schedule", "cosine"),
         ("overlap", "ignore"),
         ("precision", "float16"),
-        ("option", None),
+        ("trainable", None),
         ("pooling", ["mean"]),
     ],
 )
@@ -123,18 +123,18 @@ def test_a_choice_per_task_names_field_and_task(field, value, first):
         ("lr", {"sst": 1e-5}),
         ("lr", [1]),
         ("weight_decay", float("inf")),
-        ("warmup", 1.1),
-        ("clip", -1),
+        ("warmup_ratio", 1.1),
+        ("max_grad_norm", -1),
         ("head_dropout", 1),
         ("hidden_dropout", -0.1),
         ("attention_dropout", 1),
-        ("layers", 0),
+        ("num_layers", 0),
         ("steps_per_epoch", 0),
         ("train_rows", 0.5),
         ("seed", float("inf")),
         ("temperature", 0),
         ("oversample", 0.5),
-        ("augment_share", -0.1),
+        ("augment_fraction", -0.1),
     ],
 )
 def test_an_impossible_number_names_field_value_and_bounds(field, value):
@@ -167,13 +167,13 @@ def test_heads_on_one_vector_refuse_a_bi_encoded_pair(head):
 
 
 def test_a_head_that_sees_tokens_is_refused_on_kept_vectors():
-    message = refused(tasks=("sst",), head={"sst": "convolution"}, option="pretrain")
-    assert message.startswith("head.sst: 'convolution' sees every token") and "set option to finetune" in message
+    message = refused(tasks=("sst",), head={"sst": "convolution"}, trainable="heads")
+    assert message.startswith("head.sst: 'convolution' sees every token") and "set trainable to all" in message
 
 
 def test_a_bounded_head_is_for_scores_only():
     message = refused(tasks=("sst",), head="linear_sigmoid")
-    assert message == "head.sst: 'linear_sigmoid' is for a score, but sst asks for a choice of classes"
+    assert message == "head.sst: 'linear_sigmoid' is for a regression task, but sst asks for a multiclass task"
 
 
 BI = {"tasks": ("sts",), "encoding": "bi", "head": "cosine"}
@@ -182,21 +182,30 @@ BI = {"tasks": ("sts",), "encoding": "bi", "head": "cosine"}
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({"tasks": ("sst",), "loss": "mnrl"}, "loss.sst: 'mnrl' is for a yes or no or a score, but sst"),
+        ({"tasks": ("sst",), "loss": "mnrl"}, "loss.sst: 'mnrl' is for a binary task or a regression task, but sst"),
         (
             {"tasks": ("sts",), "encoding": "cross", "head": "linear", "loss": "mnrl"},
             "loss.sts: 'mnrl' needs two vectors, but sts is cross-encoded: set encoding to bi",
         ),
-        ({**BI, "loss": "cross_entropy"}, "loss.sts: 'cross_entropy' is for a choice of classes or a yes or no"),
-        ({"tasks": ("sst",), "loss": "mse"}, "loss.sst: 'mse' is for a score"),
-        ({**BI, "head": "concat", "loss": "cosent", "option": "pretrain"}, "loss.sts: 'cosent' trains the vectors"),
-        ({**BI, "loss": "triplet", "accumulate": 2}, "accumulate is 2, but loss.sts: 'triplet' compares the rows"),
+        ({**BI, "loss": "cross_entropy"}, "loss.sts: 'cross_entropy' is for a multiclass task or a binary task"),
+        ({"tasks": ("sst",), "loss": "mse"}, "loss.sst: 'mse' is for a regression task"),
+        ({**BI, "head": "concat", "loss": "cosent", "trainable": "heads"}, "loss.sts: 'cosent' trains the vectors"),
+        (
+            {**BI, "loss": "triplet", "gradient_accumulation_steps": 2},
+            "gradient_accumulation_steps is 2, but loss.sts: 'triplet' compares the rows",
+        ),
         ({**BI, "loss": "mnrl", "batch_size": 1}, "batch_size.sts is 1, but loss.sts: 'mnrl' compares rows"),
-        ({**BI, "loss": "mnrl", "positive_from": 5.5}, "positive_from.sts is 5.5, but the labels of sts end at 5"),
-        ({**BI, "head": "concat", "smart": 1, "option": "pretrain"}, "smart.sts is 1, but SMART changes embeddings"),
+        (
+            {**BI, "loss": "mnrl", "positive_threshold": 5.5},
+            "positive_threshold.sts is 5.5, but the labels of sts end at 5",
+        ),
+        (
+            {**BI, "head": "concat", "smart_weight": 1, "trainable": "heads"},
+            "smart_weight.sts is 1, but SMART changes embeddings",
+        ),
         ({**BI, "loss": "ranking"}, "loss.sts is 'ranking': choose from default, cross_entropy, mse, mnrl"),
-        ({**BI, "margin": -1}, "margin.sts is -1, but must be a number from 0 up"),
-        ({**BI, "loss_scale": "high"}, "loss_scale.sts is 'high', but must be a number from 0 up"),
+        ({**BI, "triplet_margin": -1}, "triplet_margin.sts is -1, but must be a number from 0 up"),
+        ({**BI, "similarity_scale": "high"}, "similarity_scale.sts is 'high', but must be a number from 0 up"),
     ],
 )
 def test_an_impossible_loss_names_its_fields(fields, expected):
@@ -204,8 +213,8 @@ def test_an_impossible_loss_names_its_fields(fields, expected):
 
 
 def test_a_duplicate_is_positive_from_one_and_a_similar_pair_from_three():
-    assert Recipe().positive_from == {"sst": 3.0, "quora": 1.0, "sts": 3.0}
-    assert Recipe(tasks=("quora",), encoding="bi", head="cosine", loss="mnrl").positive_from == {"quora": 1.0}
+    assert Recipe().positive_threshold == {"sst": 3.0, "quora": 1.0, "sts": 3.0}
+    assert Recipe(tasks=("quora",), encoding="bi", head="cosine", loss="mnrl").positive_threshold == {"quora": 1.0}
 
 
 def test_encoding_does_not_matter_to_single_sentences():
@@ -226,10 +235,10 @@ def test_an_optimiser_per_task_needs_steps_of_one_task():
 
 
 def test_copies_of_similarities_are_refused_unless_asked_for():
-    assert refused(augment={"sts": 9}).startswith("augment.sts: changed words change how similar")
-    assert Recipe(augment={"sts": 9}, augment_scores="keep").augment == {"sts": 9}
-    assert Recipe(augment={"sst": 9}).augment == {"sst": 9} and Recipe().augment == {}
-    assert refused(augment_share=1.5).startswith("augment_share is 1.5")
+    assert refused(augment_copies={"sts": 9}).startswith("augment_copies.sts: changed words change how similar")
+    assert Recipe(augment_copies={"sts": 9}, augment_scores="keep").augment_copies == {"sts": 9}
+    assert Recipe(augment_copies={"sst": 9}).augment_copies == {"sst": 9} and Recipe().augment_copies == {}
+    assert refused(augment_fraction=1.5).startswith("augment_fraction is 1.5")
 
 
 def test_a_token_budget_is_a_tasks_own_and_none_unless_given():
@@ -267,7 +276,7 @@ def test_tasks_that_a_mapping_does_not_name_have_the_default():
 
 
 def test_a_task_that_joins_later_has_the_same_length_as_one_that_was_there_from_the_start():
-    assert recipe("demo").with_(tasks="cfimdb,yelp").max_length == {"cfimdb": 512, "yelp": 256}
+    assert recipe("demo").replace(tasks="cfimdb,yelp").max_length == {"cfimdb": 512, "yelp": 256}
     assert RECIPES["li-tang/mix-aux-0.3"].recipe.max_length["yelp"] == 256
 
 
@@ -278,7 +287,7 @@ def test_recipes_are_frozen():
 
 def test_what_a_recipe_holds_for_each_task_is_frozen_too():
     made = recipe("demo")
-    for field in ("batch_size", "head", "augment"):
+    for field in ("batch_size", "head", "augment_copies"):
         with pytest.raises(TypeError):
             getattr(made, field)["sst"] = 99
     given = {"sst": 8}
@@ -292,12 +301,12 @@ def test_copies_of_a_recipe_are_equal_and_have_its_hash(name):
     made = recipe(name)
     for other in (pickle.loads(pickle.dumps(made)), copy.deepcopy(made), from_dict(made.as_dict())):
         assert other == made and hash(other) == hash(made)
-    assert made != made.with_(seed=1) and len({made, made.with_(seed=1), made.with_(seed=made.seed)}) == 2
+    assert made != made.replace(seed=1) and len({made, made.replace(seed=1), made.replace(seed=made.seed)}) == 2
 
 
 def test_with_changes_only_the_tasks_a_mapping_names():
     before = Recipe(batch_size={"sst": 8, "quora": 24, "sts": 4})
-    after = before.with_(batch_size={"sts": 12}, head={"quora": "two_layer"})
+    after = before.replace(batch_size={"sts": 12}, head={"quora": "two_layer"})
     assert after.batch_size == {"sst": 8, "quora": 24, "sts": 12}
     assert after.head == {"sst": "linear", "quora": "two_layer", "sts": "cosine"}
     assert before.batch_size["sts"] == 4  # the first one is as it was
@@ -306,20 +315,20 @@ def test_with_changes_only_the_tasks_a_mapping_names():
 def test_with_refuses_a_task_that_the_recipe_does_not_have():
     one = Recipe(name="one", tasks=("sst",))
     with pytest.raises(UserError, match="batch_size.quora is given, but recipe one has only sst: leave it out"):
-        one.with_(batch_size={"sst": 4, "quora": 8})
-    assert one.with_(tasks="sst,quora", batch_size={"quora": 8}).batch_size == {"sst": 32, "quora": 8}
+        one.replace(batch_size={"sst": 4, "quora": 8})
+    assert one.replace(tasks="sst,quora", batch_size={"quora": 8}).batch_size == {"sst": 32, "quora": 8}
     with pytest.raises(UserError, match="batch_size.sst is given, but recipe one has only sts"):
-        one.with_(tasks="sts", batch_size={"sst": 4})
+        one.replace(tasks="sts", batch_size={"sst": 4})
 
 
 def test_with_a_plain_value_changes_all_tasks():
-    assert set(Recipe(batch_size={"sst": 8}).with_(batch_size=5).batch_size.values()) == {5}
+    assert set(Recipe(batch_size={"sst": 8}).replace(batch_size=5).batch_size.values()) == {5}
 
 
 def test_differences_name_fields_and_leave_out_the_name():
     one, two = Recipe(name="one", lr=1e-3, batch_size=4), Recipe(name="two", lr=2e-3, batch_size=4)
     assert one.differences(two) == {"lr": (1e-3, 2e-3)}
-    assert one.differences(one.with_(name="three")) == {}
+    assert one.differences(one.replace(name="three")) == {}
 
 
 # -- in and out of JSON -----------------------------------------------------------------------------------------------
@@ -329,7 +338,7 @@ FIELDS = {
     "lr": st.floats(0, 1),
     "seed": st.integers(0, 2**32 - 1),
     "epochs": st.integers(1, 99),
-    "layers": st.none() | st.integers(1, 12),
+    "num_layers": st.none() | st.integers(1, 12),
     "batch_size": st.integers(1, 99),
     "sampler": st.sampled_from(["mixed", "round_robin", "sequential"]),
     "overlap": st.sampled_from(["drop", "keep"]),
@@ -353,7 +362,7 @@ def test_every_named_recipe_comes_back_from_its_file(name, tmp_path):
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_named_recipe_describes_a_model_that_can_be_built(name):
     made = recipe(name)
-    model = build_model(made, load_encoder("tiny", layers=1))
+    model = build_model(made, load_encoder("tiny", num_layers=1))
     assert set(model.heads) == set(made.tasks)
     assert RECIPES[name].about
 
@@ -363,7 +372,7 @@ def test_the_best_recipes_have_at_most_34_million_parameters(name):
     e5_small = {"hidden_size": 384, "intermediate_size": 1536, "num_hidden_layers": 12, "num_attention_heads": 12}
     made = recipe(name)
     model = build_model(made, load_encoder("tiny", **e5_small))
-    assert made.encoder == "intfloat/e5-small" and made.layers is None
+    assert made.encoder == "intfloat/e5-small" and made.num_layers is None
     embeddings, layer, pooler = 384 * (30522 + 512 + 2 + 2), 4 * 384 * 385 + 2 * 384 * 1536 + 1920 + 4 * 384, 384 * 385
     assert sum(p.numel() for p in model.bert.parameters()) == embeddings + 12 * layer + pooler
     assert sum(p.numel() for p in model.parameters()) <= 34e6
@@ -372,7 +381,7 @@ def test_the_best_recipes_have_at_most_34_million_parameters(name):
 @pytest.mark.parametrize("name", ["best", "best-pcgrad"])
 def test_best_reads_quora_three_or_four_times_and_small_sets_little_more(name):
     made, rows = recipe(name), {"sst": 8541, "quora": 75842, "sts": 6000}
-    pace = Pace(made.epochs, made.steps_per_epoch, made.temperature, made.oversample)
+    pace = SamplerConfig(made.epochs, made.steps_per_epoch, made.temperature, made.oversample)
     sampler = SAMPLERS[made.sampler](rows, made.batch_size, 0, pace)
     steps = made.epochs * (made.steps_per_epoch or sampler.steps_per_epoch)
     taken = Counter(task for step in itertools.islice(plan_of(sampler), steps) for task in step)
@@ -419,7 +428,7 @@ def test_a_recipe_file_that_does_not_exist_is_named(tmp_path):
     [
         ([], {}),
         (["lr=1e-3"], {"lr": 1e-3}),
-        (["layers=null", "tasks=sst,sts"], {"layers": None, "tasks": "sst,sts"}),
+        (["num_layers=null", "tasks=sst,sts"], {"num_layers": None, "tasks": "sst,sts"}),
         (['tasks=["sst"]', "encoder=some/where"], {"tasks": ["sst"], "encoder": "some/where"}),
         (["encoder=a=b"], {"encoder": "a=b"}),
         (["batch_size.sst=8", "batch_size.sts=4"], {"batch_size": {"sst": 8, "sts": 4}}),
@@ -445,5 +454,5 @@ def test_a_field_set_for_all_tasks_cannot_be_set_for_one_as_well():
 
 
 def test_a_setting_per_task_reaches_its_task():
-    made = Recipe().with_(**settings(["batch_size.sts=5", "head.quora=two_layer"]))
+    made = Recipe().replace(**settings(["batch_size.sts=5", "head.quora=two_layer"]))
     assert made.batch_size["sts"] == 5 and made.head["quora"] == "two_layer" and made.head["sts"] == "cosine"

@@ -17,19 +17,19 @@ STEPS = 2
 def encoder(tmp_path_factory) -> str:
     """A folder with random weights of one narrow layer."""
     folder = tmp_path_factory.mktemp("encoder")
-    load_encoder("tiny", layers=1, hidden_size=16, intermediate_size=32).save(folder)
+    load_encoder("tiny", num_layers=1, hidden_size=16, intermediate_size=32).save(folder)
     return str(folder)
 
 
 def shortened(recipe: Recipe) -> Recipe:
     """The same experiment in two steps, or in one for each epoch that its sampler needs, on all rows there are."""
     epochs = least_epochs(recipe.sampler, recipe.tasks)
-    return recipe.with_(
+    return recipe.replace(
         epochs=epochs,
         steps_per_epoch=max(1, STEPS // epochs),
         train_rows=None,
         dev_rows=None,
-        layers=None,
+        num_layers=None,
         max_length=dict.fromkeys(recipe.tasks, 32),
     )
 
@@ -38,7 +38,7 @@ def shortened(recipe: Recipe) -> Recipe:
 def test_every_named_recipe_trains(name, encoder, few_rows, tmp_path, monkeypatch):
     module = sys.modules[Trainer.__module__]  # mtbert.train itself is the function
     monkeypatch.setattr(module, "save_checkpoint", lambda *of: None)  # they would take most of the time
-    recipe = shortened(RECIPES[name].recipe).with_(encoder=encoder)
+    recipe = shortened(RECIPES[name].recipe).replace(encoder=encoder)
     trainer = Trainer(recipe, tmp_path, few_rows, torch.device("cpu"), progress=False, say=lambda text: None)
     before = trainer.flat.theta.clone()
     run = trainer.run(math.inf, lambda: False)

@@ -42,12 +42,12 @@ def recipe(tmp_path_factory):
     """The tiny recipe on a still smaller encoder: a run takes a moment."""
     folder = tmp_path_factory.mktemp("encoder")
     mtbert.load_encoder("tiny", hidden_size=16, intermediate_size=32).save(folder)
-    return mtbert.recipe("tiny").with_(encoder=str(folder), layers=1, train_rows=20, epochs=2, steps_per_epoch=3)
+    return mtbert.recipe("tiny").replace(encoder=str(folder), num_layers=1, train_rows=20, epochs=2, steps_per_epoch=3)
 
 
 @pytest.fixture(scope="module")
 def pretrain(recipe):
-    return recipe.with_(option="pretrain", encoding="bi", head={"quora": "concat_diff"})
+    return recipe.replace(trainable="heads", encoding="bi", head={"quora": "concat_diff"})
 
 
 @pytest.fixture(scope="module")
@@ -117,23 +117,23 @@ def test_one_seed_gives_one_result_and_another_seed_another(recipe, train, undis
     torch.manual_seed(123)  # whatever happened before
     train(recipe, tmp_path / "again")
     same_end(tmp_path / "again", undisturbed(recipe))
-    train(recipe.with_(seed=1), tmp_path / "other")
+    train(recipe.replace(seed=1), tmp_path / "other")
     assert end(tmp_path / "other")["heads.safetensors"] != undisturbed(recipe)["heads.safetensors"]
 
 
 def test_the_tiny_recipe_trains_on_the_sample_data(sample, train, tmp_path):
     run = train(
-        mtbert.recipe("tiny").with_(layers=1, train_rows=8, epochs=1, steps_per_epoch=1), tmp_path / "run", sample
+        mtbert.recipe("tiny").replace(num_layers=1, train_rows=8, epochs=1, steps_per_epoch=1), tmp_path / "run", sample
     )
     assert run.finished and set(run.scores) == {*TASK_NAMES, "plain", "normalised"}
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize("option", ["finetune", "pretrain"])
+@pytest.mark.parametrize("trainable", ["all", "heads"])
 def test_a_run_stopped_in_any_step_ends_with_the_same_weights(
-    recipe, pretrain, train, undisturbed, tmp_path, sampler, option
+    recipe, pretrain, train, undisturbed, tmp_path, sampler, trainable
 ):
-    wanted = (recipe if option == "finetune" else pretrain).with_(sampler=sampler, epochs=3, steps_per_epoch=2)
+    wanted = (recipe if trainable == "all" else pretrain).replace(sampler=sampler, epochs=3, steps_per_epoch=2)
     for number, after in ((0, False), (1, True), (3, False), (5, True)):  # one run, stopped four times
         with pytest.MonkeyPatch.context() as patched, pytest.raises(Died):
             die_in_step(patched, number, after)
@@ -211,10 +211,10 @@ for moment in moments:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
 @pytest.mark.parametrize(
-    ("option", "moments"),
+    ("trainable", "moments"),
     [
         (
-            "finetune",
+            "all",
             [
                 "writing:run.json",
                 "writing:recipe.json",
@@ -226,17 +226,17 @@ for moment in moments:
                 "writing:checkpoint-00000006",
             ],
         ),
-        ("pretrain", ["after:0", "writing:heads.safetensors", "writing:predictions", "after:5"]),
+        ("heads", ["after:0", "writing:heads.safetensors", "writing:predictions", "after:5"]),
     ],
 )
-def test_a_killed_process_loses_nothing(recipe, pretrain, data, train, undisturbed, tmp_path, option, moments):
+def test_a_killed_process_loses_nothing(recipe, pretrain, data, train, undisturbed, tmp_path, trainable, moments):
     """SIGKILL: no handler runs, half-written files stay behind."""
-    wanted, out = recipe if option == "finetune" else pretrain, tmp_path / "run"
+    wanted, out = recipe if trainable == "all" else pretrain, tmp_path / "run"
     (tmp_path / "recipe.json").write_text(json.dumps(wanted.as_dict()))
     command = [sys.executable, "-c", KILLER, str(tmp_path / "recipe.json"), str(data), str(out), *moments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert list(out.rglob("*.part")) or option == "pretrain"
+    assert list(out.rglob("*.part")) or trainable == "heads"
     train(wanted, out)
     same_end(out, undisturbed(wanted))
 
@@ -387,7 +387,7 @@ def model(finished):
 def test_a_finished_run_is_returned_untouched(finished, recipe, train, monkeypatch):
     before = {path: path.stat().st_mtime_ns for path in finished.folder.rglob("*")}
     monkeypatch.setattr(Trainer, "__init__", lambda *a, **k: pytest.fail("it was trained again"))
-    again = train(recipe.with_(name="another name"), finished.folder)
+    again = train(recipe.replace(name="another name"), finished.folder)
     assert again.scores == finished.scores
     assert {path: path.stat().st_mtime_ns for path in finished.folder.rglob("*")} == before
 
@@ -400,16 +400,16 @@ def test_a_recipe_may_be_given_by_name_or_file(finished, train, tmp_path):
 
 def test_a_run_of_another_recipe_is_refused(finished, recipe, train):
     with pytest.raises(UserError, match=r"another recipe \(lr is 0.5, there 0.001\)"):
-        train(recipe.with_(lr=0.5), finished.folder)
+        train(recipe.replace(lr=0.5), finished.folder)
 
 
 def test_an_unfinished_run_of_another_recipe_is_refused(recipe, train, tmp_path):
     out = stopped_in(recipe, train, tmp_path / "run", 1)
     with pytest.raises(UserError, match="another recipe"):
-        train(recipe.with_(seed=9), out)
+        train(recipe.replace(seed=9), out)
     (out / "run.json").unlink()  # the checkpoint knows as well
     with pytest.raises(UserError, match="another recipe"):
-        train(recipe.with_(seed=9), out)
+        train(recipe.replace(seed=9), out)
 
 
 def test_a_run_does_not_go_on_with_other_data(recipe, data, train, tmp_path):
@@ -474,7 +474,7 @@ def overlapping(data, tmp_path):
 
 
 def test_dev_rows_limits_what_is_scored(recipe, train, tmp_path):
-    run = train(recipe.with_(dev_rows=7, epochs=1, steps_per_epoch=1), tmp_path)
+    run = train(recipe.replace(dev_rows=7, epochs=1, steps_per_epoch=1), tmp_path)
     scored = {name: of["rows"] for name, of in run.record["data"].items() if of["split"] == "dev"}
     assert set(scored.values()) == {7}
     assert len((tmp_path / "predictions" / "sst-dev.csv").read_text().splitlines()) == 8
@@ -489,7 +489,7 @@ def test_train_rows_that_stand_in_dev_are_refused(recipe, train, overlapping, tm
 @pytest.mark.parametrize(("overlap", "said", "rows"), [("drop", "left out", 21), ("keep", "kept", 24)])
 def test_train_rows_that_stand_in_dev_are_left_out_or_kept(recipe, train, overlapping, tmp_path, overlap, said, rows):
     messages = []
-    wanted = recipe.with_(overlap=overlap, train_rows=None, epochs=1, steps_per_epoch=1)
+    wanted = recipe.replace(overlap=overlap, train_rows=None, epochs=1, steps_per_epoch=1)
     run = train(wanted, tmp_path / "run", overlapping, say=messages.append)
     assert [text for text in messages if text.startswith("ids-sst-train.csv: 3 rows") and text.endswith(said)]
     of_train = run.record["data"]["ids-sst-train.csv"]
@@ -503,12 +503,12 @@ def test_a_file_whose_rows_all_stand_in_dev_is_named(recipe, train, data, tmp_pa
     folder = shutil.copytree(data, tmp_path / "data")
     shutil.copy(folder / "ids-sst-train.csv", folder / "ids-sst-dev.csv")
     with pytest.raises(UserError, match=r"ids-sst-train.csv: overlap is drop, which leaves no row"):
-        train(recipe.with_(overlap="drop"), tmp_path / "run", folder)
+        train(recipe.replace(overlap="drop"), tmp_path / "run", folder)
 
 
 def test_copies_are_made_of_the_train_rows_that_the_overlap_guard_left(recipe, train, overlapping, tmp_path):
     messages = []
-    wanted = recipe.with_(overlap="drop", train_rows=None, augment={"sst": 2}, epochs=1, steps_per_epoch=1)
+    wanted = recipe.replace(overlap="drop", train_rows=None, augment_copies={"sst": 2}, epochs=1, steps_per_epoch=1)
     run = train(wanted, tmp_path / "run", overlapping, say=messages.append)
     assert "ids-sst-train.csv: 42 noisy copies of 21 rows" in messages
     found = {name: (of["rows"], of["copies"]) for name, of in run.record["data"].items() if of["task"] == "sst"}
@@ -516,7 +516,7 @@ def test_copies_are_made_of_the_train_rows_that_the_overlap_guard_left(recipe, t
 
 
 def test_a_run_on_noisy_copies_can_be_stopped(recipe, train, undisturbed, tmp_path):
-    wanted = recipe.with_(augment={"sst": 2})
+    wanted = recipe.replace(augment_copies={"sst": 2})
     with pytest.MonkeyPatch.context() as patched, pytest.raises(Died):
         die_in_step(patched, 3, True)
         train(wanted, tmp_path / "run")
@@ -530,13 +530,17 @@ def test_a_run_on_noisy_copies_can_be_stopped(recipe, train, undisturbed, tmp_pa
 
 @pytest.fixture(scope="module")
 def in_turn(recipe):
-    return recipe.with_(sampler="round_robin", epochs=1, steps_per_epoch=STEPS, decay="constant", warmup=0)
+    return recipe.replace(
+        sampler="round_robin", epochs=1, steps_per_epoch=STEPS, lr_schedule="constant", warmup_ratio=0
+    )
 
 
 def test_with_an_optimiser_per_task_a_run_stopped_in_any_step_ends_with_the_same_weights(
     in_turn, train, undisturbed, tmp_path
 ):
-    wanted = in_turn.with_(optimizer_state="per_task", decay="linear", warmup=0.5, epochs=2, steps_per_epoch=3)
+    wanted = in_turn.replace(
+        optimizer_state="per_task", lr_schedule="linear", warmup_ratio=0.5, epochs=2, steps_per_epoch=3
+    )
     for number, after in ((0, False), (1, True), (3, False), (5, True)):
         with pytest.MonkeyPatch.context() as patched, pytest.raises(Died):
             die_in_step(patched, number, after)
@@ -546,8 +550,8 @@ def test_with_an_optimiser_per_task_a_run_stopped_in_any_step_ends_with_the_same
 
 
 def test_each_task_keeps_moments_of_the_shared_weights_that_only_its_own_steps_move(in_turn, data, tmp_path):
-    trainer = Trainer(in_turn.with_(optimizer_state="per_task"), tmp_path, data, torch.device("cpu"), False, print)
-    shared = next(segment for segment in trainer.flat.segments if segment.owner == "encoder").parameter
+    trainer = Trainer(in_turn.replace(optimizer_state="per_task"), tmp_path, data, torch.device("cpu"), False, print)
+    shared = next(segment for segment in trainer.flat.shards if segment.owner == "encoder").parameter
     kept = {}
     for step in itertools.islice(trainer.sampler.steps(), 4):  # sst, quora, sts, sst
         trainer._train_step(step)
@@ -565,18 +569,18 @@ def test_each_task_keeps_moments_of_the_shared_weights_that_only_its_own_steps_m
 
 
 def test_for_a_single_task_an_optimiser_of_its_own_changes_nothing(recipe, undisturbed):
-    alone = recipe.with_(tasks=("sst",), sampler="sequential")
-    one, other = undisturbed(alone), undisturbed(alone.with_(optimizer_state="per_task"))
+    alone = recipe.replace(tasks=("sst",), sampler="sequential")
+    one, other = undisturbed(alone), undisturbed(alone.replace(optimizer_state="per_task"))
     assert one == other
 
 
 def test_for_several_tasks_it_does(in_turn, undisturbed):
-    one, other = undisturbed(in_turn), undisturbed(in_turn.with_(optimizer_state="per_task"))
+    one, other = undisturbed(in_turn), undisturbed(in_turn.replace(optimizer_state="per_task"))
     assert one["heads.safetensors"] != other["heads.safetensors"]
 
 
 def test_each_task_has_a_learning_rate_schedule_of_its_own(in_turn, data, tmp_path):
-    wanted = in_turn.with_(optimizer_state="per_task", decay="linear", lr=1.0)
+    wanted = in_turn.replace(optimizer_state="per_task", lr_schedule="linear", lr=1.0)
     trainer = Trainer(wanted, tmp_path, data, torch.device("cpu"), False, print)
     rates = {name: [] for name in TASK_NAMES}
     for step in itertools.islice(trainer.sampler.steps(), STEPS):
@@ -591,7 +595,7 @@ def test_each_task_has_a_learning_rate_schedule_of_its_own(in_turn, data, tmp_pa
 @pytest.mark.parametrize("steps", [1, 3])
 def test_a_loss_that_is_no_number_is_an_error_that_names_the_task(recipe, train, tmp_path, steps):
     """With one step, the loss is still finite and only the predictions tell."""
-    wild = recipe.with_(tasks=("quora",), lr=1e30, warmup=0, clip=0, steps_per_epoch=steps)
+    wild = recipe.replace(tasks=("quora",), lr=1e30, warmup_ratio=0, max_grad_norm=0, steps_per_epoch=steps)
     with pytest.raises(UserError, match="quora .*: lower lr, now 1e[+]30"):
         train(wild, tmp_path / "run")
     run = read_run(tmp_path / "run")
@@ -639,7 +643,7 @@ def test_a_later_worse_epoch_does_not_replace_the_best(recipe, train, tmp_path, 
     module, plain, kept = sys.modules[Trainer.__module__], iter([0.2, 0.6, 0.4]), []
     monkeypatch.setattr(module, "overall", lambda scores: {"plain": next(plain), "normalised": 0.0})
     monkeypatch.setattr(module, "save_model", lambda model, recipe, out: kept.append(out))
-    run = train(recipe.with_(epochs=3, steps_per_epoch=1), tmp_path / "run")
+    run = train(recipe.replace(epochs=3, steps_per_epoch=1), tmp_path / "run")
     assert run.record["best_epoch"] == 2 and run.scores["plain"] == 0.6
     assert len(kept) == 2
 
@@ -647,29 +651,29 @@ def test_a_later_worse_epoch_does_not_replace_the_best(recipe, train, tmp_path, 
 def test_a_task_without_dev_rows_is_trained_but_not_scored(recipe, data, sample, train, tmp_path):
     folder = shutil.copytree(data, tmp_path / "data")
     shutil.copy(sample / "yelp-train.csv", folder)
-    wanted = recipe.with_(tasks=("sst", "yelp"), epochs=1, steps_per_epoch=1)
+    wanted = recipe.replace(tasks=("sst", "yelp"), epochs=1, steps_per_epoch=1)
     run = train(wanted, tmp_path / "run", folder)
     assert set(run.scores) == {"sst", "plain", "normalised"} and set(run.epochs[0]["losses"]) == {"sst", "yelp"}
 
 
 def test_without_any_dev_rows_the_last_epoch_is_kept(recipe, sample, train, tmp_path):
-    run = train(recipe.with_(tasks=("yelp",), steps_per_epoch=1), tmp_path / "run", sample)
+    run = train(recipe.replace(tasks=("yelp",), steps_per_epoch=1), tmp_path / "run", sample)
     assert run.record["best_epoch"] == len(run.epochs) == 2
 
 
 def test_training_lowers_the_loss(recipe, train, tmp_path):
-    run = train(recipe.with_(epochs=4, steps_per_epoch=10, lr=3e-3), tmp_path / "run", checkpoint_seconds=1e9)
+    run = train(recipe.replace(epochs=4, steps_per_epoch=10, lr=3e-3), tmp_path / "run", checkpoint_seconds=1e9)
     first, last = run.epochs[0]["losses"], run.epochs[-1]["losses"]
     assert sum(last.values()) < 0.9 * sum(first.values())
 
 
 def test_half_precision_arithmetic_trains_too(recipe, train, tmp_path):
-    run = train(recipe.with_(precision="bfloat16", epochs=1), tmp_path / "run")
+    run = train(recipe.replace(precision="bfloat16", epochs=1), tmp_path / "run")
     weights = mtbert.load_model(run.folder).bert.state_dict()
     assert {tensor.dtype for tensor in weights.values()} == {torch.float32}
 
 
-# -- the option pretrain ----------------------------------------------------------------------------------------------
+# -- the trainable=heads ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("pooling", ["mean", "pooler"])
@@ -681,9 +685,9 @@ def test_pretrain_leaves_the_encoder_as_it_was_and_saves_none(pretrain, train, t
         trainers.append(self)
 
     monkeypatch.setattr(Trainer, "__init__", watched)
-    run = train(pretrain.with_(pooling=pooling), tmp_path / "run")
+    run = train(pretrain.replace(pooling=pooling), tmp_path / "run")
     assert not (run.folder / "encoder").exists()
-    original = mtbert.load_encoder(pretrain.encoder, layers=1).bert.state_dict()
+    original = mtbert.load_encoder(pretrain.encoder, num_layers=1).bert.state_dict()
     trained = trainers[0].model.bert.state_dict()
     assert all(torch.equal(trained[name], tensor) for name, tensor in original.items())
     again = mtbert.load_model(run.folder)
@@ -691,7 +695,7 @@ def test_pretrain_leaves_the_encoder_as_it_was_and_saves_none(pretrain, train, t
 
 
 def test_pretrain_on_cached_vectors_gives_the_losses_of_the_encoder_itself(pretrain, data, tmp_path):
-    trainer = Trainer(pretrain.with_(head_dropout=0), tmp_path, data, torch.device("cpu"), False, lambda text: None)
+    trainer = Trainer(pretrain.replace(head_dropout=0), tmp_path, data, torch.device("cpu"), False, lambda text: None)
     step = next(iter(trainer.sampler.steps()))
     labels = {name: trainer.sources[name].labels[rows] for name, rows in step.rows.items()}
     trainer.model.eval()
@@ -704,9 +708,9 @@ def test_pretrain_on_cached_vectors_gives_the_losses_of_the_encoder_itself(pretr
 
 
 def test_finetune_trains_the_pooler_only_where_it_is_used(recipe, train, tmp_path):
-    original = mtbert.load_encoder(recipe.encoder, layers=1).bert
+    original = mtbert.load_encoder(recipe.encoder, num_layers=1).bert
     for pooling, moves in (("mean", False), ("pooler", True)):
-        run = train(recipe.with_(pooling=pooling, epochs=1, tasks=("sst",)), tmp_path / pooling)
+        run = train(recipe.replace(pooling=pooling, epochs=1, tasks=("sst",)), tmp_path / pooling)
         trained = mtbert.load_model(run.folder).bert
         assert torch.equal(trained.pooler.weight, original.pooler.weight) is not moves
         assert not torch.equal(trained.layers[0].qkv.weight, original.layers[0].qkv.weight)
@@ -714,7 +718,7 @@ def test_finetune_trains_the_pooler_only_where_it_is_used(recipe, train, tmp_pat
 
 def test_nothing_to_train_is_a_user_error(pretrain, train, tmp_path):
     with pytest.raises(UserError, match="nothing to train"):
-        train(pretrain.with_(tasks=("sts",), head="cosine"), tmp_path / "run")
+        train(pretrain.replace(tasks=("sts",), head="cosine"), tmp_path / "run")
 
 
 # -- predictions ------------------------------------------------------------------------------------------------------

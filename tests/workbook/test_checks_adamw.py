@@ -220,51 +220,51 @@ def test_step_names_the_mistake(answer, property_):
 # -- the schedule -----------------------------------------------------------------------------------------------------
 
 
-def factor(step, total, warmup):
-    rising = int(warmup * total)
+def factor(step, total, warmup_ratio):
+    rising = int(warmup_ratio * total)
     return (step + 1) / (rising + 1) if step < rising else (total - step) / (total - rising)
 
 
 def rising_by(count):
     """A schedule right but for its warm-up, which is ``count(step, rising)``."""
 
-    def answer(step, total, warmup):
-        rising = int(warmup * total)
-        return count(step, rising) if step < rising else factor(step, total, warmup)
+    def answer(step, total, warmup_ratio):
+        rising = int(warmup_ratio * total)
+        return count(step, rising) if step < rising else factor(step, total, warmup_ratio)
 
     return answer
 
 
-def rounded(step, total, warmup):
-    rising = round(warmup * total)
+def rounded(step, total, warmup_ratio):
+    rising = round(warmup_ratio * total)
     return (step + 1) / (rising + 1) if step < rising else (total - step) / (total - rising)
 
 
-def falling_from_the_start(step, total, warmup):
-    return factor(step, total, warmup) if step < int(warmup * total) else (total - step) / total
+def falling_from_the_start(step, total, warmup_ratio):
+    return factor(step, total, warmup_ratio) if step < int(warmup_ratio * total) else (total - step) / total
 
 
-def full_a_step_late(step, total, warmup):
-    rising = int(warmup * total)
+def full_a_step_late(step, total, warmup_ratio):
+    rising = int(warmup_ratio * total)
     return (step + 1) / (rising + 1) if step < rising else (total - step - 1) / (total - rising)
 
 
-def constant_after_the_warm_up(step, total, warmup):
-    return factor(step, total, warmup) if step < int(warmup * total) else 1.0
+def constant_after_the_warm_up(step, total, warmup_ratio):
+    return factor(step, total, warmup_ratio) if step < int(warmup_ratio * total) else 1.0
 
 
-def zero_in_the_last_step(step, total, warmup):
-    rising = int(warmup * total)
+def zero_in_the_last_step(step, total, warmup_ratio):
+    rising = int(warmup_ratio * total)
     return (step + 1) / (rising + 1) if step < rising else (total - 1 - step) / (total - 1 - rising)
 
 
-def divides_by_the_warm_up(step, total, warmup):
-    rising = int(warmup * total)
-    return factor(step, total, warmup) * rising / rising
+def divides_by_the_warm_up(step, total, warmup_ratio):
+    rising = int(warmup_ratio * total)
+    return factor(step, total, warmup_ratio) * rising / rising
 
 
 @pytest.mark.parametrize(
-    "answer", [factor, lambda step, total, warmup: learning_rate_factor(step, total, warmup, "linear")]
+    "answer", [factor, lambda step, total, warmup_ratio: learning_rate_factor(step, total, warmup_ratio, "linear")]
 )
 def test_factor_accepts_right_answers(answer):
     assert_passes(checks.factor, answer)

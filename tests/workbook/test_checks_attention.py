@@ -206,8 +206,8 @@ def test_heads_finds_the_mistake(answer, where):
 
 
 def numbered(lengths):
-    sequence_of = torch.arange(len(lengths)).repeat_interleave(torch.tensor(lengths))
-    return sequence_of[:, None] == sequence_of
+    seq_ids = torch.arange(len(lengths)).repeat_interleave(torch.tensor(lengths))
+    return seq_ids[:, None] == seq_ids
 
 
 def by_length(lengths):

@@ -28,10 +28,10 @@ def from_figures(accuracy, macro_recall, share):
     return zero, 2 * macro_recall - zero
 
 
-def precision_recall(chances, labels, thresholds):
+def precision_recall(probabilities, labels, thresholds):
     rows = []
     for threshold in thresholds:
-        said = chances > threshold
+        said = probabilities > threshold
         right = (said & (labels == 1)).sum()
         rows.append([float(right / said.sum()) if said.any() else 0.0, float(right / (labels == 1).sum())])
     return torch.tensor(rows)
@@ -67,8 +67,8 @@ def assigned_not_added(labels, predicted, classes):
     return counts
 
 
-def with_ties(chances, labels, thresholds):
-    return precision_recall(chances + 1e-4, labels, thresholds)
+def with_ties(probabilities, labels, thresholds):
+    return precision_recall(probabilities + 1e-4, labels, thresholds)
 
 
 def plain_mean(counts):

@@ -41,7 +41,7 @@ def sign_flips(differences):
 
 def pooled_noise(rows):
     of = [(len(row) - 1, float(row.var())) for row in rows if len(row) > 1]
-    return (sum(freedom * variance for freedom, variance in of) / sum(freedom for freedom, _ in of)) ** 0.5
+    return (sum(df * variance for df, variance in of) / sum(df for df, _ in of)) ** 0.5
 
 
 def holm(ps):

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mtbert.nn.flops import Ceiling
+from mtbert.nn.flops import DeviceSpec
 from mtbert.workbook.plots import throughput as draw
 
-CEILING = Ceiling(operations=8e9, bandwidth=2e9)
+CEILING = DeviceSpec(operations=8e9, bandwidth=2e9)
 BATCHES = {"random": [[3, 1], [2, 4]], "packed": [[3], [1], [2], [4]]}
 LADDER = pd.DataFrame(
     {"speedup": [1.0, 2.0], "gain": [1.0, 2.0], "low": [1.0, 1.8], "high": [1.0, 2.3]}, index=["first", "second"]

@@ -19,31 +19,34 @@ _SST = Recipe(
     batch_size=64,
     epochs=10,
     lr=1e-5,
-    decay="constant",
-    warmup=0,
-    clip=0,
+    lr_schedule="constant",
+    warmup_ratio=0,
+    max_grad_norm=0,
     head_dropout=0.3,
     overlap="drop",
 )
-_CFIMDB = _SST.with_(tasks=("cfimdb",), batch_size=8)
-_THREE = _SST.with_(
+_CFIMDB = _SST.replace(tasks=("cfimdb",), batch_size=8)
+_THREE = _SST.replace(
     tasks=("sst", "quora", "sts"),
     encoding="bi",
     batch_size=32,
     sampler="alone_first",
     head={"sst": "two_layer", "quora": "concat_two_layer", "sts": "cosine"},
 )
-_FROZEN = {"option": "pretrain", "lr": 1e-3}
+_FROZEN = {"trainable": "heads", "lr": 1e-3}
 
 ROWS: dict[str, Entry] = {
-    "sst-pretrain": Entry(_SST.with_(**_FROZEN), "sentiment, encoder frozen"),
+    "sst-pretrain": Entry(_SST.replace(**_FROZEN), "sentiment, encoder frozen"),
     "sst-finetune": Entry(_SST, "sentiment, every layer trained"),
-    "cfimdb-pretrain": Entry(_CFIMDB.with_(**_FROZEN), "long reviews, encoder frozen"),
+    "cfimdb-pretrain": Entry(_CFIMDB.replace(**_FROZEN), "long reviews, encoder frozen"),
     "cfimdb-finetune": Entry(_CFIMDB, "long reviews, every layer trained"),
     "baseline": Entry(
-        _THREE.with_(sampler="sequential", epochs=2, head={"sts": "concat_two_layer"}), "the tasks one after the other"
+        _THREE.replace(sampler="sequential", epochs=2, head={"sts": "concat_two_layer"}),
+        "the tasks one after the other",
     ),
-    "iteration-1": Entry(_THREE.with_(sampler="mixed", epochs=2, head={"sts": "concat_two_layer"}), "all tasks mixed"),
+    "iteration-1": Entry(
+        _THREE.replace(sampler="mixed", epochs=2, head={"sts": "concat_two_layer"}), "all tasks mixed"
+    ),
     "iteration-2": Entry(_THREE, "two tasks alone, then all; cosine for similarity"),
-    "iteration-3": Entry(_THREE.with_(surgery="pcgrad"), "the same with gradient surgery"),
+    "iteration-3": Entry(_THREE.replace(surgery="pcgrad"), "the same with gradient surgery"),
 }

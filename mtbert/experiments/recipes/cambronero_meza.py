@@ -19,20 +19,20 @@ _PLAIN_HEADS = Recipe(
     batch_size=8,
     epochs=10,
     lr=1e-5,
-    decay="constant",
-    warmup=0,
-    clip=0,
+    lr_schedule="constant",
+    warmup_ratio=0,
+    max_grad_norm=0,
     head_dropout=0.3,
     overlap="drop",
 )
-_THREE_HEADS = _PLAIN_HEADS.with_(
+_THREE_HEADS = _PLAIN_HEADS.replace(
     encoding="cross", head={"sst": "convolution", "quora": "two_layer_relu", "sts": "two_layer_relu"}
 )
-_SURGERY = _THREE_HEADS.with_(surgery="pcgrad", sampler="mixed", batch_size=4, lr=5e-6)
+_SURGERY = _THREE_HEADS.replace(surgery="pcgrad", sampler="mixed", batch_size=4, lr=5e-6)
 
 
 def _eda(base: Recipe, percent: int) -> Recipe:
-    return base.with_(augment={"sst": 9, "sts": 9}, augment_share=percent / 100, augment_scores="keep")
+    return base.replace(augment_copies={"sst": 9, "sts": 9}, augment_fraction=percent / 100, augment_scores="keep")
 
 
 ROWS: dict[str, Entry] = {

@@ -21,24 +21,24 @@ MULTITASK = Recipe(
     overlap="drop",
     epochs=10,
     lr=1e-5,
-    decay="constant",
-    warmup=0,
-    clip=0,
+    lr_schedule="constant",
+    warmup_ratio=0,
+    max_grad_norm=0,
     head_dropout=0.3,
 )
-_STS = MULTITASK.with_(tasks=("sts",), epochs=1)
+_STS = MULTITASK.replace(tasks=("sts",), epochs=1)
 _GRADVAC = {"sampler": "mixed", "surgery": "gradvac"}
 _COSINE = {"head": {"sts": "cosine"}}
 _PAL = {"adapter": "pal", "adapter_size": 204}
 
 ROWS: dict[str, Entry] = {
-    "baseline": Entry(MULTITASK.with_(option="pretrain", sampler="sequential"), "heads alone on a frozen encoder"),
+    "baseline": Entry(MULTITASK.replace(trainable="heads", sampler="sequential"), "heads alone on a frozen encoder"),
     "naive-multitask": Entry(MULTITASK, "every layer trained, the tasks in turn"),
-    "gradvac": Entry(MULTITASK.with_(**_GRADVAC), "with Gradient Vaccine"),
-    "pals": Entry(MULTITASK.with_(**_PAL), "with projected attention layers of 204"),
-    "cosine": Entry(MULTITASK.with_(**_COSINE), "with a cosine head for STS"),
-    "combined": Entry(MULTITASK.with_(**_PAL, **_GRADVAC, **_COSINE), "PALs, Gradient Vaccine and the cosine head"),
+    "gradvac": Entry(MULTITASK.replace(**_GRADVAC), "with Gradient Vaccine"),
+    "pals": Entry(MULTITASK.replace(**_PAL), "with projected attention layers of 204"),
+    "cosine": Entry(MULTITASK.replace(**_COSINE), "with a cosine head for STS"),
+    "combined": Entry(MULTITASK.replace(**_PAL, **_GRADVAC, **_COSINE), "PALs, Gradient Vaccine and the cosine head"),
     "sts-concat": Entry(_STS, "similarity alone, the concatenation, after one epoch"),
-    "sts-mnrl": Entry(_STS.with_(loss="mnrl_graded"), "the same with their multiple negatives ranking loss"),
-    "sts-triplet": Entry(_STS.with_(loss="triplet"), "the same with the triplet loss"),
+    "sts-mnrl": Entry(_STS.replace(loss="mnrl_graded"), "the same with their multiple negatives ranking loss"),
+    "sts-triplet": Entry(_STS.replace(loss="triplet"), "the same with the triplet loss"),
 }

@@ -32,7 +32,7 @@ def _named() -> dict[str, Entry]:
         found |= {f"{report}/{row}": entry for row, entry in module.ROWS.items()}
     printed = printed_reports.printed()
     return {
-        name: Entry(entry.recipe.with_(name=name), entry.about, printed.get(name, entry.printed))
+        name: Entry(entry.recipe.replace(name=name), entry.about, printed.get(name, entry.printed))
         for name, entry in found.items()
     }
 

@@ -3,7 +3,7 @@
 from statistics import fmean
 from typing import Literal, get_args
 
-from mtbert.data.sampling import SAMPLERS, Pace
+from mtbert.data.sampling import SAMPLERS, SamplerConfig
 from mtbert.experiments.recipes.named import RECIPES
 from mtbert.training.recipe import Recipe, least_epochs
 from mtbert.utils.errors import UserError
@@ -29,7 +29,7 @@ def scaled(recipe: Recipe, scale: Scale) -> Recipe:
     if scale == "full":
         return recipe
     size = recipe.adapter_size
-    less = recipe.with_(
+    less = recipe.replace(
         encoder="minilm",
         dev_rows=2000,
         epochs=_passes(recipe, recipe.epochs / 5),
@@ -37,9 +37,9 @@ def scaled(recipe: Recipe, scale: Scale) -> Recipe:
         adapter_size=size and _half(size, recipe.adapter_heads or 12),
     )
     if scale == "small":
-        rows = _SMALL_ROWS if recipe.option == "pretrain" else None
-        return less.with_(steps_per_epoch=round(_SMALL_ROWS / _rows_of_a_step(recipe)), train_rows=rows)
-    return less.with_(layers=2, train_rows=100, dev_rows=100, epochs=_passes(recipe, 1))
+        rows = _SMALL_ROWS if recipe.trainable == "heads" else None
+        return less.replace(steps_per_epoch=round(_SMALL_ROWS / _rows_of_a_step(recipe)), train_rows=rows)
+    return less.replace(num_layers=2, train_rows=100, dev_rows=100, epochs=_passes(recipe, 1))
 
 
 def scale_of(recipe: Recipe) -> Scale | None:
@@ -58,7 +58,7 @@ def _rows_of_a_step(recipe: Recipe) -> float:
     if recipe.sampler == "mixed":
         return sum(sizes.values())
     if recipe.sampler == "alone_first":
-        planned = SAMPLERS[recipe.sampler](_SETS, sizes, pace=Pace(epochs=recipe.epochs))
+        planned = SAMPLERS[recipe.sampler](_SETS, sizes, pace=SamplerConfig(epochs=recipe.epochs))
         return fmean(
             sum(sizes[task] for task in step) for epoch in range(recipe.epochs) for step in planned.epoch(epoch)
         )

@@ -22,32 +22,32 @@ BASE = Recipe(
     overlap="drop",
     epochs=10,
     lr=1e-5,
-    decay="constant",
-    warmup=0,
-    clip=0,
+    lr_schedule="constant",
+    warmup_ratio=0,
+    max_grad_norm=0,
     head_dropout=0.3,
 )
-_PAL = BASE.with_(adapter="pal", adapter_size=256, adapter_heads=8)
-_LOW_RANK = BASE.with_(adapter="low_rank", adapter_size=256)
-LOW_RANK_TOP = _LOW_RANK.with_(adapter="low_rank+top")
+_PAL = BASE.replace(adapter="pal", adapter_size=256, adapter_heads=8)
+_LOW_RANK = BASE.replace(adapter="low_rank", adapter_size=256)
+LOW_RANK_TOP = _LOW_RANK.replace(adapter="low_rank+top")
 
 ROWS: dict[str, Entry] = {
     "baseline": Entry(BASE, "no adapters"),
-    "pal-128": Entry(_PAL.with_(adapter_size=128), "projected attention layers of 128"),
+    "pal-128": Entry(_PAL.replace(adapter_size=128), "projected attention layers of 128"),
     "pal-256": Entry(_PAL, "projected attention layers of 256"),
-    "pal-256-epochs-20": Entry(_PAL.with_(epochs=20), "the same for twice as long"),
-    "pal-2-projections": Entry(_PAL.with_(adapter_projections=2), "projections of two matrices"),
-    "pal-3-projections": Entry(_PAL.with_(adapter_projections=3), "projections of three matrices"),
+    "pal-256-epochs-20": Entry(_PAL.replace(epochs=20), "the same for twice as long"),
+    "pal-2-projections": Entry(_PAL.replace(adapter_projections=2), "projections of two matrices"),
+    "pal-3-projections": Entry(_PAL.replace(adapter_projections=3), "projections of three matrices"),
     "low-rank": Entry(_LOW_RANK, "low-rank layers of 256"),
     "low-rank-top": Entry(LOW_RANK_TOP, "low-rank layers, and a layer of its own on top for each task; CLS vectors"),
-    "low-rank-top-mean": Entry(LOW_RANK_TOP.with_(pooling="mean"), "the same with mean pooling"),
-    "low-rank-top-max": Entry(LOW_RANK_TOP.with_(pooling="max"), "the same with max pooling"),
+    "low-rank-top-mean": Entry(LOW_RANK_TOP.replace(pooling="mean"), "the same with mean pooling"),
+    "low-rank-top-max": Entry(LOW_RANK_TOP.replace(pooling="max"), "the same with max pooling"),
     "low-rank-top-mean-mnrl-pairs": Entry(
-        LOW_RANK_TOP.with_(pooling="mean", loss={"quora": "mnrl", "sts": "mnrl"}),
+        LOW_RANK_TOP.replace(pooling="mean", loss={"quora": "mnrl", "sts": "mnrl"}),
         "the same with the ranking loss MNRL for both pair tasks",
     ),
     "low-rank-top-mean-curriculum": Entry(
-        LOW_RANK_TOP.with_(pooling="mean", sampler="oversampled_curriculum"),
+        LOW_RANK_TOP.replace(pooling="mean", sampler="oversampled_curriculum"),
         "the same with oversampling, Quora first and the others joining (Table 5)",
     ),
 }

@@ -111,18 +111,18 @@ def step(answer, draw):
 @check
 def factor(answer, draw):
     """answer(step, total, warmup) -> the share of the full learning rate in this step, the first being 0."""
-    total, warmup = 10 * draw.whole(3, 9), draw.whole(2, 5) / 10
-    rising = int(warmup * total)
+    total, warmup_ratio = 10 * draw.whole(3, 9), draw.whole(2, 5) / 10
+    rising = int(warmup_ratio * total)
 
-    def agree(steps: Sequence[int], warmup: float = warmup) -> None:
+    def agree(steps: Sequence[int], warmup_ratio: float = warmup_ratio) -> None:
         for number in steps:
-            wanted = learning_rate_factor(number, total, warmup, "linear")
-            got = float(shaped(answer(number, total, warmup)))
-            case = f"step {number} of {total}, warm-up {warmup:g}"
+            wanted = learning_rate_factor(number, total, warmup_ratio, "linear")
+            got = float(shaped(answer(number, total, warmup_ratio)))
+            case = f"step {number} of {total}, warm-up {warmup_ratio:g}"
             expect(abs(got - wanted) < 1e-6, f"{case}: it is {got:.4g}, but should be {wanted:.4g}")
 
     yield "is one number"
-    shaped(answer(0, total, warmup))
+    shaped(answer(0, total, warmup_ratio))
     yield "step 0 already learns a little: 1 / (warm-up steps + 1)"
     agree([0])
     yield "rises by the same amount in every step of the warm-up"
@@ -132,9 +132,9 @@ def factor(answer, draw):
     yield "then falls by the same amount in every step, to 0 at step total"
     agree(range(rising + 1, total + 1))
     yield "without warm-up it begins at 1"
-    agree(range(total), warmup=0.0)
+    agree(range(total), warmup_ratio=0.0)
     yield "the warm-up is a whole number of steps, rounded down"
-    agree(range(total), warmup=(rising + 0.7) / total)
+    agree(range(total), warmup_ratio=(rising + 0.7) / total)
 
 
 # -- helpers ----------------------------------------------------------------------------------------------------------

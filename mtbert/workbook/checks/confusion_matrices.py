@@ -77,22 +77,22 @@ def precision_recall(answer, draw):
     rows = draw.whole(30, 60)
     labels = (draw.uniform(rows) < 0.4).long()
     labels[:2] = torch.tensor([0, 1])
-    chances = (0.6 * draw.uniform(rows) + 0.3 * labels).clamp(0.01, 0.99)
+    probabilities = (0.6 * draw.uniform(rows) + 0.3 * labels).clamp(0.01, 0.99)
     at = torch.tensor([0.2, 0.4, 0.6])
     yield "gives two numbers for each threshold"
-    shaped(answer(chances, labels, at), 3, 2)
+    shaped(answer(probabilities, labels, at), 3, 2)
     yield "at 0 all is predicted 1: recall is 1, precision the share of label 1"
-    same(answer(chances, labels, torch.zeros(1)), [[float(labels.double().mean()), 1.0]])
+    same(answer(probabilities, labels, torch.zeros(1)), [[float(labels.double().mean()), 1.0]])
     yield "what lies exactly on the threshold is predicted 0"
     same(answer(torch.tensor([0.5, 0.8, 0.2]), torch.tensor([1, 1, 0]), torch.tensor([0.5])), [[1.0, 0.5]])
     yield "recall never rises with the threshold"
-    recall = shaped(answer(chances, labels, torch.linspace(0, 1, 11)), 11, 2)[:, 1]
+    recall = shaped(answer(probabilities, labels, torch.linspace(0, 1, 11)), 11, 2)[:, 1]
     expect((recall.diff() <= 1e-6).all(), "it rose")
     yield "precision and recall are those of the counts at each threshold"
-    wanted = [class_scores(confusion(labels, chances > each, 2)).loc[1, ["precision", "recall"]] for each in at]
-    same(answer(chances, labels, at), torch.tensor([list(row) for row in wanted]))
+    wanted = [class_scores(confusion(labels, probabilities > each, 2)).loc[1, ["precision", "recall"]] for each in at]
+    same(answer(probabilities, labels, at), torch.tensor([list(row) for row in wanted]))
     yield "where nothing is predicted 1, precision is 0"
-    same(answer(chances, labels, torch.ones(1)), [[0.0, 0.0]])
+    same(answer(probabilities, labels, torch.ones(1)), [[0.0, 0.0]])
 
 
 @check

@@ -5,7 +5,7 @@ import itertools
 import torch
 
 from mtbert.experiments.claims import REGIONS
-from mtbert.experiments.statistics import Evidence
+from mtbert.experiments.statistics import EffectEstimate
 from mtbert.experiments.statistics import holm as reference_holm
 from mtbert.workbook.checks.engine import check, expect, same, shaped
 
@@ -58,7 +58,7 @@ def paired_interval(answer, draw):
     """(scores of one row, scores of another; (seeds,) each, same seeds) -> (low, high), 95 %."""
     seeds = draw.whole(3, 6)
     first, against = 0.5 + 0.02 * draw.normal(seeds), 0.48 + 0.02 * draw.normal(seeds)
-    low, high = Evidence.over_seeds((first - against).double().tolist()).interval()
+    low, high = EffectEstimate.over_seeds((first - against).double().tolist()).interval()
     yield "gives two numbers"
     shaped(answer(first, against), 2)
     got = [float(each) for each in answer(first, against)]

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from mtbert.experiments.claims import TITLES
-from mtbert.experiments.statistics import Noise
+from mtbert.experiments.statistics import SeedVariance
 from mtbert.workbook.plots.style import COLOURS
 
 _VERDICTS = {
@@ -140,7 +140,7 @@ def seeds(runs: pd.DataFrame, scores: Sequence[str], title: str) -> Figure:
     )
     for axes, score in zip(panels[0], scores, strict=True):
         for report, of in itertools.groupby(range(len(rows)), key=lambda number: rows[number].split("/")[0]):
-            heights, spread = list(of), Noise.of(runs, report, score).spread
+            heights, spread = list(of), SeedVariance.of(runs, report, score).std
             axes.fill_between([-2 * spread, 2 * spread], heights[0] - 0.4, heights[-1] + 0.4, color="0.9", zorder=0)
         apart = runs[score] - runs.groupby("recipe")[score].transform("mean")
         axes.axvline(0, color="0.4", linewidth=0.8)

@@ -8,14 +8,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mtbert.nn.flops import Ceiling
+from mtbert.nn.flops import DeviceSpec
 from mtbert.workbook.plots.style import PALETTE
 
 _MARKERS = "osD^vPX*"
 _GREY = "0.35"
 
 
-def roofline(ceiling: Ceiling, points: Mapping[str, tuple[float, float]]) -> Figure:
+def roofline(ceiling: DeviceSpec, points: Mapping[str, tuple[float, float]]) -> Figure:
     """What is within reach at so many operations a byte, and where measured work stands. Both axes are logarithmic.
 
     points: name -> (operations a byte, operations a second).
@@ -134,7 +134,7 @@ def chunks(sizes: Sequence[float], nanoseconds: Mapping[str, Sequence[float]]) -
 def ladder(table: pd.DataFrame, title: str) -> Figure:
     """Left: how many times faster than the first each rung is. Right: its gain over the one before, with quartiles.
 
-    table: a row for each rung, columns speedup, gain, low and high (see ``mtbert.bench.ladder.gains``).
+    table: a row for each rung, columns speedup, gain, low and high (see ``mtbert.bench.ladder.speedups``).
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 0.34 * len(table) + 1.2), sharey=True)
     bars = left.barh(table.index, table.speedup, color=PALETTE[0])
