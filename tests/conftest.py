@@ -10,6 +10,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 import matplotlib.pyplot as plt  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from helpers import Listener  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
 if not torch.cuda.is_available():
@@ -51,6 +52,14 @@ def chance(monkeypatch):
     seed_everything(DEAL)
     seeds = itertools.count(1_000_000 * DEAL)
     monkeypatch.setattr(engine, "Draw", lambda: Draw(next(seeds)))
+
+
+@pytest.fixture
+def messages():
+    """What the package logs during the test, as a list that grows."""
+    listener = Listener()
+    yield listener.messages
+    listener.close()
 
 
 @pytest.fixture

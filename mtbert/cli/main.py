@@ -73,7 +73,7 @@ def fetch(
 ):
     """Download the real sets, checksummed; a broken download goes on where it stopped."""
     tasks = [name.strip() for name in only.split(",")] if only is not None else None
-    fetching.fetch(data, tasks, force=force, say=typer.echo)
+    fetching.fetch(data, tasks, force=force)
 
 
 @app.command("doctor")

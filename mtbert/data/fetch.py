@@ -6,7 +6,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from mtbert.data.tasks import TASKS
 from mtbert.utils.errors import UserError
+from mtbert.utils.logging import logger
 
 FOLDER = Path(__file__).resolve().parents[2] / "data" / "full"
 MIRROR = "MTBERT_DATA_URL"  # environment variable: base addresses to try before the public ones
@@ -81,7 +82,6 @@ def fetch(
     files: tuple[RemoteFile, ...] = FILES,
     progress: bool = True,
     force: bool = False,
-    say: Callable[[str], None] = print,
 ) -> list[Path]:
     """Downloads ``files`` into ``folder`` (default: data/full/) and returns their paths.
 
@@ -97,9 +97,9 @@ def fetch(
     _check_tasks(only, files, folder)
     folder.mkdir(parents=True, exist_ok=True)
     wanted = [file for file in files if only is None or file.task in only]
-    paths = [_fetch_file(file, folder, progress, force, say) for file in wanted]
+    paths = [_fetch_file(file, folder, progress, force) for file in wanted]
     if only is None:
-        say(_about_yelp(folder))
+        logger.info(_about_yelp(folder))
     return paths
 
 
@@ -120,7 +120,7 @@ def _about_yelp(folder: Path) -> str:
     )
 
 
-def _fetch_file(file: RemoteFile, folder: Path, progress: bool, force: bool, say: Callable[[str], None]) -> Path:
+def _fetch_file(file: RemoteFile, folder: Path, progress: bool, force: bool) -> Path:
     target = folder / file.name
     # The record only says what came last time; force asks for what the addresses give now.
     expected = file.sha256 or (None if force else _recorded(folder).get(file.name))
@@ -129,16 +129,16 @@ def _fetch_file(file: RemoteFile, folder: Path, progress: bool, force: bool, say
         if fault and not force:
             raise UserError(f"{target} is another file ({fault}): move it away or pass force=True")
         if not fault and (expected or not force):
-            say(f"{file.name}: already there" + ("" if expected else " (no checksum known to check it by)"))
+            logger.info(f"{file.name}: already there" + ("" if expected else " (no checksum known to check it by)"))
             return target
 
     part = target.with_name(target.name + ".part")
     _download(file, part, expected, progress)
     os.replace(part, target)
     if file.sha256:
-        say(f"{file.name}: downloaded, sha256 as expected")
+        logger.info(f"{file.name}: downloaded, sha256 as expected")
     else:
-        say(f"{file.name}: downloaded, its sha256 {_record(folder, target)} is now in {folder / RECORD}")
+        logger.info(f"{file.name}: downloaded, its sha256 {_record(folder, target)} is now in {folder / RECORD}")
     return target
 
 

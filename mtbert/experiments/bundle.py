@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,6 +24,7 @@ from mtbert.data.tasks import TASKS, get_task
 from mtbert.nn.pretrained import ORIGIN, encoder_folder
 from mtbert.utils.errors import UserError
 from mtbert.utils.files import atomic_write, sha256_of, write_json
+from mtbert.utils.logging import logger
 
 MANIFEST = "manifest.json"
 WHEELS = ("papermill", "ipykernel", "ipywidgets")  # what notebooks need beyond what comes with torch and transformers
@@ -40,7 +41,6 @@ def pack(
     wheels: Sequence[str],
     python: str,
     installed: Path | None = None,
-    say: Callable[[str], None] = print,
 ) -> None:
     """Fill a new folder, or one that an earlier pack filled, which is then made anew: whole, or left as it was.
 
@@ -62,7 +62,7 @@ def pack(
             folder.rename(Path(beside) / "old")
         made.rename(folder)
     for kind, size in sizes(manifest).items():
-        say(f"{kind:<28}{size / 2**20:8.1f} MB")
+        logger.info(f"{kind:<28}{size / 2**20:8.1f} MB")
 
 
 def _fill(

@@ -2,7 +2,7 @@
 
 import csv
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from mtbert.training.evaluation import predict_logits
 from mtbert.training.run import Run, load_model, open_run
 from mtbert.utils.device import autocast
 from mtbert.utils.errors import UserError
+from mtbert.utils.logging import logger
 
 
 class Predicted(NamedTuple):
@@ -43,12 +44,10 @@ def predictions(run: Run, data: Path) -> dict[str, Predicted]:
     return found
 
 
-def record_confusion(
-    folders: Sequence[str | Path], data: Path, name: str = "confusion", say: Callable[[str], None] = print
-) -> list[Path]:
+def record_confusion(folders: Sequence[str | Path], data: Path, name: str = "confusion") -> list[Path]:
     """Keep the confusion counts of runs in data/results/NAME.csv, and how each of the others did beside the first one,
     on the tasks that both have, in NAME_pairs.csv. Counts only: neither texts nor ids. Two runs that were scored on
-    different rows are no pair, which ``say`` is told. Errors as for ``predictions``.
+    different rows are no pair, which is logged. Errors as for ``predictions``.
     """
     runs = [open_run(folder) for folder in folders]
     predicted = [predictions(run, data) for run in runs]
@@ -72,7 +71,7 @@ def record_confusion(
                 continue
             first = predicted[0][task].values
             if len(first) != len(values):
-                say(
+                logger.info(
                     f"{runs[0].folder} and {run.folder} are no pair in {task}: one was scored on {len(first)} dev "
                     f"rows, the other on {len(values)}"
                 )

@@ -1,7 +1,7 @@
 """The course's submission files: what trained models answer on every test and dev row of their tasks."""
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,9 +74,7 @@ def check_output_dir(found: Sequence[SubmissionFile], out: Path, force: bool) ->
         raise UserError(f"{out} holds {', '.join(there)}: give another folder, or --force to write over them")
 
 
-def submit(
-    found: Sequence[SubmissionFile], out: Path, device: torch.device | str = "cpu", say: Callable[[str], None] = print
-) -> dict:
+def submit(found: Sequence[SubmissionFile], out: Path, device: torch.device | str = "cpu") -> dict:
     """Answer all sheets, then write them to a folder, and last predictions.json, whose content is returned: the dev
     scores, and by run what it is and which files hold its answers, with their rows, sha256 and data.
 
@@ -87,7 +85,7 @@ def submit(
         for run, of_run in _by_run(found):
             model = load_model(run.folder, device)
             with autocast(model.device, run.recipe.precision):  # as its training scored dev rows
-                answers += [predict_logits(model, sheet.rows, say, bar.update) for sheet in of_run]
+                answers += [predict_logits(model, sheet.rows, bar.update) for sheet in of_run]
     files = {}
     for sheet, outputs in zip(found, answers, strict=True):
         write_predictions(out / sheet.name, sheet.rows, outputs)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mtbert.utils.errors import UserError
 from mtbert.utils.files import atomic_write
+from mtbert.utils.logging import logger
 
 _NAME = re.compile(r"checkpoint-(\d+)\.safetensors")
 
@@ -35,7 +36,7 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted((path for path in folder.glob("checkpoint-*") if _NAME.fullmatch(path.name)), reverse=True)
 
 
-def load_checkpoint(folder: Path, say=print) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """The newest checkpoint that is intact: (tensors, facts); None if there is none at all.
 
     A damaged one is named and the one before it used. Raises UserError if all are damaged.
@@ -45,7 +46,7 @@ def load_checkpoint(folder: Path, say=print) -> tuple[dict[str, Tensor], dict[st
         try:
             return _read(path)
         except (SafetensorError, LookupError, ValueError, OSError) as error:
-            say(f"{path.name} is damaged ({error}); trying the one before it")
+            logger.warning(f"{path.name} is damaged ({error}); trying the one before it")
     if found:
         raise UserError(f"{folder}: every checkpoint is damaged: delete the folder to start the run anew")
     return None

@@ -17,9 +17,10 @@ from mtbert.nn.losses import LOSSES
 from mtbert.nn.model import MultitaskModel
 from mtbert.training.recipe import Recipe
 from mtbert.utils.errors import UserError
+from mtbert.utils.logging import logger
 
 
-def read_tasks(recipe: Recipe, folder: Path, say: Callable[[str], None] = print) -> dict[str, dict[str, Rows]]:
+def read_tasks(recipe: Recipe, folder: Path) -> dict[str, dict[str, Rows]]:
     """Train and dev rows of each task of a recipe, with overlaps treated as the recipe says.
 
     Raises UserError for unreadable files, and for train rows that also stand in dev or test if the recipe refuses them
@@ -30,16 +31,16 @@ def read_tasks(recipe: Recipe, folder: Path, say: Callable[[str], None] = print)
         splits = {split: read_split(folder, task, split) for split in ("train", "dev") if split in task.files}
         for rows in splits.values():
             for note in rows.notes():
-                say(note)
-        train = _guarded(recipe, folder, task, splits, say).spread(recipe.train_rows)
-        splits["train"] = _with_copies(recipe, train, say)
+                logger.info(note)
+        train = _guarded(recipe, folder, task, splits).spread(recipe.train_rows)
+        splits["train"] = _with_copies(recipe, train)
         if "dev" in splits:
             splits["dev"] = splits["dev"].spread(recipe.dev_rows)
         found[task.name] = splits
     return found
 
 
-def _guarded(recipe: Recipe, folder: Path, task: Task, splits: dict[str, Rows], say) -> Rows:
+def _guarded(recipe: Recipe, folder: Path, task: Task, splits: dict[str, Rows]) -> Rows:
     """The train rows after the overlap guard."""
     train = splits["train"]
     others = [rows for split, rows in splits.items() if split != "train"]
@@ -51,20 +52,20 @@ def _guarded(recipe: Recipe, folder: Path, task: Task, splits: dict[str, Rows], 
     shared = f"{train.path.name}: " + ", ".join(f"{count} rows also stand in {name}" for name, count in counts.items())
     if recipe.overlap == "refuse":
         raise UserError(f"{shared}: set overlap to drop (leave them out) or keep (train on them)")
-    say(f"{shared}: {'left out' if recipe.overlap == 'drop' else 'kept'}")
+    logger.info(f"{shared}: {'left out' if recipe.overlap == 'drop' else 'kept'}")
     kept = train.without(others) if recipe.overlap == "drop" else train
     if not len(kept):
         raise UserError(f"{train.path}: overlap is drop, which leaves no row: give other train rows, or set it to keep")
     return dataclasses.replace(kept, overlaps=counts)
 
 
-def _with_copies(recipe: Recipe, train: Rows, say) -> Rows:
+def _with_copies(recipe: Recipe, train: Rows) -> Rows:
     """The train rows and the noisy copies that the recipe asks for, of these rows alone."""
     copies = recipe.augment_copies.get(train.task.name)
     if not copies:
         return train
     rows = augmented(train, copies, recipe.augment_fraction, recipe.seed, recipe.augment_scores)
-    say(f"{train.path.name}: {rows.copies} noisy copies of {len(train)} rows")
+    logger.info(f"{train.path.name}: {rows.copies} noisy copies of {len(train)} rows")
     return rows
 
 
@@ -77,13 +78,13 @@ class TaskDataset:
         self.rows, self.model, self.sequences, self.labels, self.vectors = rows, model, sequences, labels, vectors
 
     @classmethod
-    def of(cls, rows: Rows, model: MultitaskModel, recipe: Recipe, progress: bool, say: Callable[[str], None]):
+    def of(cls, rows: Rows, model: MultitaskModel, recipe: Recipe, progress: bool):
         """Rows laid out for a model under a recipe; takes the vectors of them all if its encoder stays as it is."""
         name = rows.task.name
         table = TokenizedDataset.of_rows(rows, model.encoder.tokenizer, progress=progress)
         sequences = model.sequences(name, table)
         for note in sequences.notes(rows.path.name, recipe.max_length[name]):
-            say(note)
+            logger.info(note)
         vectors = None
         if recipe.trainable == "heads":
             with tqdm(
@@ -117,28 +118,28 @@ class TaskDataset:
         return self.model.logits(self.rows.task.name, self.vectors).cpu()
 
 
-def task_batch_sampler(source: TaskDataset, recipe: Recipe, say: Callable[[str], None] = print) -> BatchSampler:
+def task_batch_sampler(source: TaskDataset, recipe: Recipe) -> BatchSampler:
     """The batches of a task: shuffled rows, rows of similar length, or such as its loss needs."""
     name, loss = source.rows.task.name, LOSSES[recipe.loss[source.rows.task.name]]
     if loss.ranks:
-        return _ranking_order(source, recipe, say)
+        return _ranking_order(source, recipe)
     if name in recipe.tokens_per_batch:
         return LengthGroupedBatchSampler(name, source.row_tokens, recipe.tokens_per_batch[name], recipe.seed)
     return BatchSampler(name, len(source), recipe.batch_size[name], recipe.seed)
 
 
-def _ranking_order(source: TaskDataset, recipe: Recipe, say: Callable[[str], None]) -> BatchSampler:
+def _ranking_order(source: TaskDataset, recipe: Recipe) -> BatchSampler:
     rows, name = source.rows, source.rows.task.name
     loss, bound = LOSSES[recipe.loss[name]], recipe.positive_threshold[name]
     if loss.input_kind == "pair" and any(True for _ in source.model.heads[name].parameters()):
-        say(
+        logger.info(
             f"{name}: loss {recipe.loss[name]} trains the vectors, and no weight of the head {recipe.head[name]!r}, "
             "which stays as it was drawn"
         )
     order = batch_sampler(loss.rows, rows, recipe.batch_size[name], recipe.seed, bound)
     if loss.rows != "all":
         positives = sum(label >= bound for label in rows.labels)
-        say(
+        logger.info(
             f"{rows.path.name}: {positives} of {len(rows)} rows are positive ({rows.task.label_column} from "
             f"{bound:g}); loss {recipe.loss[name]} makes {order.batches} batches of {loss.rows}"
         )

@@ -15,6 +15,7 @@ from mtbert.data.tokens import TokenizedDataset
 from mtbert.nn.model import MultitaskModel, labels_from
 from mtbert.utils.errors import UserError
 from mtbert.utils.files import atomic_write
+from mtbert.utils.logging import logger
 
 
 def accuracy(predicted: Sequence[float], labels: Sequence[float]) -> float:
@@ -64,12 +65,7 @@ def overall(scores: Mapping[str, float]) -> dict[str, float]:
     return {"plain": float(np.mean(list(counted.values()))), "normalised": float(np.mean(shifted))}
 
 
-def predict_logits(
-    model: MultitaskModel,
-    rows: Rows,
-    say: Callable[[str], None] = print,
-    progress: Callable[[int], object] | None = None,
-) -> Tensor:
+def predict_logits(model: MultitaskModel, rows: Rows, progress: Callable[[int], object] | None = None) -> Tensor:
     """(rows, outputs) of the task's head for a file's rows, in their order; says how many had to be truncated.
 
     progress: told the number of rows that are done, batch after batch.
@@ -77,13 +73,13 @@ def predict_logits(
     task = rows.task.name
     sequences = model.sequences(task, TokenizedDataset.of_rows(rows, model.encoder.tokenizer))
     for note in sequences.notes(rows.path.name, model.max_length[task]):
-        say(note)
+        logger.info(note)
     return model.predict_logits(task, sequences, progress)
 
 
-def evaluate(model: MultitaskModel, sets: Mapping[str, Rows], say: Callable[[str], None] = print) -> dict[str, float]:
+def evaluate(model: MultitaskModel, sets: Mapping[str, Rows]) -> dict[str, float]:
     """Each task's score on its labelled rows, and both overall scores."""
-    scores = {name: score(rows.task, predict_logits(model, rows, say), rows.labels) for name, rows in sets.items()}
+    scores = {name: score(rows.task, predict_logits(model, rows), rows.labels) for name, rows in sets.items()}
     return {**scores, **overall(scores)}
 
 

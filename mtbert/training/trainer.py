@@ -49,6 +49,7 @@ from mtbert.utils import paths
 from mtbert.utils.device import autocast, environment_info, peak_memory_mb, seed_everything
 from mtbert.utils.errors import UserError
 from mtbert.utils.files import LOCK, folder_lock, remove_parts, write_json
+from mtbert.utils.logging import logger, verbosity
 
 CHECKPOINT_SECONDS = 120.0
 _REFRESH_SECONDS = 0.5
@@ -61,14 +62,13 @@ def train(
     device: str | None = None,
     progress: bool = True,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
-    say: Callable[[str], None] = print,
     execution: Execution | None = None,
 ) -> Run:
     """Train a model, or go on with a run that was stopped, and return its record.
 
     out: the run's folder (default: runs/NAME-sSEED). A finished run of
     the same recipe and data is returned as it is; an unfinished one is resumed. data: the data folder (see
-    ``data_folder``). device: "cpu", "cuda" ... say: takes messages. checkpoint_seconds: at most so much work is lost
+    ``data_folder``). device: "cpu", "cuda" ... checkpoint_seconds: at most so much work is lost
     when the process dies (0: a checkpoint every step). execution: what makes steps cheaper on a GPU (see
     ``Execution``; default: what ``$MTBERT_EXECUTION`` asks for). Several processes that torchrun started train one
     model together (see ``mtbert.training.distributed``).
@@ -80,20 +80,19 @@ def train(
         raise UserError(f"recipe is {recipe!r}, but must be a Recipe: give mtbert.recipe({str(recipe)!r})")
     out = Path(out) if out else paths.RUNS / f"{recipe.name.replace('/', '-')}-s{recipe.seed}"
     folder = data_folder(data)
-    with processes(device) as world:
+    with processes(device) as world, nullcontext() if world.first else verbosity("error"):
         world.refuse(recipe)
-        say = say if world.first else _silent
-        say(f"data: {paths.shown(folder)}")
+        logger.info(f"data: {paths.shown(folder)}")
         earlier = _earlier_run(out, recipe)
         if earlier is not None and earlier.finished:
             if other := earlier.changed_files(folder):
                 raise UserError(
                     f"{out} was trained on other data than {folder} has in {', '.join(other)}: choose another folder"
                 )
-            say(f"{paths.shown(out)} is finished: nothing to do")
+            logger.info(f"{paths.shown(out)} is finished: nothing to do")
             return earlier
         progress = progress and world.first and not os.environ.get("TQDM_DISABLE")
-        trainer = Trainer(recipe, out, folder, world.device(device), progress, say, world, execution)
+        trainer = Trainer(recipe, out, folder, world.device(device), progress, world, execution)
         with folder_lock(out) if world.first else nullcontext(), graceful_interrupt() as interrupted:
             return trainer.run(checkpoint_seconds, interrupted)
 
@@ -108,7 +107,6 @@ class Trainer:
         folder: Path,
         device: torch.device,
         progress=True,
-        say=print,
         world: World = ALONE,
         execution: Execution | None = None,
     ):
@@ -117,12 +115,12 @@ class Trainer:
         self.world = world
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)  # an earlier run's peak is not this one's
-        self.recipe, self.out, self.device, self.progress, self.say = recipe, out, device, progress, say
-        self.rows = read_tasks(recipe, folder, say)
+        self.recipe, self.out, self.device, self.progress = recipe, out, device, progress
+        self.rows = read_tasks(recipe, folder)
         seed_everything(recipe.seed)
         encoder = recipe_encoder(recipe)
         for note in encoder.notes:
-            say(f"encoder {recipe.encoder}: {note}")
+            logger.info(f"encoder {recipe.encoder}: {note}")
         self.model = build_model(recipe, encoder).to(device)
         self.record = self._new_record(encoder)
         self.sources = {name: self._source(rows["train"]) for name, rows in self.rows.items()}
@@ -149,7 +147,7 @@ class Trainer:
         self.optimizers = {name: AdamW(self.flat.groups(recipe.weight_decay), lr=recipe.lr) for name in owners}
         counts = {name: len(source) for name, source in self.sources.items()}
         pace = SamplerConfig(recipe.epochs, recipe.steps_per_epoch, recipe.temperature, recipe.oversample)
-        orders = {name: task_batch_sampler(source, recipe, say) for name, source in self.sources.items()}
+        orders = {name: task_batch_sampler(source, recipe) for name, source in self.sources.items()}
         self.sampler = SAMPLERS[recipe.sampler](counts, recipe.batch_size, recipe.seed, pace, orders)
         self.epoch_steps = recipe.steps_per_epoch or self.sampler.steps_per_epoch
         self.total_steps = recipe.epochs * self.epoch_steps
@@ -192,11 +190,11 @@ class Trainer:
 
     def _go_on(self) -> None:
         """Take up the newest checkpoint, if the folder holds one."""
-        found = load_checkpoint(self.out, self.say)
+        found = load_checkpoint(self.out)
         if found is not None:
             give_back(self, *found)
             self._look_back()
-            self.say(f"going on after step {self.step} of {self.total_steps}")
+            logger.info(f"going on after step {self.step} of {self.total_steps}")
 
     def _surgery(self) -> Surgery:
         tasks = list(self.recipe.tasks)
@@ -283,14 +281,14 @@ class Trainer:
     def _fixed_steps(self) -> CUDAGraphRunner | None:
         """What carries out steps of fixed shapes, if they were asked for and this recipe can have them."""
         if self.execution.compile and self.surgery:
-            self.say("layers are not compiled: surgery looks into them")
+            logger.info("layers are not compiled: surgery looks into them")
         elif self.execution.compile:
             self.model.bert.compile_layers(dynamic=None if self.execution.cuda_graphs else True)
         if not self.execution.cuda_graphs:
             return None
         reason = unsupported_reason(self.recipe, self.model, self.world)
         if reason:
-            self.say(f"steps are not recorded: {reason}")
+            logger.info(f"steps are not recorded: {reason}")
             return None
         labels = {name: source.labels.to(self.device) for name, source in self.sources.items()}
         return CUDAGraphRunner({name: source.sequences for name, source in self.sources.items()}, labels)
@@ -420,7 +418,7 @@ class Trainer:
             Run(self.out, self.record).write()
         figures = ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
         means = ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
-        self.say(f"epoch {number}/{self.recipe.epochs}: loss {means}; dev {figures}; {spent:.0f} s")
+        logger.info(f"epoch {number}/{self.recipe.epochs}: loss {means}; dev {figures}; {spent:.0f} s")
         self._begin_epoch()
 
     def _dev_outputs(self) -> dict[str, Tensor]:
@@ -489,7 +487,7 @@ class Trainer:
         self.record["peak_memory_mb"] = peak_memory_mb(self.device)
 
     def _source(self, rows: Rows) -> TaskDataset:
-        return TaskDataset.of(rows, self.model, self.recipe, self.progress, self.say)
+        return TaskDataset.of(rows, self.model, self.recipe, self.progress)
 
     def _bar(self) -> tqdm:
         return tqdm(
@@ -537,7 +535,3 @@ def _earlier_run(out: Path, recipe: Recipe) -> Run | None:
 def _ours(name: str) -> bool:
     """Whether a run leaves a file of this name in its folder before its record stands there."""
     return name == LOCK or name.startswith("run.json.")
-
-
-def _silent(text: str) -> None:
-    """For the messages of all processes but the first."""

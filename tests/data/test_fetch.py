@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from helpers import Listener
 
 from mtbert.data import fetch as fetching
 from mtbert.data.fetch import BLOCK, FILES, RemoteFile, fetch
@@ -156,10 +157,13 @@ def remote(*where: Server | str, sha256: str | None = SHA256, rows: int | None =
 
 def get(folder: Path, *files: RemoteFile, only=("sst",), **options) -> list[str]:
     """Fetches without a progress bar; what was said."""
-    said: list[str] = []
-    paths = fetch(folder, only, files, progress=False, say=said.append, **options)
+    listener = Listener()
+    try:
+        paths = fetch(folder, only, files, progress=False, **options)
+    finally:
+        listener.close()
     assert paths == [folder / file.name for file in files]
-    return said
+    return listener.messages
 
 
 def refused(folder: Path, *files: RemoteFile, **options) -> str:
@@ -185,7 +189,7 @@ def test_a_file_is_downloaded_whole_into_a_new_folder(tmp_path, serve):
 
 
 def test_a_progress_bar_is_drawn_unless_it_is_off(tmp_path, serve, capsys):
-    fetch(tmp_path / "on", ["sst"], (remote(serve(good)),), say=lambda line: None)
+    fetch(tmp_path / "on", ["sst"], (remote(serve(good)),))
     assert NAME in capsys.readouterr().err
     get(tmp_path / "off", remote(serve(good)))
     assert capsys.readouterr().err == ""
@@ -433,7 +437,7 @@ def test_mirrors_come_first_and_the_public_addresses_after_them(tmp_path, serve,
 def test_only_the_tasks_asked_for_are_fetched(tmp_path, serve):
     server = serve(good)
     sts = RemoteFile("sts-dev.csv", "sts", (f"{server.base}/sts-dev.csv",), SHA256, None)
-    paths = fetch(tmp_path, ["sts"], (remote(server), sts), progress=False, say=lambda line: None)
+    paths = fetch(tmp_path, ["sts"], (remote(server), sts), progress=False)
     assert paths == [tmp_path / "sts-dev.csv"]
     assert server.seen == [("/sts-dev.csv", None)]
 

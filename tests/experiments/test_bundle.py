@@ -35,7 +35,7 @@ main()
 def packed(tmp_path_factory, sample):
     """A pack of minilm and the sample data; tests only look at it."""
     folder = tmp_path_factory.mktemp("packs") / "pack"
-    pack.pack(folder, ["minilm"], sample, ["sst", "quora", "sts"], [], "3.12", say=lambda text: None)
+    pack.pack(folder, ["minilm"], sample, ["sst", "quora", "sts"], [], "3.12")
     return folder
 
 
@@ -93,7 +93,7 @@ def test_a_damaged_packed_encoder_is_named(small, tmp_path):
 def test_the_manifest_tells_what_is_missing_or_damaged(packed, sample, small, tmp_path):
     assert pack.check(packed) == []
     folder = tmp_path / "pack"
-    pack.pack(folder, [str(small)], sample, ["sst"], [], "3.12", say=lambda text: None)
+    pack.pack(folder, [str(small)], sample, ["sst"], [], "3.12")
     (folder / "data" / "ids-sst-dev.csv").unlink()
     (folder / "data" / "ids-sst-train.csv").write_text("changed")
     wrong = pack.check(folder)
@@ -121,20 +121,20 @@ def contents(folder):
 
 def test_a_pack_that_fails_leaves_the_earlier_one_and_nothing_else(sample, small, tmp_path):
     folder = tmp_path / "packs" / "pack"
-    pack.pack(folder, [str(small)], sample, ["sst"], [], "3.12", say=lambda text: None)
+    pack.pack(folder, [str(small)], sample, ["sst"], [], "3.12")
     before = contents(folder)
     with pytest.raises(UserError, match="no such folder"):
         pack.pack(folder, [str(small), "./nowhere"], sample, ["sst"], [], "3.12")
     with pytest.raises(UserError, match="has no file of cfimdb"):
         pack.pack(folder, [str(small)], small, ["cfimdb"], [], "3.12")
     assert contents(folder) == before and list(folder.parent.iterdir()) == [folder]
-    pack.pack(folder, [], sample, ["sts"], [], "3.12", say=lambda text: None)
+    pack.pack(folder, [], sample, ["sts"], [], "3.12")
     assert pack.check(folder) == [] and not (folder / "encoders").exists()
 
 
 def test_what_lies_in_the_folder_of_the_pack_is_never_its_source(sample, small, tmp_path):
     folder = tmp_path / "pack"
-    pack.pack(folder, [str(small)], sample, ["sst", "sts"], [], "3.12", say=lambda text: None)
+    pack.pack(folder, [str(small)], sample, ["sst", "sts"], [], "3.12")
     before = contents(folder)
     for encoder, data in ((small, folder / "data"), (folder / "encoders" / "small", sample)):
         with pytest.raises(UserError, match="lies in .*pack, which is made anew: choose another folder"):
@@ -144,7 +144,7 @@ def test_what_lies_in_the_folder_of_the_pack_is_never_its_source(sample, small, 
 
 def test_the_pieces_of_an_archive_make_the_pack_again(sample, small, tmp_path):
     folder = tmp_path / "pack"
-    pack.pack(folder, [str(small)], sample, ["sst"], [], "3.12", say=lambda text: None)
+    pack.pack(folder, [str(small)], sample, ["sst"], [], "3.12")
     pieces = pack.split(folder, 0.05)
     assert len(pieces) > 1 and max(piece.stat().st_size for piece in pieces) <= 0.05 * 2**20
     (tmp_path / "whole.tar.gz").write_bytes(b"".join(piece.read_bytes() for piece in pieces))

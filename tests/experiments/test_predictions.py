@@ -19,7 +19,7 @@ def runs(tmp_path_factory, sample):
     folder = tmp_path_factory.mktemp("runs")
     tiny = mtbert.recipe("tiny").replace(epochs=1, steps_per_epoch=2, num_layers=1)
     for name, recipe in {"one": tiny, "two": tiny.replace(seed=1), "few": tiny.replace(seed=2, dev_rows=40)}.items():
-        mtbert.train(recipe, folder / name, sample, progress=False, say=lambda text: None)
+        mtbert.train(recipe, folder / name, sample, progress=False)
     return folder
 
 
@@ -50,12 +50,13 @@ def test_a_pair_holds_the_accuracies_of_both(runs, kept, sample):
         assert pair.difference == pytest.approx(two[row["task"]] - one[row["task"]])
 
 
-def test_runs_scored_on_different_rows_are_no_pair_and_it_is_said(runs, kept, sample):
-    said = []
-    dev_predictions.record_confusion([runs / "one", runs / "few"], sample, say=said.append)
+def test_runs_scored_on_different_rows_are_no_pair_and_it_is_said(runs, kept, sample, messages):
+    dev_predictions.record_confusion([runs / "one", runs / "few"], sample)
     assert not (kept / "confusion_pairs.csv").exists()
     dev = mtbert.open_run(runs / "one").record["data"]["ids-sst-dev.csv"]["rows"]
-    assert f"are no pair in sst: one was scored on {dev} dev rows, the other on 40" in said[0] and len(said) == 2
+    assert (
+        f"are no pair in sst: one was scored on {dev} dev rows, the other on 40" in messages[0] and len(messages) == 2
+    )
 
 
 def test_recording_again_replaces_and_recording_another_adds(runs, kept, sample):

@@ -141,7 +141,7 @@ def runs(tmp_path_factory, sample):
         "tiny-again": tiny.replace(seed=1),
     }
     for name, recipe in recipes.items():
-        mtbert.train(recipe, folder / name, sample, progress=False, say=lambda text: None)
+        mtbert.train(recipe, folder / name, sample, progress=False)
     return folder
 
 

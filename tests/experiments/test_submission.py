@@ -18,10 +18,6 @@ NAMES = {f"{task}-{split}-output.csv" for task in ("sst", "quora", "sts", "cfimd
 RECIPE = mtbert.recipe("tiny").replace(num_layers=1, epochs=1, steps_per_epoch=1)
 
 
-def silent(text):
-    return None
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory, few_rows):
     """A few rows of each set. One of dev has no label, as in the course's Quora."""
@@ -38,16 +34,14 @@ def runs(tmp_path_factory, data):
     """A run of three tasks and one of the fourth."""
     folder = tmp_path_factory.mktemp("runs")
     recipes = {"three": RECIPE, "fourth": RECIPE.replace(tasks="cfimdb", seed=1)}
-    return [
-        mtbert.train(recipe, folder / name, data, progress=False, say=silent).folder for name, recipe in recipes.items()
-    ]
+    return [mtbert.train(recipe, folder / name, data, progress=False).folder for name, recipe in recipes.items()]
 
 
 @pytest.fixture(scope="module")
 def submitted(tmp_path_factory, runs, data):
     """The folder of their submission. Not to be changed."""
     out = tmp_path_factory.mktemp("submission") / "deep"
-    submission.submit(submission.sheets(runs, data), out, say=silent)
+    submission.submit(submission.sheets(runs, data), out)
     return out
 
 
@@ -101,7 +95,7 @@ def test_the_overall_score_is_that_of_the_courses_three_tasks(submitted, runs, d
     dev = json.loads((submitted / "predictions.json").read_text(encoding="utf-8"))["dev"]
     three = overall({task: dev[task] for task in ("sst", "quora", "sts")})
     assert {name: dev[name] for name in three} == three and "cfimdb" in dev
-    alone = submission.submit(submission.sheets(runs[1:], data), tmp_path / "alone", say=silent)
+    alone = submission.submit(submission.sheets(runs[1:], data), tmp_path / "alone")
     assert alone["dev"].keys() == {"cfimdb"}
 
 
@@ -117,8 +111,8 @@ def test_the_record_says_what_each_run_was(submitted, runs):
 
 def test_an_encoder_folder_is_not_named_by_its_path(runs, data, tmp_path):
     recipe = RECIPE.replace(tasks="sst", num_layers=None, encoder=str(runs[0] / "encoder"))
-    run = mtbert.train(recipe, tmp_path / "run", data, progress=False, say=silent)
-    record = submission.submit(submission.sheets([run.folder], data), tmp_path / "out", say=silent)
+    run = mtbert.train(recipe, tmp_path / "run", data, progress=False)
+    record = submission.submit(submission.sheets([run.folder], data), tmp_path / "out")
     assert record["runs"][0]["encoder"] == record["runs"][0]["fields"]["encoder"] == "encoder"
 
 
@@ -127,8 +121,8 @@ def test_an_encoder_folder_is_not_named_by_its_path(runs, data, tmp_path):
 
 def test_dev_rows_are_answered_in_the_precision_that_scored_them(data, tmp_path, capsys):
     recipe = RECIPE.replace(tasks="sts", precision="bfloat16")
-    run = mtbert.train(recipe, tmp_path / "run", data, progress=False, say=silent)
-    record = submission.submit(submission.sheets([run.folder], data), tmp_path / "out", say=silent)
+    run = mtbert.train(recipe, tmp_path / "run", data, progress=False)
+    record = submission.submit(submission.sheets([run.folder], data), tmp_path / "out")
     kept = (run.folder / "predictions" / "sts-dev.csv").read_text()
     assert (tmp_path / "out" / "sts-dev-output.csv").read_text() == kept
     assert record["dev"]["sts"] == pytest.approx(run.scores["sts"], abs=1e-6)
@@ -174,15 +168,15 @@ def test_nothing_is_written_if_a_later_model_is_damaged(runs, data, tmp_path):
     heads.write_bytes(whole[:-1])
     try:
         with pytest.raises(UserError, match=r"heads.safetensors is damaged"):
-            submission.submit(sheets, tmp_path / "out", say=silent)
+            submission.submit(sheets, tmp_path / "out")
     finally:
         heads.write_bytes(whole)
     assert not (tmp_path / "out").exists()
 
 
 def test_an_auxiliary_task_has_no_files(data, tmp_path):
-    run = mtbert.train(RECIPE.replace(tasks="sst,yelp"), tmp_path / "both", data, progress=False, say=silent)
+    run = mtbert.train(RECIPE.replace(tasks="sst,yelp"), tmp_path / "both", data, progress=False)
     assert {sheet.rows.task.name for sheet in submission.sheets([run.folder], data)} == {"sst"}
-    run = mtbert.train(RECIPE.replace(tasks="yelp"), tmp_path / "yelp", data, progress=False, say=silent)
+    run = mtbert.train(RECIPE.replace(tasks="yelp"), tmp_path / "yelp", data, progress=False)
     with pytest.raises(UserError, match="yelp has neither a dev nor a test file"):
         submission.sheets([run.folder], data)

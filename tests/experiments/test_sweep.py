@@ -124,7 +124,7 @@ def one_score(job, task):
 
 def test_finished_runs_are_skipped_and_failures_are_told(job, monkeypatch):
     done, left, bad = job("done"), job("left", seed=1), job("bad", seed=2)
-    mtbert.train(done.recipe, done.folder, done.data, progress=False, say=lambda text: None)
+    mtbert.train(done.recipe, done.folder, done.data, progress=False)
     ran = []
     monkeypatch.setattr(sweep, "run_job", lambda job, stop: ran.append(job.name) or ("no luck" if job is bad else None))
     assert dict((job.name, wrong) for job, wrong in sweep.sweep([done, left, bad], "local", 2)) == {
@@ -138,7 +138,7 @@ def test_finished_runs_are_skipped_and_failures_are_told(job, monkeypatch):
 
 def test_a_run_of_other_data_is_not_finished(job, sample, tmp_path):
     one = job()
-    mtbert.train(one.recipe, one.folder, one.data, progress=False, say=lambda text: None)
+    mtbert.train(one.recipe, one.folder, one.data, progress=False)
     data = shutil.copytree(sample, tmp_path / "data")
     there = replace(one, data=data)
     assert one.finished and there.finished
@@ -186,7 +186,7 @@ def test_a_failing_run_says_why_on_one_line(job, tmp_path):
 def test_means_stand_beside_what_a_report_prints(job, monkeypatch):
     jobs = [job(f"s{seed}", name="li-tang/seq", seed=seed) for seed in range(2)]
     for each in jobs:
-        mtbert.train(each.recipe, each.folder, each.data, progress=False, say=lambda text: None)
+        mtbert.train(each.recipe, each.folder, each.data, progress=False)
     table = sweep.beside_printed(gather([each.folder for each in jobs]))
     row = table.loc["li-tang/seq"]
     assert row["seeds"] == 2 and row["quora, printed"] == 0.877 and row["overall, printed"] == 0.739
@@ -320,7 +320,7 @@ def test_a_run_whose_time_is_over_stops_with_a_checkpoint_and_goes_on_later(job,
     now = time.time()
     monkeypatch.setenv("MTBERT_STOP_AT", str(now + 1))
     with pytest.raises(mtbert.Interrupted):
-        mtbert.train(one.recipe, one.folder, one.data, progress=False, say=lambda text: None)
+        mtbert.train(one.recipe, one.folder, one.data, progress=False)
     assert checkpoints(one.folder) and not one.finished
     ran = []
     monkeypatch.setattr(sweep, "_BEGINNING", 0)
@@ -346,7 +346,7 @@ def test_a_run_that_does_not_end_in_time_is_ended_and_left(job, monkeypatch):
 
 def test_an_archive_holds_all_of_a_run_but_weights(job, tmp_path):
     one = job()
-    mtbert.train(one.recipe, one.folder, one.data, progress=False, say=lambda text: None)
+    mtbert.train(one.recipe, one.folder, one.data, progress=False)
     archive([one.folder], tmp_path / "home.tar.xz")
     with tarfile.open(tmp_path / "home.tar.xz") as packed:
         packed.extractall(tmp_path / "home", filter="data")

@@ -281,7 +281,7 @@ def recipe() -> Recipe:
 @pytest.fixture
 def train(sample):
     def run(recipe, out):
-        return mtbert.train(recipe, out, sample, "cpu", progress=False, say=lambda text: None)
+        return mtbert.train(recipe, out, sample, "cpu", progress=False)
 
     return run
 
@@ -353,8 +353,8 @@ def test_a_stopped_run_of_adapters_ends_as_one_never_stopped(recipe, sample, tmp
         pass
 
     recipe = recipe.replace(trainable="adapters_and_norms", steps_per_epoch=3, surgery="pcgrad")
-    whole = mtbert.train(recipe, tmp_path / "whole", sample, "cpu", progress=False, say=lambda text: None)
-    trainer = Trainer(recipe, tmp_path / "cut", sample, torch.device("cpu"), progress=False, say=lambda text: None)
+    whole = mtbert.train(recipe, tmp_path / "whole", sample, "cpu", progress=False)
+    trainer = Trainer(recipe, tmp_path / "cut", sample, torch.device("cpu"), progress=False)
     steps = iter(range(2))
 
     def cut():
@@ -369,7 +369,7 @@ def test_a_stopped_run_of_adapters_ends_as_one_never_stopped(recipe, sample, tmp
         files
         and sum(path.stat().st_size for path in files) / len(files) < 4 * 4 * whole.record["trainable_parameters"] + 1e5
     )
-    again = mtbert.train(recipe, tmp_path / "cut", sample, "cpu", progress=False, say=lambda text: None)
+    again = mtbert.train(recipe, tmp_path / "cut", sample, "cpu", progress=False)
     one, other = (weights(mtbert.load_model(run.folder)) for run in (whole, again))
     assert all(torch.equal(one[name], other[name]) for name in one)
 

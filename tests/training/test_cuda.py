@@ -30,7 +30,7 @@ def recipe(**fields):
 
 
 def run_of(folder, sample, wanted, execution=None, device="cuda"):
-    return train(wanted, folder, sample, device, False, say=lambda message: None, execution=execution)
+    return train(wanted, folder, sample, device, False, execution=execution)
 
 
 def trainer_of(folder, sample, wanted, execution=None) -> Trainer:

@@ -30,14 +30,13 @@ def recipe_of(name: str):
 
 
 def trainer_of(recipe, tmp_path, sample, execution=None) -> Trainer:
-    silent = {"progress": False, "say": lambda message: None}
-    return Trainer(recipe, tmp_path, sample, torch.device("cpu"), **silent, execution=execution)
+    return Trainer(recipe, tmp_path, sample, torch.device("cpu"), progress=False, execution=execution)
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_steps_of_fixed_shapes_train_the_same(tmp_path, sample, name):
     runs = [
-        train(recipe_of(name), tmp_path / kind, sample, "cpu", False, say=lambda message: None, execution=execution)
+        train(recipe_of(name), tmp_path / kind, sample, "cpu", False, execution=execution)
         for kind, execution in (("usual", None), ("fixed", Execution(cuda_graphs=True)))
     ]
     usual, fixed = (run.epochs[-1] for run in runs)
@@ -63,14 +62,11 @@ def test_steps_of_fixed_shapes_train_the_same(tmp_path, sample, name):
         ({"tokens_per_batch": 300, "sampler": "round_robin"}, "like lengths"),
     ],
 )
-def test_a_recipe_whose_steps_cannot_be_recorded_says_why_and_trains_as_ever(tmp_path, sample, fields, why):
-    said = []
+def test_a_recipe_whose_steps_cannot_be_recorded_says_why_and_trains_as_ever(tmp_path, sample, messages, fields, why):
     recipe = mtbert.recipe("demo").replace(**QUICK).replace(**fields)
-    trainer = Trainer(
-        recipe, tmp_path, sample, torch.device("cpu"), False, said.append, execution=Execution(cuda_graphs=True)
-    )
+    trainer = Trainer(recipe, tmp_path, sample, torch.device("cpu"), False, execution=Execution(cuda_graphs=True))
     assert trainer.fixed_steps is None
-    assert any(line.startswith("steps are not recorded") and why in line for line in said)
+    assert any(line.startswith("steps are not recorded") and why in line for line in messages)
 
 
 # -- no wait for the device -------------------------------------------------------------------------------------------

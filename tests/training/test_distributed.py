@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from helpers import listen
 
 import mtbert
 from mtbert import UserError
@@ -44,9 +45,9 @@ def train(data):
     """What a recipe's run ends with, in so many processes: a record for each. stop: after so many steps."""
 
     def in_one(recipe, out, stop=None):
-        said = []
+        said = listen()
         with processes() as world:
-            trainer = Trainer(recipe, out, data, world.device("cpu"), False, said.append, world)
+            trainer = Trainer(recipe, out, data, world.device("cpu"), False, world)
             try:
                 trainer.run(1e9, lambda: trainer.step == stop)
             except Interrupted as end:
@@ -210,7 +211,7 @@ def train_until(recipe, data, out, happens):
     """Train in two processes; in step 2, something happens in the second one."""
 
     def work(rank):
-        step_of, said = Trainer._train_step, []
+        step_of, said = Trainer._train_step, listen()
 
         def step(self, step):
             if rank == 1 and step.number == 2:
@@ -219,7 +220,7 @@ def train_until(recipe, data, out, happens):
 
         Trainer._train_step = step
         try:
-            mtbert.train(recipe, out, data, "cpu", False, 1e9, said.append)
+            mtbert.train(recipe, out, data, "cpu", False, 1e9)
         except SystemExit as end:
             return end.code
         return said

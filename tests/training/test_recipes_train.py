@@ -39,7 +39,7 @@ def test_every_named_recipe_trains(name, encoder, few_rows, tmp_path, monkeypatc
     module = sys.modules[Trainer.__module__]  # mtbert.train itself is the function
     monkeypatch.setattr(module, "save_checkpoint", lambda *of: None)  # they would take most of the time
     recipe = shortened(RECIPES[name].recipe).replace(encoder=encoder)
-    trainer = Trainer(recipe, tmp_path, few_rows, torch.device("cpu"), progress=False, say=lambda text: None)
+    trainer = Trainer(recipe, tmp_path, few_rows, torch.device("cpu"), progress=False)
     before = trainer.flat.theta.clone()
     run = trainer.run(math.inf, lambda: False)
     assert run.finished and run.epochs[-1]["step"] >= STEPS

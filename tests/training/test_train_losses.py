@@ -39,8 +39,8 @@ def recipe(folder):
     )
 
 
-def train(recipe, out, say=lambda line: None, checkpoint_seconds=1e9):
-    return mtbert.train(recipe, out, SAMPLE, "cpu", False, checkpoint_seconds, say)
+def train(recipe, out, checkpoint_seconds=1e9):
+    return mtbert.train(recipe, out, SAMPLE, "cpu", False, checkpoint_seconds)
 
 
 class Stopped(BaseException):
@@ -83,14 +83,13 @@ def test_a_stopped_run_ends_with_the_same_weights(recipe, tmp_path, monkeypatch,
     assert all(torch.equal(tensor, expected[name]) for name, tensor in found.items())
 
 
-def test_positives_are_counted_and_an_untrained_head_is_said(recipe, tmp_path):
-    said = []
-    train(recipe(tasks=("sts",), encoding="bi", head="concat", loss="mnrl"), tmp_path / "run", said.append)
+def test_positives_are_counted_and_an_untrained_head_is_said(recipe, tmp_path, messages):
+    train(recipe(tasks=("sts",), encoding="bi", head="concat", loss="mnrl"), tmp_path / "run")
     rows = read_split(SAMPLE, get_task("sts"), "train").examples[:24]
     positives = sum(row.label >= 3 for row in rows)
     counted = f"sts-train.csv: {positives} of 24 rows are positive (similarity from 3)"
-    assert any(line.startswith(counted) for line in said)
-    assert "sts: loss mnrl trains the vectors, and no weight of the head 'concat', which stays as it was drawn" in said
+    assert any(line.startswith(counted) for line in messages)
+    assert "sts: loss mnrl trains the vectors, and no weight of the head 'concat', which stays as it was drawn" in messages
 
 
 def test_a_head_under_a_loss_of_vectors_stays_as_it_was_drawn(recipe, tmp_path):

@@ -54,8 +54,8 @@ def pretrain(recipe):
 def train(data):
     """Train on the data above, quietly, with a checkpoint in every step."""
 
-    def run(recipe, out, folder=data, checkpoint_seconds=0, say=lambda text: None):
-        return mtbert.train(recipe, out, folder, "cpu", False, checkpoint_seconds, say)
+    def run(recipe, out, folder=data, checkpoint_seconds=0):
+        return mtbert.train(recipe, out, folder, "cpu", False, checkpoint_seconds)
 
     return run
 
@@ -202,7 +202,7 @@ for moment in moments:
     child = os.fork()
     if not child:
         Trainer._train_step, os.replace = step, half
-        mtbert.train(recipe, out, data, "cpu", False, 0, say=lambda text: None)
+        mtbert.train(recipe, out, data, "cpu", False, 0)
         os._exit(0)
     status = os.waitpid(child, 0)[1]
     assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, (moment, status)
@@ -241,7 +241,7 @@ def test_a_killed_process_loses_nothing(recipe, pretrain, data, train, undisturb
     same_end(out, undisturbed(wanted))
 
 
-def test_ctrl_c_stops_after_the_step_with_a_checkpoint(recipe, train, undisturbed, tmp_path, monkeypatch):
+def test_ctrl_c_stops_after_the_step_with_a_checkpoint(recipe, train, undisturbed, tmp_path, messages, monkeypatch):
     step_of = Trainer._train_step
 
     def step(self, step):
@@ -255,9 +255,8 @@ def test_ctrl_c_stops_after_the_step_with_a_checkpoint(recipe, train, undisturbe
         train(recipe, tmp_path / "run", checkpoint_seconds=1e9)
     assert signal.getsignal(signal.SIGINT) is before
     assert [path.name for path in checkpoints(tmp_path / "run")] == ["checkpoint-00000002.safetensors"]
-    said = []
-    train(recipe, tmp_path / "run", say=said.append)
-    assert "going on after step 2 of 6" in said
+    train(recipe, tmp_path / "run")
+    assert "going on after step 2 of 6" in messages
     same_end(tmp_path / "run", undisturbed(recipe))
 
 
@@ -294,14 +293,15 @@ def flip(path: Path, place: int) -> None:
 
 
 @pytest.mark.parametrize("damage", [halve, lambda path: path.write_bytes(b""), lambda path: flip(path, -100_000)])
-def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(recipe, train, undisturbed, tmp_path, damage):
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(
+    recipe, train, undisturbed, tmp_path, messages, damage
+):
     out = stopped_in(recipe, train, tmp_path / "run", 4)
     newest, older = checkpoints(out)
     damage(newest)
-    said = []
-    train(recipe, out, say=said.append)
-    assert [text for text in said if text.startswith("checkpoint-00000004.safetensors is damaged")]
-    assert "going on after step 3 of 6" in said
+    train(recipe, out)
+    assert [text for text in messages if text.startswith("checkpoint-00000004.safetensors is damaged")]
+    assert "going on after step 3 of 6" in messages
     same_end(out, undisturbed(recipe))
 
 
@@ -347,7 +347,7 @@ def test_a_checkpoint_with_any_one_bit_flipped_is_refused(tmp_path_factory, plac
     content[int(place * len(content))] ^= 1 << bit
     path.write_bytes(content)
     with pytest.raises(UserError, match="every checkpoint is damaged"):
-        load_checkpoint(folder, say=lambda text: None)
+        load_checkpoint(folder)
 
 
 def test_no_checkpoint_is_lost_when_the_disk_is_full(tmp_path, monkeypatch):
@@ -487,10 +487,11 @@ def test_train_rows_that_stand_in_dev_are_refused(recipe, train, overlapping, tm
 
 
 @pytest.mark.parametrize(("overlap", "said", "rows"), [("drop", "left out", 21), ("keep", "kept", 24)])
-def test_train_rows_that_stand_in_dev_are_left_out_or_kept(recipe, train, overlapping, tmp_path, overlap, said, rows):
-    messages = []
+def test_train_rows_that_stand_in_dev_are_left_out_or_kept(
+    recipe, train, overlapping, tmp_path, messages, overlap, said, rows
+):
     wanted = recipe.replace(overlap=overlap, train_rows=None, epochs=1, steps_per_epoch=1)
-    run = train(wanted, tmp_path / "run", overlapping, say=messages.append)
+    run = train(wanted, tmp_path / "run", overlapping)
     assert [text for text in messages if text.startswith("ids-sst-train.csv: 3 rows") and text.endswith(said)]
     of_train = run.record["data"]["ids-sst-train.csv"]
     assert of_train["rows"] == rows and of_train["overlaps"] == {"ids-sst-dev.csv": 3}
@@ -506,10 +507,9 @@ def test_a_file_whose_rows_all_stand_in_dev_is_named(recipe, train, data, tmp_pa
         train(recipe.replace(overlap="drop"), tmp_path / "run", folder)
 
 
-def test_copies_are_made_of_the_train_rows_that_the_overlap_guard_left(recipe, train, overlapping, tmp_path):
-    messages = []
+def test_copies_are_made_of_the_train_rows_that_the_overlap_guard_left(recipe, train, overlapping, tmp_path, messages):
     wanted = recipe.replace(overlap="drop", train_rows=None, augment_copies={"sst": 2}, epochs=1, steps_per_epoch=1)
-    run = train(wanted, tmp_path / "run", overlapping, say=messages.append)
+    run = train(wanted, tmp_path / "run", overlapping)
     assert "ids-sst-train.csv: 42 noisy copies of 21 rows" in messages
     found = {name: (of["rows"], of["copies"]) for name, of in run.record["data"].items() if of["task"] == "sst"}
     assert found == {"ids-sst-train.csv": (63, 42), "ids-sst-dev.csv": (19, 0)}
