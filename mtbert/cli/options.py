@@ -1,22 +1,52 @@
-"""Options that many commands of the command line have."""
+"""Options that several commands share, and what they all do with them."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mtbert.training.cuda_graphs import Execution
+from mtbert.utils.logging import logger
 
-Data = Annotated[Path | None, typer.Option(help="Data folder; default $MTBERT_DATA, data/full, data/sample.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda ...; default: cuda if there is one.")]
-Compile = Annotated[bool | None, typer.Option("--compile/--no-compile", help="Encoder layers through torch.compile.")]
-Graphs = Annotated[
-    bool | None, typer.Option("--cuda-graphs/--no-cuda-graphs", help="Steps of fixed shapes, recorded on a GPU.")
+if TYPE_CHECKING:
+    from mtbert.training.cuda_graphs import Execution
+
+Data = Annotated[Path | None, typer.Option(help="Data folder. Default: $MTBERT_DATA, data/full or data/sample.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ... Default: cuda if there is a GPU.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="Change a field: name=value or name.task=value; repeatable.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]
+Compile = Annotated[
+    bool | None, typer.Option("--compile/--no-compile", help="Run the encoder's layers through torch.compile.")
+]
+CudaGraphs = Annotated[
+    bool | None, typer.Option("--cuda-graphs/--no-cuda-graphs", help="On a GPU: replay training steps as CUDA graphs.")
 ]
 
 
-def chosen_execution(otherwise: Execution, compile_: bool | None, graphs: bool | None) -> Execution:
-    """What the two options ask for; where they are not given, ``otherwise``."""
-    return Execution(
-        otherwise.compile if compile_ is None else compile_, otherwise.cuda_graphs if graphs is None else graphs
-    )
+def resolve_data(data: Path | None) -> Path:
+    """The data folder that a command uses; logs which one it is."""
+    from mtbert.data.read import data_folder
+    from mtbert.utils import paths
+
+    folder = data_folder(data)
+    logger.info(f"data: {paths.shown(folder)}")
+    return folder
+
+
+def override_execution(default: "Execution", compile_: bool | None, cuda_graphs: bool | None) -> "Execution":
+    """``default`` with those of the two options that were given."""
+    given = {"compile": compile_, "cuda_graphs": cuda_graphs}
+    return replace(default, **{name: value for name, value in given.items() if value is not None})
+
+
+def split_names(text: str) -> list[str]:
+    """The names in a list such as "sst, sts"."""
+    return [name.strip() for name in text.split(",")]
+
+
+def format_scores(scores: Mapping[str, float]) -> str:
+    """Scores on one line: "sst 0.4651, sts 0.8741"."""
+    return ", ".join(f"{name} {value:.4f}" for name, value in scores.items())

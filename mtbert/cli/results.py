@@ -1,0 +1,106 @@
+"""Commands about recipes and finished runs: recipes, results, costs, confusion and claims."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mtbert.cli.options import Data, format_scores, resolve_data
+
+app = typer.Typer()
+
+Runs = Annotated[list[Path], typer.Argument(help="Run folders.")]
+RecordName = Annotated[str | None, typer.Option("--record", help="Also add them to data/results/NAME.csv.")]
+
+
+@app.command("recipes", epilog="Example: mtbert recipes li-tang")
+def recipes(report: Annotated[str | None, typer.Argument(help="Only the recipes of this report.")] = None):
+    """List the named recipes. For each: its purpose, the fields it changes, and the figures its report prints."""
+    from mtbert.cli import recipe_lines
+
+    for line in recipe_lines.lines(report):
+        typer.echo(line)
+
+
+@app.command("results", epilog="Example: mtbert results runs/demo-s? --record demo")
+def results(
+    runs: Runs,
+    name: RecordName = None,
+    archive: Annotated[
+        Path | None, typer.Option(help="Also pack them, without their weights, into this .tar.xz.")
+    ] = None,
+):
+    """Show runs as a table."""
+    from mtbert.experiments import results
+    from mtbert.utils import paths
+
+    columns = ["recipe", "seed", "encoder", "sst", "cfimdb", "quora", "sts", "plain", "normalised", "seconds"]
+    table = results.gather(runs)[columns].dropna(axis=1, how="all")
+    typer.echo(table.to_string(index=False, float_format="{:.4f}".format))
+    if name:
+        typer.echo(f"recorded in {paths.shown(results.record(runs, name))}")
+    if archive:
+        typer.echo(f"{archive}: {results.archive(runs, archive) / 2**20:.1f} MB")
+
+
+@app.command("costs", epilog="Example: mtbert costs mixed best")
+def costs(recipes: Annotated[list[str] | None, typer.Argument(help="Only these recipes. Default: all.")] = None):
+    """Show what recorded runs took. Minutes and memory, by recipe, encoder and machine."""
+    from mtbert.experiments import costs
+
+    typer.echo(costs.markdown(costs.costs(), recipes or ()))
+
+
+@app.command("confusion", epilog="Example: mtbert confusion runs/demo-s0 runs/mixed-s0")
+def confusion(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders; with --record, each is compared with the first.")],
+    data: Data = None,
+    name: Annotated[str | None, typer.Option("--record", help="Also keep the counts in data/results/NAME.csv.")] = None,
+    calibration: Annotated[
+        str | None, typer.Option(help="Also run the models on this task and keep how well calibrated they are.")
+    ] = None,
+):
+    """Show confusion matrices of dev predictions. Rows are labels, columns predictions."""
+    import pandas as pd
+
+    from mtbert.experiments import metrics
+    from mtbert.experiments import predictions as predicting
+    from mtbert.training.run import open_run
+    from mtbert.utils import paths
+
+    folder = resolve_data(data)
+    for run in runs:
+        for task, (rows, values) in predicting.predictions(open_run(run), folder).items():
+            labels, predicted = (metrics.classes_of(rows.task, scores) for scores in (rows.labels, values))
+            matrix = metrics.confusion(labels, predicted, rows.task.labels)
+            averages = format_scores(metrics.averages(matrix))
+            typer.echo(f"{paths.shown(run)}, {task}, {len(rows)} rows: {averages}")
+            scores = metrics.class_scores(matrix).round(3).drop(columns="rows")
+            typer.echo(pd.DataFrame(matrix).join(scores).to_string())
+    if name:
+        for path in predicting.record_confusion(runs, folder, name):
+            typer.echo(f"recorded in {paths.shown(path)}")
+    if calibration is not None:
+        for run in runs:
+            typer.echo(f"recorded in {paths.shown(predicting.record_calibration(run, folder, calibration))}")
+
+
+@app.command("claims", epilog="Example: mtbert claims runs/sweep-yin-small/*-s?")
+def claims(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders of a report's rows.")],
+    data: Data = None,
+    record: Annotated[bool, typer.Option("--record", help="Keep the figures in data/results/claims.csv.")] = False,
+):
+    """Test a report's claims on the same dev rows. Differences come with 95 % intervals (paired bootstrap)."""
+    from mtbert.experiments import statistics
+    from mtbert.utils import paths
+
+    compared = statistics.compare_runs(runs, resolve_data(data))
+    for line in compared.itertuples():
+        low, high = statistics.EffectEstimate.over_rows(line.difference, line.error).interval()
+        typer.echo(
+            f"{line.row} s{line.row_seed} against {line.against} s{line.against_seed}, {line.metric}: "
+            f"{line.difference:+.4f}, {low:+.4f} to {high:+.4f} ({line.rows} rows)"
+        )
+    if record:
+        typer.echo(f"recorded in {paths.shown(statistics.record(compared))}")
