@@ -1,0 +1,180 @@
+"""A user's mistake is one line on stderr and exit code 1, and destroys nothing."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+# -- settings and folders ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("learning_rate=1", "no field 'learning_rate'"),
+        ("lr=-1", "lr is -1"),
+        ("lr=fast", "lr is 'fast'"),
+        ("lr=1e999", "lr is inf"),
+        ("lr", "write name=value"),
+        ("tasks=imdb", "unknown task 'imdb'"),
+        ("tasks=7", "tasks is 7"),
+        ("head.imdb=linear", "head: unknown task 'imdb'"),
+        ("head.sst=cosine", "head.sst: 'cosine'"),
+        ("encoding=bi", "head.quora: 'linear'"),
+        ("batch_size.sts=0", "batch_size.sts is 0"),
+        ("num_layers=99", "num_layers is 99"),
+        ("max_length.quora=513", "max_length.quora is 513"),
+        ("encoder=./none", "encoder './none'"),
+    ],
+)
+def test_an_impossible_setting_stops_before_any_training(train, tmp_path, setting, words):
+    assert words in train("--set", setting, "--out", tmp_path / "run").check_mistake()
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("train demmo", "recipe 'demmo': choose from demo"),
+        ("train tiny --device abacus", "device 'abacus'"),
+        ("train tiny --data none", "none (from --data)"),
+        ("data check --data none", "none (from --data)"),
+        ("data check --data .", "none of the course's files"),
+        ("data fetch --only ,", "unknown task ''"),
+        ("bundle there --tasks ,", "unknown task ''"),
+        ("recipes nobody", "'nobody': the reports are ahmed-karamardian, cambronero-meza"),
+        ("evaluate none", "none holds no run"),
+        ("results none", "none holds no run"),
+        ("confusion none", "none holds no run"),
+        ("predict none in.csv out.csv --task sts", "none holds no run"),
+        ("bench step --adapters palm", "adapter is 'palm'"),
+        ("bench step --precision int8", "--precision is 'int8'"),
+        ("bench surgery --batch 8,32", "--batch is '8,32'"),
+        ("bench ladder --batch 8,0,8", "--batch is '8,0,8'"),
+        ("bench ladder --batch a,b,c", "--batch is 'a,b,c'"),
+        ("bench notebooks --only 99", "'99'"),
+    ],
+)
+def test_a_wrong_argument_is_named_and_writes_nothing(mistake, tmp_path, monkeypatch, line, words):
+    monkeypatch.chdir(tmp_path)
+    assert words in mistake(*line.split())
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_data_folder_may_come_from_the_environment(mistake, mtbert, monkeypatch, sample, tmp_path):
+    monkeypatch.setenv("MTBERT_DATA", str(tmp_path / "none"))
+    assert "from MTBERT_DATA" in mistake("data", "check")
+    assert mtbert("data", "check", "--data", sample).code == 0
+
+
+def test_a_bad_data_file_is_a_failed_check(mistake, sample, tmp_path):
+    text = (sample / "sts-dev.csv").read_text().splitlines()[:2]
+    (tmp_path / "sts-dev.csv").write_text("\n".join([*text, "1\tid\tone\ttwo\t7"]))
+    line = mistake("data", "check", "--data", tmp_path)
+    assert "sts-dev.csv, row 2 (line 3)" in line and "'7'" in line
+
+
+def test_a_folder_with_a_run_of_another_recipe_is_left_alone(train, trained):
+    before = (trained / "run.json").read_bytes()
+    line = train("--set", "lr=0.5", "--out", trained).check_mistake()
+    assert str(trained) in line and "lr is 0.5, there 0.001" in line
+    assert (trained / "run.json").read_bytes() == before
+
+
+def test_a_folder_with_other_things_in_it_or_a_file_cannot_hold_a_run(train, few):
+    for out in (few.parent, few):
+        assert str(out) in train("--out", out).check_mistake()
+    assert list(few.parent.iterdir()) == [few]
+
+
+def test_train_rows_that_are_in_dev_too_are_refused_unless_allowed(mistake, mtbert, sample, tmp_path):
+    data = shutil.copytree(sample, tmp_path / "data")
+    shutil.copy(data / "sts-dev.csv", data / "sts-train.csv")
+    arguments = ["train", "tiny", "--set", "tasks=sts", "--set", "epochs=1", "--data", data, "--out", tmp_path / "run"]
+    line = mistake(*arguments)
+    assert "200 rows" in line and "sts-dev.csv" in line and "overlap" in line
+    assert mtbert(*arguments, "--set", "overlap=keep").code == 0
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"recipe": {}}'])
+@pytest.mark.parametrize("command", ["evaluate", "results"])
+def test_a_damaged_record_is_named(mistake, command, tmp_path, content):
+    (tmp_path / "run.json").write_text(content)
+    assert f"{tmp_path / 'run.json'} is " in mistake(command, tmp_path)
+
+
+def test_a_run_without_a_finished_epoch_has_no_results_and_no_model(mistake, copied, sample):
+    record = json.loads((copied / "run.json").read_text())
+    (copied / "run.json").write_text(json.dumps({**record, "epochs": [], "best_epoch": 0, "status": "unfinished"}))
+    (copied / "heads.safetensors").unlink()
+    assert "no epoch" in mistake("results", copied)
+    assert "no epoch" in mistake("evaluate", copied, "--data", sample)
+
+
+@pytest.mark.parametrize("name", ["encoder/model.safetensors", "heads.safetensors"])
+@pytest.mark.parametrize("share", [0, 0.5])
+def test_a_damaged_weight_file_is_named(mistake, copied, sample, name, share):
+    content = (copied / name).read_bytes()
+    (copied / name).write_bytes(content[: int(len(content) * share)])
+    assert f"{copied / name} is damaged" in mistake("evaluate", copied, "--data", sample)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_a_damaged_file_of_an_encoder_is_named(train, copied, tmp_path, name):
+    path = copied / "encoder" / name
+    path.write_bytes(path.read_bytes()[:100])
+    assert str(path) in train("--set", f"encoder={path.parent}", "--out", tmp_path / "run").check_mistake()
+
+
+def test_a_run_whose_encoder_is_gone_cannot_be_evaluated(mistake, copied, sample):
+    shutil.rmtree(copied / "encoder")
+    assert str(copied / "encoder") in mistake("evaluate", copied, "--data", sample)
+
+
+@pytest.mark.parametrize("task", ["imdb", "cfimdb"])
+def test_predict_needs_a_task_of_the_run(mistake, trained, few, tmp_path, task):
+    assert repr(task) in mistake("predict", trained, "--task", task, few, tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_predict_needs_an_input_with_its_columns(mistake, trained, few, tmp_path):
+    out = tmp_path / "out.csv"
+    assert "none.csv" in mistake("predict", trained, "--task", "sts", tmp_path / "none.csv", out)
+    few.write_text("id,sentence1\nx,One\n")
+    assert "'sentence2'" in mistake("predict", trained, "--task", "sts", few, out)
+    assert not out.exists()
+
+
+def test_predict_overwrites_a_file_only_when_forced(mtbert, mistake, trained, few, tmp_path):
+    out = tmp_path / "out.csv"
+    out.write_text("precious")
+    assert f"{out} exists" in mistake("predict", trained, "--task", "sts", few, out)
+    assert out.read_text() == "precious"
+    assert mtbert("predict", trained, "--task", "sts", few, out, "--force").code == 0
+    assert out.read_text().startswith("id,prediction\n")
+
+
+def test_predict_never_replaces_what_is_not_a_file(mistake, trained, few, tmp_path):
+    (tmp_path / "folder").mkdir()
+    targets = [tmp_path / "folder", *(device for device in [Path("/dev/full")] if device.is_char_device())]
+    for target in targets:
+        for force in ([], ["--force"]):
+            assert "not a regular file" in mistake("predict", trained, "--task", "sts", few, target, *force)
+    assert all(target.is_dir() or target.is_char_device() for target in targets)
+
+
+def test_a_full_disk_leaves_the_file_as_it_was(mtbert, mistake, trained, sample, tmp_path):
+    resource = pytest.importorskip("resource")
+    out = tmp_path / "out.csv"
+    arguments = ["predict", trained, "--task", "quora", sample / "quora-dev.csv", out, "--force"]
+    assert mtbert(*arguments).code == 0  # its tokens are cached now
+    out.write_text("precious")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))  # bytes a file may have: no room for 400 lines
+        line = mistake(*arguments)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert str(out) in line
+    assert out.read_text() == "precious" and list(tmp_path.iterdir()) == [out]
