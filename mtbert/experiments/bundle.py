@@ -1,8 +1,8 @@
-"""A folder with all that a machine without network needs beside the project: encoders, data, wheels.
+"""A bundle: encoders, data and wheels in one folder, for a machine without network.
 
-Encoders are kept as 16-bit floats, in transformers' layout, with an origin.json that says which weights they were
+Encoders are stored as 16-bit floats, in transformers' layout, with an origin.json that names the weights that they were
 rounded from. manifest.json has the checksum of every file. On the other machine ``MTBERT_ENCODERS`` and ``MTBERT_DATA``
-name the two folders, and recipes find their encoders by the names that they have anywhere.
+point to the two folders, and recipes find their encoders by their usual names.
 """
 
 import gzip
@@ -15,6 +15,7 @@ import tarfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from safetensors.torch import load, save
@@ -23,17 +24,17 @@ from torch import Tensor
 from mtbert.data.tasks import TASKS, get_task
 from mtbert.nn.pretrained import ORIGIN, encoder_folder
 from mtbert.utils.errors import UserError
-from mtbert.utils.files import atomic_write, sha256_of, write_json
+from mtbert.utils.files import atomic_write, file_sha256, write_json
 from mtbert.utils.logging import logger
 
 MANIFEST = "manifest.json"
-WHEELS = ("papermill", "ipykernel", "ipywidgets")  # what notebooks need beyond what comes with torch and transformers
+WHEELS = ("papermill", "ipykernel", "ipywidgets")  # what notebooks need beyond the dependencies of torch, transformers
 _PLATFORMS = ("manylinux2014_x86_64", "manylinux_2_28_x86_64")
-_TOKENIZERS = (["tokenizer.json"], ["vocab.txt"])  # one of them is enough
-_SETTINGS = ("config.json", "tokenizer_config.json")
+_TOKENIZERS = (["tokenizer.json"], ["vocab.txt"])  # one of them suffices
+_CONFIGS = ("config.json", "tokenizer_config.json")
 
 
-def pack(
+def write_bundle(
     folder: Path,
     encoders: Iterable[str],
     data: Path,
@@ -42,26 +43,34 @@ def pack(
     python: str,
     installed: Path | None = None,
 ) -> None:
-    """Fill a new folder, or one that an earlier pack filled, which is then made anew: whole, or left as it was.
+    """Write a bundle. If that fails, the folder stays as it was.
 
-    encoders: see ``load_encoder``. tasks: whose files are taken from ``data``. wheels: of these packages and all that
-    they need, for Python ``python`` on 64-bit Linux. installed: what ``pip list --format=freeze`` says on the other
-    machine; such packages are left out. Raises UserError for what cannot be packed, or lies in the folder itself.
+    Args:
+        folder: a new or empty folder, or an earlier bundle, which is replaced.
+        encoders: see ``mtbert.load_encoder``.
+        data: the data folder.
+        tasks: whose data files to include.
+        wheels: packages to download, with all their dependencies, for 64-bit Linux.
+        python: the other machine's Python version, such as "3.12".
+        installed: the output of ``pip list --format=freeze`` on the other machine; such packages are left out.
+
+    Raises:
+        UserError: the folder holds something else, or a source cannot be bundled or lies inside the folder.
     """
     folder, encoders = folder.resolve(), list(encoders)
     if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).exists():
-        raise UserError(f"{folder} is not empty and holds no pack: choose another folder")
+        raise UserError(f"{folder} is not empty and holds no bundle: choose another folder")
     for source in (data, *map(encoder_folder, encoders)):
         if source.resolve().is_relative_to(folder):
-            raise UserError(f"{source} lies in {folder}, which is made anew: choose another folder for the pack")
+            raise UserError(f"{source} lies in {folder}, which would be replaced: choose another folder for the bundle")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as beside:
-        made = Path(beside) / "new"
-        manifest = _fill(made, encoders, data, tasks, wheels, python, installed)
+    with TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as temporary:
+        new = Path(temporary) / "new"
+        manifest = _fill(new, encoders, data, tasks, wheels, python, _package_names(installed) if installed else set())
         if folder.exists():
-            folder.rename(Path(beside) / "old")
-        made.rename(folder)
-    for kind, size in sizes(manifest).items():
+            folder.rename(Path(temporary) / "old")
+        new.rename(folder)
+    for kind, size in bundle_sizes(manifest).items():
         logger.info(f"{kind:<28}{size / 2**20:8.1f} MB")
 
 
@@ -72,136 +81,149 @@ def _fill(
     tasks: Iterable[str],
     wheels: Sequence[str],
     python: str,
-    installed: Path | None,
-) -> dict:
-    """Make a folder and put the pack into it. Returns what its manifest holds."""
+    installed: set[str],
+) -> dict[str, Any]:
+    """Create a folder with the bundle, and return its manifest."""
     folder.mkdir()
     for name in encoders:
-        pack_encoder(name, folder / "encoders" / Path(name).name)
-    copied = [data / file for task in tasks for file in get_task(task).files.values() if (data / file).exists()]
-    if not copied:
+        bundle_encoder(name, folder / "encoders" / Path(name).name)
+    sources = [data / file for task in tasks for file in get_task(task).files.values() if (data / file).exists()]
+    if not sources:
         raise UserError(f"{data} has no file of {', '.join(tasks)}: give another data folder")
-    for path in copied:
-        (folder / "data").mkdir(exist_ok=True)
-        shutil.copyfile(path, folder / "data" / path.name)
+    (folder / "data").mkdir()
+    for source in sources:
+        shutil.copyfile(source, folder / "data" / source.name)
     if wheels:
-        download(wheels, python, folder / "wheels", _names(installed) if installed else set())
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    manifest = {
-        "wheels": list(wheels),
-        "python": python,
-        "files": {
-            path.relative_to(folder).as_posix(): {"sha256": sha256_of(path), "bytes": path.stat().st_size}
-            for path in files
-        },
+        download_wheels(wheels, python, folder / "wheels", installed)
+    files = {
+        path.relative_to(folder).as_posix(): {"sha256": file_sha256(path), "bytes": path.stat().st_size}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
     }
+    manifest = {"wheels": list(wheels), "python": python, "files": files}
     write_json(folder / MANIFEST, manifest)
     return manifest
 
 
-def pack_encoder(name: str, into: Path) -> None:
-    """An encoder's files, its numbers rounded to 16 bits unless they are so already. Raises UserError if a number is
-    too large for that."""
+def bundle_encoder(name: str, target: Path) -> None:
+    """Copy an encoder, its weights rounded to 16 bits unless they already are.
+
+    Raises:
+        UserError: the encoder has no model.safetensors, or a weight is too large for 16 bits.
+    """
     source = encoder_folder(name)
-    if (source / ORIGIN).exists():  # it came out of a pack
-        shutil.copytree(source, into)
+    if (source / ORIGIN).exists():  # from another bundle
+        shutil.copytree(source, target)
         return
     weights = source / "model.safetensors"
     if not weights.is_file():
-        raise UserError(f"encoder {name!r} cannot be packed: {source} has no model.safetensors")
+        raise UserError(f"encoder {name!r} cannot be bundled: {source} has no model.safetensors")
     tensors = load(weights.read_bytes())
     rounded = {key: _rounded(key, tensor, weights) for key, tensor in tensors.items() if tensor.dtype == torch.float32}
-    atomic_write(
-        into / "model.safetensors", save(tensors | rounded, {"format": "pt"}) if rounded else weights.read_bytes()
-    )
+    content = save(tensors | rounded, {"format": "pt"}) if rounded else weights.read_bytes()
+    atomic_write(target / "model.safetensors", content)
     tokenizer = next((names for names in _TOKENIZERS if (source / names[0]).exists()), [])
-    for file in (*_SETTINGS, *tokenizer):
+    for file in (*_CONFIGS, *tokenizer):
         if (source / file).exists():
-            shutil.copyfile(source / file, into / file)
+            shutil.copyfile(source / file, target / file)
     if rounded:
-        write_json(
-            into / ORIGIN,
-            {"sha256": sha256_of(weights), "stored": "float16", "stored_sha256": sha256_of(into / "model.safetensors")},
-        )
+        stored = file_sha256(target / "model.safetensors")
+        origin = {"sha256": file_sha256(weights), "stored": "float16", "stored_sha256": stored}
+        write_json(target / ORIGIN, origin)
 
 
 def _rounded(name: str, tensor: Tensor, path: Path) -> Tensor:
     half = tensor.half()
     if not half.isfinite().all():
-        raise UserError(f"{path}: {name!r} holds numbers beyond the range of 16 bits: it cannot be packed")
+        raise UserError(f"{path}: {name!r} has values beyond the range of 16 bits: it cannot be bundled")
     return half
 
 
-def download(wheels: Sequence[str], python: str, into: Path, without: set[str]) -> None:
-    """Wheels of packages and of what they need, by pip. Raises UserError with pip's last word."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--dest", str(into)]
+def download_wheels(wheels: Sequence[str], python: str, target: Path, installed: set[str]) -> None:
+    """Download packages and their dependencies with pip, but for installed ones.
+
+    Raises:
+        UserError: pip fails; the message has its last error.
+    """
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--dest", str(target)]
     command += ["--only-binary=:all:", "--implementation", "cp", "--python-version", python]
     for platform in _PLATFORMS:
         command += ["--platform", platform]
     done = subprocess.run([*command, *wheels], capture_output=True, text=True, check=False)
     if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["no message"]
+        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["no message"]
         raise UserError(
-            f"the wheels of {', '.join(wheels)} cannot be downloaded ({said[-1]}): leave them out with --wheels ''"
+            f"the wheels of {', '.join(wheels)} cannot be downloaded ({errors[-1]}): leave them out with --wheels ''"
         )
-    for path in into.glob("*.whl"):
-        if _plain(path.name.split("-")[0]) in without:
+    for path in target.glob("*.whl"):
+        if _normalized(path.name.split("-")[0]) in installed:
             path.unlink()
 
 
-def _names(installed: Path) -> set[str]:
-    lines = installed.read_text(encoding="utf-8").splitlines()
-    return {_plain(re.split(r"[=<>@ ]", line)[0]) for line in lines if line.strip()}
+def _package_names(freeze: Path) -> set[str]:
+    lines = freeze.read_text(encoding="utf-8").splitlines()
+    return {_normalized(re.split(r"[=<>@ ]", line)[0]) for line in lines if line.strip()}
 
 
-def _plain(name: str) -> str:
+def _normalized(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def sizes(manifest: dict) -> dict[str, int]:
+def bundle_sizes(manifest: dict[str, Any]) -> dict[str, int]:
     """Bytes of each encoder, of the data and of the wheels, and of all."""
-    found: dict[str, int] = {}
-    for name, of in manifest["files"].items():
+    sizes: dict[str, int] = {}
+    for name, entry in manifest["files"].items():
         parts = name.split("/")
         kind = "/".join(parts[:2]) if parts[0] == "encoders" else parts[0]
-        found[kind] = found.get(kind, 0) + of["bytes"]
-    return {**found, "all": sum(found.values())}
+        sizes[kind] = sizes.get(kind, 0) + entry["bytes"]
+    return {**sizes, "all": sum(sizes.values())}
 
 
-def check(folder: Path) -> list[str]:
-    """What is wrong with a pack, a sentence each; UserError if it is none."""
+def verify_bundle(folder: Path) -> list[str]:
+    """Check every file of a bundle against its manifest.
+
+    Returns:
+        One sentence per missing or damaged file.
+
+    Raises:
+        UserError: the folder holds no bundle, or its manifest is damaged.
+    """
     path = folder / MANIFEST
     if not path.exists():
-        raise UserError(f"{folder} holds no pack (no {MANIFEST}): make one with `mtbert pack`")
+        raise UserError(f"{folder} holds no bundle (no {MANIFEST}): make one with `mtbert bundle`")
     try:
         files = json.loads(path.read_text(encoding="utf-8"))["files"]
     except (ValueError, LookupError) as error:
-        raise UserError(f"{path} is damaged ({error}): make the pack anew") from None
-    wrong = []
-    for name, of in files.items():
+        raise UserError(f"{path} is damaged ({error}): make the bundle again") from None
+    problems = []
+    for name, entry in files.items():
         if not (folder / name).is_file():
-            wrong.append(f"{name} is missing")
-        elif sha256_of(folder / name) != of["sha256"]:
-            wrong.append(f"{name} is damaged: its checksum differs from the manifest's")
-    return wrong
+            problems.append(f"{name} is missing")
+        elif file_sha256(folder / name) != entry["sha256"]:
+            problems.append(f"{name} is damaged: its checksum differs from the manifest's")
+    return problems
 
 
-def split(folder: Path, megabytes: float) -> list[Path]:
-    """A pack as one compressed archive in pieces of at most so many MB, beside it: ``cat NAME.tar.gz.* | tar xz``."""
+def archive_bundle(folder: Path, megabytes: float) -> list[Path]:
+    """Write a bundle as a compressed archive beside it, in parts of limited size: ``cat NAME.tar.gz.* | tar xz``.
+
+    Returns:
+        The parts, NAME.tar.gz.01 and so on.
+    """
     for old in folder.parent.glob(f"{folder.name}.tar.gz.*"):
         old.unlink()
-    pieces = _Pieces(folder.with_name(folder.name + ".tar.gz"), max(1, int(megabytes * 2**20)))
+    parts = _SplitFile(folder.with_name(folder.name + ".tar.gz"), max(1, int(megabytes * 2**20)))
     with (
-        pieces,
-        gzip.GzipFile(fileobj=pieces, mode="wb", mtime=0) as packed,
-        tarfile.open(fileobj=packed, mode="w|") as archive,
+        parts,
+        gzip.GzipFile(fileobj=parts, mode="wb", mtime=0) as compressed,
+        tarfile.open(fileobj=compressed, mode="w|") as archive,
     ):
         archive.add(folder, folder.name)
-    return pieces.paths
+    return parts.paths
 
 
-class _Pieces:
-    """A file to write to, whose contents go to NAME.01, NAME.02 and so on, none larger than ``limit`` bytes."""
+class _SplitFile:
+    """A file for writing whose content goes to NAME.01, NAME.02 and so on, none larger than ``limit`` bytes."""
 
     def __init__(self, name: Path, limit: int):
         self.name, self.limit = name, limit
@@ -228,13 +250,13 @@ class _Pieces:
         if self.file:
             self.file.close()
 
-    def __enter__(self) -> "_Pieces":
+    def __enter__(self) -> "_SplitFile":
         return self
 
     def __exit__(self, *error) -> None:
         self.close()
 
 
-def packed_tasks(data: Path) -> list[str]:
-    """The tasks of which a data folder has any file."""
+def available_tasks(data: Path) -> list[str]:
+    """The tasks that have a file in a data folder."""
     return [name for name, task in TASKS.items() if any((data / file).exists() for file in task.files.values())]

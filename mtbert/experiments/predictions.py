@@ -1,98 +1,139 @@
-"""What runs predicted of dev rows, and the counts of their mistakes that data/results keeps."""
+"""The dev predictions of runs, and the confusion and calibration counts that data/results records of them."""
 
-import csv
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mtbert.data.read import Rows, read_split
 from mtbert.data.tasks import get_task
-from mtbert.experiments.metrics import Pair, calibration, classes_of, confidence, confusion
-from mtbert.experiments.results import encoder_name, keep
+from mtbert.experiments.metrics import Pair, calibration, classes_of, confidence, confusion_matrix
+from mtbert.experiments.results import run_origin
 from mtbert.training.evaluation import predict_logits
 from mtbert.training.run import Run, load_model, open_run
+from mtbert.utils import paths
 from mtbert.utils.device import autocast
 from mtbert.utils.errors import UserError
 from mtbert.utils.logging import logger
+from mtbert.utils.tables import read_csv, upsert_csv
+
+_ORIGIN = ["recipe", "seed", "encoder", "steps"]
 
 
-class Predicted(NamedTuple):
-    """The dev rows that a run was scored on, and its best epoch's predictions of them, in their order."""
+class DevPredictions(NamedTuple):
+    """The dev rows that a run was scored on, and the predictions of its best epoch, in their order."""
 
     rows: Rows
     values: list[float]
 
 
-def predictions(run: Run, data: Path) -> dict[str, Predicted]:
-    """By task, what the run kept of its dev predictions, beside the rows of a data folder.
+def load_predictions(run: Run, data: Path) -> dict[str, DevPredictions]:
+    """Read the dev predictions that a run saved.
 
-    Raises UserError if a dev file is not the one that the run was scored on, or the predictions are of other rows.
+    Args:
+        run: a run.
+        data: the data folder with the dev files that it was scored on.
+
+    Returns:
+        The predictions by task.
+
+    Raises:
+        UserError: a dev file is not the one that the run was scored on, or the predictions do not belong to its rows.
     """
-    found = {}
+    predictions = {}
     for task in (task for task in run.recipe.task_list if "dev" in task.files):
         rows = _scored_rows(run, task.name, data)
         path = run.folder / "predictions" / f"{task.name}-dev.csv"
-        try:
-            with open(path, encoding="utf-8", newline="") as file:
-                kept = list(csv.DictReader(file))
-        except FileNotFoundError:
-            raise UserError(f"{path} does not exist: train the run again") from None
-        if [row["id"] for row in kept] != [example.id for example in rows.examples]:
+        if not path.exists():
+            raise UserError(f"{path} does not exist: train the run again")
+        saved = read_csv(path)
+        if [row["id"] for row in saved] != [example.id for example in rows.examples]:
             raise UserError(f"{path} has predictions of other rows than {rows.path.name}: train the run again")
-        found[task.name] = Predicted(rows, [float(row["prediction"]) for row in kept])
-    return found
+        predictions[task.name] = DevPredictions(rows, [float(row["prediction"]) for row in saved])
+    return predictions
 
 
 def record_confusion(folders: Sequence[str | Path], data: Path, name: str = "confusion") -> list[Path]:
-    """Keep the confusion counts of runs in data/results/NAME.csv, and how each of the others did beside the first one,
-    on the tasks that both have, in NAME_pairs.csv. Counts only: neither texts nor ids. Two runs that were scored on
-    different rows are no pair, which is logged. Errors as for ``predictions``.
+    """Record the confusion counts of runs, and how each of them compares with the first one, row by row.
+
+    Only counts are recorded, neither texts nor ids. Runs that were scored on different rows are not compared, which is
+    logged.
+
+    Args:
+        folders: run folders.
+        data: see ``load_predictions``.
+        name: counts go to data/results/NAME.csv, comparisons to NAME_pairs.csv.
+
+    Returns:
+        The files written.
+
+    Raises:
+        UserError: see ``load_predictions``.
     """
     runs = [open_run(folder) for folder in folders]
-    predicted = [predictions(run, data) for run in runs]
-    counts, pairs = [], []
-    for run, tasks in zip(runs, predicted, strict=True):
-        for task, (rows, values) in tasks.items():
-            matrix = confusion(classes_of(rows.task, rows.labels), classes_of(rows.task, values), rows.task.labels)
-            counts += [
-                {
-                    **_origin(run),
-                    "task": task,
-                    "true": true,
-                    "predicted": answer,
-                    "rows": int(matrix[true, answer]),
-                    "dev_sha256": rows.sha256,
-                }
-                for true in range(len(matrix))
-                for answer in range(len(matrix))
-            ]
-            if run is runs[0] or task not in predicted[0] or rows.task.kind == "regression":
-                continue
-            first = predicted[0][task].values
-            if len(first) != len(values):
-                logger.info(
-                    f"{runs[0].folder} and {run.folder} are no pair in {task}: one was scored on {len(first)} dev "
-                    f"rows, the other on {len(values)}"
-                )
-                continue
-            pair = Pair.of(rows.labels, first, values)
-            pairs.append(
-                {
-                    "first": _called(runs[0]),
-                    "second": _called(run),
-                    "task": task,
-                    **dataclasses.asdict(pair),
-                    "dev_sha256": rows.sha256,
-                }
+    predictions = [load_predictions(run, data) for run in runs]
+    counts = [
+        row
+        for run, by_task in zip(runs, predictions, strict=True)
+        for of_task in by_task.values()
+        for row in _confusion_rows(run, of_task)
+    ]
+    pairs = [
+        row
+        for run, by_task in zip(runs[1:], predictions[1:], strict=True)
+        for row in _pair_rows(runs[0], predictions[0], run, by_task)
+    ]
+    path = paths.RESULTS / f"{name}.csv"
+    written = [upsert_csv(path, counts, [*_ORIGIN, "task", "true", "predicted"])]
+    if pairs:
+        written.append(upsert_csv(path.with_name(f"{name}_pairs.csv"), pairs, ["first", "second", "task"]))
+    return written
+
+
+def _confusion_rows(run: Run, predictions: DevPredictions) -> list[dict[str, Any]]:
+    rows, values = predictions
+    matrix = confusion_matrix(classes_of(rows.task, rows.labels), classes_of(rows.task, values), rows.task.labels)
+    origin = {**run_origin(run), "task": rows.task.name}
+    return [
+        {**origin, "true": true, "predicted": predicted, "rows": int(count), "dev_sha256": rows.sha256}
+        for true, line in enumerate(matrix)
+        for predicted, count in enumerate(line)
+    ]
+
+
+def _pair_rows(
+    first: Run, first_predictions: dict[str, DevPredictions], second: Run, predictions: dict[str, DevPredictions]
+) -> list[dict[str, Any]]:
+    lines = []
+    for task, (rows, values) in predictions.items():
+        if task not in first_predictions or rows.task.kind == "regression":
+            continue
+        first_values = first_predictions[task].values
+        if len(first_values) != len(values):
+            logger.info(
+                f"{first.folder} and {second.folder} are not compared on {task}: one was scored on "
+                f"{len(first_values)} dev rows, the other on {len(values)}"
             )
-    written = [keep(counts, name, ["recipe", "seed", "encoder", "steps", "task", "true", "predicted"])]
-    return written + ([keep(pairs, f"{name}_pairs", ["first", "second", "task"])] if pairs else [])
+            continue
+        pair = Pair.count(rows.labels, first_values, values)
+        names = {"first": _short_name(first), "second": _short_name(second)}
+        lines.append({**names, "task": task, **dataclasses.asdict(pair), "dev_sha256": rows.sha256})
+    return lines
 
 
 def record_calibration(folder: str | Path, data: Path, task: str, bins: int = 50, name: str = "calibration") -> Path:
-    """Keep in data/results/NAME.csv how often a run's claims on dev are true (see ``mtbert.experiments.metrics.confidence``), by
-    their probability. Runs the model; a score task claims nothing and raises UserError."""
+    """Run a model on its dev rows, and record how often its confidence is justified.
+
+    Args:
+        folder: the run's folder.
+        data: see ``load_predictions``.
+        task: a multiclass or binary task of the run.
+        bins: of confidence; see ``mtbert.experiments.metrics.calibration``.
+        name: the table goes to data/results/NAME.csv.
+
+    Raises:
+        UserError: the task predicts scores, or the dev file is not the one that the run was scored on.
+    """
     if get_task(task).kind == "regression":
         raise UserError(f"task {task!r} predicts scores, not probabilities: choose another task")
     run = open_run(folder)
@@ -100,29 +141,17 @@ def record_calibration(folder: str | Path, data: Path, task: str, bins: int = 50
     model = load_model(folder)
     with autocast(model.device, run.recipe.precision):
         table = calibration(*confidence(rows.task, predict_logits(model, rows), rows.labels), bins)
-    kept = [{**_origin(run), "task": task, **bin, "dev_sha256": rows.sha256} for bin in table.to_dict("records")]
-    return keep(kept, name, ["recipe", "seed", "encoder", "steps", "task", "low", "high"])
+    lines = [{**run_origin(run), "task": task, **line, "dev_sha256": rows.sha256} for line in table.to_dict("records")]
+    return upsert_csv(paths.RESULTS / f"{name}.csv", lines, [*_ORIGIN, "task", "low", "high"])
 
 
 def _scored_rows(run: Run, task: str, data: Path) -> Rows:
     rows = read_split(data, get_task(task), "dev")
-    known = run.record["data"].get(rows.path.name)
-    if known is None or known["sha256"] != rows.sha256:
+    recorded = run.record["data"].get(rows.path.name)
+    if recorded is None or recorded["sha256"] != rows.sha256:
         raise UserError(f"{rows.path} is not the file that {run.folder} was scored on: give that data folder")
     return rows.spread(run.recipe.dev_rows)
 
 
-def _origin(run: Run) -> dict:
-    """What tells recorded runs apart."""
-    encoder = encoder_name(run.recipe.encoder, run.record["encoder_sha256"])
-    return {
-        "recipe": run.recipe.name,
-        "seed": run.recipe.seed,
-        "encoder": encoder,
-        "steps": run.epochs[run.record["best_epoch"] - 1]["step"],
-        "revision": run.record["revision"],
-    }
-
-
-def _called(run: Run) -> str:
+def _short_name(run: Run) -> str:
     return f"{run.recipe.name} s{run.recipe.seed}"

@@ -1,126 +1,162 @@
-"""What the five student reports print: every row of their results tables, checked for whether it adds up.
+"""A report's printed figures beside our own: recorded runs of its rows, at one scale."""
 
-data/reports holds a file per report and says what its columns mean.
-"""
-
+import json
 import math
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Sequence
 
 import pandas as pd
 
 from mtbert.data.tasks import TASKS
-from mtbert.training.evaluation import overall
+from mtbert.experiments.metrics import OVERALL_TASKS
+from mtbert.experiments.recipes import RECIPES, Scale, scale_of
+from mtbert.experiments.report_tables import SCORES, overall_definition
+from mtbert.experiments.results import half_interval, read_table, recipe_of
+from mtbert.training.recipe import Recipe
 from mtbert.utils import paths
 from mtbert.utils.errors import UserError
 
-SCORES = tuple(name for name in TASKS if TASKS[name].in_overall)
-_IN_OVERALL = ("sst", "quora", "sts")  # the course's overall scores need these three
-_WORDS = ("table", "section", "row", "settings", "split", "recipe")
-_SPLITS = ("train", "dev", "test")
-_METRICS = ("f1", "precision", "recall")
-# scores are printed to three decimals, some without their trailing zeros
-_SCORE_ROUNDING = 0.0005
+METRICS = (*SCORES, "overall")
+NOT_MEASURED = "not measured"
+_NUMBERS = [*SCORES, "plain", "normalised", "seconds", "tokens", "tokens_per_second"]
+_COLUMNS = ["recipe", "seed", "scale", "encoder", "precision", *_NUMBERS, "device", "revision", "data_sha256"]
 
 
-def read(folder: Path | None = None) -> pd.DataFrame:
-    """Every printed row of the reports in ``folder`` (default data/reports), with what its overall score comes to.
+def load_runs(name: str, scale: Scale, encoder: str | None = None, precision: str | None = None) -> pd.DataFrame:
+    """Load the finished runs of data/results/NAME.csv that are named recipes at a given scale.
 
-    Columns: report, those of the files, and ``plain``, ``normalised`` (NaN where a score is missing) and
-    ``definition``: the one whose value is the printed overall score within rounding, "neither", or "" where there is
-    nothing to compare. Raises UserError, naming file, row and column, for what cannot be printed so.
+    Args:
+        name: the results file, without ".csv".
+        scale: "full", "small" or "demo"; see ``mtbert.experiments.recipes.scaled``.
+        encoder: only runs with this encoder, under the name that results give it.
+        precision: only runs with this precision.
+
+    Returns:
+        One row per run, none if nothing is recorded. Columns: recipe, seed, scale, encoder, precision, the scores,
+        plain, normalised, seconds (of the whole run), tokens (read in training), tokens_per_second, device, revision,
+        data_sha256.
+
+    Raises:
+        UserError: the runs are not comparable, because they have several encoders, precisions, or versions of a
+            data file.
     """
-    files = sorted((folder or paths.REPORTS).glob("*.csv"))
-    table = pd.concat([_read_report(path) for path in files], ignore_index=True) if files else pd.DataFrame()
-    return table.assign(**_recomputed(table)) if files else table
+    path = paths.RESULTS / f"{name}.csv"
+    runs = read_table(path) if path.exists() else pd.DataFrame(columns=["status", "fields", *_COLUMNS])
+    recipes = [recipe_of(row) for row in runs.to_dict("records")]
+    runs = runs.assign(
+        precision=[recipe.precision for recipe in recipes], scale=[scale_of(recipe) for recipe in recipes]
+    )
+    selected = (runs.scale == scale) & (runs.status == "finished")
+    for column, value in (("encoder", encoder), ("precision", precision)):
+        if value is not None:
+            selected &= runs[column] == value
+    runs = runs[selected].reindex(columns=_COLUMNS).astype(dict.fromkeys(_NUMBERS, float))
+    _check_comparable(runs, f"{paths.display_path(path)}, {scale} scale")
+    return runs.reset_index(drop=True)
 
 
-def printed(folder: Path | None = None) -> dict[str, dict[str, float]]:
-    """The dev scores that are printed for each named recipe: recipe -> score or "overall" -> figure.
+def _check_comparable(runs: pd.DataFrame, where: str) -> None:
+    for column in ("encoder", "precision"):
+        values = sorted(runs[column].unique())
+        if len(values) > 1:
+            raise UserError(f"{where}: runs with {column} {' and '.join(values)}: choose one of them")
+    versions: dict[str, str] = {}
+    for row in runs.to_dict("records"):
+        for file, sha256 in json.loads(row["data_sha256"]).items():
+            if versions.setdefault(file, sha256) != sha256:
+                raise UserError(
+                    f"{where}: {row['recipe']}, seed {row['seed']}, read another {file} than earlier runs: "
+                    "record runs on the same data"
+                )
 
-    A recipe may stand in several tables; a figure that one of them leaves out is taken from another.
+
+def metrics_of(recipe: Recipe) -> list[str]:
+    """The metrics of a recipe: its tasks' scores, and "overall" if it has the three tasks that it is made of."""
+    return [
+        name
+        for name in METRICS
+        if name in recipe.tasks or (name == "overall" and set(recipe.tasks) >= set(OVERALL_TASKS))
+    ]
+
+
+def compare_to_report(report: str, runs: pd.DataFrame, rows: Sequence[str] | None = None) -> pd.DataFrame:
+    """Set the dev scores that a report prints beside ours: the mean over seeds, ± half of its 95 % interval.
+
+    Args:
+        report: the report's short name, such as "li-tang".
+        runs: see ``load_runs``.
+        rows: recipes without the report's name; all of them by default.
+
+    Returns:
+        One line per row. Columns (printed, METRIC) and (measured, METRIC), as text, and (measured, seeds). The overall
+        score is the one that the report uses. "not measured" if a recipe has no run; empty if nothing is printed or
+        the recipe does not train that task.
     """
-    table = read(folder)
-    if table.empty:
-        return {}
-    dev = table[(table.split == "dev") & (table.recipe != "")]
-    first = dev.groupby("recipe", sort=False)[[*SCORES, "overall"]].first()
-    return {name: row.dropna().to_dict() for name, row in first.iterrows()}
+    names = [f"{report}/{row}" for row in rows] if rows else _rows_of(report)
+    columns = {**{name: name for name in SCORES}, "overall": overall_definition(report)}
+    metrics = [metric for metric in METRICS if any(metric in RECIPES[name].printed for name in names)]
+    table = {}
+    for name in names:
+        printed, trained = RECIPES[name].printed, metrics_of(RECIPES[name].recipe)
+        runs_of_row = runs[runs.recipe == name]
+        line: dict[tuple[str, str], object] = {
+            ("printed", metric): f"{printed[metric]:.3f}" if metric in printed else "" for metric in metrics
+        }
+        for metric in metrics:
+            line["measured", metric] = format_mean_ci(runs_of_row[columns[metric]]) if metric in trained else ""
+        table[name.removeprefix(f"{report}/")] = {**line, ("measured", "seeds"): len(runs_of_row)}
+    return pd.DataFrame(table).T
 
 
-def definition(scores: Mapping[str, float], figure: float, decimals: int) -> str:
-    """Which overall score of the three tasks is the printed ``figure``: "plain", "normalised", or "neither".
+def compare_to_printed(table: pd.DataFrame) -> pd.DataFrame:
+    """Set the mean scores of runs beside the dev scores that the reports print for their recipes.
 
-    Both sides are rounded: the figure to ``decimals``, and each score, so that their mean may be off by as much as one.
+    Args:
+        table: see ``mtbert.experiments.results.gather``.
+
+    Returns:
+        One row per recipe: the number of seeds, the mean of each score, and the printed scores as "NAME, printed".
+        "overall" is only printed: some reports mean the plain score by it, others the normalised one.
     """
-    slack = 0.5 * 10**-decimals + _SCORE_ROUNDING + 1e-9
-    for name, value in overall(scores).items():
-        if abs(value - figure) <= slack:
-            return name
-    return "neither"
+    groups = table.groupby("recipe", sort=False)
+    means = pd.DataFrame({"seeds": groups.size()})
+    for name in (*TASKS, "plain", "normalised", "overall"):
+        if name in table and table[name].notna().any():
+            means[name] = groups[name].mean()
+        printed = [RECIPES[recipe].printed.get(name) if recipe in RECIPES else None for recipe in means.index]
+        if any(value is not None for value in printed):
+            means[f"{name}, printed"] = pd.Series(printed, means.index, dtype=float)
+    return means
 
 
-def definition_used(report: str, folder: Path | None = None) -> str:
-    """The definition, "plain" or "normalised", that most of a report's overall scores agree with.
+def report_costs(report: str, runs: pd.DataFrame) -> pd.DataFrame:
+    """What the runs of each row of a report cost, as means, formatted; "not measured" without a run.
 
-    Raises UserError for a report that prints none.
+    Args:
+        report: the report's short name.
+        runs: see ``load_runs``.
+
+    Returns:
+        Columns: seconds (of the whole run, with loading and scoring), thousand tokens (read in training), and tokens
+        per second (of training alone).
     """
-    table = read(folder)
-    found = table[(table.report == report) & table.definition.isin(["plain", "normalised"])] if len(table) else table
-    if found.empty:
-        raise UserError(f"no overall score of {report!r} in {paths.shown(folder or paths.REPORTS)}")
-    return found.definition.mode()[0]
+    columns = {
+        "seconds": runs.seconds,
+        "thousand tokens": runs.tokens / 1000,
+        "tokens per second": runs.tokens_per_second,
+    }
+    means = pd.DataFrame(columns).groupby(runs.recipe).mean().reindex(_rows_of(report))
+    means = means.rename(lambda name: name.split("/")[1])
+    return means.map(lambda mean: NOT_MEASURED if math.isnan(mean) else f"{mean:,.0f}")
 
 
-def _recomputed(table: pd.DataFrame) -> dict[str, list]:
-    found: dict[str, list] = {"plain": [], "normalised": [], "definition": []}
-    for row in table.to_dict("records"):
-        scores = {name: row[name] for name in _IN_OVERALL}
-        whole = not any(math.isnan(score) for score in scores.values())
-        for name, value in overall(scores).items():
-            found[name].append(value if whole else math.nan)
-        checked = whole and not math.isnan(row["overall"])
-        found["definition"].append(definition(scores, row["overall"], row["decimals"]) if checked else "")
-    return found
+def format_mean_ci(scores: pd.Series) -> str:
+    """A mean as text, with half of its 95 % interval if there are several scores; "not measured" if there is none."""
+    scores = scores.dropna()
+    if not len(scores):
+        return NOT_MEASURED
+    half = half_interval(scores)
+    return f"{scores.mean():.3f}" + ("" if math.isnan(half) else f" ± {half:.3f}")
 
 
-def _read_report(path: Path) -> pd.DataFrame:
-    texts = pd.read_csv(path, dtype=str, keep_default_na=False)
-    numbers = [*SCORES, "overall", *(f"{task}_{metric}" for task in SCORES for metric in _METRICS)]
-    for column in _WORDS:
-        if column not in texts:
-            raise UserError(f"{path.name}, header: no column {column!r}: add it")
-    for column in texts.columns:
-        if column not in (*_WORDS, *numbers, "note"):
-            raise UserError(f"{path.name}, header: unknown column {column!r}: rename or remove it")
-    table = texts.reindex(columns=[*_WORDS, *numbers, "note"], fill_value="")
-    for at, row in enumerate(table.to_dict("records"), start=1):
-        where = f"{path.name}, row {at}"
-        if row["split"] not in _SPLITS:
-            raise UserError(f"{where}: split is {row['split']!r}: choose from {', '.join(_SPLITS)}")
-        if row["recipe"] and not row["recipe"].startswith(f"{path.stem}/"):
-            raise UserError(f"{where}: recipe is {row['recipe']!r}, but must begin with {path.stem}/")
-        for column in numbers:
-            _check_number(row[column], column, where)
-    decimals = table["overall"].map(lambda text: len(text.partition(".")[2]))
-    table[numbers] = table[numbers].apply(pd.to_numeric)
-    _check_agreement(table, path)
-    return table.assign(report=path.stem, decimals=decimals)[["report", *table.columns, "decimals"]]
-
-
-def _check_number(text: str, column: str, where: str) -> None:
-    low = -1 if column in ("sts", "overall") else 0  # a correlation may be negative
-    try:
-        fits = not text or low <= float(text) <= 1
-    except ValueError:
-        fits = False
-    if not fits:
-        raise UserError(f"{where}: {column} is {text!r}, but must be a number from {low} to 1, or empty")
-
-
-def _check_agreement(table: pd.DataFrame, path: Path) -> None:
-    """The rows of one recipe and split print one figure each, wherever they print one."""
-    kinds = table[table.recipe != ""].groupby(["recipe", "split"])[[*SCORES, "overall"]].nunique()
-    for (recipe, split), counts in kinds.iterrows():
-        for column in counts.index[counts > 1]:
-            raise UserError(f"{path.name}: the rows of {recipe} on {split} print two figures for {column}: correct one")
+def _rows_of(report: str) -> list[str]:
+    return [name for name in RECIPES if name.startswith(f"{report}/")]

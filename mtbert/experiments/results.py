@@ -1,4 +1,4 @@
-"""Runs gathered into tables: what data/results keeps."""
+"""Runs gathered into tables: what data/results records, and what it tells of scores and costs."""
 
 import io
 import json
@@ -6,6 +6,7 @@ import math
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from scipy import stats
@@ -16,34 +17,44 @@ from mtbert.training.run import Run, open_run
 from mtbert.utils import paths
 from mtbert.utils.errors import UserError
 from mtbert.utils.files import atomic_write
+from mtbert.utils.tables import upsert_csv
 
 # weights that are known by a hub id, whatever folder they were read from
 _HUB_IDS = {
     MINILM_SHA256: "sentence-transformers/all-MiniLM-L6-v2",
     "440103ce1b64b3b5e9f5482b670d93497c89d69a4d2b73875c4adf4cc580ddc2": "intfloat/e5-small",
 }
-_OWN_COLUMNS = ("name", "encoder", "seed")
+_OWN_COLUMNS = ("name", "encoder", "seed")  # recipe fields with a column of their own
+_TEXT_COLUMNS = ("recipe", "encoder", "row", "baseline", "task", "revision", "baseline_revision", "device", "torch")
+COST_RECIPES = ("mixed", "mixed-pcgrad", "sst", "sst-last-layer", "cfimdb", "sts-cosine", "sts-cross")
+_COST_GROUPS = ["recipe", "encoder", "steps", "device", "world_size"]
 
 
-def encoder_name(given: str, sha256: str | None) -> str:
-    """What results call an encoder: the hub id of its weights where it is known, else the last part of its name."""
-    return _HUB_IDS.get(sha256, Path(given).name)
+def encoder_name(name: str | Path, sha256: str | None) -> str:
+    """The name of an encoder in results: the hub id of its weights if known, else the last part of its name."""
+    return _HUB_IDS.get(sha256, Path(name).name)
 
 
-def row(run: Run) -> dict:
-    """One flat record of a run: what was asked, on which inputs and machine, and what came of it."""
+def run_origin(run: Run) -> dict[str, Any]:
+    """What identifies a run in a recorded table: recipe, seed, encoder, steps (up to its best epoch), revision."""
+    return {
+        "recipe": run.recipe.name,
+        "seed": run.recipe.seed,
+        "encoder": encoder_name(run.recipe.encoder, run.record["encoder_sha256"]),
+        "steps": run.epochs[run.record["best_epoch"] - 1]["step"],
+        "revision": run.record["revision"],
+    }
+
+
+def run_row(run: Run) -> dict[str, Any]:
+    """A run as one flat row: its recipe, its inputs and machine, and its outcome."""
     recipe, record = run.recipe, run.record
-    asked = recipe.as_dict()
-    encoder = encoder_name(recipe.encoder, record["encoder_sha256"])
-    tasks = {task: run.scores.get(task) for task in ("sst", "cfimdb", "quora", "sts", "yelp")}
     return {
         "recipe": recipe.name,
         "seed": recipe.seed,
-        "encoder": encoder,
+        "encoder": encoder_name(recipe.encoder, record["encoder_sha256"]),
         "num_layers": recipe.num_layers,
-        **tasks,
-        "plain": run.scores.get("plain"),
-        "normalised": run.scores.get("normalised"),
+        **{task: run.scores.get(task) for task in ("sst", "cfimdb", "quora", "sts", "yelp", "plain", "normalised")},
         "best_epoch": record["best_epoch"],
         "epochs": len(run.epochs),
         "steps": run.epochs[-1]["step"],
@@ -60,146 +71,218 @@ def row(run: Run) -> dict:
         "encoder_sha256": record["encoder_sha256"],
         "encoder_stored": record.get("encoder_stored"),
         "world_size": record.get("world_size", 1),
-        "data_sha256": json.dumps({name: of["sha256"] for name, of in record["data"].items()}),
-        "fields": json.dumps({name: value for name, value in asked.items() if name not in _OWN_COLUMNS}),
-        "history": json.dumps([_epoch(each) for each in run.epochs]),
+        "data_sha256": json.dumps({name: file["sha256"] for name, file in record["data"].items()}),
+        "fields": _fields_json(recipe),
+        "history": json.dumps([_history_entry(epoch) for epoch in run.epochs]),
     }
 
 
 def _tokens_per_second(run: Run) -> float:
-    """Of training alone, over all epochs: without loading and scoring, which ``seconds`` holds as well. NaN if the
-    epochs were too short to be timed."""
+    """Of training alone, without loading and scoring, over all epochs; NaN if they were too short to be timed."""
     seconds = sum(epoch["seconds"] for epoch in run.epochs)
     return round(_tokens(run) / seconds, 1) if seconds else math.nan
 
 
 def _tokens(run: Run) -> float:
-    """Read in training, over all epochs."""
+    """Tokens read in training, over all epochs."""
     return sum(epoch["tokens_per_second"] * epoch["seconds"] for epoch in run.epochs)
 
 
-def _epoch(of: dict) -> dict:
-    losses, scores = ({name: round(value, 5) for name, value in of[kind].items()} for kind in ("losses", "scores"))
-    return {"step": of["step"], "losses": losses, "scores": scores}
+def _history_entry(epoch: Mapping[str, Any]) -> dict[str, Any]:
+    losses, scores = ({name: round(value, 5) for name, value in epoch[kind].items()} for kind in ("losses", "scores"))
+    return {"step": epoch["step"], "losses": losses, "scores": scores}
 
 
 def gather(folders: Iterable[str | Path]) -> pd.DataFrame:
-    """One row for each run folder that has finished an epoch. Raises UserError for a folder without a run, or if
-    none has finished one."""
+    """One row (see ``run_row``) per run folder that has finished an epoch.
+
+    Raises:
+        UserError: a folder holds no run, or no run has finished an epoch.
+    """
+    return pd.DataFrame(_rows(folders))
+
+
+def _rows(folders: Iterable[str | Path]) -> list[dict[str, Any]]:
     runs = [open_run(folder) for folder in folders]
     if not any(run.epochs for run in runs):
         raise UserError(f"no epoch is finished yet in {', '.join(str(run.folder) for run in runs) or 'no run'}")
-    return pd.DataFrame([row(run) for run in runs if run.epochs])
+    return [run_row(run) for run in runs if run.epochs]
 
 
 def record(folders: Iterable[str | Path], name: str) -> Path:
-    """Add runs to data/results/NAME.csv; a run of the same recipe, fields, data and seed replaces its older row."""
-    path = paths.RESULTS / f"{name}.csv"
-    table = gather(folders)
-    if path.exists():
-        older = pd.read_csv(path)
-        older["fields"] = older["fields"].map(_completed)
-        table = pd.concat([older, table], ignore_index=True)
-    same = ["recipe", "seed", "encoder", "fields", "data_sha256"]
-    atomic_write(path, table.drop_duplicates(same, keep="last").to_csv(index=False))
-    return path
+    """Add runs to data/results/NAME.csv; a run with the same recipe, fields, data and seed replaces its older row.
+
+    Raises:
+        UserError: see ``gather``.
+    """
+
+    def identity(row: Mapping[str, str]) -> tuple[str, ...]:
+        return (*(row[column] for column in ("recipe", "seed", "encoder", "data_sha256")), _completed(row["fields"]))
+
+    return upsert_csv(paths.RESULTS / f"{name}.csv", _rows(folders), identity)
 
 
-def recipe_of(row: Mapping) -> Recipe:
-    """The recipe of a recorded run; fields that recipes did not have then stand at their defaults."""
+def recipe_of(row: Mapping[str, Any]) -> Recipe:
+    """The recipe of a recorded run; fields that were added to recipes since then have their defaults."""
     names = Recipe().as_dict().keys() - set(_OWN_COLUMNS)
     fields = {name: value for name, value in json.loads(row["fields"]).items() if name in names}
     return from_dict({**fields, "name": row["recipe"], "encoder": row["encoder"], "seed": row["seed"]})
 
 
+def _fields_json(recipe: Recipe) -> str:
+    return json.dumps({name: value for name, value in recipe.as_dict().items() if name not in _OWN_COLUMNS})
+
+
+def _completed(fields: str) -> str:
+    """The fields of an older record, with the defaults of fields that were added since then."""
+    return _fields_json(recipe_of({"fields": fields, "recipe": "", "encoder": "", "seed": 0}))
+
+
 def archive(folders: Sequence[str | Path], path: Path) -> int:
-    """Put what ``record`` and ``predictions`` need of runs, all but weights, into one compressed archive, under the
-    names of their folders; returns its bytes. Raises UserError for a folder without a run, or two of one name."""
+    """Put runs without their weights into a compressed archive: all that recording and comparing them needs.
+
+    Args:
+        folders: run folders; each keeps its name in the archive.
+        path: the .tar.xz to write.
+
+    Returns:
+        The size of the archive in bytes.
+
+    Raises:
+        UserError: a folder holds no run, or two have the same name.
+    """
     runs = [open_run(folder) for folder in folders]
     names = [run.folder.resolve().name for run in runs]
     for name in names:
         if names.count(name) > 1:
-            raise UserError(
-                f"two of the run folders are called {name}: give them other names, or archives of their own"
-            )
+            raise UserError(f"two of the run folders are called {name}: rename one, or make two archives")
     packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:xz") as into:
+    with tarfile.open(fileobj=packed, mode="w:xz") as tar:
         for run, name in zip(runs, names, strict=True):
             for file in (*sorted(run.folder.glob("*.json")), *sorted(run.folder.glob("predictions/*.csv"))):
-                into.add(file, f"{name}/{file.relative_to(run.folder).as_posix()}")
+                tar.add(file, f"{name}/{file.relative_to(run.folder).as_posix()}")
     atomic_write(path, packed.getvalue())
     return len(packed.getvalue())
 
 
-def _completed(fields: str) -> str:
-    """The fields of an older record; those that recipes did not have then stand at their defaults."""
-    known = recipe_of({"fields": fields, "recipe": "", "encoder": "", "seed": 0}).as_dict()
-    return json.dumps({name: value for name, value in known.items() if name not in _OWN_COLUMNS})
+# -- from data/results ------------------------------------------------------------------------------------------------
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a recorded table. Only empty fields are NaN: a recipe may be called "NA", a revision "12e34"."""
+    return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(_TEXT_COLUMNS, str))
+
+
+def _read_runs(name: str) -> pd.DataFrame:
+    path = paths.RESULTS / f"{name}.csv"
+    if not path.exists():
+        raise UserError(f"{paths.display_path(path)} does not exist: record runs with `mtbert results --record {name}`")
+    return read_table(path)
 
 
 def summary(name: str, metrics: Sequence[str], by: Sequence[str] = ("recipe", "encoder")) -> pd.DataFrame:
-    """Recorded runs of data/results/NAME.csv, one row per group of ``by`` and metric; runs whose fields or data differ
-    in anything but the seed are never pooled.
+    """Mean scores of recorded runs over their seeds.
 
-    Columns: ``by``, metric, runs (how many seeds), mean, and half: half the width of the 95 % interval of the mean
-    (Student's t over the seeds; NaN for a single run). Raises UserError if nothing is recorded under that name.
+    Runs whose fields or data differ in anything but the seed are never pooled.
+
+    Args:
+        name: the file data/results/NAME.csv.
+        metrics: score columns.
+        by: the columns to group by.
+
+    Returns:
+        One row per group and metric. Columns: those of ``by``, metric, runs (number of seeds), mean, and half: half
+        the width of the mean's 95 % interval (Student's t over the seeds; NaN for a single run).
+
+    Raises:
+        UserError: nothing is recorded under that name.
     """
-    table = _read(name)
+    table = _read_runs(name)
     table["fields"] = table["fields"].map(_completed)
-    kept = [*by, *(name for name in ("recipe", "encoder", "fields", "data_sha256") if name not in by)]
-    long = table.melt(kept, list(metrics), var_name="metric", value_name="score").dropna(subset="score")
-    groups = long.groupby([*kept, "metric"], sort=False)["score"]
-    return groups.agg(runs="count", mean="mean", half=half_interval).reset_index()[
-        [*by, "metric", "runs", "mean", "half"]
-    ]
+    groups = [*by, *(column for column in ("recipe", "encoder", "fields", "data_sha256") if column not in by)]
+    scores = table.melt(groups, list(metrics), var_name="metric", value_name="score").dropna(subset="score")
+    scores = scores.groupby([*groups, "metric"], sort=False)["score"]
+    means = scores.agg(runs="count", mean="mean", half=half_interval).reset_index()
+    return means[[*by, "metric", "runs", "mean", "half"]]
 
 
 def histories(name: str) -> pd.DataFrame:
-    """Every epoch of the runs recorded in data/results/NAME.csv whose epochs were kept.
+    """Every recorded epoch of the runs in data/results/NAME.csv.
 
-    Columns: recipe, seed, encoder, steps (of the run), epoch (from 1), step, task, loss (mean over the epoch, on train
-    rows) and score (on dev, after it); NaN where a task was not trained in that epoch, or has no dev rows. Raises
-    UserError as ``summary`` does.
+    Returns:
+        One row per epoch and task. Columns: recipe, seed, encoder, steps (of the run), epoch (from 1), step, task,
+        loss (mean over the epoch, on train rows) and score (on dev, after the epoch); NaN if a task was not trained in
+        that epoch or has no dev rows.
+
+    Raises:
+        UserError: nothing is recorded under that name.
     """
-    table = _read(name)
+    table = _read_runs(name)
     rows = []
     for run in table[table.history.notna()].to_dict("records") if "history" in table else []:
         tasks = json.loads(run["fields"])["tasks"]
-        for number, of in enumerate(json.loads(run["history"]), start=1):
-            rows += [
-                {
-                    **{key: run[key] for key in ("recipe", "seed", "encoder", "steps")},
-                    "epoch": number,
-                    "step": of["step"],
-                    "task": task,
-                    "loss": of["losses"].get(task),
-                    "score": of["scores"].get(task),
-                }
-                for task in tasks
-            ]
+        rows += [
+            {
+                **{column: run[column] for column in ("recipe", "seed", "encoder", "steps")},
+                "epoch": index,
+                "step": epoch["step"],
+                "task": task,
+                "loss": epoch["losses"].get(task),
+                "score": epoch["scores"].get(task),
+            }
+            for index, epoch in enumerate(json.loads(run["history"]), start=1)
+            for task in tasks
+        ]
     columns = ["recipe", "seed", "encoder", "steps", "epoch", "step", "task", "loss", "score"]
     return pd.DataFrame(rows, columns=columns).astype({"loss": float, "score": float})
 
 
-def _read(name: str) -> pd.DataFrame:
-    path = paths.RESULTS / f"{name}.csv"
-    if not path.exists():
-        raise UserError(f"{paths.shown(path)} does not exist: record runs with `mtbert results --record {name}`")
-    return pd.read_csv(path)
-
-
 def half_interval(scores: pd.Series) -> float:
-    """Half the width of the 95 % interval of a mean, Student's t; NaN for fewer than two values."""
+    """Half the width of a mean's 95 % interval (Student's t); NaN for fewer than two values."""
     if len(scores) < 2:
         return math.nan
     return float(stats.t.ppf(0.975, len(scores) - 1) * stats.sem(scores))
 
 
-def keep(rows: pd.DataFrame | list[dict], name: str, same: list[str]) -> Path:
-    """Add rows to data/results/NAME.csv; one with the same ``same`` replaces the older."""
-    path = paths.RESULTS / f"{name}.csv"
-    table = pd.DataFrame(rows)
-    if path.exists():
-        table = pd.concat([pd.read_csv(path), table], ignore_index=True)
-    atomic_write(path, table.drop_duplicates(same, keep="last").to_csv(index=False))
-    return path
+def run_costs() -> pd.DataFrame:
+    """Minutes and memory of all finished runs that data/results records.
+
+    Returns:
+        One row per recipe, encoder, number of steps and machine. Columns: recipe, encoder, steps, device, world_size
+        (processes), runs, minutes (mean, of whole runs) and memory_gb (the largest peak).
+
+    Raises:
+        UserError: no run is recorded.
+    """
+    tables = [read_table(path) for path in sorted(paths.RESULTS.glob("*.csv"))]
+    tables = [table for table in tables if {"seconds", "peak_memory_mb", "fields"} <= set(table.columns)]
+    if not tables:
+        raise UserError(
+            f"{paths.display_path(paths.RESULTS)} holds no run: record some with `mtbert results --record NAME`"
+        )
+    runs = pd.concat(tables)
+    runs = runs[runs.status == "finished"].reindex(columns=[*_COST_GROUPS, "seconds", "peak_memory_mb"])
+    runs["world_size"] = runs.world_size.fillna(1).astype(int)
+    groups = runs.groupby(_COST_GROUPS, sort=False)
+    costs = groups.agg(runs=("seconds", "size"), minutes=("seconds", "mean"), memory_gb=("peak_memory_mb", "max"))
+    return costs.assign(minutes=costs.minutes / 60, memory_gb=costs.memory_gb / 1024).reset_index()
+
+
+def format_costs(table: pd.DataFrame, recipes: Sequence[str] = ()) -> str:
+    """``run_costs`` as a Markdown table, of some recipes or all; a last row says so if no GPU was measured."""
+    rows = [row for row in table.itertuples() if not recipes or row.recipe in recipes]
+    if recipes:
+        rows.sort(key=lambda row: list(recipes).index(row.recipe))
+    lines = [
+        "| recipe | encoder | steps | machine | runs | minutes | peak memory |",
+        "| --- | --- | ---: | --- | ---: | ---: | ---: |",
+    ]
+    for row in rows:
+        machine = f"{row.world_size} x {row.device}" if row.world_size > 1 else row.device
+        lines.append(
+            f"| `{row.recipe}` | {row.encoder.split('/')[-1]} | {row.steps:,} | {machine} | {row.runs} "
+            f"| {row.minutes:.1f} | {row.memory_gb:.1f} GB |"
+        )
+    if not any(row.device.startswith("cuda") for row in rows):
+        lines.append("| any | any | | a GPU | | not measured | not measured |")
+    return "\n".join(lines)

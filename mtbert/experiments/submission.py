@@ -1,33 +1,35 @@
-"""The course's submission files: what trained models answer on every test and dev row of their tasks."""
+"""The course's submission files: the predictions of trained models for every test and dev row of their tasks."""
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from mtbert.data.read import Rows, read_split
+from mtbert.data.tasks import overall
+from mtbert.experiments.metrics import OVERALL_TASKS
 from mtbert.experiments.results import encoder_name
-from mtbert.training.evaluation import overall, predict_logits, score, write_predictions
+from mtbert.training.evaluation import predict_logits, score, write_predictions
 from mtbert.training.run import Run, load_model, open_run
 from mtbert.utils.device import autocast
 from mtbert.utils.errors import UserError
-from mtbert.utils.files import sha256_of, write_json
+from mtbert.utils.files import file_sha256, write_json
 
 RECORD = "predictions.json"
 _SUFFIX = "-output.csv"
-_OVERALL = ("sst", "quora", "sts")  # what the course's overall score counts
 
 
 @dataclass(frozen=True)
 class SubmissionFile:
-    """One submission file to be: rows of a task's dev or test file, and the run whose model answers them.
+    """A submission file before it is written: rows of a task's dev or test file, and the run that predicts them.
 
-    Of a dev file these are the rows that carry a label. The course's own reader leaves out the others too, and an
-    answer to them could not be scored.
+    Of a dev file only the rows with a label count. The course's own reader skips the others too, and their predictions
+    could not be scored.
     """
 
     run: Run
@@ -38,10 +40,15 @@ class SubmissionFile:
         return f"{self.rows.task.name}-{self.rows.split}{_SUFFIX}"
 
 
-def sheets(folders: Sequence[str | Path], data: Path) -> list[SubmissionFile]:
-    """The sheets of some runs, test before dev, from the files of a data folder.
+def submission_files(folders: Sequence[str | Path], data: Path) -> list[SubmissionFile]:
+    """The submission files of some runs, test before dev.
 
-    Raises UserError if a task belongs to two of the runs, a file cannot be read, or there is nothing to answer.
+    Args:
+        folders: run folders; each task must belong to only one of them.
+        data: the data folder whose rows are predicted.
+
+    Raises:
+        UserError: two runs have the same task, a data file cannot be read, or there is nothing to predict.
     """
     runs = [open_run(folder) for folder in folders]
     owners: dict[str, Run] = {}
@@ -50,73 +57,94 @@ def sheets(folders: Sequence[str | Path], data: Path) -> list[SubmissionFile]:
             if task in owners:
                 raise UserError(f"{task} is a task of both {owners[task].folder} and {run.folder}: give each task once")
             owners[task] = run
-    found = [
+    files = [
         SubmissionFile(run, read_split(data, task, split))
         for run in runs
         for task in run.recipe.task_list
         for split in ("test", "dev")
         if split in task.files
     ]
-    if not found:
+    if not files:
         raise UserError(f"{', '.join(owners)} has neither a dev nor a test file: give runs of other tasks")
-    return found
+    return files
 
 
-def check_output_dir(found: Sequence[SubmissionFile], out: Path, force: bool) -> None:
-    """Raise UserError if these sheets would replace a file without ``force``, or lie beside those of other tasks, which
-    ``predictions.json`` would then no longer know."""
-    wanted = {sheet.name for sheet in found} | {RECORD}
-    there = sorted(path.name for path in out.glob(f"*{_SUFFIX}")) + [RECORD] * (out / RECORD).exists()
-    others = [name for name in there if name not in wanted]
-    if others:
-        raise UserError(f"{out} holds {', '.join(others)}, which these runs do not write: give another folder")
-    if there and not force:
-        raise UserError(f"{out} holds {', '.join(there)}: give another folder, or --force to write over them")
+def check_output_dir(files: Sequence[SubmissionFile], out: Path, force: bool) -> None:
+    """Check that a submission may be written to a folder.
 
+    Args:
+        files: the submission.
+        out: the folder.
+        force: whether existing files may be overwritten.
 
-def submit(found: Sequence[SubmissionFile], out: Path, device: torch.device | str = "cpu") -> dict:
-    """Answer all sheets, then write them to a folder, and last predictions.json, whose content is returned: the dev
-    scores, and by run what it is and which files hold its answers, with their rows, sha256 and data.
-
-    Nothing is written before everything is answered. Raises UserError if a run has no model.
+    Raises:
+        UserError: a file would be overwritten without ``force``, or the folder holds files of other tasks, which
+            predictions.json would then no longer describe.
     """
-    answers: list[Tensor] = []
-    with tqdm(total=sum(len(sheet.rows) for sheet in found), desc="predict", unit="row", leave=False) as bar:
-        for run, of_run in _by_run(found):
+    names = {file.name for file in files} | {RECORD}
+    existing = sorted(path.name for path in out.glob(f"*{_SUFFIX}")) + [RECORD] * (out / RECORD).exists()
+    others = [name for name in existing if name not in names]
+    if others:
+        raise UserError(f"{out} holds {', '.join(others)}, which these runs do not write: choose another folder")
+    if existing and not force:
+        raise UserError(f"{out} holds {', '.join(existing)}: choose another folder, or overwrite them with --force")
+
+
+def submit(files: Sequence[SubmissionFile], out: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Predict all rows, then write the submission files and predictions.json.
+
+    Nothing is written before everything is predicted.
+
+    Args:
+        files: see ``submission_files``.
+        out: the folder to write to.
+        device: where the models run.
+
+    Returns:
+        The content of predictions.json: the dev scores, and for each run its description and its files, with their
+        rows, sha256 and data.
+
+    Raises:
+        UserError: a run has no model.
+    """
+    logits: list[Tensor] = []
+    with tqdm(total=sum(len(file.rows) for file in files), desc="predict", unit="row", leave=False) as bar:
+        for run, files_of_run in _by_run(files):
             model = load_model(run.folder, device)
-            with autocast(model.device, run.recipe.precision):  # as its training scored dev rows
-                answers += [predict_logits(model, sheet.rows, bar.update) for sheet in of_run]
-    files = {}
-    for sheet, outputs in zip(found, answers, strict=True):
-        write_predictions(out / sheet.name, sheet.rows, outputs)
-        files[sheet.name] = _described(sheet.rows, outputs, sha256_of(out / sheet.name))
+            with autocast(model.device, run.recipe.precision):  # as dev rows were scored in training
+                logits += [predict_logits(model, file.rows, bar.update) for file in files_of_run]
+    described = {}
+    for file, values in zip(files, logits, strict=True):
+        write_predictions(out / file.name, file.rows, values)
+        described[file.name] = _describe_file(file.rows, values, file_sha256(out / file.name))
     runs = [
-        {**_origin(run), "files": {sheet.name: files[sheet.name] for sheet in of_run}} for run, of_run in _by_run(found)
+        {**_describe_run(run), "files": {file.name: described[file.name] for file in files_of_run}}
+        for run, files_of_run in _by_run(files)
     ]
-    record = {"dev": _dev(found, files), "runs": runs}
+    record = {"dev": _dev_scores(files, described), "runs": runs}
     write_json(out / RECORD, record)
     return record
 
 
-def _by_run(found: Sequence[SubmissionFile]) -> Iterator[tuple[Run, Iterator[SubmissionFile]]]:
-    return itertools.groupby(found, key=lambda sheet: sheet.run)
+def _by_run(files: Sequence[SubmissionFile]) -> Iterator[tuple[Run, Iterator[SubmissionFile]]]:
+    return itertools.groupby(files, key=lambda file: file.run)
 
 
-def _described(rows: Rows, outputs: Tensor, sha256: str) -> dict:
-    known = {"rows": len(rows), "sha256": sha256, "data": rows.path.name, "data_sha256": rows.sha256}
+def _describe_file(rows: Rows, logits: Tensor, sha256: str) -> dict[str, Any]:
+    description = {"rows": len(rows), "sha256": sha256, "data": rows.path.name, "data_sha256": rows.sha256}
     if rows.split != "dev":
-        return known
-    return {**known, "metric": rows.task.metric, "score": score(rows.task, outputs, rows.labels)}
+        return description
+    return {**description, "metric": rows.task.metric, "score": score(rows.task, logits, rows.labels)}
 
 
-def _dev(found: Sequence[SubmissionFile], files: Mapping[str, dict]) -> dict[str, float]:
-    """Each task's dev score, and the course's two overall ones where its three tasks are all there."""
-    scores = {sheet.rows.task.name: files[sheet.name]["score"] for sheet in found if sheet.rows.split == "dev"}
-    counted = {task: scores[task] for task in _OVERALL if task in scores}
-    return {**scores, **(overall(counted) if len(counted) == len(_OVERALL) else {})}
+def _dev_scores(files: Sequence[SubmissionFile], described: Mapping[str, dict]) -> dict[str, float]:
+    """Each task's dev score, and both overall scores of the course if its three tasks are among them."""
+    scores = {file.rows.task.name: described[file.name]["score"] for file in files if file.rows.split == "dev"}
+    counted = {task: scores[task] for task in OVERALL_TASKS if task in scores}
+    return {**scores, **(overall(counted) if len(counted) == len(OVERALL_TASKS) else {})}
 
 
-def _origin(run: Run) -> dict:
+def _describe_run(run: Run) -> dict[str, Any]:
     """What a run is: recipe, encoder, code, machine, and the files that it read."""
     record, recipe = run.record, run.recipe
     encoder = encoder_name(recipe.encoder, record["encoder_sha256"])
@@ -130,6 +158,6 @@ def _origin(run: Run) -> dict:
         "revision": record["revision"],
         "device": record["device"],
         "versions": record["versions"],
-        "read": {name: of["sha256"] for name, of in record["data"].items()},
+        "read": {name: file["sha256"] for name, file in record["data"].items()},
         "fields": {**recipe.as_dict(), "encoder": encoder},
     }

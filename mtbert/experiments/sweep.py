@@ -1,8 +1,9 @@
 """Many runs: recipes x seeds, each a papermill run of one notebook in a process of its own.
 
-A sweep can be stopped and started again: finished runs are skipped, unfinished ones go on from their checkpoint.
+A sweep can be stopped and started again: finished runs are skipped, unfinished ones resume from their checkpoint.
 """
 
+import importlib
 import os
 import shlex
 import signal
@@ -15,10 +16,9 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
-import pandas as pd
-
-from mtbert.data.tasks import TASKS
 from mtbert.experiments.recipes import RECIPES, Scale, recipe, scaled
 from mtbert.training.cuda_graphs import EXECUTION, Execution
 from mtbert.training.interrupt import STOP_AT
@@ -30,20 +30,23 @@ from mtbert.utils.errors import UserError
 from mtbert.utils.files import write_json
 
 NOTEBOOK = paths.ROOT / "notebooks" / "one_run.ipynb"
-_LOOK_SECONDS = 0.2
-TIME_LIMIT = (
-    "the time is over: the same command goes on"  # what is said of a job that was stopped, or not begun, for that
-)
-_LAST_STEPS = 20.0  # seconds before the end in which runs stop themselves, with a checkpoint
-_A_DAY = 24 * 60  # minutes; submitit's own limit is five
-_BEGINNING = 20.0  # seconds that a run takes before its first step: with less than that none is begun
+TIME_LIMIT = "out of time: give the same command again to go on"  # the outcome of a job that was stopped or not begun
+_POLL_SECONDS = 0.2
+_STARTUP_SECONDS = 20.0  # before a run's first step; with less time left, none is begun
+_STOP_MARGIN_SECONDS = 20.0  # before the time limit: then runs stop themselves, with a checkpoint
+_SLURM_MINUTES = 24 * 60  # submitit's own default is five
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a sweep: folder is the run's; beside it lie its recipe, its executed notebook, and what was said.
+    """One run of a sweep.
 
-    threads: of the processor. execution: what makes steps cheaper on a GPU.
+    Args:
+        recipe: what to train.
+        folder: the run's folder; its recipe, executed notebook and log lie beside it.
+        data: the data folder.
+        threads: CPU threads.
+        execution: whether to compile layers and to capture CUDA graphs.
     """
 
     recipe: Recipe
@@ -58,39 +61,51 @@ class Job:
 
     @property
     def finished(self) -> bool:
-        """Whether the folder holds a finished run of this very recipe, on the files that the data folder has now."""
+        """Whether the folder holds a finished run of this recipe, on the files that the data folder has now."""
         run = read_run(self.folder)
         same = run is not None and run.finished and not self.recipe.differences(run.recipe)
         return same and not run.changed_files(self.data)
 
     def beside(self, suffix: str) -> Path:
+        """The file FOLDER + suffix."""
         return self.folder.with_name(self.folder.name + suffix)
 
 
+Outcome = tuple[Job, str | None]  # a job, and its error if it failed
+Executor = Callable[[Sequence[Job], int], Iterator[Outcome]]
+
+
 def expand_names(names: str) -> list[str]:
-    """Recipes by a report's name, or by their own names separated by commas. Raises UserError for an unknown one."""
+    """The recipes of a report, or recipes by their own names, separated by commas.
+
+    Raises:
+        UserError: a name is unknown.
+    """
     of_report = [name for name in RECIPES if name.startswith(f"{names}/")]
-    found = of_report or [name.strip() for name in names.split(",")]
-    for name in found:
+    expanded = of_report or [name.strip() for name in names.split(",")]
+    for name in expanded:
         recipe(name)
-    return found
+    return expanded
 
 
 def jobs(
-    names: Sequence[str],
-    seeds: int,
-    scale: Scale,
-    out: Path,
-    data: Path,
-    changes: Mapping[str, object],
-    workers: int = 1,
+    names: Sequence[str], seeds: int, scale: Scale, out: Path, data: Path, changes: Mapping[str, Any], workers: int = 1
 ) -> list[Job]:
-    """A job for each recipe and each seed from 0 on; all first seeds first, so that a sweep is soon worth a look.
+    """A job for each recipe and each seed from 0 on. All first seeds come first, so that a sweep is soon worth a look.
 
-    changes: fields to change in all of them. workers: how many will share the processors. Raises UserError for a change
-    of the seed.
+    Args:
+        names: of recipes.
+        seeds: how many per recipe.
+        scale: how much of each recipe; see ``mtbert.experiments.recipes.scaled``.
+        out: the folder of all runs.
+        data: the data folder.
+        changes: recipe fields to change in all jobs.
+        workers: how many jobs share the processors.
+
+    Raises:
+        UserError: ``changes`` has a seed, or a field cannot have the given value.
     """
-    _leaves_seeds(changes)
+    _check_no_seed(changes)
     threads = max(1, processors() // workers)
     return [
         Job(
@@ -105,47 +120,55 @@ def jobs(
 
 
 def jobs_from_file(
-    path: Path, scale: Scale, out: Path, data: Path, changes: Mapping[str, object], workers: int
+    path: Path, scale: Scale, out: Path, data: Path, changes: Mapping[str, Any], workers: int
 ) -> list[Job]:
-    """The jobs of a list file, in its order: a recipe a line, with ``seeds=N`` and changes of its fields behind it.
+    """The jobs of a list file, in its order: one recipe a line, followed by ``seeds=N`` and changes of its fields.
 
-    A line such as ``mixed seeds=3 precision=bfloat16 name=mixed-bf16`` stands for seeds 0 to 2; without ``seeds`` there
-    is seed 0 alone. ``name`` tells apart lines with the same recipe. # begins a comment. changes: as of ``jobs``; they
-    come after a line's own. Raises UserError naming file and line.
+    The line ``mixed seeds=3 precision=bfloat16 name=mixed-bf16`` stands for seeds 0 to 2; without ``seeds`` a line
+    means seed 0 alone. ``name`` distinguishes lines with the same recipe. # begins a comment.
+
+    Args:
+        path: the list file.
+        scale, out, data, workers: see ``jobs``.
+        changes: see ``jobs``; applied after a line's own changes.
+
+    Raises:
+        UserError: the file cannot be used; the message names file and line.
     """
-    _leaves_seeds(changes)
+    _check_no_seed(changes)
     threads = max(1, processors() // workers)
-    found: dict[Path, Job] = {}
+    jobs_by_folder: dict[Path, Job] = {}
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: give a report, recipes or a list file") from None
-    for number, line in enumerate(lines, start=1):
+    for line_number, line in enumerate(lines, start=1):
+        where = f"{path}, line {line_number}"
         try:
             words = shlex.split(line, comments=True)
             if not words:
                 continue
-            name, *fields = words
-            wanted = settings(fields)
-            seeds = _count(wanted.pop("seeds", 1))
-            _leaves_seeds(wanted)
-            asked = scaled(recipe(name), scale).replace(**wanted).replace(**changes)
+            name, *assignments = words
+            fields = settings(assignments)
+            seeds = _checked_seeds(fields.pop("seeds", 1))
+            _check_no_seed(fields)
+            line_recipe = scaled(recipe(name), scale).replace(**fields).replace(**changes)
         except ValueError as error:
-            raise UserError(f"{path}, line {number}: {error}") from None
+            raise UserError(f"{where}: {error}") from None
         for seed in range(seeds):
-            job = Job(asked.replace(seed=seed), out / f"{_file_name(asked.name)}-s{seed}", data, threads)
-            if job.folder in found:
-                raise UserError(f"{path}, line {number}: {job.name} stands there twice: tell them apart by name=...")
-            found[job.folder] = job
-    return list(found.values())
+            folder = out / f"{_file_name(line_recipe.name)}-s{seed}"
+            if folder in jobs_by_folder:
+                raise UserError(f"{where}: {folder.name} is listed twice: tell the lines apart with name=...")
+            jobs_by_folder[folder] = Job(line_recipe.replace(seed=seed), folder, data, threads)
+    return list(jobs_by_folder.values())
 
 
-def _leaves_seeds(changes: Mapping[str, object]) -> None:
+def _check_no_seed(changes: Mapping[str, Any]) -> None:
     if "seed" in changes:
-        raise UserError(f"seed is {changes['seed']!r}, but a sweep counts seeds from 0 on: give their number as seeds")
+        raise UserError(f"seed is {changes['seed']!r}, but a sweep counts seeds from 0: give their number as seeds")
 
 
-def _count(seeds: object) -> int:
+def _checked_seeds(seeds: Any) -> int:
     if type(seeds) is not int or seeds < 1:
         raise UserError(f"seeds is {seeds!r}, but must be a whole number from 1 up")
     return seeds
@@ -156,13 +179,17 @@ def _file_name(name: str) -> str:
 
 
 def run_job(job: Job, stop: threading.Event | None = None) -> str | None:
-    """Execute the notebook for a job; returns the last line of what went wrong, or None. Where ``$MTBERT_STOP_AT`` has
-    come the run stops with a checkpoint, and ``TIME_LIMIT`` is returned.
+    """Execute the notebook for a job.
 
-    stop: when it is set, the notebook is ended where it is.
+    Args:
+        job: the job.
+        stop: set to end the notebook at once. At the time ``$MTBERT_STOP_AT`` the run stops with a checkpoint.
+
+    Returns:
+        The last line of the error, ``TIME_LIMIT`` if the run was stopped or not begun for lack of time, or None.
     """
     stop_at = float(os.environ.get(STOP_AT, "inf"))
-    if time.time() + _BEGINNING > stop_at:
+    if time.time() + _STARTUP_SECONDS > stop_at:
         return TIME_LIMIT
     job.folder.parent.mkdir(parents=True, exist_ok=True)
     write_json(job.beside(".recipe.json"), job.recipe.as_dict())
@@ -171,154 +198,147 @@ def run_job(job: Job, stop: threading.Event | None = None) -> str | None:
     for name, path in parameters.items():
         command += ["-r", name, str(path.resolve())]
     env = {
+        **os.environ,
         "OMP_NUM_THREADS": str(job.threads),
         "TQDM_DISABLE": "1",
         "TOKENIZERS_PARALLELISM": "false",
         EXECUTION: str(job.execution),
     }
     with open(job.beside(".log"), "w", encoding="utf-8") as log:
-        # a session of its own: a terminal's Ctrl-C would else reach it twice, once from here
-        child = subprocess.Popen(
-            command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **env}, start_new_session=True
-        )
-        code = _ended(child, stop or threading.Event(), stop_at + _LAST_STEPS)
+        # in a session of its own: otherwise a terminal's Ctrl-C would reach it twice, once from here
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=env, start_new_session=True)
+        code = _wait(process, stop or threading.Event(), stop_at + _STOP_MARGIN_SECONDS)
     if code == 0:
         return None
     if time.time() >= stop_at:
         return TIME_LIMIT
-    said = job.beside(".log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return said[-1] if said else f"exit code {code}"
+    log_lines = job.beside(".log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return log_lines[-1] if log_lines else f"exit code {code}"
 
 
-def _ended(child: subprocess.Popen, stop: threading.Event, at: float) -> int:
-    """The exit code of a process, which is told to end as soon as ``stop`` is set, and at a time at the latest."""
+def _wait(process: subprocess.Popen, stop: threading.Event, deadline: float) -> int:
+    """The exit code of a process, which is terminated when ``stop`` is set, at the deadline at the latest."""
     try:
-        while child.poll() is None and time.time() <= at and not stop.wait(_LOOK_SECONDS):
+        while process.poll() is None and time.time() <= deadline and not stop.wait(_POLL_SECONDS):
             pass
-    finally:  # an executor may also interrupt this very wait
-        if child.poll() is None:
-            child.terminate()
-    return child.wait()
+    finally:  # an executor may interrupt this very wait
+        if process.poll() is None:
+            process.terminate()
+    return process.wait()
 
 
 # -- where jobs run ---------------------------------------------------------------------------------------------------
 
-Executor = Callable[[Sequence[Job], int], Iterator[tuple[Job, str | None]]]
 
-
-def local(todo: Sequence[Job], workers: int) -> Iterator[tuple[Job, str | None]]:
-    """Here, so many at a time. Left early, it ends those that run and starts no other."""
+def local(todo: Sequence[Job], workers: int) -> Iterator[Outcome]:
+    """Run jobs on this machine, ``workers`` at a time. When closed early, it ends what runs and starts nothing else."""
     stop = threading.Event()
     with ThreadPoolExecutor(workers) as pool:
-        waiting = {pool.submit(run_job, job, stop): job for job in todo}
+        futures = {pool.submit(run_job, job, stop): job for job in todo}
         try:
-            for done in as_completed(waiting):
-                yield waiting[done], done.result()
+            for future in as_completed(futures):
+                yield futures[future], future.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             stop.set()
 
 
-def ray(todo: Sequence[Job], workers: int) -> Iterator[tuple[Job, str | None]]:
-    """On a Ray cluster (the one that RAY_ADDRESS names, else one on this machine), so many at a time. All machines
-    must see the project and the sweep's folder under the same paths."""
-    ray = _imported("ray")
+def ray(todo: Sequence[Job], workers: int) -> Iterator[Outcome]:
+    """Run jobs on a Ray cluster: the one that RAY_ADDRESS names, else one on this machine.
+
+    All machines must see the project and the sweep's folder under the same paths.
+    """
+    ray = _import_optional("ray")
     try:
         ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False, configure_logging=False)
-    except Exception as error:  # it raises plain ones, such as when a busy machine takes over half a minute
-        raise UserError(f"ray does not start: {str(error).strip().splitlines()[0]}") from None
+    except Exception as error:  # Ray raises plain ones, such as when a busy machine takes over half a minute
+        raise UserError(f"Ray does not start: {str(error).strip().splitlines()[0]}") from None
     stop_at, run = os.environ.get(STOP_AT, "inf"), run_job  # a cluster's processes do not have this environment
 
     @ray.remote(num_cpus=0, max_retries=0)
-    def run_there(job: Job) -> str | None:
+    def run_remotely(job: Job) -> str | None:
         os.environ[STOP_AT] = stop_at
         return run(job)
 
-    todo, waiting = list(todo), {}
+    queue, running = list(todo), {}
     try:
-        while todo or waiting:
-            while todo and len(waiting) < workers:
-                job = todo.pop(0)
-                waiting[run_there.remote(job)] = job
-            (done,), _ = ray.wait(list(waiting), num_returns=1)
-            job = waiting.pop(done)
+        while queue or running:
+            while queue and len(running) < workers:
+                job = queue.pop(0)
+                running[run_remotely.remote(job)] = job
+            (done,), _ = ray.wait(list(running), num_returns=1)
+            job = running.pop(done)
             try:
-                said = ray.get(done)
-            except ray.exceptions.RayError as error:  # its process died, or the job raised
-                said = str(error).strip().splitlines()[-1]
-            yield job, said
+                error = ray.get(done)
+            except ray.exceptions.RayError as failure:  # the process died, or the job raised
+                error = str(failure).strip().splitlines()[-1]
+            yield job, error
     finally:
-        for left in waiting:
-            ray.cancel(left)
+        for task in running:
+            ray.cancel(task)
 
 
-def slurm(todo: Sequence[Job], workers: int) -> Iterator[tuple[Job, str | None]]:
-    """As one Slurm job array, so many at a time (submitit). Slurm's own settings come from SBATCH_ variables, such as
-    SBATCH_PARTITION; a run may take a day unless SBATCH_TIMELIMIT says otherwise. The machines must share the project
-    and the sweep's folder."""
-    submitit = _imported("submitit")
+def slurm(todo: Sequence[Job], workers: int) -> Iterator[Outcome]:
+    """Run jobs as one Slurm job array, ``workers`` at a time (submitit).
+
+    Slurm's own settings come from SBATCH_ variables, such as SBATCH_PARTITION; a run may take a day unless
+    SBATCH_TIMELIMIT says otherwise. The machines must share the project and the sweep's folder.
+    """
+    submitit = _import_optional("submitit")
     executor = submitit.AutoExecutor(folder=todo[0].folder.parent / "slurm", cluster="slurm")
     executor.update_parameters(
-        slurm_array_parallelism=workers, cpus_per_task=todo[0].threads, name="mtbert", timeout_min=_A_DAY
+        slurm_array_parallelism=workers, cpus_per_task=todo[0].threads, name="mtbert", timeout_min=_SLURM_MINUTES
     )
-    waiting = dict(zip(executor.map_array(run_job, todo), todo, strict=True))
-    for done in submitit.helpers.as_completed(list(waiting)):
-        error = done.exception()
-        yield waiting[done], str(error).strip().splitlines()[-1] if error else done.result()
+    submitted = dict(zip(executor.map_array(run_job, todo), todo, strict=True))
+    for done in submitit.helpers.as_completed(list(submitted)):
+        failure = done.exception()
+        yield submitted[done], str(failure).strip().splitlines()[-1] if failure else done.result()
 
 
 EXECUTORS: dict[str, Executor] = {"local": local, "ray": ray, "slurm": slurm}
 
 
-def _imported(name: str):
+def _import_optional(name: str) -> ModuleType:
     try:
-        return __import__(name)
+        return importlib.import_module(name)
     except ImportError:
-        raise UserError(f"this executor needs {name}: pip install {name}") from None
+        raise UserError(f"this executor needs {name}: pip install 'mtbert[sweep]'") from None
 
 
-def sweep(
-    todo: Sequence[Job], executor: str, workers: int, minutes: float | None = None
-) -> Iterator[tuple[Job, str | None]]:
-    """Run the jobs that are not finished; each with what went wrong (None if nothing did), as they end.
+def sweep(todo: Sequence[Job], executor: str, workers: int, minutes: float | None = None) -> Iterator[Outcome]:
+    """Run the jobs that are not finished.
 
-    minutes: after so many all has ended: runs stop between two steps with a checkpoint, and no other is begun; of those
-    jobs it is said that they are ``TIME_LIMIT``. Raises UserError for an unknown executor or one whose package is not
-    installed.
+    Args:
+        todo: jobs.
+        executor: where: a name in ``EXECUTORS``.
+        workers: how many at a time.
+        minutes: a time limit for the whole sweep. When it is near, runs stop between two steps with a checkpoint, and
+            no other is begun.
+
+    Yields:
+        Each job as it ends, with its error: None if it finished, ``TIME_LIMIT`` if there was no time for it.
+
+    Raises:
+        UserError: the executor is unknown, or its package is not installed.
     """
     if executor not in EXECUTORS:
         raise UserError(f"executor is {executor!r}: choose from {', '.join(EXECUTORS)}")
-    left = [job for job in todo if not job.finished]
+    unfinished = [job for job in todo if not job.finished]
     if minutes is not None:
-        os.environ[STOP_AT] = str(time.time() + 60 * minutes - _LAST_STEPS)
+        os.environ[STOP_AT] = str(time.time() + 60 * minutes - _STOP_MARGIN_SECONDS)
     try:
-        if left:
-            yield from EXECUTORS[executor](left, workers)
+        if unfinished:
+            yield from EXECUTORS[executor](unfinished, workers)
     finally:
         if minutes is not None:
             del os.environ[STOP_AT]
 
 
 @contextmanager
-def ended_like_ctrl_c() -> Iterator[None]:
-    """Let ``kill`` do what Ctrl-C does, so that a sweep does not leave its runs behind."""
+def sigterm_as_ctrl_c() -> Iterator[None]:
+    """Make ``kill`` act like Ctrl-C, so that a sweep does not leave its runs behind."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def beside_printed(table: pd.DataFrame) -> pd.DataFrame:
-    """Runs (see ``mtbert.experiments.results.gather``) beside what the reports print on dev: a row for each recipe, with the number
-    of its seeds, the mean of each score over them, and the printed figure. "overall" is only printed: some reports mean
-    the plain score by it and some the normalised one."""
-    groups = table.groupby("recipe", sort=False)
-    found = pd.DataFrame({"seeds": groups.size()})
-    for name in (*TASKS, "plain", "normalised", "overall"):
-        if name in table and table[name].notna().any():
-            found[name] = groups[name].mean()
-        printed = [RECIPES[of].printed.get(name) if of in RECIPES else None for of in found.index]
-        if any(value is not None for value in printed):
-            found[f"{name}, printed"] = pd.Series(printed, found.index, dtype=float)
-    return found

@@ -1,0 +1,149 @@
+"""Pairs of runs compared on the same dev rows: differences, and their standard errors by the paired bootstrap."""
+
+import itertools
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mtbert.data.tasks import TASKS
+from mtbert.experiments.claims import load_claims
+from mtbert.experiments.metrics import OVERALL_TASKS, Pair, resampled_pearson
+from mtbert.experiments.predictions import DevPredictions, load_predictions
+from mtbert.experiments.recipes import scale_of
+from mtbert.experiments.results import encoder_name, read_table
+from mtbert.training.evaluation import accuracy, pearson
+from mtbert.training.run import Run, open_run
+from mtbert.utils import paths
+from mtbert.utils.errors import UserError
+from mtbert.utils.tables import upsert_csv
+
+_SETTING = ["scale", "encoder", "precision"]
+_PAIR = ["row", "row_seed", "baseline", "baseline_seed"]
+_COLUMNS = [*_SETTING, *_PAIR, "metric", "difference", "error", "rows", "dev_sha256", "revision", "baseline_revision"]
+
+
+def compare(
+    row: Mapping[str, DevPredictions], baseline: Mapping[str, DevPredictions], draws: int = 4000, seed: int = 0
+) -> dict[str, tuple[float, float, int]]:
+    """Compare the dev predictions of two runs.
+
+    Args:
+        row, baseline: predictions by task; see ``mtbert.experiments.predictions.load_predictions``.
+        draws: bootstrap samples.
+        seed: of the bootstrap.
+
+    Returns:
+        By metric: (difference, row minus baseline; standard error by the paired bootstrap; number of dev rows). The
+        metrics are the tasks that both have predictions of and, if the three that count are among them, both overall
+        scores.
+
+    Raises:
+        UserError: the two were scored on different rows of a task.
+    """
+    compared, samples = {}, {}
+    for index, task in enumerate(task for task in TASKS if task in row and task in baseline):
+        rows, values, baseline_values = row[task].rows, row[task].values, baseline[task].values
+        if len(values) != len(baseline_values) or rows.sha256 != baseline[task].rows.sha256:
+            raise UserError(
+                f"{task}: {len(values)} and {len(baseline_values)} dev rows, or two different files: "
+                "compare runs of one scale on the same data"
+            )
+        generator = np.random.default_rng([seed, index])
+        if rows.task.kind == "regression":
+            metric, samples[task] = pearson, resampled_pearson(rows.labels, baseline_values, values, draws, generator)
+        else:
+            pair = Pair.count(rows.labels, baseline_values, values)
+            metric, samples[task] = accuracy, pair.resampled(draws, generator)
+        difference = metric(values, rows.labels) - metric(baseline_values, rows.labels)
+        compared[task] = difference, float(samples[task].std()), len(values)
+    if compared.keys() >= set(OVERALL_TASKS):
+        for name, sts_weight in (("plain", 1.0), ("normalised", 0.5)):  # (r + 1) / 2 halves a difference of r
+            weights = {"sst": 1 / 3, "quora": 1 / 3, "sts": sts_weight / 3}
+            difference = sum(weight * compared[task][0] for task, weight in weights.items())
+            overall_samples = sum(weight * samples[task] for task, weight in weights.items())
+            compared[name] = difference, float(overall_samples.std()), sum(compared[task][2] for task in weights)
+    return compared
+
+
+def comparable_pairs(runs: Iterable[Run]) -> list[tuple[Run, Run]]:
+    """Pairs of finished runs to compare: row and baseline of a claim, with one seed; as a control, one recipe with two.
+
+    Both runs of a pair have the same scale, encoder and precision.
+    """
+    claimed = {claim.recipes for claim in load_claims()}
+    candidates = [run for run in runs if run.finished and scale_of(run.recipe)]
+    pairs = []
+    for row, baseline in itertools.permutations(candidates, 2):
+        names, seeds = (row.recipe.name, baseline.recipe.name), (row.recipe.seed, baseline.recipe.seed)
+        is_claim = names in claimed and seeds[0] == seeds[1]
+        is_control = names[0] == names[1] and seeds[0] > seeds[1]
+        if (is_claim or is_control) and _setting(row) == _setting(baseline):
+            pairs.append((row, baseline))
+    return pairs
+
+
+def _setting(run: Run) -> dict[str, str | None]:
+    encoder = encoder_name(run.recipe.encoder, run.record["encoder_sha256"])
+    return {"scale": scale_of(run.recipe), "encoder": encoder, "precision": run.recipe.precision}
+
+
+def compare_runs(folders: Iterable[str | Path], data: Path) -> pd.DataFrame:
+    """Compare the dev predictions of every pair of these runs; see ``comparable_pairs``.
+
+    Args:
+        folders: run folders.
+        data: the data folder with the dev files that the runs were scored on.
+
+    Returns:
+        One line per pair and metric, with the columns of data/results/claims.csv.
+
+    Raises:
+        UserError: there is nothing to compare, or see ``mtbert.experiments.predictions.load_predictions``.
+    """
+    pairs = comparable_pairs(open_run(folder) for folder in folders)
+    if not pairs:
+        raise UserError("no claim compares two of these runs: give finished runs of one report at one scale")
+    predictions = {run.folder: load_predictions(run, data) for pair in pairs for run in pair}
+    lines = []
+    for row, baseline in pairs:
+        row_predictions = predictions[row.folder]
+        for metric, (difference, error, rows) in compare(row_predictions, predictions[baseline.folder]).items():
+            tasks = [metric] if metric in TASKS else OVERALL_TASKS
+            lines.append(
+                {
+                    **_setting(row),
+                    "row": row.recipe.name,
+                    "row_seed": row.recipe.seed,
+                    "baseline": baseline.recipe.name,
+                    "baseline_seed": baseline.recipe.seed,
+                    "metric": metric,
+                    "difference": difference,
+                    "error": error,
+                    "rows": rows,
+                    "dev_sha256": " ".join(row_predictions[task].rows.sha256 for task in tasks),
+                    "revision": row.record["revision"],
+                    "baseline_revision": baseline.record["revision"],
+                }
+            )
+    return pd.DataFrame(lines, columns=_COLUMNS)
+
+
+def record_comparisons(comparisons: pd.DataFrame, name: str = "claims") -> Path:
+    """Add the lines of ``compare_runs`` to data/results/NAME.csv; the same pair, compared again, replaces its lines."""
+    key = [*_SETTING, *_PAIR, "metric"]
+    return upsert_csv(paths.RESULTS / f"{name}.csv", comparisons.to_dict("records"), key)
+
+
+def recorded_comparisons(runs: pd.DataFrame, name: str = "claims") -> pd.DataFrame:
+    """Lines of data/results/NAME.csv with the scale, encoder and precision of some runs; none if nothing is recorded.
+
+    Args:
+        runs: see ``mtbert.experiments.reports.load_runs``.
+        name: see ``record_comparisons``.
+    """
+    path = paths.RESULTS / f"{name}.csv"
+    comparisons = read_table(path) if path.exists() else pd.DataFrame(columns=_COLUMNS)
+    settings = runs[_SETTING].drop_duplicates()
+    return comparisons.merge(settings, on=_SETTING) if len(settings) else comparisons.iloc[:0]

@@ -1,0 +1,142 @@
+"""The results tables of the five student reports, as printed, and whether their overall scores add up.
+
+data/reports holds one file per report; its README describes the columns.
+"""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from mtbert.data.tasks import TASKS, overall
+from mtbert.experiments.metrics import OVERALL_TASKS
+from mtbert.utils import paths
+from mtbert.utils.errors import UserError
+
+CLAIMS_FILE = "claims.csv"  # lies beside the tables; see mtbert.experiments.claims
+SCORES = tuple(name for name in TASKS if TASKS[name].in_overall)
+_TEXT_COLUMNS = ("table", "section", "row", "settings", "split", "recipe")
+_NUMBER_COLUMNS = (
+    *SCORES,
+    "overall",
+    *(f"{task}_{metric}" for task in SCORES for metric in ("f1", "precision", "recall")),
+)
+_SPLITS = ("train", "dev", "test")
+_SCORE_ROUNDING = 0.0005  # scores are printed to three decimals, some without trailing zeros
+
+
+def read_tables(folder: Path | None = None) -> pd.DataFrame:
+    """Read every printed row of the reports, and recompute its overall score.
+
+    Args:
+        folder: where the files are; data/reports by default.
+
+    Returns:
+        One row per printed row. Columns: report, those of the files, decimals (of the printed overall score),
+        ``plain`` and ``normalised`` (NaN if a score is missing), and ``definition``: which of the two equals the
+        printed overall score within rounding, "neither", or "" if there is nothing to compare.
+
+    Raises:
+        UserError: a file has an unknown column or an impossible value; the message names file, row and column.
+    """
+    files = [path for path in sorted((folder or paths.REPORTS).glob("*.csv")) if path.name != CLAIMS_FILE]
+    if not files:
+        return pd.DataFrame()
+    table = pd.concat([_read_report(path) for path in files], ignore_index=True)
+    return table.assign(**_recomputed(table))
+
+
+def printed_scores(folder: Path | None = None) -> dict[str, dict[str, float]]:
+    """The printed dev scores of each named recipe: recipe -> metric ("sst", ..., "overall") -> value.
+
+    A recipe may appear in several tables; a value that one of them omits is taken from another.
+    """
+    table = read_tables(folder)
+    if table.empty:
+        return {}
+    dev = table[(table.split == "dev") & (table.recipe != "")]
+    scores = dev.groupby("recipe", sort=False)[[*SCORES, "overall"]].first()
+    return {name: row.dropna().to_dict() for name, row in scores.iterrows()}
+
+
+def matching_definition(scores: Mapping[str, float], printed: float, decimals: int) -> str:
+    """Which definition of the overall score yields the printed one: "plain", "normalised", or "neither".
+
+    Both sides were rounded: the overall score to ``decimals``, and each score to three, so their mean may be off by
+    as much as one of them.
+    """
+    tolerance = 0.5 * 10**-decimals + _SCORE_ROUNDING + 1e-9
+    for name, value in overall(scores).items():
+        if abs(value - printed) <= tolerance:
+            return name
+    return "neither"
+
+
+def overall_definition(report: str, folder: Path | None = None) -> str:
+    """The definition, "plain" or "normalised", that most overall scores of a report agree with.
+
+    Raises:
+        UserError: the report prints no overall score.
+    """
+    table = read_tables(folder)
+    if not table.empty:
+        table = table[(table.report == report) & table.definition.isin(["plain", "normalised"])]
+    if table.empty:
+        raise UserError(f"no overall score of {report!r} in {paths.display_path(folder or paths.REPORTS)}")
+    return table.definition.mode()[0]
+
+
+def _recomputed(table: pd.DataFrame) -> dict[str, list]:
+    columns: dict[str, list] = {"plain": [], "normalised": [], "definition": []}
+    for row in table.to_dict("records"):
+        scores = {name: row[name] for name in OVERALL_TASKS}
+        is_complete = not any(math.isnan(score) for score in scores.values())
+        for name, value in overall(scores).items():
+            columns[name].append(value if is_complete else math.nan)
+        is_comparable = is_complete and not math.isnan(row["overall"])
+        definition = matching_definition(scores, row["overall"], row["decimals"]) if is_comparable else ""
+        columns["definition"].append(definition)
+    return columns
+
+
+def _read_report(path: Path) -> pd.DataFrame:
+    texts = pd.read_csv(path, dtype=str, keep_default_na=False)
+    for column in _TEXT_COLUMNS:
+        if column not in texts:
+            raise UserError(f"{path.name}, header: no column {column!r}: add it")
+    for column in texts.columns:
+        if column not in (*_TEXT_COLUMNS, *_NUMBER_COLUMNS, "note"):
+            raise UserError(f"{path.name}, header: unknown column {column!r}: rename or remove it")
+    table = texts.reindex(columns=[*_TEXT_COLUMNS, *_NUMBER_COLUMNS, "note"], fill_value="")
+    for index, row in enumerate(table.to_dict("records"), start=1):
+        where = f"{path.name}, row {index}"
+        if row["split"] not in _SPLITS:
+            raise UserError(f"{where}: split is {row['split']!r}: choose from {', '.join(_SPLITS)}")
+        if row["recipe"] and not row["recipe"].startswith(f"{path.stem}/"):
+            raise UserError(f"{where}: recipe is {row['recipe']!r}, but must begin with {path.stem}/")
+        for column in _NUMBER_COLUMNS:
+            _check_number(row[column], column, where)
+    decimals = table["overall"].map(lambda text: len(text.partition(".")[2]))
+    numbers = list(_NUMBER_COLUMNS)
+    table[numbers] = table[numbers].apply(pd.to_numeric)
+    _check_agreement(table, path)
+    return table.assign(report=path.stem, decimals=decimals)[["report", *table.columns, "decimals"]]
+
+
+def _check_number(text: str, column: str, where: str) -> None:
+    lowest = -1 if column in ("sts", "overall") else 0  # a correlation may be negative
+    try:
+        is_valid = not text or lowest <= float(text) <= 1
+    except ValueError:
+        is_valid = False
+    if not is_valid:
+        raise UserError(f"{where}: {column} is {text!r}, but must be a number from {lowest} to 1, or empty")
+
+
+def _check_agreement(table: pd.DataFrame, path: Path) -> None:
+    """All rows of one recipe and split must print the same value of a metric."""
+    distinct = table[table.recipe != ""].groupby(["recipe", "split"])[[*SCORES, "overall"]].nunique()
+    for (recipe, split), counts in distinct.iterrows():
+        for column in counts.index[counts > 1]:
+            raise UserError(f"{path.name}: the rows of {recipe} on {split} print two values of {column}: correct one")
