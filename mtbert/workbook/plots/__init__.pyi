@@ -20,7 +20,7 @@ from .runs import fill as fill
 from .runs import learning_curves as learning_curves
 from .runs import plan as plan
 from .runs import probabilities as probabilities
-from .style import COLOURS as COLOURS
+from .style import COLORS as COLORS
 from .style import caption as caption
-from .style import keep as keep
+from .style import save_figure as save_figure
 from .style import use_style as use_style

@@ -1,4 +1,4 @@
-"""Figures of notebook 09: who gets how many steps, what is forgotten or learned by heart, how strategies compare."""
+"""Figures of notebook 09: how many steps each task gets, what is forgotten or memorized, how strategies compare."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,62 +8,71 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mtbert.workbook.plots.style import COLOURS
+from mtbert.workbook.plots.style import COLORS, dot_rows, figure_title, legend_outside, mean_and_seeds, panels
 
 
 def shares(lines: Mapping[str, Sequence[float]], alphas: Sequence[float], marks: Mapping[str, float]) -> Figure:
-    """A line per task: its share of the steps over the exponent alpha. marks: name -> alpha, as dotted lines."""
+    """Draw each task's share of the steps over the exponent alpha.
+
+    Args:
+        lines: Task to one share per alpha.
+        alphas: Exponents.
+        marks: Name to alpha, shown as dotted lines.
+    """
     figure, axes = plt.subplots(figsize=(7.6, 2.9))
     for task, values in lines.items():
-        axes.plot(alphas, values, color=COLOURS[task], linewidth=2, label=task)
+        axes.plot(alphas, values, color=COLORS[task], linewidth=2, label=task)
     for name, alpha in marks.items():
         axes.axvline(alpha, color="0.6", linestyle=":", linewidth=1)
         axes.text(alpha, 1.02, name, ha="center", va="bottom", fontsize=9, color="0.35")
     axes.set(xlabel=r"exponent $\alpha$", ylabel="share of the steps", ylim=(0, 1))
     axes.set_title("What the exponent does", pad=18)
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    legend_outside(axes)
     return figure
 
 
 def steps_by_epoch(counts: Mapping[str, Sequence[Mapping[str, float]]], columns: int = 5) -> Figure:
-    """A panel per sampler: stacked bars of the steps that each task gets in each epoch.
+    """Draw stacked bars of the steps that each task gets in each epoch, a panel per sampler.
 
-    counts: sampler -> per epoch, task -> steps.
+    Args:
+        counts: Sampler to, for each epoch, task to steps.
+        columns: Panels side by side.
     """
     rows = -(-len(counts) // columns)
     figure, grid = plt.subplots(rows, columns, figsize=(9.6, 1.8 * rows + 0.4), sharex=True, squeeze=False)
-    panels = grid.flatten()
-    for axes, (name, epochs) in zip(panels, counts.items(), strict=False):
-        places, bottom = np.arange(1, len(epochs) + 1), np.zeros(len(epochs))
+    flat = grid.flatten()
+    for axes, (name, epochs) in zip(flat, counts.items(), strict=False):
+        x, bottom = np.arange(1, len(epochs) + 1), np.zeros(len(epochs))
         for task in epochs[0]:
             heights = np.array([epoch[task] for epoch in epochs], dtype=float)
-            axes.bar(places, heights, bottom=bottom, color=COLOURS[task], width=0.85, label=task)
+            axes.bar(x, heights, bottom=bottom, color=COLORS[task], width=0.85, label=task)
             bottom += heights
         axes.set_title(name.replace("_", " "), fontsize=10)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    for axes in panels[len(counts) :]:
+    for axes in flat[len(counts) :]:
         axes.axis("off")
-    for axes in panels[max(0, len(counts) - columns) : len(counts)]:
+    for axes in flat[max(0, len(counts) - columns) : len(counts)]:  # the lowest panel of each column
         axes.set_xlabel("epoch")
         axes.tick_params(labelbottom=True)
     for axes in grid[:, 0]:
         axes.set_ylabel("steps")
-    panels[columns - 1].legend(loc="upper left", bbox_to_anchor=(1, 1))
+    legend_outside(flat[columns - 1])
     return figure
 
 
 def draws(counts: Mapping[str, Sequence[int]], exact: Mapping[str, int], title: str) -> Figure:
-    """A row per task: how many steps it got in each of many random epochs, as dots, and its exact count as a bar.
+    """Draw how many steps each task got in each of many random epochs, and its exact count as a bar.
 
-    counts: task -> one number per epoch.
+    Args:
+        counts: Task to one number of steps per epoch.
+        exact: Task to its exact number of steps.
+        title: Title of the figure.
     """
     figure, axes = plt.subplots(figsize=(7.6, 0.5 * len(counts) + 1.3))
-    noise = np.random.default_rng(0)
-    for place, (task, values) in enumerate(counts.items()):
-        heights = place + noise.uniform(-0.25, 0.25, len(values))
-        axes.plot(values, heights, ".", color=COLOURS[task], alpha=0.5)
-        axes.plot([exact[task]], [place], "|", color="black", markersize=22, markeredgewidth=2.5)
-    axes.set(yticks=range(len(counts)), yticklabels=list(counts), xlabel="steps in an epoch", title=title)
+    dot_rows(axes, counts, [COLORS[task] for task in counts], alpha=0.5)
+    for row, task in enumerate(counts):
+        axes.plot([exact[task]], [row], "|", color="black", markersize=22, markeredgewidth=2.5)
+    axes.set(xlabel="steps in an epoch", title=title)
     axes.invert_yaxis()
     return figure
 
@@ -71,77 +80,82 @@ def draws(counts: Mapping[str, Sequence[int]], exact: Mapping[str, int], title: 
 def stages(
     runs: Mapping[str, pd.DataFrame], task: str, parts: Sequence[tuple[float, float, str]], title: str
 ) -> Figure:
-    """The dev score of one task over the steps, a line per run, a pale one per seed; stages of the first are shaded.
+    """Draw the dev score of one task over the steps, a line per run and a pale one per seed.
 
-    runs: name -> columns step, score and maybe seed. parts: (first step, last step, name) of each stage.
+    Args:
+        runs: Name to columns step, score and possibly seed.
+        task: Name of the task.
+        parts: First step, last step and name of each shaded stage.
+        title: Title of the figure.
     """
     figure, axes = plt.subplots(figsize=(7.6, 2.8))
-    for number, (start, end, name) in enumerate(parts):
-        axes.axvspan(start, end, color=("0.92", "0.97")[number % 2], zorder=0)
+    for index, (start, end, name) in enumerate(parts):
+        axes.axvspan(start, end, color=("0.92", "0.97")[index % 2], zorder=0)
         axes.text((start + end) / 2, 1.01, name, transform=axes.get_xaxis_transform(), ha="center", fontsize=9)
-    for (name, table), colour, marker in zip(runs.items(), (COLOURS[task], COLOURS["plain"]), "os", strict=False):
-        means = table.groupby("step").score.mean()
-        axes.plot(means.index, means, marker=marker, color=colour, linewidth=2, label=name)
-        if "seed" in table and table.seed.nunique() > 1:
-            for _, of in table.groupby("seed"):
-                axes.plot(of.step, of.score, color=colour, alpha=0.3, linewidth=1)
-    axes.set(xlabel="optimiser step", ylabel=f"dev score of {task}")
+    for (name, table), color, marker in zip(runs.items(), (COLORS[task], COLORS["plain"]), "os", strict=False):
+        mean_and_seeds(axes, table, "step", "score", color, marker=marker, linewidth=2, label=name)
+    axes.set(xlabel="optimizer step", ylabel=f"dev score of {task}")
     axes.set_title(title, pad=16)
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    legend_outside(axes)
     return figure
 
 
 def passes(runs: Mapping[str, pd.DataFrame], title: str) -> Figure:
-    """Training loss and dev score over the epochs, side by side, a line per run, a pale one per seed.
+    """Draw training loss and dev score over the epochs, a line per run and a pale one per seed.
 
-    runs: name -> columns epoch, loss, score and maybe seed.
+    Args:
+        runs: Name to columns epoch, loss, score and possibly seed.
+        title: Title of the left panel.
     """
-    figure, panels = plt.subplots(1, 2, figsize=(9.4, 2.9))
-    colours = (COLOURS["sst"], COLOURS["quora"], COLOURS["sts"])
-    for axes, column, ylabel in zip(panels, ("loss", "score"), ("training loss", "dev score"), strict=True):
-        for (name, table), colour, marker in zip(runs.items(), colours, "os^", strict=False):
-            means = table.groupby("epoch")[column].mean()
-            axes.plot(means.index, means, marker=marker, color=colour, label=name)
-            if "seed" in table and table.seed.nunique() > 1:
-                for _, of in table.groupby("seed"):
-                    axes.plot(of.epoch, of[column], color=colour, alpha=0.3, linewidth=1)
+    figure, (left, right) = panels(2, (9.4, 2.9))
+    colors = (COLORS["sst"], COLORS["quora"], COLORS["sts"])
+    for axes, column, ylabel in ((left, "loss", "training loss"), (right, "score", "dev score")):
+        for (name, table), color, marker in zip(runs.items(), colors, "os^", strict=False):
+            mean_and_seeds(axes, table, "epoch", column, color, marker=marker, label=name)
         axes.set(xlabel="epoch", ylabel=ylabel)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    panels[0].set_title(title)
-    panels[1].set_title("Dev")
-    panels[1].legend(loc="upper left", bbox_to_anchor=(1, 1))
+    left.set_title(title)
+    right.set_title("Dev")
+    legend_outside(right)
     return figure
 
 
 def tokens(counts: Mapping[str, Sequence[int]], budget: int, tolerance: float = 0.1) -> Figure:
-    """A row of dots per order: the tokens of each batch; shaded: within the tolerance of the budget."""
+    """Draw the tokens of each batch, a row of dots per order.
+
+    Args:
+        counts: Order to one number of tokens per batch.
+        budget: Tokens that a batch should hold.
+        tolerance: Share of the budget that is shaded on both sides of it.
+    """
     figure, axes = plt.subplots(figsize=(7.6, 0.5 * len(counts) + 1.3))
     axes.axvspan((1 - tolerance) * budget, (1 + tolerance) * budget, color="0.9", label=f"budget ± {tolerance:.0%}")
-    noise = np.random.default_rng(0)
-    for place, values in enumerate(counts.values()):
-        axes.plot(values, place + noise.uniform(-0.25, 0.25, len(values)), ".", color=COLOURS["sst"], alpha=0.7)
-    axes.set(yticks=range(len(counts)), yticklabels=list(counts), xlabel="tokens in a batch", title="Tokens per step")
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    dot_rows(axes, counts, [COLORS["sst"]] * len(counts), alpha=0.7)
+    axes.set(xlabel="tokens in a batch", title="Tokens per step")
+    legend_outside(axes)
     axes.invert_yaxis()
     return figure
 
 
 def strategies(table: pd.DataFrame, metrics: Mapping[str, str], title: str) -> Figure:
-    """A panel per metric, a row per strategy: the mean as a dot, with its interval where there is one.
+    """Draw means with their intervals, a panel per metric, a row per strategy.
 
-    table: columns recipe, metric, mean, half (NaN for a single run). metrics: metric -> name of its panel.
+    Args:
+        table: Columns recipe, metric, mean, half (NaN for a single run).
+        metrics: Metric to the title of its panel.
+        title: Title above the panels.
     """
     names = list(dict.fromkeys(table.recipe))
-    figure, row = plt.subplots(1, len(metrics), figsize=(9.6, 0.27 * len(names) + 1.3), sharey=True, squeeze=False)
-    for axes, (metric, shown) in zip(row[0], metrics.items(), strict=True):
-        of = table[table.metric == metric]
-        places = [names.index(name) for name in of.recipe]
-        colour = COLOURS.get(metric, COLOURS["plain"])
-        axes.errorbar(of["mean"], places, xerr=of.half.fillna(0), fmt="o", color=colour, capsize=3)
+    figure, row = panels(len(metrics), (9.6, 0.27 * len(names) + 1.3), sharey=True)
+    for axes, (metric, metric_title) in zip(row, metrics.items(), strict=True):
+        part = table[table.metric == metric]
+        heights = [names.index(name) for name in part.recipe]
+        color = COLORS.get(metric, COLORS["plain"])
+        axes.errorbar(part["mean"], heights, xerr=part.half.fillna(0), fmt="o", color=color, capsize=3)
         axes.grid(axis="y", color="0.92")
-        axes.set(title=shown, xlabel="dev score", yticks=range(len(names)), yticklabels=names)
+        axes.set(title=metric_title, xlabel="dev score", yticks=range(len(names)), yticklabels=names)
         axes.locator_params(axis="x", nbins=4)
         axes.margins(x=0.15)
-    row[0][0].invert_yaxis()
-    figure.suptitle(title, fontweight="bold", fontsize="medium")
+    row[0].invert_yaxis()
+    figure_title(figure, title)
     return figure

@@ -10,15 +10,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mtbert.data.sampling import Sampler
-from mtbert.workbook.plots.style import COLOURS
+from mtbert.workbook.plots.style import COLORS, legend_outside, panels
 
 
 def fill(shares: Mapping[str, float]) -> Figure:
-    """Bars of the share of a padded batch that is real tokens, per task."""
+    """Draw a bar per task: the share of a padded batch that is real tokens.
+
+    Args:
+        shares: Task name to share, 0 to 1.
+    """
     figure, axes = plt.subplots(figsize=(8, 2.4))
     names = list(shares)
     axes.barh(names, [1] * len(names), color="0.88")
-    axes.barh(names, list(shares.values()), color=[COLOURS[name] for name in names])
+    axes.barh(names, list(shares.values()), color=[COLORS[name] for name in names])
     for row, share in enumerate(shares.values()):
         axes.text(share - 0.01, row, f"{share:.0%} tokens", ha="right", va="center", color="white", fontsize=10)
         axes.text(0.99, row, "padding", ha="right", va="center", color="0.4", fontsize=10)
@@ -28,26 +32,33 @@ def fill(shares: Mapping[str, float]) -> Figure:
 
 
 def agreement(predicted: Sequence[float], labels: Sequence[float], title: str, unit: str) -> Figure:
-    """Predicted similarity against the label, a dot per pair, with the line of the best fit."""
+    """Draw a dot per pair, predicted similarity against the label, with a fitted line.
+
+    Args:
+        predicted: (pairs,), in ``unit``.
+        labels: (pairs,), 0 to 5.
+        title: Title of the figure.
+        unit: Name of the vertical axis.
+    """
     figure, axes = plt.subplots(figsize=(5, 3.8))
-    sns.regplot(
-        x=np.asarray(labels),
-        y=np.asarray(predicted),
-        ax=axes,
-        color=COLOURS["sts"],
-        ci=None,
-        scatter_kws={"s": 14, "alpha": 0.5},
-        line_kws={"color": "0.2"},
-    )
+    style = {"color": COLORS["sts"], "ci": None, "scatter_kws": {"s": 14, "alpha": 0.5}, "line_kws": {"color": "0.2"}}
+    sns.regplot(x=np.asarray(labels), y=np.asarray(predicted), ax=axes, **style)
     axes.set(xlabel="similarity given by people (0 to 5)", ylabel=unit, title=title)
     return figure
 
 
-def bars(scores: Mapping[str, float], title: str, metric: str, colour: str) -> Figure:
-    """One horizontal bar per name, with its value."""
+def bars(scores: Mapping[str, float], title: str, metric: str, color: str) -> Figure:
+    """Draw one horizontal bar per name, with its value.
+
+    Args:
+        scores: Name to value.
+        title: Title of the figure.
+        metric: Name of the horizontal axis.
+        color: The task whose color the bars have.
+    """
     figure, axes = plt.subplots(figsize=(8, 0.5 * len(scores) + 1.2))
-    axes.barh(list(scores), list(scores.values()), color=COLOURS[colour])
-    for row, value in enumerate(scores.values()):  # to the right of its bar, also of a negative one
+    axes.barh(list(scores), list(scores.values()), color=COLORS[color])
+    for row, value in enumerate(scores.values()):  # right of the bar, even for a negative value
         axes.text(max(value, 0) + 0.01, row, f"{value:.3f}", va="center")
     axes.set(xlabel=metric, title=title, xlim=(min(0, *scores.values()), 1))
     axes.invert_yaxis()
@@ -55,37 +66,52 @@ def bars(scores: Mapping[str, float], title: str, metric: str, colour: str) -> F
 
 
 def plan(samplers: Mapping[str, Sampler], steps: int) -> Figure:
-    """Which tasks take part in each of the first steps: one strip per sampler, one row per task."""
+    """Draw which tasks take part in each of the first steps: a strip per sampler, a row per task.
+
+    Args:
+        samplers: Name to sampler.
+        steps: Number of steps to show.
+    """
     size = (8, 1.1 * len(samplers) + 0.8)
-    figure, all_axes = plt.subplots(len(samplers), 1, figsize=size, sharex=True, squeeze=False)
-    for axes, (name, sampler) in zip(all_axes[:, 0], samplers.items(), strict=True):
-        tasks = list(sampler.orders)
+    figure, grid = plt.subplots(len(samplers), 1, figsize=size, sharex=True, squeeze=False)
+    for axes, (name, sampler) in zip(grid[:, 0], samplers.items(), strict=True):
+        tasks = list(sampler.batch_samplers)
         for step in sampler.steps():
             if step.number == steps:
                 break
             for task in step.rows:
-                axes.barh(tasks.index(task), 0.9, left=step.number, color=COLOURS[task])
+                axes.barh(tasks.index(task), 0.9, left=step.number, color=COLORS[task])
         axes.set(yticks=range(len(tasks)), yticklabels=tasks, title=name, xlim=(0, steps))
         axes.invert_yaxis()
-    all_axes[-1, 0].set_xlabel("optimiser step")
+    grid[-1, 0].set_xlabel("optimizer step")
     return figure
 
 
 def compare(scores: Mapping[str, Mapping[str, float]], title: str) -> Figure:
-    """Scores of several runs side by side: a group of bars per task, a bar per run, in colours that no task has."""
+    """Draw a group of bars per task, with a bar per run in a shade of gray.
+
+    Args:
+        scores: Run to task to dev score.
+        title: Title of the figure.
+    """
     table = pd.DataFrame(scores).T.rename_axis("run").reset_index().melt("run", var_name="task", value_name="score")
     figure, axes = plt.subplots()
     sns.barplot(table, x="task", y="score", hue="run", palette=sns.color_palette("Greys", len(scores) + 1)[1:], ax=axes)
-    for drawn in axes.containers:
-        axes.bar_label(drawn, fmt="%.2f", fontsize=9, padding=2)
+    for bars_of_run in axes.containers:
+        axes.bar_label(bars_of_run, fmt="%.2f", fontsize=9, padding=2)
     axes.set(title=title, xlabel="", ylabel="dev score", ylim=(min(0, table.score.min()), 1.05))
     sns.move_legend(axes, "upper left", bbox_to_anchor=(1, 1), title=None)
     return figure
 
 
 def learning_curves(history: pd.DataFrame, tasks: Sequence[str]) -> Figure:
-    """Training loss and dev score of each task over the epochs, side by side."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.4))
+    """Draw training loss and dev score of each task over the epochs, side by side.
+
+    Args:
+        history: A row per epoch: epoch, plain, and for each task its dev score and "loss TASK".
+        tasks: Names of the tasks.
+    """
+    figure, (left, right) = panels(2, (10, 3.4))
     for task in tasks:
         _line(left, history, f"loss {task}", task)
         _line(right, history, task, task)
@@ -94,25 +120,24 @@ def learning_curves(history: pd.DataFrame, tasks: Sequence[str]) -> Figure:
     right.set(xlabel="epoch", ylabel="accuracy or Pearson r", title="Dev score")
     for axes in (left, right):
         axes.set_xticks(history.epoch)
-    right.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    legend_outside(right)
     return figure
 
 
 def probabilities(shares: Sequence[float], names: Sequence[str], title: str) -> Figure:
-    """A bar per class."""
+    """Draw a bar per class with its probability.
+
+    Args:
+        shares: (classes,), 0 to 1.
+        names: Names of the classes.
+        title: Title of the figure.
+    """
     figure, axes = plt.subplots(figsize=(8, 2.2))
-    drawn = axes.bar(list(names), list(shares), color=COLOURS["sst"])
-    axes.bar_label(drawn, fmt="%.2f", fontsize=9)
+    axes.bar_label(axes.bar(list(names), list(shares), color=COLORS["sst"]), fmt="%.2f", fontsize=9)
     axes.set(ylim=(0, 1.1), ylabel="probability", title=title)
     return figure
 
 
 def _line(axes: Axes, history: pd.DataFrame, column: str, task: str) -> None:
-    axes.plot(
-        history.epoch,
-        history[column],
-        marker="o",
-        label=task,
-        color=COLOURS[task],
-        linestyle="--" if task == "plain" else "-",
-    )
+    style = {"color": COLORS[task], "linestyle": "--" if task == "plain" else "-", "marker": "o"}
+    axes.plot(history.epoch, history[column], label=task, **style)

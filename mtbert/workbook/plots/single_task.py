@@ -1,4 +1,4 @@
-"""Figures of 04_sst_cfimdb: one task from its rows to its mistakes."""
+"""Figures of notebook 04: one task from its rows to its mistakes."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,101 +7,119 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mtbert.workbook.plots.style import COLOURS
+from mtbert.workbook.plots.style import COLORS, MARKERS, legend_outside, panels
 
 
 def classes(labels: Sequence[float], names: Sequence[str], title: str) -> Figure:
-    """Share of each class among ``labels``, (rows,) whole numbers from 0; the largest class is drawn darker."""
+    """Draw the share of each class, the largest class darker.
+
+    Args:
+        labels: (rows,) whole numbers from 0.
+        names: Names of the classes.
+        title: Title of the figure.
+    """
     shares = np.bincount(np.asarray(labels, dtype=int), minlength=len(names)) / len(labels)
     figure, axes = plt.subplots(figsize=(8, 2.6))
-    alphas = [1.0 if share == shares.max() else 0.5 for share in shares]
-    colours = [(*COLOURS["sst"][:3], alpha) for alpha in alphas]
-    drawn = axes.bar(list(names), shares, color=colours)
-    axes.bar_label(drawn, fmt=lambda share: f"{share:.0%}", padding=2)
+    colors = [(*COLORS["sst"][:3], 1.0 if share == shares.max() else 0.5) for share in shares]
+    axes.bar_label(axes.bar(list(names), shares, color=colors), fmt=lambda share: f"{share:.0%}", padding=2)
     axes.set(title=title, ylabel="share of rows", ylim=(0, 1.2 * shares.max()))
     return figure
 
 
-def lengths(of: Mapping[str, Sequence[int]], limit: int) -> Figure:
-    """Histograms of sequence lengths in word pieces, a panel per set, with the longest that BERT can read."""
-    figure, all_axes = plt.subplots(1, len(of), figsize=(10, 2.8))
-    for axes, (name, numbers) in zip(np.atleast_1d(all_axes), of.items(), strict=True):
-        numbers = np.asarray(numbers)
-        width = -(-(np.ptp(numbers) + 1) // 30)  # whole lengths in every bar, equally many
-        axes.hist(numbers, bins=np.arange(numbers.min(), numbers.max() + width + 1, width) - 0.5, color=COLOURS[name])
-        if numbers.max() > limit / 2:
+def lengths(lengths_by_set: Mapping[str, Sequence[int]], limit: int) -> Figure:
+    """Draw a histogram of sequence lengths per set, with the longest sequence that BERT can read.
+
+    Args:
+        lengths_by_set: Name of the set to its lengths in word pieces.
+        limit: The longest sequence in word pieces.
+    """
+    figure, row = panels(len(lengths_by_set), (10, 2.8))
+    for axes, (name, lengths) in zip(row, lengths_by_set.items(), strict=True):
+        lengths = np.asarray(lengths)
+        width = -(-(np.ptp(lengths) + 1) // 30)  # every bar covers the same number of whole lengths
+        axes.hist(lengths, bins=np.arange(lengths.min(), lengths.max() + width + 1, width) - 0.5, color=COLORS[name])
+        if lengths.max() > limit / 2:
             axes.axvline(limit, color="0.2", linestyle="--")
             axes.text(limit, axes.get_ylim()[1], f" limit {limit}", va="top", fontsize=9)
-        axes.set(
-            title=f"{name}: mean {numbers.mean():.0f}, longest {numbers.max()}", xlabel="word pieces", ylabel="rows"
-        )
+        axes.set_title(f"{name}: mean {lengths.mean():.0f}, longest {lengths.max()}")
+        axes.set(xlabel="word pieces", ylabel="rows")
     return figure
 
 
-def curves(histories: Mapping[str, pd.DataFrame], task: str, chance: float) -> Figure:
-    """Training loss and dev accuracy over the epochs, one line per run. chance: accuracy of the largest class."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.2))
+def curves(histories: Mapping[str, pd.DataFrame], task: str, baseline: float) -> Figure:
+    """Draw training loss and dev accuracy over the epochs, one line per run.
+
+    Args:
+        histories: Run to a table with columns epoch, TASK and "loss TASK".
+        task: Name of the task.
+        baseline: Accuracy of always answering the largest class.
+    """
+    figure, (left, right) = panels(2, (10, 3.2))
     for (name, history), marker in zip(histories.items(), "os^Dv", strict=False):
         left.plot(history.epoch, history[f"loss {task}"], marker=marker, label=name)
         right.plot(history.epoch, history[task], marker=marker, label=name)
-    right.axhline(chance, color="0.4", linestyle=":", label="largest class")
+    right.axhline(baseline, color="0.4", linestyle=":", label="largest class")
     left.set(title="Training loss", xlabel="epoch", ylabel="cross-entropy")
     right.set(title="Dev accuracy", xlabel="epoch", ylabel="accuracy")
     longest = max(int(history.epoch.max()) for history in histories.values())
     for axes in (left, right):
         axes.set_xticks(range(1, longest + 1))
-    right.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    legend_outside(right)
     return figure
 
 
 def distances(predicted: Sequence[int], labels: Sequence[float], classes: int) -> Figure:
-    """How far off predictions are, in classes: predicted minus true, right answers in the middle."""
-    apart = np.asarray(predicted, dtype=int) - np.asarray(labels, dtype=int)
+    """Draw how many classes predictions are off, with right answers in the middle.
+
+    Args:
+        predicted: (rows,) classes.
+        labels: (rows,) classes.
+        classes: Number of classes.
+    """
+    differences = np.asarray(predicted, dtype=int) - np.asarray(labels, dtype=int)
     values = np.arange(1 - classes, classes)
-    counts = [(apart == value).sum() for value in values]
+    counts = [(differences == value).sum() for value in values]
     figure, axes = plt.subplots(figsize=(8, 2.8))
-    colours = [COLOURS["sst"] if value == 0 else "0.6" for value in values]
-    axes.bar_label(axes.bar(values, counts, color=colours), padding=2, fontsize=9)
-    axes.set(
-        title="How far off",
-        xlabel="predicted class minus true class",
-        ylabel="dev rows",
-        xticks=values,
-        ylim=(0, 1.15 * max(counts)),
-    )
+    colors = [COLORS["sst"] if value == 0 else "0.6" for value in values]
+    axes.bar_label(axes.bar(values, counts, color=colors), padding=2, fontsize=9)
+    axes.set(title="How far off", xlabel="predicted class minus true class", ylabel="dev rows")
+    axes.set(xticks=values, ylim=(0, 1.15 * max(counts)))
     return figure
 
 
 def truncation(table: pd.DataFrame, rows: int) -> Figure:
-    """Accuracy (with its standard error over ``rows`` dev rows) and share of texts cut, against the length limit.
+    """Draw accuracy and the share of shortened texts against the length limit.
 
-    table: columns max_length, accuracy, cut.
+    Args:
+        table: Columns max_length, accuracy, cut (share of texts that were shortened).
+        rows: Dev rows, for the standard error of the accuracy.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 2.9))
+    figure, (left, right) = panels(2, (10, 2.9))
     ticks = [str(length) for length in table.max_length]
     error = np.sqrt(table.accuracy * (1 - table.accuracy) / rows)
-    left.errorbar(ticks, table.accuracy, yerr=error, marker="o", capsize=4, color=COLOURS["cfimdb"])
+    left.errorbar(ticks, table.accuracy, yerr=error, marker="o", capsize=4, color=COLORS["cfimdb"])
     left.set(title="Dev accuracy", xlabel="longest sequence kept", ylabel="accuracy")
     right.bar_label(right.bar(ticks, table.cut, color="0.6"), fmt=lambda share: f"{share:.0%}", padding=2)
-    right.set(
-        title="Reviews that lose their end", xlabel="longest sequence kept", ylabel="share of reviews", ylim=(0, 1.15)
-    )
+    right.set(title="Reviews that lose their end", xlabel="longest sequence kept")
+    right.set(ylabel="share of reviews", ylim=(0, 1.15))
     return figure
 
 
 def against(table: pd.DataFrame, title: str) -> Figure:
-    """Scores of several sources per row, as points with intervals.
+    """Draw the scores of several sources per row, as points with intervals.
 
-    table: columns row, source, mean, half (NaN where no interval is known).
+    Args:
+        table: Columns row, source, mean, half (half width of the interval; NaN if unknown).
+        title: Title of the figure.
     """
     rows, sources = list(dict.fromkeys(table.row)), list(dict.fromkeys(table.source))
     figure, axes = plt.subplots(figsize=(10, 0.55 * len(rows) + 1.4))
-    for number, (source, marker) in enumerate(zip(sources, "osD^v", strict=False)):
-        of = table[table.source == source]
-        height = [rows.index(row) + 0.18 * (number - (len(sources) - 1) / 2) for row in of.row]
-        axes.errorbar(of["mean"], height, xerr=of.half.fillna(0), fmt=marker, capsize=3, label=source)
+    for index, (source, marker) in enumerate(zip(sources, MARKERS, strict=False)):
+        part = table[table.source == source]
+        height = [rows.index(row) + 0.18 * (index - (len(sources) - 1) / 2) for row in part.row]
+        axes.errorbar(part["mean"], height, xerr=part.half.fillna(0), fmt=marker, capsize=3, label=source)
     axes.set(title=title, xlabel="dev accuracy", yticks=range(len(rows)), yticklabels=rows)
     axes.grid(axis="x", color="0.9")
     axes.invert_yaxis()
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    legend_outside(axes)
     return figure

@@ -1,0 +1,174 @@
+"""An example of every figure: the arguments of every drawing function."""
+
+import math
+from importlib import import_module
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+
+from mtbert.data.sampling import SAMPLERS
+from mtbert.experiments import report_tables
+from mtbert.nn import ADAPTERS
+from mtbert.nn.flops import DeviceSpec
+from mtbert.workbook.plots.adamw import Surface
+
+RNG = np.random.default_rng(0)
+WORDS, WEIGHTS = ["tea", "is", "hot"], RNG.dirichlet(np.ones(3), size=3)
+HISTORY = pd.DataFrame({"epoch": [1, 2], "loss sst": [1.5, 1.2], "sst": [0.4, 0.5], "plain": [0.4, 0.5]})
+AGAINST = pd.DataFrame(
+    {"row": ["one", "one", "two"], "source": ["a", "b", "a"], "mean": [0.5, 0.6, 0.7], "half": [0.02, np.nan, 0.01]}
+)
+TRUNCATION = pd.DataFrame({"max_length": [64, 128], "accuracy": [0.6, 0.7], "cut": [0.9, 0.4]})
+COSTS = pd.DataFrame({"notebook": ["01_a", "02_b"], "seconds": [10.0, 20.0], "peak_memory_mb": [500, 1500]})
+WALK = torch.tensor([[-1.5, 0.5], [-0.5, 0.2], [0.0, 0.0]])
+BOWL = Surface(lambda x: x.square().sum(-1), (-2, 1, -1, 1))
+GRID = torch.stack(torch.meshgrid(torch.linspace(-1, 1, 9), torch.linspace(-1, 1, 9), indexing="xy"), dim=-1)
+LOSSES = [lambda x: (x**2).sum(-1), lambda x: ((x - 0.5) ** 2).sum(-1)]
+PAIR, CHANGED = np.array([[3.0, 1.0], [-1.0, 0.5]]), np.array([[1.0, 2.0], [-0.25, 0.75]])
+METHODS = pd.DataFrame(
+    [("pcgrad", "sst", 0.01, 0.02), ("pcgrad", "sts", -0.01, np.nan), ("gradvac", "sst", 0.0, 0.01)],
+    columns=["method", "metric", "mean", "half"],
+)
+TRADE = pd.DataFrame({"trainable": [10, 1000], "milliseconds": [5.0, 8.0], "mean": [0.4, 0.6]}, index=["a", "b"])
+PRINTED = pd.DataFrame({"sst": [0.01, -0.02], "sts": [0.1, 0.0]}, index=["pal", "low-rank"])
+LABELS = np.array([0.0, 0.4, 1.0, 2.6, 3.4, 4.4, 4.6, 5.0])
+PREDICTED, PAIRS = RNG.uniform(0, 5, 8), RNG.normal(size=(8, 2, 12))
+RUNS = pd.DataFrame(
+    {
+        "seed": [0, 0, 1, 1],
+        "step": [5, 10, 5, 10],
+        "epoch": [1, 2, 1, 2],
+        "score": [0.4, 0.3, 0.5, 0.4],
+        "loss": [1.0, 0.5, 1.2, 0.7],
+    }
+)
+STRATEGIES = pd.DataFrame(
+    [("a", "sst", 0.4, 0.02), ("b", "sst", 0.5, np.nan), ("a", "plain", 0.6, 0.01), ("b", "plain", 0.5, np.nan)],
+    columns=["recipe", "metric", "mean", "half"],
+)
+EPOCHS = [{"sst": 3, "quora": 5}, {"sst": 4, "quora": 4}]
+MATRIX = np.array([[8, 2], [3, 1]])
+THRESHOLDS = pd.DataFrame(
+    [(0.2, 1, 9, 0, 6, 0.4, 1), (0.5, 5, 5, 2, 4, 0.44, 0.67), (0.8, 9, 1, 4, 2, 0.67, 0.33)],
+    columns=["threshold", "tn", "fp", "fn", "tp", "precision", "recall"],
+)
+RELIABILITY = pd.DataFrame({"confidence": [0.15, 0.9], "true": [0.5, 1.0], "rows": [2, 1]})
+INTERVALS = pd.DataFrame({"name": ["a", "b"], "difference": [0.1, -0.2], "low": [0.0, -0.5], "high": [0.3, -0.1]})
+CLAIMS = pd.DataFrame(
+    [
+        ("Yin", "pooling", "a", "sst", 0.004, 0.03, 0.01, 0.05, "holds"),
+        ("Li & Tang", "surgery", "b", "overall", -0.3, math.nan, math.nan, math.nan, "not measured"),
+        ("Yin", "pooling", "c", "sts", 0.001, -0.7, -0.8, -0.6, "contradicted"),
+        ("Yin", "surgery", "d", "sts", 0.001, 0.02, math.nan, math.nan, "undecided"),
+    ],
+    columns=["report", "topic", "claim", "metric", "printed", "difference", "low", "high", "verdict"],
+)
+REGIONS = [(0, math.inf), (-math.inf, 0), (-0.01, 0.01), (-math.inf, 0.01)]
+SEEDS = pd.DataFrame(
+    [
+        ("x/c", 0, 0.1),
+        ("x/c", 1, 0.1),
+        ("x/a", 0, 0.3),
+        ("x/a", 1, 0.5),
+        ("x/b", 0, 0.9),
+        ("y/a", 0, 0.1),
+        ("y/a", 1, 0.2),
+    ],
+    columns=["recipe", "seed", "sts"],
+)
+LADDER = pd.DataFrame(
+    {"speedup": [1.0, 2.0], "gain": [1.0, 2.0], "low": [1.0, 1.8], "high": [1.0, 2.3]}, index=["first", "second"]
+)
+BATCHES = {"random": [[3, 1], [2, 4]], "packed": [[3], [1], [2], [4]]}
+
+EXAMPLES = {
+    "runs.fill": ({"sst": 0.4, "sts": 0.8},),
+    "runs.agreement": (PREDICTED, LABELS, "Agreement", "cosine"),
+    "runs.bars": ({"one": 0.5, "two": -0.1}, "Bars", "accuracy", "sst"),
+    "runs.plan": ({"mixed": SAMPLERS["mixed"]({"sst": 8, "sts": 8}, {"sst": 4, "sts": 4})}, 2),
+    "runs.compare": ({"one": {"sst": 0.4, "sts": 0.1}, "two": {"sst": 0.5, "sts": 0.2}}, "Compare"),
+    "runs.learning_curves": (HISTORY, ["sst"]),
+    "runs.probabilities": ([0.2, 0.8], ["no", "yes"], "Classes"),
+    "start.road": (),
+    "start.costs": (COSTS,),
+    "attention.arrows": (RNG.random((3, 2)), WORDS, ("hot", "wet"), "Arrows"),
+    "attention.scaling": ([4, 16], {"std": {"measured": [2, 4]}, "weight": {"scaled": [0.1, 0.2]}}, ("std",)),
+    "attention.blocks": (np.eye(3, dtype=bool), WORDS, "Blocks"),
+    "attention.cost": ([32, 64, 128], {"matrices": [1, 2, 4], "attention": [1, 4, 16]}, "Cost"),
+    "attention.maps": ({"head 0.0": WEIGHTS, "head 0.1": WEIGHTS}, WORDS),
+    "attention.scores": ({"trained": RNG.random((2, 4))}, "weight one back"),
+    "transformer_layer.scales": ({"0.1": [1, 0.5, 0.25]}, {"0.1": [1, 1, 1]}),
+    "transformer_layer.residuals": ({"a": [1e-3, 1], "b": [1, 1]}, {"a": [0, 0.9], "b": [0, 0.1]}),
+    "transformer_layer.gelu": (),
+    "transformer_layer.block": (8, 32),
+    "transformer_layer.parameters": ({"one": {"words": 2_000_000, "layers": 5_000_000}},),
+    "transformer_layer.probes": ({"[CLS]": {"a": [0.25, 0.5]}, "mean": {"a": [0.5, 0.5]}}, 100, 0.3),
+    "transformer_layer.senses": (
+        torch.tensor(RNG.random((2, 3))),
+        torch.tensor([True, False, False]),
+        torch.ones(2, 3),
+    ),
+    "transformer_layer.token_cosines": (torch.eye(2), ["[CLS]", "film"], "After layer 0"),
+    "adamw.walks": (BOWL, {"one": {"SGD": WALK}, "two": {"SGD": WALK / 2, "Adam": WALK}}),
+    "adamw.lines": ({"a": [1.0, 10.0], "AdamW": [3.0, 4.0]}, "Lines", ("x", "y"), [0.1, 10], ("log", "linear")),
+    "adamw.sweep": ({"SGD": {0.1: [2.0, 1.8], 1.0: [2.0, math.inf]}, "AdamW": {0.1: [2.0, 1.0]}}, 1, 1.5),
+    "single_task.classes": ([0, 1, 1, 2], ["a", "b", "c"], "Classes"),
+    "single_task.lengths": ({"sst": [3, 9], "cfimdb": [100, 600]}, 512),
+    "single_task.curves": ({"one": HISTORY, "other": HISTORY}, "sst", 0.3),
+    "single_task.distances": ([0, 4, 2], [1, 4, 2], 5),
+    "single_task.truncation": (TRUNCATION, 60),
+    "single_task.against": (AGAINST, "Against"),
+    "surgery.before_after": (PAIR, CHANGED, ("Before", "After")),
+    "surgery.walks": (LOSSES, GRID, {"sum": [WALK], "PCGrad": [WALK / 2]}, torch.tensor([[0.0, 0.0], [0.5, 0.5]])),
+    "surgery.targets": ([0.1, 0.2], {"slow": [0.0, 0.1], "fast": [0.1, 0.2]}, "Targets"),
+    "surgery.over_steps": ({"a-b": [0.1, -0.1, 0.2], "a-c": [0.0, 0.1, -0.3]}, 2),
+    "surgery.conflicts": ({"a-b": 3, "a-c": 9}, 12),
+    "surgery.strips": ({"one": {"a": [0.1, 0.3], "b": [0.0]}, "two": {"c": [-0.2]}}, "cosine", "Strips"),
+    "surgery.by_layer": ({"a, b": RNG.random((4, 3)), "a, a": RNG.random((4, 3))}, "xyz", ["a, a"]),
+    "surgery.differences": (METHODS, {"report": {"sst": 0.003}}, "Differences"),
+    "pals.places": (list(ADAPTERS), "Where"),
+    "pals.losses": ({"one": [1.0, 0.5], "two": [1.0, 0.1]}, 0.4),
+    "pals.growth": ([2, 4], {"pal": [10, 40], "top": [30, 30]}, {"equal": (3, 30)}),
+    "pals.trade": (TRADE, "mean"),
+    "pals.swaps": (pd.DataFrame([[0.5, 0.4], [0.1, 0.7]], index=["sst", "sts"], columns=["sst", "none"]),),
+    "pals.differences": (PRINTED, PRINTED / 2, {"sst": 0.03, "sts": 0.1}, "Differences"),
+    "sts_heads.mappings": ({"half": lambda c: c / 2, "relu": torch.relu}, torch.linspace(-1, 1, 9), "Maps"),
+    "sts_heads.against_labels": ({"one": PREDICTED, "two": PREDICTED / 2}, LABELS),
+    "sts_heads.embeddings": ({"before": PAIRS, "after": 2 * PAIRS}, LABELS.tolist()),
+    "sts_heads.by_label": ({"one": PREDICTED, "two": PREDICTED / 2}, LABELS, "Cosines"),
+    "sts_heads.over_radius": ([0.1, 1.0], {"adversarial": [1e-3, 1.0], "random": [1e-5, 0.1]}, "Moves"),
+    "sts_heads.in_batch": (RNG.uniform(size=(3, 3)), "All against all"),
+    "data_strategies.shares": ({"sst": [0.5, 0.1], "sts": [0.5, 0.9]}, [0, 1], {"root": 0.5}),
+    "data_strategies.steps_by_epoch": ({"by_rows": EPOCHS, "even": EPOCHS}, 2),
+    "data_strategies.draws": ({"sst": [3, 4], "quora": [6, 5]}, {"sst": 3, "quora": 6}, "Draws"),
+    "data_strategies.stages": ({"one": RUNS, "other": RUNS}, "sst", [(0, 5, "SST"), (5, 10, "Quora")], "Stages"),
+    "data_strategies.passes": ({"few rows": RUNS}, "Training"),
+    "data_strategies.tokens": ({"shuffled": [90, 140], "grouped": [99, 101]}, 100),
+    "data_strategies.strategies": (STRATEGIES, {"sst": "SST", "plain": "mean"}, "Strategies"),
+    "confusion_matrices.matrices": ({"ours": MATRIX, "theirs": MATRIX.T}, ["no", "yes"]),
+    "confusion_matrices.distances": ({"a": [0.5, 0.5, 0], "b": [0.2, 0.3, 0.5]}, "Distances"),
+    "confusion_matrices.thresholds": (THRESHOLDS, 0.5),
+    "confusion_matrices.reliability": ({"ours": RELIABILITY}, "Claims"),
+    "confusion_matrices.intervals": (INTERVALS, "Differences", "accuracy"),
+    "reports.forest": (CLAIMS, REGIONS, "All"),
+    "reports.definitions": (report_tables.read_tables(), "Definitions"),
+    "reports.seeds": (SEEDS, ["sts"], "Seeds"),
+    "reports.alarms": ({"alone": [0, 1, 1, 3], "holm": [0, 0, 0, 1]}, "Alarms"),
+    "throughput.roofline": (DeviceSpec(peak_flops=8e9, bandwidth=2e9), {"a": (0.5, 1e9), "b": (40.0, 7e9)}),
+    "throughput.shares": ({"here": {"a": 1.0, "b": 3.0}, "there": {"a": 1.0, "b": 1.0}}, "Shares"),
+    "throughput.cells": (BATCHES,),
+    "throughput.fills": (pd.DataFrame({"random": [0.4], "packed": [1.0]}, index=["sst"]),),
+    "throughput.counts": ({"ours": 3, "theirs": 9}, "Launches", "calls"),
+    "throughput.chunks": ([2**20, 2**22], {"float32": [0.5, 0.9]}),
+    "throughput.ladder": (LADDER, "Ladder"),
+    "throughput.ratios": ({"itself": [0.9, 1.0, 1.2], "other": [2.0, 2.2, 1.9]}, "Ratios"),
+}
+
+
+def draw(name: str, *arguments, **options) -> Figure:
+    """The figure of ``module.function`` for these arguments, or for its examples."""
+    module, function = name.split(".")
+    call = getattr(import_module(f"mtbert.workbook.plots.{module}"), function)
+    return call(*(arguments or EXAMPLES[name]), **options)

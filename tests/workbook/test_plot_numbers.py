@@ -1,0 +1,475 @@
+"""Figures show the numbers that they are given: what is computed for drawing, and what is drawn where."""
+
+import io
+import math
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from ipywidgets import IntSlider
+from PIL import Image as PillowImage
+from workbook.figures import BOWL, CLAIMS, EXAMPLES, PAIR, PRINTED, REGIONS, THRESHOLDS, WALK, WEIGHTS, WORDS, draw
+
+from mtbert import UserError
+from mtbert.nn import ADAPTERS
+from mtbert.workbook import plots
+from mtbert.workbook.plots import sts_heads
+from mtbert.workbook.plots.explore import explore
+from mtbert.workbook.plots.start import ROAD
+from mtbert.workbook.plots.style import check_shape
+
+pytestmark = pytest.mark.usefixtures("close_figures")
+UNMEASURED = CLAIMS.assign(difference=math.nan, low=math.nan, high=math.nan, verdict="not measured")
+
+
+def lines(axes) -> dict[str, np.ndarray]:
+    """The points of each line by its label."""
+    return {line.get_label(): np.column_stack(line.get_data()).astype(float) for line in axes.lines}
+
+
+def texts(axes) -> list[str]:
+    return [text.get_text() for text in axes.texts if text.get_text()]
+
+
+def names(axis) -> list[str]:
+    return [label.get_text() for label in axis.get_ticklabels()]
+
+
+def points_with(axes, marker: str) -> list[tuple[float, float]]:
+    """The single points drawn with a marker, sorted."""
+    single = [line for line in axes.lines if line.get_marker() == marker and len(line.get_xdata()) == 1]
+    return sorted((float(line.get_xdata()[0]), float(line.get_ydata()[0])) for line in single)
+
+
+# -- bars: the height, width and left edge of every bar
+
+BARS = {
+    "runs.probabilities": ("height", [0.2, 0.8]),
+    "start.costs": ("width", [10, 20, 0.5, 1.5]),  # seconds, then gigabytes
+    "single_task.classes": ("height", [0.25, 0.5, 0.25]),
+    "single_task.distances": ("height", [0, 0, 0, 1, 2, 0, 0, 0, 0]),  # right answers in the middle
+    "confusion_matrices.distances": ("height", [0.5, 0.5, 0, 0.2, 0.3, 0.5]),
+    "reports.alarms": ("height", [0.25, 0.5, 0, 0.25, 0.75, 0.25, 0, 0]),  # shares of the families
+    "throughput.shares": ("width", [25, 50, 75, 50]),
+    "throughput.fills": ("height", [0.4, 1.0]),
+    "throughput.counts": ("width", [3, 9]),
+    "throughput.cells": ("height", [3, 3, 4, 4, 3, 1, 2, 4, 3, 1, 2, 4, 3, 1, 2, 4]),  # longest, then own length
+}
+
+
+@pytest.mark.parametrize("name", BARS)
+def test_bars_have_the_sizes_given(name):
+    side, expected = BARS[name]
+    bars = [bar for axes in draw(name).axes for bar in axes.patches]
+    np.testing.assert_allclose([getattr(bar, f"get_{side}")() for bar in bars], expected)
+
+
+def test_stacked_bars_begin_where_the_ones_before_end():
+    bars = draw("data_strategies.steps_by_epoch").axes[0].patches
+    assert [(bar.get_y(), bar.get_height()) for bar in bars] == [(0, 3), (0, 4), (3, 5), (4, 4)]
+    _, second = draw("throughput.shares").axes[0].containers
+    assert [bar.get_x() for bar in second] == [25, 50]
+    counts = {"one": {"words": 2_000_000, "layers": 5_000_000}, "two": {"words": 1_000_000, "layers": 1_000_000}}
+    (axes,) = draw("transformer_layer.parameters", counts).axes
+    assert [[bar.get_width() for bar in bars] for bars in axes.containers] == [[2, 1], [5, 1]]
+    assert [bar.get_x() for bar in axes.containers[1]] == [2, 1]
+
+
+def test_cells_have_edges_between_batches_but_none_between_packed_sequences():
+    padded, packed = draw("throughput.cells").axes
+    assert padded.get_title() == "random: fill 0.71" and packed.get_title() == "packed: fill 1.00"
+    assert len(padded.lines) == 1 and len(packed.lines) == 0
+
+
+def test_conflicts_are_compared_with_a_coin_centered_on_half_of_the_steps():
+    (axes,) = draw("surgery.conflicts").axes
+    low, high = axes.patches[0].get_x(), axes.patches[0].get_x() + axes.patches[0].get_width()
+    assert low + high == 12 and 0 < low < 3
+
+
+# -- intervals
+
+
+@pytest.mark.parametrize(
+    ("name", "panel", "index", "ends"),
+    [
+        ("single_task.truncation", 0, 0, (0.6 - 0.24**0.5 / 60**0.5, 0.6 + 0.24**0.5 / 60**0.5)),
+        ("transformer_layer.probes", 0, 1, (0.45, 0.55)),  # 0.5 and one standard error over 100 rows
+        ("surgery.differences", 0, 0, (-0.01, 0.03)),
+        ("surgery.differences", 0, 1, (-0.01, -0.01)),  # a single run has no interval
+        ("confusion_matrices.intervals", 0, 0, (0.0, 0.3)),
+        ("throughput.ladder", 1, 1, (1.8, 2.3)),
+    ],
+)
+def test_an_interval_reaches_from_low_to_high(name, panel, index, ends):
+    segment = np.array(draw(name).axes[panel].collections[0].get_segments()[index], dtype=float)
+    vertical = segment[0, 0] == segment[1, 0] and ends[0] != ends[1]
+    np.testing.assert_allclose(segment[:, 1 if vertical else 0], ends, atol=1e-9)
+
+
+def test_by_layer_draws_the_mean_of_the_batches():
+    (axes,) = draw("surgery.by_layer").axes
+    np.testing.assert_allclose(axes.containers[0][0].get_ydata(), EXAMPLES["surgery.by_layer"][0]["a, b"].mean(0))
+
+
+def test_differences_without_any_measured_run_show_the_printed_ones():
+    (axes,) = draw("surgery.differences", pd.DataFrame(), {"report": {"sst": 0.003, "sts": -0.002}}, "t").axes
+    assert names(axes.yaxis) == ["sst", "sts"] and lines(axes)["report"][:, 0].tolist() == [0.003, -0.002]
+
+
+# -- lines
+
+
+@pytest.mark.parametrize(
+    ("name", "panel", "label", "expected"),
+    [
+        ("adamw.lines", 0, "AdamW", [[0.1, 3], [10, 4]]),
+        ("adamw.walks", 0, "SGD", WALK),
+        ("adamw.walks", 0, "_goal", [[0, 0]]),
+        ("transformer_layer.scales", 0, "0.1", [[0, 1], [1, 0.5], [2, 0.25]]),
+        ("transformer_layer.residuals", 1, "b", [[0, 0], [1, 0.1]]),
+        ("surgery.targets", 0, "fast", [[1, 0.1], [2, 0.2]]),
+        ("pals.growth", 0, "pal", [[2, 10e-6], [4, 40e-6]]),  # in millions
+        ("pals.growth", 0, "equal", [[3, 30e-6]]),
+        ("pals.trade", 1, "b", [[8.0, 0.6]]),
+        ("sts_heads.mappings", 0, "half", np.stack([np.linspace(-1, 1, 9), np.linspace(-1, 1, 9) / 2], 1)),
+        ("sts_heads.mappings", 1, "half", np.stack([np.linspace(-1, 1, 9), np.full(9, 0.5)], 1)),  # the slope
+        ("sts_heads.over_radius", 0, "random", [[0.1, 1e-5], [1.0, 0.1]]),
+        ("data_strategies.stages", 0, "one", [[5, 0.45], [10, 0.35]]),  # the mean over the seeds
+        ("data_strategies.passes", 0, "few rows", [[1, 1.1], [2, 0.6]]),
+        ("throughput.roofline", 0, "a", [[0.5, 1.0]]),
+        ("throughput.chunks", 0, "float32", [[1, 0.5], [4, 0.9]]),  # in megabytes
+        ("attention.cost", 0, "matrices: slope 1.0 at the end", [[32, 1000], [64, 2000], [128, 4000]]),
+        ("attention.cost", 0, "attention: slope 2.0 at the end", [[32, 1000], [64, 4000], [128, 16000]]),
+    ],
+)
+def test_a_line_has_the_points_given(name, panel, label, expected):
+    np.testing.assert_allclose(lines(draw(name).axes[panel])[label], expected, rtol=1e-6)
+
+
+def test_lines_without_positions_count_from_one():
+    (axes,) = draw("adamw.lines", {"a": [5.0, 6.0, 7.0]}, "title", ("step", "y")).axes
+    assert lines(axes)["a"][:, 0].tolist() == [1, 2, 3]
+
+
+def test_walks_take_a_surface_for_each_panel():
+    other = BOWL._replace(window=(0, 4, 0, 4), goals=[(1, 1), (3, 3)])
+    left, right = draw("adamw.walks", [BOWL, other], {"one": {"SGD": WALK}, "two": {"SGD": WALK}}).axes
+    assert left.get_xlim() == (-2, 1) and right.get_xlim() == (0, 4)
+    assert [line.get_label() for line in right.lines].count("_goal") == 2
+
+
+def test_a_walk_that_diverges_is_drawn_as_far_as_it_is_a_number():
+    path = torch.cat([WALK, torch.tensor([[1e30, 0.0], [math.nan, math.inf]])])
+    points = lines(draw("adamw.walks", BOWL, {"one": {"SGD": path}}).axes[0])["SGD"]
+    assert len(points) == 4 and np.isfinite(points).all()
+
+
+def test_a_sweep_shows_the_last_steps_by_rate_and_the_curve_at_the_best():
+    runs = {
+        "SGD": {0.1: [2.0, 1.8, 1.6, 1.4], 0.3: [2.0, 1.6, 1.2, 1.0], 1.0: [2.0, 90.0]},
+        "AdamW": {0.001: [2.0, 1.0, 0.6, 0.4], 0.003: [2.0, 2.0, math.nan, math.nan], 0.01: [9.0, 9.0, 9.0, 9.0]},
+        "Adam": {1.0: [2.0, math.inf, 1.0, 1.0]},
+    }
+    left, right = (lines(axes) for axes in draw("adamw.sweep", runs, last=2, constant=1.5).axes)
+    np.testing.assert_allclose(left["SGD"], [[0.1, 1.5], [0.3, 1.1]])
+    assert left["_SGD diverged"][:, 0].tolist() == [1.0] and left["_AdamW diverged"][:, 0].tolist() == [0.003, 0.01]
+    np.testing.assert_allclose(right["SGD, 0.3"], [[2, 1.8], [3, 1.4], [4, 1.1]])
+    np.testing.assert_allclose(right["AdamW, 0.001"], [[2, 1.5], [3, 0.8], [4, 0.5]])
+    assert left["constant answer"][:, 1].tolist() == [1.5, 1.5]
+    assert not any(name.startswith("Adam,") for name in right)  # all its runs diverged
+
+
+def test_arrows_end_at_the_gradients_and_at_their_sum_and_only_moved_gradients_get_a_prime():
+    def heads(axes) -> list:
+        return [tuple(text.xy) for text in axes.texts if not text.get_text()]
+
+    before, after = draw("surgery.before_after").axes
+    assert heads(before) == [(2, 1.5), (3, 1), (-1, 0.5)] and texts(before) == ["sum", "$g_1$", "$g_2$"]
+    assert heads(after) == [(0.75, 2.75), (3, 1), (1, 2), (-1, 0.5), (-0.25, 0.75)]
+    assert texts(after) == ["sum", "$g_1'$", "$g_2'$"]
+    _, after = draw("surgery.before_after", PAIR, [PAIR[0], [-0.25, 0.75]], ("Before", "After")).axes
+    assert texts(after) == ["sum", "$g_1$", "$g_2'$"]
+    draw("surgery.before_after", [[1.0, 0.0], [-1.0, 0.0]], np.zeros((2, 2)), ("a", "b")).canvas.draw()  # vanishing
+
+
+def test_conflicts_are_crosses_and_the_running_mean_begins_when_the_window_is_full():
+    axes, short = draw("surgery.over_steps", {"a-b": [0.1, -0.1, 0.2, -0.4], "a-c": [0.1] * 4}, window=2).axes
+    np.testing.assert_allclose(lines(axes)["agree"], [[1, 0.1], [3, 0.2]])
+    np.testing.assert_allclose(lines(axes)["conflict"], [[2, -0.1], [4, -0.4]])
+    np.testing.assert_allclose(lines(axes)["mean of 2"], [[2, 0.0], [3, 0.05], [4, -0.1]], atol=1e-12)
+    assert len(lines(draw("surgery.over_steps", {"a-b": [0.1, -0.1]}, window=5).axes[0])["mean of 5"]) == 0
+
+
+def test_the_roof_rises_with_the_bandwidth_up_to_the_ridge_and_is_flat_beyond_it():
+    roof = draw("throughput.roofline").axes[0].lines[0].get_xydata()
+    np.testing.assert_allclose(roof[1], [4.0, 8.0])  # 8e9 operations per second / 2e9 bytes per second
+    np.testing.assert_allclose([roof[0, 1] / roof[0, 0], roof[2, 1]], [2.0, 8.0])
+
+
+def test_ratios_show_every_round_and_the_median():
+    rounds, median = draw("throughput.ratios").axes[0].lines[:2]
+    assert list(rounds.get_xdata()) == [0.9, 1.0, 1.2] and list(median.get_xdata()) == [1.0, 1.0]
+
+
+def test_printed_differences_are_hollow_measured_ones_full_and_missing_ones_absent():
+    measured = pd.DataFrame({"sst": [0.02], "sts": [0.05]}, index=["low-rank"])
+    left, _ = draw("pals.differences", PRINTED, measured, {"sst": 0.03, "sts": 0.1}, "t").axes
+    assert lines(left)["printed"][:, 0].tolist() == [0.01, -0.02] and left.patches[0].get_x() == -0.03
+    np.testing.assert_array_equal(lines(left)["measured"][:, 0], [np.nan, 0.02])
+    assert names(left.yaxis) == ["pal", "low-rank"]
+
+
+def test_a_row_without_a_time_stands_in_the_first_panel_only():
+    left, right = draw("pals.trade", EXAMPLES["pals.trade"][0].assign(milliseconds=[np.nan, 8.0]), "mean").axes
+    assert not np.isnan(lines(left)["a"]).any() and np.isnan(lines(right)["a"][0, 0])
+
+
+def test_senses_draws_the_mean_of_each_kind_of_pair():
+    cosines, same = torch.tensor([[1.0, 1.0, 1.0], [0.9, 0.5, 0.3]]), torch.tensor([True, False, False])
+    (axes,) = draw("transformer_layer.senses", cosines, same, torch.ones(2, 3)).axes
+    np.testing.assert_allclose(lines(axes)["same sense, mean"][:, 1], [1, 0.9])
+    np.testing.assert_allclose(lines(axes)["other sense, mean"][:, 1], [1, 0.4])
+
+
+def test_the_difference_of_the_two_gelus_is_enlarged_ten_thousand_times():
+    left, right = draw("transformer_layer.gelu").axes
+    exact = torch.nn.functional.gelu(torch.linspace(-4, 4, 801))
+    np.testing.assert_allclose(lines(left)["GELU, exact"][:, 1], exact)
+    assert 4 < np.abs(right.lines[-1].get_ydata()).max() < 5
+
+
+# -- cells
+
+
+def test_heat_maps_show_the_matrices_given():
+    np.testing.assert_allclose(draw("attention.maps", {"a": WEIGHTS.T}, WORDS).axes[0].images[0].get_array(), WEIGHTS.T)
+    np.testing.assert_array_equal(draw("attention.blocks").axes[0].images[0].get_array(), np.eye(3))
+    assert texts(draw("pals.swaps").axes[0]) == ["0.500", "0.400", "0.100", "0.700"]
+    scores = np.array([[0.1, 0.25], [1.0, -0.5]])
+    assert texts(draw("sts_heads.in_batch", scores, "t").axes[0]) == ["0.10", "0.25", "1.00", "-0.50"]
+    cosines = draw("transformer_layer.token_cosines").axes[0].collections[0].get_array()
+    np.testing.assert_allclose(np.asarray(cosines).reshape(2, 2), np.eye(2))
+
+
+def test_tokens_are_named_on_both_axes():
+    left, right = draw("attention.maps").axes[:2]
+    assert names(left.yaxis) == WORDS and names(right.xaxis) == WORDS
+
+
+def test_scores_share_one_scale_and_frame_the_best_head_of_each():
+    encoders = {"trained": [[0.1, 0.9], [0.2, 0.3]], "untrained": [[0.1, 0.1], [0.2, 0.1]]}
+    left, right = draw("attention.scores", encoders, "s").axes[:2]
+    assert left.images[0].get_clim() == right.images[0].get_clim() == (0, 0.9)
+    assert left.patches[0].get_xy() == (0.5, -0.5) and right.patches[0].get_xy() == (-0.5, 0.5)
+    assert left.get_title() == "trained: best 0.1, 0.90"
+
+
+def test_a_confusion_matrix_is_colored_by_the_shares_of_its_rows():
+    counts, transposed = draw("confusion_matrices.matrices").axes
+    assert texts(counts) == ["8", "2", "3", "1"] and texts(transposed) == ["8", "3", "2", "1"]
+    np.testing.assert_allclose(counts.images[0].get_array(), [[0.8, 0.2], [0.75, 0.25]])
+    (shares,) = draw("confusion_matrices.matrices", {"ours": [[8, 2], [3, 1]]}, ["no", "yes"], counts=False).axes
+    assert texts(shares) == ["0.80", "0.20", "0.75", "0.25"]
+
+
+@pytest.mark.parametrize(("threshold", "row"), [(0.5, 1), (0.3, 0), (0.95, 2)])
+def test_a_threshold_shows_the_matrix_of_the_nearest_row(threshold, row):
+    left, _, right = draw("confusion_matrices.thresholds", THRESHOLDS, threshold).axes
+    now = THRESHOLDS.iloc[row]
+    assert texts(left) == [f"{now[name]:.0f}" for name in ("tn", "fp", "fn", "tp")]
+    assert points_with(right, "o") == [(now.recall, now.precision)]
+    assert right.lines[-1].get_ydata()[0] == 6 / 16  # precision of random answers: the share of duplicates
+
+
+# -- projections and averages
+
+
+def test_calibration_averages_each_whole_label_with_halves_rounded_up():
+    labels, means = sts_heads.calibration([1.0, 3.0, 2.0, 4.0], [0.0, 0.4, 4.5, 5.0])
+    np.testing.assert_allclose([labels, means], [[0.2, 4.75], [2.0, 3.0]])
+
+
+def test_two_dimensions_keep_the_distances_of_vectors_that_lie_in_a_plane():
+    rng = np.random.default_rng(0)
+    angles = rng.uniform(0, 6, (5, 2))
+    circle = np.stack([np.cos(angles), np.sin(angles), np.zeros_like(angles)], axis=2) * rng.uniform(1, 9, (5, 2, 1))
+    flat, share = sts_heads.in_two_dimensions(circle)
+    unit = circle / np.linalg.norm(circle, axis=2, keepdims=True)
+    distances = np.linalg.norm(unit[:, 0] - unit[:, 1], axis=1)
+    np.testing.assert_allclose(np.linalg.norm(flat[:, 0] - flat[:, 1], axis=1), distances)
+    assert share == pytest.approx(1)
+
+
+def test_a_box_stands_for_each_name_and_label_that_occurs():
+    assert len(draw("sts_heads.by_label").axes[0].patches) == 2 * 5  # no pair has the label 2
+
+
+# -- diagrams
+
+
+def test_the_road_has_a_box_for_every_part_and_an_arrow_between_neighbors():
+    axes = draw("start.road").axes[0]
+    arrows = [text for text in axes.texts if getattr(text, "arrow_patch", None) is not None]
+    assert len(axes.patches) == len(ROAD) == len(arrows) + 1
+
+
+def test_the_layer_names_every_part_with_its_sizes():
+    words = " ".join(texts(draw("transformer_layer.block").axes[0]))
+    for part in ("attention", "GELU", "8 → 3 × 8", "8 → 32", "32 → 8"):
+        assert part in words
+    assert words.count("layer norm") == words.count("dropout") == 2
+
+
+@pytest.mark.parametrize("kind", ADAPTERS)
+def test_every_kind_of_adapter_is_drawn_on_the_same_layer(kind):
+    bare, full = (draw("pals.places", kinds, "Where").axes[0] for kinds in ([], [kind]))
+    assert set(texts(bare)) < set(texts(full)) and len(full.patches) > len(bare.patches)
+
+
+def test_an_adapter_without_a_drawing_is_refused():
+    with pytest.raises(UserError, match="'prefix'.*pal"):
+        draw("pals.places", ["prefix"], "None")
+
+
+# -- the reports
+
+
+def test_claims_stand_by_topic_with_what_is_printed_and_what_was_measured():
+    axes = draw("reports.forest").axes[0]
+    assert names(axes.yaxis) == ["a · sst · Yin", "c · sts · Yin", "b · overall · Li & Tang", "d · sts · Yin"]
+    heights = list(axes.get_yticks())
+    assert [(text.get_text(), text.get_position()[1]) for text in axes.texts] == [
+        ("pooling", heights[0] - 1),
+        ("surgery", heights[2] - 1),
+    ]
+    hollow = [float(line.get_xdata()[0]) for line in axes.lines if line.get_fillstyle() == "none"]
+    assert hollow == [0.004, 0.001, -0.3, 0.001]  # from top to bottom
+    assert (0.03, 1.0) in points_with(axes, "o")
+    assert points_with(axes, "X") == [(-0.7, 2.0)] and points_with(axes, "s") == [(0.02, 5.0)]
+    intervals = [line for line in axes.lines if len(line.get_xdata()) == 2 and line.get_linewidth() > 1]
+    assert [tuple(line.get_xdata()) for line in intervals] == [(0.01, 0.05), (-0.8, -0.6)]
+    low, high = axes.get_xlim()
+    shades = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in axes.patches]
+    assert -low == high > 0.8 and np.allclose(shades, [(0, high), (-0.01, 0.01), (low, 0), (low, 0.01)])
+
+
+def test_a_forest_without_measurements_shows_what_is_printed():
+    axes = draw("reports.forest", UNMEASURED, REGIONS, "All").axes[0]
+    assert sum(line.get_fillstyle() == "none" for line in axes.lines) == 4 and not points_with(axes, "X")
+
+
+def test_printed_overall_scores_lie_on_the_line_of_the_definition_in_use():
+    (table, _) = EXAMPLES["reports.definitions"]
+    axes = draw("reports.definitions").axes[0]
+    rows = table[table.definition != ""]
+    rounding = 0.5 * 10.0**-rows.decimals + 0.0006  # of the overall score and of the three
+    for name, line in zip(("plain", "normalised"), axes.lines, strict=False):
+        assert (np.abs(line.get_ydata()) < rounding)[rows.definition == name].all() and len(line.get_ydata()) == len(
+            rows
+        )
+    assert sum(line.get_linewidth() == 6 for line in axes.lines) == (rows.definition == "neither").sum()
+
+
+def test_seeds_are_shown_as_distances_from_the_mean_of_their_row():
+    axes = draw("reports.seeds").axes[0]
+    runs = next(line for line in axes.lines if line.get_marker() == "o")
+    points = sorted(zip(runs.get_ydata(), runs.get_xdata(), strict=True))
+    np.testing.assert_allclose(points, [(0, -0.1), (0, 0.1), (1, 0), (1, 0), (2, -0.05), (2, 0.05)], atol=1e-9)
+    assert names(axes.yaxis) == ["x/a", "x/c", "y/a"]  # x/b has one seed
+    boxes = [band.get_paths()[0].get_extents() for band in axes.collections]
+    assert np.allclose([(box.x1, box.y0, box.y1) for box in boxes], [(0.2, -0.4, 1.4), (0.02**0.5, 1.6, 2.4)])
+
+
+# -- shapes, images, captions, controls
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("attention.arrows", (np.zeros((3, 3)), WORDS, ("x", "y"), "t")),
+        ("attention.scaling", ([4, 16], {"std": {"measured": [2]}})),
+        ("attention.blocks", (np.ones((3, 2), dtype=bool), WORDS, "t")),
+        ("attention.cost", ([1, 2, 3], {"a": [1, 2]}, "t")),
+        ("attention.maps", ({"a": WEIGHTS}, WORDS[:2])),
+        ("attention.scores", ({"a": [1.0, 2.0]}, "s")),
+        ("adamw.walks", (BOWL, {"one": {"Adam": torch.zeros(2, 3, 2)}})),
+        ("adamw.lines", ({"a": [1.0, 2.0]}, "title", ("x", "y"), [1, 2, 3])),
+        ("surgery.before_after", (PAIR.T[:1], PAIR, ("a", "b"))),
+        ("surgery.walks", (*EXAMPLES["surgery.walks"][:2], {"sum": [torch.zeros(4, 3)]}, WALK)),
+        ("surgery.targets", ([0.1, 0.2], {"slow": [0.1]}, "t")),
+        ("surgery.over_steps", ({"a": [[0.1]]},)),
+        ("surgery.strips", ({"g": {"a": [[0.1]]}}, "x", "t")),
+        ("surgery.by_layer", ({"a": np.zeros((4, 2))}, "xyz")),
+        ("sts_heads.against_labels", ({"one": [1.0, 2.0]}, [1.0, 2.0, 3.0])),
+        ("sts_heads.by_label", ({"one": [1.0]}, [1.0, 2.0], "x")),
+        ("sts_heads.over_radius", ([1.0], {"a": [1.0, 2.0]}, "x")),
+        ("transformer_layer.senses", (torch.ones(2, 3), torch.ones(2, dtype=torch.bool), torch.ones(2, 3))),
+        ("transformer_layer.token_cosines", (torch.eye(2), ["a", "b", "c"], "")),
+    ],
+)
+def test_values_of_another_shape_are_refused(name, arguments):
+    with pytest.raises(ValueError, match=r"\(\d,.*\)"):
+        draw(name, *arguments)
+
+
+def test_a_shape_is_checked_in_every_dimension_that_is_named():
+    assert check_shape([[1, 2]], None, 2).dtype == float
+    for shape in ((2,), (None, 3), (2, 2)):
+        with pytest.raises(ValueError, match=r"shape \(1, 2\)"):
+            check_shape([[1, 2]], *shape)
+
+
+def test_a_figure_as_an_image_is_the_same_picture_in_less_room():
+    figure = draw("reports.forest", pd.concat([CLAIMS, *[UNMEASURED] * 6], ignore_index=True), REGIONS * 7, "All")
+    original = io.BytesIO()
+    figure.savefig(original, format="png", bbox_inches="tight")
+    compact = plots.as_image(figure).data
+    assert len(compact) < len(original.getvalue()) / 2 and not plt.get_fignums()
+    want, got = (np.asarray(PillowImage.open(file).convert("RGB"), float) for file in (original, io.BytesIO(compact)))
+    off = np.abs(got - want).max(axis=2)
+    colored = np.ptp(want, axis=2) > 100  # few marks among much text
+    assert colored.any() and off[colored].max() < 25 and off.mean() < 2
+
+
+def test_a_table_as_html_holds_every_cell():
+    html = plots.as_table(CLAIMS[["claim", "metric"]], index=False).data
+    assert "\n" not in html and all(f"<td>{claim}</td>" in html for claim in CLAIMS.claim) and "<th>0</th>" not in html
+
+
+@pytest.mark.parametrize("height", [2, 15])
+def test_a_caption_stands_a_tenth_of_an_inch_below_any_figure(height):
+    figure = plt.figure(figsize=(4, height))
+    figure.add_subplot()
+    plots.caption(figure, "what to see")
+    assert figure.texts[0].get_position()[1] * height == pytest.approx(-0.1)
+
+
+def test_explore_draws_at_first_and_again_when_a_control_moves(monkeypatch):
+    calls, shown = [], []
+
+    def figure_of(layer, name):
+        calls.append((layer, name))
+        if layer == 3:
+            raise ValueError("no such layer")
+        return plt.figure()
+
+    class Handle:
+        update = staticmethod(shown.append)
+
+    def display(thing, raw=False, display_id=False):
+        if raw:
+            assert "application/vnd.jupyter.widget-view+json" in thing and "layer, name" in thing["text/plain"]
+            return None
+        shown.append(thing)
+        return Handle()
+
+    monkeypatch.setattr("mtbert.workbook.plots.explore.display", display)
+    controls = explore(figure_of, layer=IntSlider(1, 0, 5), name=["a", "b"])
+    assert calls == [(1, "a")] and len(shown) == 1
+    controls["layer"].value = 2
+    controls["name"].value = "b"
+    assert calls[1:] == [(2, "a"), (2, "b")] and len(shown) == 3
+    assert not plt.get_fignums()  # none left open to be shown twice
