@@ -1,1 +1,1 @@
-"""What it costs: training steps timed side by side with their peers."""
+"""What steps and notebooks cost: timed side by side with other implementations, in one process."""

@@ -7,33 +7,45 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 
+from mtbert.bench.timing import read_records
 from mtbert.utils import paths
 from mtbert.utils.device import environment_info, processors
 from mtbert.utils.errors import UserError
-from mtbert.utils.files import atomic_write
+from mtbert.utils.tables import upsert_csv
 
 NOTEBOOKS = paths.ROOT / "notebooks"
-TABLE = paths.RESULTS / "notebooks.csv"
 
 
 def notebooks(only: str | None = None) -> list[Path]:
-    """The numbered notebooks, or those whose name begins with ``only``. UserError if there is none."""
-    found = sorted(NOTEBOOKS.glob(f"{only or '[0-9]'}*.ipynb"))
-    if not found:
-        raise UserError(f"no notebook in {paths.shown(NOTEBOOKS)} begins with {only!r}")
-    return found
+    """The numbered notebooks, or those whose names begin with ``only``.
+
+    Raises:
+        UserError: there is none.
+    """
+    selected = sorted(NOTEBOOKS.glob(f"{only or '[0-9]'}*.ipynb"))
+    if not selected:
+        raise UserError(f"no notebook in {paths.display_path(NOTEBOOKS)} begins with {only!r}")
+    return selected
 
 
-def measure(chosen: Iterable[Path]) -> Iterator[dict]:
-    """Run each notebook with its own settings; one record for each. Raises UserError for a notebook that fails."""
+def measure(notebooks: Iterable[Path]) -> Iterator[dict[str, Any]]:
+    """Run notebooks with their default settings.
+
+    Yields:
+        A record for each: seconds, peak memory, and the machine.
+
+    Raises:
+        UserError: a notebook fails, or memory cannot be measured on this system.
+    """
     if not hasattr(os, "wait4"):
-        raise UserError("memory of notebooks cannot be measured on this system")
+        raise UserError("the memory of notebooks cannot be measured on this system")
     about = environment_info(torch.device("cpu"))
-    for path in chosen:
+    for path in notebooks:
         with tempfile.TemporaryDirectory() as folder:
             command = [sys.executable, "-m", "papermill", str(path), str(Path(folder) / path.name)]
             start = time.monotonic()
@@ -43,12 +55,12 @@ def measure(chosen: Iterable[Path]) -> Iterator[dict]:
                 stderr=subprocess.PIPE,
                 env={**os.environ, "TQDM_DISABLE": "1"},
             )
-            said = process.stderr.read().decode(errors="replace").strip()
-            _, status, usage = os.wait4(process.pid, 0)  # the usage of papermill and of the kernel it waited for
+            errors = process.stderr.read().decode(errors="replace").strip()
+            _, status, usage = os.wait4(process.pid, 0)  # the usage of papermill, and of the kernel it waited for
             process.returncode = os.waitstatus_to_exitcode(status)
             seconds = time.monotonic() - start
         if process.returncode:
-            raise UserError(f"{path.name} fails: {said.splitlines()[-1] if said else 'no message'}")
+            raise UserError(f"{path.name} fails: {errors.splitlines()[-1] if errors else 'no message'}")
         unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, kilobytes elsewhere
         yield {
             "notebook": path.stem,
@@ -62,11 +74,11 @@ def measure(chosen: Iterable[Path]) -> Iterator[dict]:
 
 
 def recorded() -> pd.DataFrame:
-    """The records in data/results/notebooks.csv; an empty table if there are none."""
-    return pd.read_csv(TABLE) if TABLE.exists() else pd.DataFrame()
+    """The records in data/results/notebooks.csv, by notebook; an empty table if there are none."""
+    table = read_records(paths.RESULTS / "notebooks.csv")
+    return table if table.empty else table.sort_values("notebook", ignore_index=True)
 
 
-def record(found: dict) -> None:
-    """Put a record into data/results/notebooks.csv, in place of an older one of the same notebook."""
-    table = pd.concat([recorded(), pd.DataFrame([found])]).drop_duplicates("notebook", keep="last")
-    atomic_write(TABLE, table.sort_values("notebook").to_csv(index=False))
+def record(row: dict[str, Any]) -> Path:
+    """Add a record of ``measure`` to data/results/notebooks.csv, in place of an older one of the same notebook."""
+    return upsert_csv(paths.RESULTS / "notebooks.csv", [row], ["notebook"])

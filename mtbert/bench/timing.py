@@ -1,0 +1,172 @@
+"""How benchmarks measure: interleaved timing, memory, operator counts; and where their figures are recorded.
+
+Absolute times on a shared machine say little. Two programs that take turns on the same batches are slowed down alike,
+so their ratio can be trusted.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+import torch
+
+from mtbert.experiments.results import read_table
+from mtbert.utils import paths
+from mtbert.utils.device import environment_info
+from mtbert.utils.tables import upsert_csv
+from mtbert.utils.torch_private import TorchDispatchMode, allocations
+
+_NO_WORK = {"_unsafe_view", "empty", "empty_like", "new_empty", "empty_strided", "new_empty_strided"}
+
+
+class Side(Protocol):
+    """One of several implementations that are timed side by side."""
+
+    def step(self, rows: Any) -> Any:
+        """Train on the rows of one batch."""
+
+
+def time_call(function: Callable[[], Any], device: torch.device) -> float:
+    """Seconds that a call takes, with all that it queues on the device."""
+    _synchronize(device)
+    start = time.perf_counter()
+    function()
+    _synchronize(device)
+    return time.perf_counter() - start
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def interleave(
+    sides: Mapping[str, Callable[[Any], Any]],
+    batches: Sequence[Any],
+    device: torch.device,
+    warm_up: int = 1,
+    turn_length: int = 1,
+) -> dict[str, list[float]]:
+    """Time several functions on the same batches, in turns, so that other work on the machine slows them down alike.
+
+    Every other turn the order is reversed.
+
+    Args:
+        sides: name -> function of one batch.
+        batches: what they are called with.
+        device: where they queue work.
+        warm_up: the first batches, which do not count.
+        turn_length: batches that a side processes in one turn. On a GPU, waiting for every single step would be timed
+            as well: see ``steps_per_turn``.
+
+    Returns:
+        name -> seconds per batch, one value per turn.
+    """
+    for batch in batches[:warm_up]:
+        for function in sides.values():
+            function(batch)
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for turn, start in enumerate(range(warm_up, len(batches), turn_length)):
+        chunk = batches[start : start + turn_length]
+        for name in list(sides) if turn % 2 else list(reversed(sides)):
+            spent = time_call(lambda function=sides[name], chunk=chunk: [function(batch) for batch in chunk], device)
+            seconds[name].append(spent / len(chunk))
+    return seconds
+
+
+def steps_per_turn(device: torch.device) -> int:
+    """Training steps in a turn of ``interleave``."""
+    return 10 if device.type == "cuda" else 1
+
+
+class MemoryTracker:
+    """Wraps a side to track the most memory that it has held on a GPU.
+
+    Args:
+        build: builds the side.
+        device: where it runs.
+
+    Attributes:
+        memory_mb: the peak in MB; None on a CPU, where sides in one process cannot be told apart.
+    """
+
+    def __init__(self, build: Callable[[], Side], device: torch.device):
+        self.device, self.memory_mb, self._held = device, None, 0
+        with self._tracking():
+            self.side = build()
+
+    def step(self, rows: Any) -> None:
+        with self._tracking():
+            self.side.step(rows)
+
+    @contextmanager
+    def _tracking(self) -> Iterator[None]:
+        if self.device.type != "cuda":
+            yield
+            return
+        others = torch.cuda.memory_allocated(self.device) - self._held
+        torch.cuda.reset_peak_memory_stats(self.device)
+        yield
+        self._held = torch.cuda.memory_allocated(self.device) - others
+        peak = (torch.cuda.max_memory_allocated(self.device) - others) / 2**20
+        self.memory_mb = max(self.memory_mb or 0.0, peak)
+
+
+def step_memory_mb(function: Callable[[], Any], device: torch.device) -> float | None:
+    """MB that a call allocates at its peak, beyond what is held before it; None if it cannot be measured."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        function()
+        return (torch.cuda.max_memory_allocated(device) - before) / 2**20
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        function()
+    sizes = allocations(profile)
+    held = peak = 0
+    for size in sizes:
+        held += size
+        peak = max(peak, held)
+    return peak / 2**20 if sizes else None
+
+
+class _OperatorCounter(TorchDispatchMode):
+    def __init__(self):
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
+        name = operator.overloadpacket.__name__
+        if not operator.is_view and name not in _NO_WORK:
+            self.counts[name] += 1
+        return operator(*args, **(kwargs or {}))
+
+
+def operator_calls(function: Callable[[], Any]) -> Counter[str]:
+    """How often a call runs each of torch's operators, backward passes included: on a GPU each is a launch, or several.
+
+    Views and allocations are not counted.
+    """
+    with _OperatorCounter() as counter:
+        function()
+    return counter.counts
+
+
+def read_records(path: Path) -> pd.DataFrame:
+    """A benchmark's recorded figures; an empty table if there are none."""
+    return read_table(path) if path.exists() else pd.DataFrame()
+
+
+def record_throughput(rows: Iterable[Mapping[str, Any]]) -> Path:
+    """Add rows to data/results/throughput.csv.
+
+    A row of the same bench, device, encoder, task, batch, precision and side replaces the older one.
+    """
+    about = environment_info(torch.device("cpu"))
+    versions = {"torch": about["versions"]["torch"], "revision": about["revision"]}
+    key = ["bench", "device", "encoder", "task", "batch", "precision", "side"]
+    return upsert_csv(paths.RESULTS / "throughput.csv", [{**row, **versions} for row in rows], key)
