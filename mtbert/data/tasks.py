@@ -1,22 +1,39 @@
-"""What the tasks are: columns, labels and files of the course's five data sets."""
+"""The tasks: columns, labels and files of the course's data sets, and what recipes and scores need to know of each.
 
+To add a task, add one ``Task`` to ``TASKS`` and put its files into the data folder. Reading, batching, recipes, scores
+and reports take everything else from that entry; only ``mtbert data fetch`` needs to be told an address as well.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
+
+import numpy as np
 
 from mtbert.utils.errors import UserError
 
 Split = Literal["train", "dev", "test"]
+OVERALL_TASKS = ("sst", "quora", "sts")  # the course defines its overall scores over these three
 
 
 @dataclass(frozen=True)
 class Task:
     """One data set with one question.
 
-    kind: ``multiclass`` (one of ``labels`` whole numbers, scored by accuracy), ``binary`` (0 or 1, one logit,
-        scored by accuracy) or ``regression`` (a real number in [0, ``max_label``], scored by Pearson correlation).
-    text_columns: one column for a single sentence, two for a pair.
-    files: file name by split, as the course names them.
-    in_overall: whether the task counts in the overall score (auxiliary tasks do not).
+    Attributes:
+        name: The name in recipes, on the command line and in results.
+        title: The name in tables and figures.
+        kind: ``multiclass`` (one of ``labels`` whole numbers, scored by accuracy), ``binary`` (0 or 1, one logit,
+            scored by accuracy) or ``regression`` (a real number in [0, ``max_label``], scored by Pearson correlation).
+        labels: How many labels there are; for a regression task, whole numbers from 0.
+        text_columns: One column for a single sentence, two for a pair.
+        label_column: The column of the labels.
+        files: File name by split, as the course names them.
+        train_rows: Rows of the full train file that are in neither dev nor test. Reports run at small scale plan their
+            epochs by it.
+        max_length: Tokens that a sequence may have, unless a recipe says otherwise.
+        positive_threshold: The label from which a pair counts as positive, unless a recipe says otherwise.
+        in_overall: Whether the task counts in the overall score (auxiliary tasks do not).
     """
 
     name: str
@@ -26,6 +43,9 @@ class Task:
     text_columns: tuple[str, ...]
     label_column: str
     files: dict[str, str]
+    train_rows: int
+    max_length: int = 128
+    positive_threshold: float = 3.0
     in_overall: bool = True
 
     @property
@@ -58,20 +78,58 @@ _ONE = ("sentence",)
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (
-        Task("sst", "sentiment (SST, 5 classes)", "multiclass", 5, _ONE, "sentiment", _files("ids-sst", *_ALL)),
         Task(
-            "cfimdb", "sentiment (CFIMDB, 2 classes)", "multiclass", 2, _ONE, "sentiment", _files("ids-cfimdb", *_ALL)
+            name="sst",
+            title="sentiment (SST, 5 classes)",
+            kind="multiclass",
+            labels=5,
+            text_columns=_ONE,
+            label_column="sentiment",
+            files=_files("ids-sst", *_ALL),
+            train_rows=8_538,
         ),
-        Task("quora", "paraphrase (Quora)", "binary", 2, _PAIR, "is_duplicate", _files("quora", *_ALL)),
-        Task("sts", "similarity (STS, 0 to 5)", "regression", 6, _PAIR, "similarity", _files("sts", *_ALL)),
         Task(
-            "yelp",
-            "stars (Yelp, auxiliary)",
-            "multiclass",
-            5,
-            _ONE,
-            "sentiment",
-            _files("yelp", "train"),
+            name="cfimdb",
+            title="sentiment (CFIMDB, 2 classes)",
+            kind="multiclass",
+            labels=2,
+            text_columns=_ONE,
+            label_column="sentiment",
+            files=_files("ids-cfimdb", *_ALL),
+            train_rows=1_707,
+            max_length=512,
+        ),
+        Task(
+            name="quora",
+            title="paraphrase (Quora)",
+            kind="binary",
+            labels=2,
+            text_columns=_PAIR,
+            label_column="is_duplicate",
+            files=_files("quora", *_ALL),
+            train_rows=75_842,
+            positive_threshold=1.0,
+        ),
+        Task(
+            name="sts",
+            title="similarity (STS, 0 to 5)",
+            kind="regression",
+            labels=6,
+            text_columns=_PAIR,
+            label_column="similarity",
+            files=_files("sts", *_ALL),
+            train_rows=5_996,
+        ),
+        Task(
+            name="yelp",
+            title="stars (Yelp, auxiliary)",
+            kind="multiclass",
+            labels=5,
+            text_columns=_ONE,
+            label_column="sentiment",
+            files=_files("yelp", "train"),
+            train_rows=2_500,
+            max_length=256,
             in_overall=False,
         ),
     )
@@ -83,3 +141,20 @@ def get_task(name: str) -> Task:
     if name not in TASKS:
         raise UserError(f"unknown task {name!r}: choose from {', '.join(TASKS)}")
     return TASKS[name]
+
+
+def overall(scores: Mapping[str, float]) -> dict[str, float]:
+    """Both definitions of the overall score in use, over the tasks that count.
+
+    Args:
+        scores: Task -> score; names that are not tasks, and auxiliary tasks, are ignored.
+
+    Returns:
+        "plain", the mean of the scores, and "normalised", the same with (r + 1) / 2 in place of a correlation r. With
+        sst, quora and sts these are the course's overall scores of 2023 and 2024.
+    """
+    counted = {name: value for name, value in scores.items() if name in TASKS and TASKS[name].in_overall}
+    if not counted:
+        return {"plain": 0.0, "normalised": 0.0}
+    shifted = [(value + 1) / 2 if TASKS[name].kind == "regression" else value for name, value in counted.items()]
+    return {"plain": float(np.mean(list(counted.values()))), "normalised": float(np.mean(shifted))}

@@ -1,337 +1,222 @@
 """Recipes: everything that decides a result, checked where it is written down."""
 
 import copy
-import dataclasses
-import itertools
 import json
 import pickle
-from collections import Counter
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import mtbert
-from mtbert import RECIPES, Recipe, UserError, load_encoder, recipe
+from mtbert import RECIPES, Recipe, UserError, recipe
 from mtbert.data import TASKS
-from mtbert.data.sampling import SAMPLERS, SamplerConfig
-from mtbert.experiments.recipes import reports
 from mtbert.nn.heads import HEADS
 from mtbert.training.recipe import from_dict, settings
-from mtbert.training.run import build_model
+from mtbert.utils.device import seed_everything
 
 
 def refused(**fields) -> str:
-    """What Recipe says of impossible fields: one line, that ``replace`` says too."""
+    """What Recipe says about impossible fields: one line, and ``replace`` says it too."""
     with pytest.raises(UserError) as caught:
         Recipe(**fields)
     with pytest.raises(UserError):
         Recipe().replace(**fields)
-    assert "\n" not in str(caught.value)
+    assert isinstance(caught.value, ValueError) and "\n" not in str(caught.value) and len(str(caught.value)) < 1000
     return str(caught.value)
 
 
 # -- impossible values ------------------------------------------------------------------------------------------------
 
 
-def test_an_unknown_field_is_named_beside_the_known_ones():
-    with pytest.raises(UserError, match="no field 'learning_rate': choose from .*lr"):
-        Recipe().replace(learning_rate=1)
-    with pytest.raises(UserError, match="no field 'self': choose from name, tasks"):
-        Recipe().replace(**settings(["self=3"]))
-    with pytest.raises(UserError, match="no field 'learning_rate': choose from .*lr"):
-        from_dict({"learning_rate": 1})
+@pytest.mark.parametrize(
+    ("field", "nearest"), [("warmup", "warmup_ratio"), ("epoch", "epochs"), ("learning_rate", None), ("self", None)]
+)
+def test_an_unknown_field_is_refused_with_the_nearest_one(field, nearest):
+    hint = f"did you mean '{nearest}'" if nearest else "choose from name, tasks, .*lr"
+    for refuse in (from_dict, lambda fields: Recipe().replace(**fields)):
+        with pytest.raises(UserError, match=f"no field '{field}': {hint}"):
+            refuse({field: 1})
 
 
-def test_a_whole_number_keeps_all_its_digits():
-    assert Recipe(train_rows=2**60 + 1).train_rows == 2**60 + 1 and Recipe(train_rows="1e3").train_rows == 1000
-    assert type(Recipe(seed=np.int64(3)).seed) is int and type(Recipe(lr=1).lr) is float
+IMPOSSIBLE = {
+    "epochs": (0, 1.5, True, "many", None, 1e308),
+    "seed": (-1, 2**32, float("inf")),
+    "lr": (-1e-5, "fast", "1_0", False, float("nan"), float("inf"), {"sst": 1e-5}, [1]),
+    "weight_decay": (float("inf"),),
+    "warmup_ratio": (1.1,),
+    "max_grad_norm": (-1,),
+    "head_dropout": (1,),
+    "hidden_dropout": (-0.1,),
+    "attention_dropout": (1,),
+    "num_layers": (0,),
+    "steps_per_epoch": (0,),
+    "train_rows": (0.5,),
+    "temperature": (0,),
+    "max_oversampling": (0.5,),
+    "augment_fraction": (1.5, -0.1),
+    "trainable": ("freeze", None),
+    "pooling": ("sum", ["mean"]),
+    "sampler": ("random",),
+    "lr_schedule": ("cosine",),
+    "overlap": ("ignore",),
+    "precision": ("float16",),
+    "surgery": ("pcgard", "torchjd:"),
+    "name": ("a\0b", "\ud800"),
+    "encoder": ("\ud800",),
+    "adapter": (5,),
+    "tasks": (5, None),
+}
 
 
-def test_a_seed_is_one_that_every_generator_takes():
-    made = Recipe(seed=2**32 - 1)
-    mtbert.utils.device.seed_everything(made.seed)
-    assert refused(seed=2**32) == "seed is 4294967296, but must be a whole number from 0 to 4,294,967,295"
-    for seed in (-1, 2**32):
-        with pytest.raises(UserError, match=f"seed is {seed}, but must be from 0 to 4,294,967,295"):
-            mtbert.utils.device.seed_everything(seed)
-
-
-def test_user_errors_are_value_errors():
-    with pytest.raises(ValueError, match="lr"):
-        Recipe(lr=-1)
-
-
-@pytest.mark.parametrize("tasks", ["imdb", ["sst", "imdb"], "sst,imdb", [["sst"]], [1]])
-def test_an_unknown_task_is_named(tasks):
-    assert refused(tasks=tasks).startswith("tasks: unknown task ")
-
-
-@pytest.mark.parametrize("tasks", [[], (), "sst,sst", ["sts", "sst", "sts"]])
-def test_tasks_are_at_least_one_and_each_once(tasks):
-    assert "at least one task, and each once" in refused(tasks=tasks)
-
-
-@pytest.mark.parametrize("tasks", [5, None, True])
-def test_tasks_that_are_no_names_are_refused(tasks):
-    assert refused(tasks=tasks).startswith(f"tasks is {tasks!r}")
-
-
-@pytest.mark.parametrize("field", ["encoding", "head", "batch_size", "max_length"])
-def test_an_unknown_task_in_a_mapping_names_the_field(field):
-    assert refused(**{field: {"imdb": 1}}).startswith(f"{field}: unknown task 'imdb'")
+@pytest.mark.parametrize(("field", "value"), [(field, value) for field in IMPOSSIBLE for value in IMPOSSIBLE[field]])
+def test_an_impossible_value_is_refused_by_field_and_value(field, value):
+    assert refused(**{field: value}).startswith(f"{field} is {value!r}")
 
 
 @pytest.mark.parametrize(
-    ("field", "value"),
+    ("fields", "words"),
     [
-        ("trainable", "freeze"),
-        ("pooling", "sum"),
-        ("sampler", "random"),
-        ("lr_schedule", "cosine"),
-        ("overlap", "ignore"),
-        ("precision", "float16"),
-        ("trainable", None),
-        ("pooling", ["mean"]),
+        ({"epochs": 1e308}, "at most 1000000"),
+        ({"seed": 2**32}, f"at most {2**32 - 1}"),
+        ({"lr": -1}, "at least 0"),
+        ({"overlap": "ignore"}, "'refuse', 'drop' or 'keep'"),
+        ({"pooling": "sum"}, "cls, mean, max, pooler"),
+        ({"batch_size": {"sts": 0}}, "batch_size.sts is 0, but must be at least 1"),
+        ({"max_length": {"sts": 3}}, "max_length.sts is 3, but must be at least 4"),
+        ({"batch_size": "x"}, "batch_size.sst is 'x', but must be "),
+        ({"tokens_per_batch": {"sst": 0}}, "tokens_per_batch.sst is 0, but must be at least 1"),
+        ({"encoding": "tri"}, "encoding.quora is 'tri', but must be 'cross' or 'bi'"),
+        ({"head": {"quora": "quadratic"}}, "head.quora is 'quadratic', but must be one of linear, "),
+        ({"head": "quadratic"}, "head.sst is 'quadratic'"),
+        ({"tasks": "imdb"}, "tasks: unknown task 'imdb'"),
+        ({"tasks": ["sst", "imdb"]}, "tasks: unknown task 'imdb'"),
+        ({"tasks": [["sst"]]}, "tasks: unknown task ['sst']"),
+        ({"tasks": ["\ud800"]}, "tasks: unknown task '\\ud800'"),
+        ({"tasks": ()}, "at least one task, and each once"),
+        ({"tasks": "sst,sst"}, "at least one task, and each once"),
+        ({"head": {"imdb": "linear"}}, "head: unknown task 'imdb'"),
+        ({"batch_size": {"imdb": 1}}, "batch_size: unknown task 'imdb'"),
     ],
 )
-def test_a_choice_that_does_not_exist_names_the_field_and_the_choices(field, value):
-    message = refused(**{field: value})
-    assert message.startswith(f"{field} is {value!r}: choose from ") and getattr(Recipe(), field) in message
+def test_a_refusal_says_what_is_possible(fields, words):
+    assert words in refused(**fields)
 
 
-@pytest.mark.parametrize(("field", "value", "first"), [("encoding", "tri", "quora"), ("head", "quadratic", "sst")])
-def test_a_choice_per_task_names_field_and_task(field, value, first):
-    assert refused(**{field: {"quora": value}}).startswith(f"{field}.quora is {value!r}: choose from ")
-    assert refused(**{field: value}).startswith(f"{field}.{first} is {value!r}")
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("epochs", 0),
-        ("epochs", 1.5),
-        ("epochs", True),
-        ("epochs", "many"),
-        ("epochs", None),
-        ("seed", -1),
-        ("lr", -1e-5),
-        ("lr", "fast"),
-        ("lr", float("nan")),
-        ("lr", float("inf")),
-        ("lr", {"sst": 1e-5}),
-        ("lr", [1]),
-        ("weight_decay", float("inf")),
-        ("warmup_ratio", 1.1),
-        ("max_grad_norm", -1),
-        ("head_dropout", 1),
-        ("hidden_dropout", -0.1),
-        ("attention_dropout", 1),
-        ("num_layers", 0),
-        ("steps_per_epoch", 0),
-        ("train_rows", 0.5),
-        ("seed", float("inf")),
-        ("temperature", 0),
-        ("oversample", 0.5),
-        ("augment_fraction", -0.1),
-    ],
-)
-def test_an_impossible_number_names_field_value_and_bounds(field, value):
-    message = refused(**{field: value})
-    assert message.startswith(f"{field} is {value!r}, but must be ") and "number from" in message
-
-
-@pytest.mark.parametrize(("field", "value"), [("batch_size", 0), ("max_length", 3), ("batch_size", "x")])
-def test_an_impossible_number_per_task_names_field_and_task(field, value):
-    assert refused(**{field: {"sts": value}}).startswith(f"{field}.sts is {value!r}, but must be a whole number from")
-
-
-PAIR_HEADS = [name for name, head in HEADS.items() if head.pair]
-VECTOR_HEADS = [name for name, head in HEADS.items() if not head.pair]
-
-
-@pytest.mark.parametrize("head", PAIR_HEADS)
-def test_heads_on_two_vectors_need_a_bi_encoded_pair(head):
-    assert refused(head={"sst": head}).startswith(f"head.sst: {head!r} needs two vectors, but sst has one sentence")
-    message = refused(head={"sts": head}, encoding={"sts": "cross"})
-    assert message.startswith("head.sts") and "set encoding to bi" in message
-    assert Recipe(tasks=("sts",), head=head, encoding="bi").head == {"sts": head}
-
-
-@pytest.mark.parametrize("head", VECTOR_HEADS)
-def test_heads_on_one_vector_refuse_a_bi_encoded_pair(head):
-    message = refused(head={"sts": head}, encoding={"sts": "bi"})
-    assert message.startswith(f"head.sts: {head!r} sees one vector") and "cosine" in message
-    assert Recipe(tasks=("sst", "sts"), head={"sts": head}, encoding="cross").head == {"sst": "linear", "sts": head}
-
-
-def test_a_head_that_sees_tokens_is_refused_on_kept_vectors():
-    message = refused(tasks=("sst",), head={"sst": "convolution"}, trainable="heads")
-    assert message.startswith("head.sst: 'convolution' sees every token") and "set trainable to all" in message
-
-
-def test_a_bounded_head_is_for_scores_only():
-    message = refused(tasks=("sst",), head="linear_sigmoid")
-    assert message == "head.sst: 'linear_sigmoid' is for a regression task, but sst asks for a multiclass task"
+@pytest.mark.parametrize("field", ["epochs", "seed", "lr"])
+@pytest.mark.parametrize("value", [10**5000, "9" * 5000], ids=["number", "text"])
+def test_a_number_of_thousands_of_digits_is_refused_by_field(field, value):
+    assert refused(**{field: value}).startswith(f"{field} is ")
 
 
 BI = {"tasks": ("sts",), "encoding": "bi", "head": "cosine"}
 
 
 @pytest.mark.parametrize(
-    ("fields", "expected"),
+    ("fields", "words"),
     [
-        ({"tasks": ("sst",), "loss": "mnrl"}, "loss.sst: 'mnrl' is for a binary task or a regression task, but sst"),
-        (
-            {"tasks": ("sts",), "encoding": "cross", "head": "linear", "loss": "mnrl"},
-            "loss.sts: 'mnrl' needs two vectors, but sts is cross-encoded: set encoding to bi",
-        ),
-        ({**BI, "loss": "cross_entropy"}, "loss.sts: 'cross_entropy' is for a multiclass task or a binary task"),
-        ({"tasks": ("sst",), "loss": "mse"}, "loss.sst: 'mse' is for a regression task"),
-        ({**BI, "head": "concat", "loss": "cosent", "trainable": "heads"}, "loss.sts: 'cosent' trains the vectors"),
-        (
-            {**BI, "loss": "triplet", "gradient_accumulation_steps": 2},
-            "gradient_accumulation_steps is 2, but loss.sts: 'triplet' compares the rows",
-        ),
-        ({**BI, "loss": "mnrl", "batch_size": 1}, "batch_size.sts is 1, but loss.sts: 'mnrl' compares rows"),
-        (
-            {**BI, "loss": "mnrl", "positive_threshold": 5.5},
-            "positive_threshold.sts is 5.5, but the labels of sts end at 5",
-        ),
-        (
-            {**BI, "head": "concat", "smart_weight": 1, "trainable": "heads"},
-            "smart_weight.sts is 1, but SMART changes embeddings",
-        ),
-        ({**BI, "loss": "ranking"}, "loss.sts is 'ranking': choose from default, cross_entropy, mse, mnrl"),
-        ({**BI, "triplet_margin": -1}, "triplet_margin.sts is -1, but must be a number from 0 up"),
-        ({**BI, "similarity_scale": "high"}, "similarity_scale.sts is 'high', but must be a number from 0 up"),
+        ({"tasks": ("sst",), "head": "convolution", "trainable": "heads"}, "head.sst: 'convolution' reads every token"),
+        ({"tasks": ("sst",), "head": "linear_sigmoid"}, "for regression tasks, but sst is a multiclass task"),
+        ({"tasks": ("sst",), "loss": "mnrl"}, "loss.sst: 'mnrl' is for binary or regression tasks"),
+        ({**BI, "encoding": "cross", "head": "linear", "loss": "mnrl"}, "'mnrl' needs two vectors"),
+        ({**BI, "loss": "cross_entropy"}, "loss.sts: 'cross_entropy' is for multiclass or binary tasks"),
+        ({"tasks": ("sst",), "loss": "mse"}, "loss.sst: 'mse' is for regression tasks"),
+        ({**BI, "head": "concat", "loss": "cosent", "trainable": "heads"}, "'cosent' trains the vectors"),
+        ({**BI, "loss": "triplet", "gradient_accumulation_steps": 2}, "gradient_accumulation_steps is 2"),
+        ({**BI, "loss": "mnrl", "batch_size": 1}, "batch_size.sts is 1"),
+        ({**BI, "loss": "mnrl", "tokens_per_batch": 500}, "tokens_per_batch.sts is 500"),
+        ({**BI, "loss": "mnrl", "positive_threshold": 5.5}, "positive_threshold.sts is 5.5, but the labels"),
+        ({**BI, "head": "concat", "smart_weight": 1, "trainable": "heads"}, "smart_weight.sts is 1"),
+        ({**BI, "loss": "ranking"}, "loss.sts is 'ranking', but must be one of default, cross_entropy, mse, mnrl"),
+        ({**BI, "triplet_margin": -1}, "triplet_margin.sts is -1"),
+        ({**BI, "similarity_scale": "high"}, "similarity_scale.sts is 'high'"),
+        ({"sampler": "stages", "epochs": 2}, "epochs is 2, .*set it to 3 or more"),
+        ({"sampler": "curriculum", "epochs": 1}, "epochs is 1, .*set it to 2 or more"),
+        ({"sampler": "oversampled_curriculum", "epochs": 1}, "epochs is 1, .*set it to 2 or more"),
+        ({"sampler": "alone_first", "epochs": 1}, "epochs is 1, .*set it to 2 or more"),
+        ({"optimizer_state": "per_task", "sampler": "mixed"}, "optimizer_state is 'per_task', .*one task a step"),
+        ({"surgery": "pcgrad", "loss_weighting": "uw"}, "loss_weighting is 'uw' and surgery 'pcgrad'"),
+        ({"augment_copies": {"sts": 9}}, "augment_copies.sts"),
+        ({"adapter": "pal", "trainable": "heads", "tasks": ("sst",), "head": "linear"}, "adapter is 'pal'"),
+        ({"trainable": "adapters"}, "trainable is 'adapters', but there is no adapter"),
+        ({"adapter_size": 8}, "adapter_size is 8"),
+        ({"adapter": "low_rank", "adapter_heads": 2}, "adapter_heads is 2"),
+        ({"adapter": "top", "adapter_activation": "gelu"}, "adapter_activation mean nothing to adapter 'top'"),
     ],
 )
-def test_an_impossible_loss_names_its_fields(fields, expected):
-    assert refused(**fields).startswith(expected)
+def test_values_that_do_not_fit_together_are_named(fields, words):
+    with pytest.raises(UserError, match=words):
+        Recipe(**fields)
 
 
-def test_a_duplicate_is_positive_from_one_and_a_similar_pair_from_three():
-    assert Recipe().positive_threshold == {"sst": 3.0, "quora": 1.0, "sts": 3.0}
-    assert Recipe(tasks=("quora",), encoding="bi", head="cosine", loss="mnrl").positive_threshold == {"quora": 1.0}
-
-
-def test_encoding_does_not_matter_to_single_sentences():
-    assert Recipe(tasks=("sst",), encoding="bi", head="linear").encoding == {}
-
-
-def test_tasks_that_begin_later_need_epochs_to_begin_in():
-    assert "set it to 3 or more" in refused(sampler="stages", epochs=2)
-    assert "set it to 2 or more" in refused(sampler="curriculum", epochs=1)
-    assert "set it to 2 or more" in refused(sampler="oversampled_curriculum", epochs=1)
-    assert "set it to 2 or more" in refused(sampler="alone_first", epochs=1)
-    assert Recipe(sampler="stages", epochs=3).epochs == 3
-
-
-def test_an_optimiser_per_task_needs_steps_of_one_task():
-    assert "one task a step" in refused(optimizer_state="per_task", sampler="mixed")
-    assert Recipe(optimizer_state="per_task", sampler="round_robin").optimizer_state == "per_task"
-
-
-def test_copies_of_similarities_are_refused_unless_asked_for():
-    assert refused(augment_copies={"sts": 9}).startswith("augment_copies.sts: changed words change how similar")
-    assert Recipe(augment_copies={"sts": 9}, augment_scores="keep").augment_copies == {"sts": 9}
-    assert Recipe(augment_copies={"sst": 9}).augment_copies == {"sst": 9} and Recipe().augment_copies == {}
-    assert refused(augment_fraction=1.5).startswith("augment_fraction is 1.5")
-
-
-def test_a_token_budget_is_a_tasks_own_and_none_unless_given():
-    assert Recipe().tokens_per_batch == {}
-    assert Recipe(tokens_per_batch={"sst": 500}).tokens_per_batch == {"sst": 500}
-    assert Recipe(tasks=("sst", "sts"), tokens_per_batch=500).tokens_per_batch == {"sst": 500, "sts": 500}
-    assert refused(tokens_per_batch={"sst": 0}).startswith("tokens_per_batch.sst is 0, but must be a whole number")
+@pytest.mark.parametrize("head", HEADS)
+def test_a_head_and_an_encoding_fit_together(head):
+    fits, other = ("bi", "cross") if HEADS[head].pair else ("cross", "bi")
+    assert Recipe(tasks=("sts",), head=head, encoding=fits).head == {"sts": head}
+    message = refused(head={"sts": head}, encoding={"sts": other})
+    assert message.startswith(f"head.sts: {head!r}") and ("set encoding to bi" in message or "cosine" in message)
+    if HEADS[head].pair:
+        assert refused(head={"sst": head}).startswith(f"head.sst: {head!r} needs two vectors, but sst has one sentence")
 
 
 # -- values and defaults ----------------------------------------------------------------------------------------------
 
 
-def test_numbers_written_as_text_are_numbers():
-    made = Recipe(lr="1e-3", epochs="4", batch_size="8", seed=3.0)
-    assert (made.lr, made.epochs, made.batch_size["sst"], made.seed) == (1e-3, 4, 8, 3)
-    assert isinstance(made.epochs, int) and isinstance(made.seed, int) and isinstance(made.batch_size["sst"], int)
+def test_numbers_may_be_text_and_keep_all_their_digits():
+    written = Recipe(lr="1e-3", epochs="4", batch_size="8", seed=np.int64(3), temperature=".5", train_rows="1e3")
+    assert (written.lr, written.epochs, written.batch_size["sst"], written.train_rows) == (1e-3, 4, 8, 1000)
+    assert type(written.epochs) is type(written.seed) is type(written.batch_size["sst"]) is int
+    assert type(Recipe(lr=1).lr) is float and Recipe(seed=3.0).seed == 3
+    assert Recipe(train_rows=2**60 + 1).train_rows == Recipe(train_rows=str(2**60 + 1)).train_rows == 2**60 + 1
 
 
-def test_a_name_is_text_whatever_it_looks_like():
-    assert Recipe(name=2024).name == "2024"
+def test_the_largest_seed_is_one_that_every_generator_takes():
+    seed_everything(Recipe(seed=2**32 - 1).seed)
+    for seed in (-1, 2**32):
+        with pytest.raises(UserError, match=f"seed is {seed}"):
+            seed_everything(seed)
 
 
-def test_tasks_may_be_one_text():
-    assert Recipe(tasks="sts, sst").tasks == ("sts", "sst")
+def test_names_and_tasks_may_be_written_shortly():
+    assert Recipe(name=2024).name == "2024" and Recipe(tasks="sts, sst").tasks == ("sts", "sst")
 
 
-def test_one_value_serves_all_tasks():
+def test_one_value_serves_all_tasks_and_a_mapping_leaves_the_others_at_their_defaults():
     assert Recipe(batch_size=7).batch_size == {"sst": 7, "quora": 7, "sts": 7}
-
-
-def test_tasks_that_a_mapping_does_not_name_have_the_default():
     made = Recipe(tasks=tuple(TASKS), batch_size={"sst": 8}, max_length={"sst": 64})
     assert made.batch_size == {"sst": 8, "cfimdb": 32, "quora": 32, "sts": 32, "yelp": 32}
     assert made.max_length == {"sst": 64, "cfimdb": 512, "quora": 128, "sts": 128, "yelp": 256}
+    assert Recipe().positive_threshold == {"sst": 3.0, "quora": 1.0, "sts": 3.0}
+    assert Recipe(tasks=("sst",), encoding="bi", head="linear").encoding == {}  # a single sentence has none
 
 
-def test_a_task_that_joins_later_has_the_same_length_as_one_that_was_there_from_the_start():
+@pytest.mark.parametrize("field", ["tokens_per_batch", "augment_copies"])
+def test_some_fields_leave_out_tasks(field):
+    fields = {"augment_scores": "keep", "tasks": ("sst", "sts")}
+    assert getattr(Recipe(), field) == {} and getattr(Recipe(**fields, **{field: {"sst": 9, "sts": None}}), field) == {
+        "sst": 9
+    }
+    assert getattr(Recipe(**fields, **{field: 9}), field) == {"sst": 9, "sts": 9}
+
+
+def test_a_task_that_joins_later_has_its_own_length():
     assert recipe("demo").replace(tasks="cfimdb,yelp").max_length == {"cfimdb": 512, "yelp": 256}
     assert RECIPES["li-tang/mix-aux-0.3"].recipe.max_length["yelp"] == 256
 
 
-def test_recipes_are_frozen():
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        Recipe().lr = 1.0
-
-
-def test_what_a_recipe_holds_for_each_task_is_frozen_too():
-    made = recipe("demo")
+def test_recipes_are_frozen_with_all_they_hold():
+    made, given_sizes = recipe("demo"), {"sst": 8}
+    with pytest.raises(ValueError):
+        made.lr = 1.0
     for field in ("batch_size", "head", "augment_copies"):
         with pytest.raises(TypeError):
             getattr(made, field)["sst"] = 99
-    given = {"sst": 8}
-    made = Recipe(batch_size=given)
-    given["sst"] = made.as_dict()["batch_size"]["sst"] = 99
+    made = Recipe(batch_size=given_sizes)
+    given_sizes["sst"] = made.as_dict()["batch_size"]["sst"] = 99
     assert made.batch_size["sst"] == 8 and repr(made.batch_size) == "{'sst': 8, 'quora': 32, 'sts': 32}"
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_copies_of_a_recipe_are_equal_and_have_its_hash(name):
-    made = recipe(name)
-    for other in (pickle.loads(pickle.dumps(made)), copy.deepcopy(made), from_dict(made.as_dict())):
-        assert other == made and hash(other) == hash(made)
-    assert made != made.replace(seed=1) and len({made, made.replace(seed=1), made.replace(seed=made.seed)}) == 2
-
-
-def test_with_changes_only_the_tasks_a_mapping_names():
-    before = Recipe(batch_size={"sst": 8, "quora": 24, "sts": 4})
-    after = before.replace(batch_size={"sts": 12}, head={"quora": "two_layer"})
-    assert after.batch_size == {"sst": 8, "quora": 24, "sts": 12}
-    assert after.head == {"sst": "linear", "quora": "two_layer", "sts": "cosine"}
-    assert before.batch_size["sts"] == 4  # the first one is as it was
-
-
-def test_with_refuses_a_task_that_the_recipe_does_not_have():
-    one = Recipe(name="one", tasks=("sst",))
-    with pytest.raises(UserError, match="batch_size.quora is given, but recipe one has only sst: leave it out"):
-        one.replace(batch_size={"sst": 4, "quora": 8})
-    assert one.replace(tasks="sst,quora", batch_size={"quora": 8}).batch_size == {"sst": 32, "quora": 8}
-    with pytest.raises(UserError, match="batch_size.sst is given, but recipe one has only sts"):
-        one.replace(tasks="sts", batch_size={"sst": 4})
-
-
-def test_with_a_plain_value_changes_all_tasks():
-    assert set(Recipe(batch_size={"sst": 8}).replace(batch_size=5).batch_size.values()) == {5}
-
-
-def test_differences_name_fields_and_leave_out_the_name():
-    one, two = Recipe(name="one", lr=1e-3, batch_size=4), Recipe(name="two", lr=2e-3, batch_size=4)
-    assert one.differences(two) == {"lr": (1e-3, 2e-3)}
-    assert one.differences(one.replace(name="three")) == {}
-
-
-# -- in and out of JSON -----------------------------------------------------------------------------------------------
+# -- copies -----------------------------------------------------------------------------------------------------------
 
 FIELDS = {
     "tasks": st.lists(st.sampled_from(list(TASKS)), min_size=1, unique=True),
@@ -346,78 +231,34 @@ FIELDS = {
 
 
 @given(st.fixed_dictionaries({}, optional=FIELDS))
-def test_a_recipe_comes_back_from_json_as_it_was(fields):
+def test_copies_of_a_recipe_are_equal_and_have_its_hash(fields):
     made = Recipe(**fields)
-    assert from_dict(json.loads(json.dumps(made.as_dict()))) == made
+    from_json = from_dict(json.loads(json.dumps(made.as_dict())))
+    for other in (from_json, pickle.loads(pickle.dumps(made)), copy.deepcopy(made), made.replace(seed=made.seed)):
+        assert other == made and hash(other) == hash(made) and not made.differences(other)
+    assert made != made.replace(seed=made.seed ^ 1)
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_every_named_recipe_comes_back_from_its_file(name, tmp_path):
-    path = tmp_path / "recipe.json"
-    path.write_text(json.dumps(recipe(name).as_dict()))
-    assert recipe(path) == recipe(str(path)) == recipe(name)
-    assert recipe(name).name == name
+def test_replace_changes_only_the_tasks_that_a_mapping_names():
+    before = Recipe(batch_size={"sst": 8, "quora": 24, "sts": 4})
+    after = before.replace(batch_size={"sts": 12}, head={"quora": "two_layer"})
+    assert after.batch_size == {"sst": 8, "quora": 24, "sts": 12} and before.batch_size["sts"] == 4
+    assert after.head == {"sst": "linear", "quora": "two_layer", "sts": "cosine"}
+    assert set(before.replace(batch_size=5).batch_size.values()) == {5}
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_every_named_recipe_describes_a_model_that_can_be_built(name):
-    made = recipe(name)
-    model = build_model(made, load_encoder("tiny", num_layers=1))
-    assert set(model.heads) == set(made.tasks)
-    assert RECIPES[name].about
+def test_replace_refuses_a_task_that_the_recipe_does_not_have():
+    one = Recipe(name="one", tasks=("sst",))
+    with pytest.raises(UserError, match="batch_size.quora is given, but recipe one has only sst: leave it out"):
+        one.replace(batch_size={"sst": 4, "quora": 8})
+    assert one.replace(tasks="sst,quora", batch_size={"quora": 8}).batch_size == {"sst": 32, "quora": 8}
+    with pytest.raises(UserError, match="batch_size.sst is given, but recipe one has only sts"):
+        one.replace(tasks="sts", batch_size={"sst": 4})
 
 
-@pytest.mark.parametrize("name", ["best", "best-pcgrad", "best-smart", "best-cfimdb"])
-def test_the_best_recipes_have_at_most_34_million_parameters(name):
-    e5_small = {"hidden_size": 384, "intermediate_size": 1536, "num_hidden_layers": 12, "num_attention_heads": 12}
-    made = recipe(name)
-    model = build_model(made, load_encoder("tiny", **e5_small))
-    assert made.encoder == "intfloat/e5-small" and made.num_layers is None
-    embeddings, layer, pooler = 384 * (30522 + 512 + 2 + 2), 4 * 384 * 385 + 2 * 384 * 1536 + 1920 + 4 * 384, 384 * 385
-    assert sum(p.numel() for p in model.bert.parameters()) == embeddings + 12 * layer + pooler
-    assert sum(p.numel() for p in model.parameters()) <= 34e6
-
-
-@pytest.mark.parametrize("name", ["best", "best-pcgrad"])
-def test_best_reads_quora_three_or_four_times_and_small_sets_little_more(name):
-    made, rows = recipe(name), {"sst": 8541, "quora": 75842, "sts": 6000}
-    pace = SamplerConfig(made.epochs, made.steps_per_epoch, made.temperature, made.oversample)
-    sampler = SAMPLERS[made.sampler](rows, made.batch_size, 0, pace)
-    steps = made.epochs * (made.steps_per_epoch or sampler.steps_per_epoch)
-    taken = Counter(task for step in itertools.islice(plan_of(sampler), steps) for task in step)
-    passes = {task: taken[task] * made.batch_size[task] / count for task, count in rows.items()}
-    assert 2.5 < passes["quora"] <= 4.01 and all(4 < passes[task] < 5.5 for task in ("sst", "sts"))
-
-
-def plan_of(sampler):
-    """The tasks of each step, epoch after epoch."""
-    return itertools.chain.from_iterable(sampler.epoch(number) for number in itertools.count())
-
-
-def test_reports_are_the_first_half_of_names():
-    assert reports() == sorted({name.split("/")[0] for name in RECIPES if "/" in name}) and "li-tang" in reports()
-
-
-def test_an_unknown_name_is_answered_with_the_known_ones():
-    with pytest.raises(UserError, match="unknown recipe 'demmo': choose from demo, "):
-        recipe("demmo")
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [(b"{", "is not JSON"), (b"\xff\xfe", "is not JSON"), (b"[1]", "holds no fields"), (b'{"lr": -1}', "lr is -1")],
-)
-def test_a_recipe_file_that_cannot_be_used_says_why(tmp_path, content, words):
-    path = tmp_path / "mine.json"
-    path.write_bytes(content)
-    with pytest.raises(UserError, match=words) as caught:
-        recipe(path)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_recipe_file_that_does_not_exist_is_named(tmp_path):
-    with pytest.raises(UserError, match="none.json does not exist"):
-        recipe(tmp_path / "none.json")
+def test_differences_name_fields_and_leave_out_the_name():
+    one, two = Recipe(name="one", lr=1e-3, batch_size=4), Recipe(name="two", lr=2e-3, batch_size=4)
+    assert one.differences(two) == {"lr": (1e-3, 2e-3)} and one.differences(one.replace(name="three")) == {}
 
 
 # -- name=value -------------------------------------------------------------------------------------------------------
@@ -435,24 +276,21 @@ def test_a_recipe_file_that_does_not_exist_is_named(tmp_path):
         (['batch_size={"sst": 8}', "batch_size.sts=4"], {"batch_size": {"sst": 8, "sts": 4}}),
         (["lr=1", "lr=2"], {"lr": 2}),
         (["encoder="], {"encoder": ""}),
+        ([f"seed={'9' * 5000}"], {"seed": "9" * 5000}),
     ],
 )
 def test_settings_are_read_as_json_where_they_are_json(texts, changes):
     assert settings(texts) == changes
 
 
-def test_a_setting_without_a_value_is_an_error():
-    with pytest.raises(UserError, match="--set 'lr': write name=value"):
-        settings(["lr"])
-
-
-def test_a_field_set_for_all_tasks_cannot_be_set_for_one_as_well():
-    with pytest.raises(UserError, match="'head.sts=cosine': head is set for all tasks already"):
-        settings(["head=linear", "head.sts=cosine"])
-    with pytest.raises(UserError, match="'head=linear': head is set for sts, quora already: set it for all or for"):
-        settings(["head.sts=cosine", "head.quora=linear", "head=linear"])
-
-
-def test_a_setting_per_task_reaches_its_task():
-    made = Recipe().replace(**settings(["batch_size.sts=5", "head.quora=two_layer"]))
-    assert made.batch_size["sts"] == 5 and made.head["quora"] == "two_layer" and made.head["sts"] == "cosine"
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        (["lr"], "--set 'lr': write name=value"),
+        (["head=linear", "head.sts=cosine"], "'head.sts=cosine': head is set for all tasks already"),
+        (["head.sts=cosine", "head.quora=linear", "head=linear"], "'head=linear': head is set for sts, quora already"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(texts, words):
+    with pytest.raises(UserError, match=words):
+        settings(texts)

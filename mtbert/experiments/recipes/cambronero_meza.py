@@ -1,10 +1,11 @@
-"""Cambronero & Meza, "Three Heads are Better Than One": a head made for each task, noisy copies (EDA), surgery.
+"""Cambronero & Meza, "Three Heads are Better Than One": task-specific heads, augmented copies (EDA) and gradient
+surgery.
 
-Batches of 8 and a constant rate of 1e-5, one task a step; with surgery half of both, and all tasks in a step. The
-report does not say which vector its heads read: here it is that of [CLS], and all tokens for the convolution. Copies
-are nine of each row of SST and STS, labels and similarities kept. The row "Aug 80%" seems to print its three scores
-in another order than its columns. It names the squared error as the loss of sentiment and cross-entropy as that of
-similarity; here they are the other way round.
+Batches have 8 rows of one task, and the learning rate is a constant 1e-5; with surgery both are halved, and every step
+has all tasks. The report does not say which vectors its heads read: ours read [CLS], and the convolution reads all
+tokens. Nine copies are made of each row of SST and STS, and they keep their labels, similarities included. The row
+"Aug 80%" seems to print its three scores in a different order from the columns. The report names squared error as the
+loss of sentiment and cross-entropy as the loss of similarity; we swap them.
 """
 
 from mtbert.experiments.recipes.entry import Entry
@@ -36,17 +37,17 @@ def _eda(base: Recipe, percent: int) -> Recipe:
 
 
 ROWS: dict[str, Entry] = {
-    "baseline-heads": Entry(_PLAIN_HEADS, "linear heads, on (u, v) for a pair"),
-    "baseline-heads-eda-15": Entry(_eda(_PLAIN_HEADS, 15), "with copies, 15 % changed"),
-    "baseline-heads-eda-20": Entry(_eda(_PLAIN_HEADS, 20), "with copies, 20 % changed"),
-    "baseline-heads-eda-40": Entry(_eda(_PLAIN_HEADS, 40), "with copies, 40 % changed"),
-    "task-heads": Entry(_THREE_HEADS, "a convolution for sentiment, two layers on cross-encoded pairs"),
-    "task-heads-eda-15": Entry(_eda(_THREE_HEADS, 15), "with copies, 15 % changed"),
-    "task-heads-eda-20": Entry(_eda(_THREE_HEADS, 20), "with copies, 20 % changed"),
-    "task-heads-eda-40": Entry(_eda(_THREE_HEADS, 40), "with copies, 40 % changed"),
-    "task-heads-eda-80": Entry(_eda(_THREE_HEADS, 80), "with copies, 80 % changed"),
-    "surgery": Entry(_SURGERY, "the heads made for each task, with PCGrad"),
-    "surgery-eda-15": Entry(_eda(_SURGERY, 15), "with copies, 15 % changed"),
-    "surgery-eda-20": Entry(_eda(_SURGERY, 20), "with copies, 20 % changed"),
-    "surgery-eda-40": Entry(_eda(_SURGERY, 40), "with copies, 40 % changed"),
+    "baseline-heads": Entry(_PLAIN_HEADS, "linear heads; for a pair, on (u, v)"),
+    "baseline-heads-eda-15": Entry(_eda(_PLAIN_HEADS, 15), "with augmented copies, 15% of the words changed"),
+    "baseline-heads-eda-20": Entry(_eda(_PLAIN_HEADS, 20), "with augmented copies, 20% of the words changed"),
+    "baseline-heads-eda-40": Entry(_eda(_PLAIN_HEADS, 40), "with augmented copies, 40% of the words changed"),
+    "task-heads": Entry(_THREE_HEADS, "a convolution for sentiment, two-layer heads on cross-encoded pairs"),
+    "task-heads-eda-15": Entry(_eda(_THREE_HEADS, 15), "with augmented copies, 15% of the words changed"),
+    "task-heads-eda-20": Entry(_eda(_THREE_HEADS, 20), "with augmented copies, 20% of the words changed"),
+    "task-heads-eda-40": Entry(_eda(_THREE_HEADS, 40), "with augmented copies, 40% of the words changed"),
+    "task-heads-eda-80": Entry(_eda(_THREE_HEADS, 80), "with augmented copies, 80% of the words changed"),
+    "surgery": Entry(_SURGERY, "the task-specific heads, with PCGrad"),
+    "surgery-eda-15": Entry(_eda(_SURGERY, 15), "with augmented copies, 15% of the words changed"),
+    "surgery-eda-20": Entry(_eda(_SURGERY, 20), "with augmented copies, 20% of the words changed"),
+    "surgery-eda-40": Entry(_eda(_SURGERY, 40), "with augmented copies, 40% of the words changed"),
 }

@@ -1,8 +1,8 @@
 """Li & Tang: sequential against mixed training, gradient surgery, dropout, Yelp stars as an auxiliary task.
 
-CLS vectors, cross-encoded pairs, linear heads, a rate of 1e-5; batches of 2, 24 and 2 when mixed. When trained one
-after the other, each task has an optimiser and a decay of the rate of its own; what kind of decay is not said, and here
-the rate is constant in all rows.
+The heads are linear and read CLS vectors, pairs are cross-encoded, and the learning rate is 1e-5. Mixed training takes
+2, 24 and 2 rows of SST, Quora and STS in every step. In sequential training each task has its own optimizer and its own
+learning rate decay; the report does not say which decay, and in all our recipes the learning rate is constant.
 """
 
 from mtbert.experiments.recipes.entry import Entry
@@ -25,18 +25,18 @@ _BASE = Recipe(
 _ORDER = ("quora", "sst", "sts")
 
 ROWS: dict[str, Entry] = {
-    "pretrain": Entry(_BASE.replace(trainable="heads", lr=1e-3, batch_size=32), "heads alone on a frozen encoder"),
+    "pretrain": Entry(_BASE.replace(trainable="heads", lr=1e-3, batch_size=32), "only the heads, frozen encoder"),
     "seq": Entry(
         _BASE.replace(sampler="sequential", tasks=_ORDER, batch_size=32, optimizer_state="per_task"),
-        "the tasks one after the other in every epoch, an optimiser for each",
+        "one task after the other, with an optimizer each",
     ),
-    "mix-0.3": Entry(_BASE, "a batch of each task in every step"),
+    "mix-0.3": Entry(_BASE, "a batch of each task in every step, dropout .3"),
     "mix-0.5": Entry(_BASE.replace(head_dropout=0.5), "the same with dropout .5"),
-    "mix-surgery-0.3": Entry(_BASE.replace(surgery="pcgrad"), "with gradient surgery"),
-    "mix-surgery-0.5": Entry(_BASE.replace(surgery="pcgrad", head_dropout=0.5), "with gradient surgery and dropout .5"),
+    "mix-surgery-0.3": Entry(_BASE.replace(surgery="pcgrad"), "with gradient surgery (PCGrad), dropout .3"),
+    "mix-surgery-0.5": Entry(_BASE.replace(surgery="pcgrad", head_dropout=0.5), "the same with dropout .5"),
     "mix-aux-0.3": Entry(
         _BASE.replace(tasks=("sst", "quora", "sts", "yelp"), batch_size={"yelp": 2}),
-        "with Yelp stars as a fourth, auxiliary task",
+        "with Yelp stars as a fourth, auxiliary task, dropout .3",
     ),
     "mix-aux-0.5": Entry(
         _BASE.replace(tasks=("sst", "quora", "sts", "yelp"), batch_size={"yelp": 2}, head_dropout=0.5),

@@ -1,11 +1,12 @@
-"""Marchini, Callon & Cussen, "PALs and Gradient Vaccine": Table 1, and what they print of losses for similarity.
+"""Marchini, Callon & Cussen, "PALs and Gradient Vaccine": Table 1, and the losses for similarity.
 
-Pooler vectors, each sentence of a pair on its own, dropout .3 before linear heads on (u, v), batches of 8, a constant
-rate of 1e-5. The tasks take turns; Gradient Vaccine needs one gradient of each task in every step, so there they are
-mixed. Its beta is not given: the paper's .01 is taken here. An epoch of theirs has 18,000 steps, for each row to be
-seen; here as many as that takes. How long the "1 epoch" of the losses was they do not say: here it is one pass over the
-similarity rows. Their ranking loss is printed as p - log(e^n): here it is the softmax that this seems to abbreviate.
-The margin of the triplet loss is not given: here .5. Overall scores are printed as plain means.
+Each sentence of a pair is encoded on its own. Linear heads read pooler vectors, (u, v) for a pair, after dropout of .3.
+Batches have 8 rows, and the learning rate is a constant 1e-5. Tasks are trained in round robin, except that Gradient
+Vaccine needs a gradient of each task in every step. The report gives no beta for Gradient Vaccine: we take .01 from its
+paper. Its epochs have 18,000 steps, so that every row is read; ours have as many steps as that takes. It does not say
+how long the "1 epoch" of the losses was: ours is one pass over the similarity rows. It prints its ranking loss as
+p - log(e^n): we take this as an abbreviation of the softmax. It gives no margin for the triplet loss: we take .5.
+Overall scores are printed as plain means.
 """
 
 from mtbert.experiments.recipes.entry import Entry
@@ -32,13 +33,13 @@ _COSINE = {"head": {"sts": "cosine"}}
 _PAL = {"adapter": "pal", "adapter_size": 204}
 
 ROWS: dict[str, Entry] = {
-    "baseline": Entry(MULTITASK.replace(trainable="heads", sampler="sequential"), "heads alone on a frozen encoder"),
-    "naive-multitask": Entry(MULTITASK, "every layer trained, the tasks in turn"),
+    "baseline": Entry(MULTITASK.replace(trainable="heads", sampler="sequential"), "only the heads, frozen encoder"),
+    "naive-multitask": Entry(MULTITASK, "all layers trained, tasks in round robin"),
     "gradvac": Entry(MULTITASK.replace(**_GRADVAC), "with Gradient Vaccine"),
-    "pals": Entry(MULTITASK.replace(**_PAL), "with projected attention layers of 204"),
+    "pals": Entry(MULTITASK.replace(**_PAL), "with projected attention layers (PALs) of width 204"),
     "cosine": Entry(MULTITASK.replace(**_COSINE), "with a cosine head for STS"),
     "combined": Entry(MULTITASK.replace(**_PAL, **_GRADVAC, **_COSINE), "PALs, Gradient Vaccine and the cosine head"),
-    "sts-concat": Entry(_STS, "similarity alone, the concatenation, after one epoch"),
+    "sts-concat": Entry(_STS, "similarity alone, a head on (u, v), after one epoch"),
     "sts-mnrl": Entry(_STS.replace(loss="mnrl_graded"), "the same with their multiple negatives ranking loss"),
     "sts-triplet": Entry(_STS.replace(loss="triplet"), "the same with the triplet loss"),
 }

@@ -1,71 +1,83 @@
-"""All named experiments: our own, and every row of the reports, as ``REPORT/row``."""
+"""All named recipes: our own, and those of the reports as ``REPORT/row``."""
 
 import json
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
-from mtbert.experiments import reports as printed_reports
-from mtbert.experiments.recipes import (
-    ahmed_karamardian,
-    cambronero_meza,
-    li_tang,
-    marchini_callon_cussen,
-    ours,
-    sts,
-    yin,
-)
 from mtbert.experiments.recipes.entry import Entry
 from mtbert.training.recipe import Recipe, from_dict
-from mtbert.utils.errors import UserError
+from mtbert.utils.errors import UserError, did_you_mean
 
-_REPORTS = {
-    "ahmed-karamardian": ahmed_karamardian,
-    "cambronero-meza": cambronero_meza,
-    "li-tang": li_tang,
-    "marchini-callon-cussen": marchini_callon_cussen,
-    "yin": yin,
-}
+# each has a module of its name, with _ for -
+_REPORTS = ("ahmed-karamardian", "cambronero-meza", "li-tang", "marchini-callon-cussen", "yin")
+_OURS = ("ours", "sts")
 
 
-def _named() -> dict[str, Entry]:
-    found = {**ours.ROWS, **sts.ROWS}
-    for report, module in _REPORTS.items():
-        found |= {f"{report}/{row}": entry for row, entry in module.ROWS.items()}
-    printed = printed_reports.printed()
-    return {
-        name: Entry(entry.recipe.replace(name=name), entry.about, printed.get(name, entry.printed))
-        for name, entry in found.items()
-    }
+class _NamedRecipes(Mapping[str, Entry]):
+    """Name -> entry. The recipes are built when the first one is asked for."""
+
+    @cached_property
+    def _entries(self) -> dict[str, Entry]:
+        rows = {row: entry for name in _OURS for row, entry in _module(name).ROWS.items()}
+        rows |= {f"{report}/{row}": entry for report in _REPORTS for row, entry in _module(report).ROWS.items()}
+        return {name: Entry(entry.recipe.replace(name=name), entry.about) for name, entry in rows.items()}
+
+    def __getitem__(self, name: str) -> Entry:
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
 
 
-RECIPES: dict[str, Entry] = _named()
+RECIPES: Mapping[str, Entry] = _NamedRecipes()
 
 
-def reports() -> list[str]:
+def _module(name: str) -> ModuleType:
+    return import_module(f"{__package__}.{name.replace('-', '_')}")
+
+
+def report_names() -> list[str]:
     """Names of the reports that have recipes."""
     return list(_REPORTS)
 
 
 def about_report(report: str) -> str:
-    """Title of a report, and in a few sentences how its rows are set up and what was chosen where it leaves that open.
+    """The title of a report, how its recipes are set up, and what we chose where the report leaves it open.
 
-    Raises KeyError for an unknown one.
+    Raises:
+        KeyError: for an unknown report.
     """
-    return " ".join(_REPORTS[report].__doc__.split())
+    if report not in _REPORTS:
+        raise KeyError(report)
+    return " ".join((_module(report).__doc__ or "").split())
 
 
 def recipe(name: str | Path) -> Recipe:
-    """The recipe of that name, or from that recipe.json. Raises UserError if there is none, or it cannot be used."""
+    """The recipe of a given name, or the one in a given recipe.json.
+
+    Raises:
+        UserError: if there is none, or if the file's values are not a recipe.
+    """
     if str(name) in RECIPES:
         return RECIPES[str(name)].recipe
     path = Path(name)
     if path.suffix != ".json":
-        raise UserError(f"unknown recipe {str(name)!r}: choose from {', '.join(RECIPES)}, or give a recipe.json")
-    try:
-        written = json.loads(path.read_text(encoding="utf-8"))
+        hint = did_you_mean(str(name), RECIPES, "`mtbert recipes` lists them all, or give a recipe.json")
+        raise UserError(f"unknown recipe {str(name)!r}: {hint}")
+    try:  # numbers that are too long for Python stay text, for Recipe to refuse by name
+        fields = json.loads(path.read_text(encoding="utf-8"), parse_int=lambda x: int(x) if len(x) < 1000 else x)
     except FileNotFoundError:
         raise UserError(f"recipe file {path} does not exist") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UserError(f"recipe file {path} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
         raise UserError(f"recipe file {path} is not JSON: {error}") from None
-    if not isinstance(written, dict):
+    if not isinstance(fields, dict):
         raise UserError(f"recipe file {path} holds no fields: it should be one JSON object")
-    return from_dict(written)
+    return from_dict(fields)

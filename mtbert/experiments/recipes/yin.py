@@ -1,13 +1,13 @@
-"""Yin, "PALs and MNRL": task-specific layers (Table 2), pooling (Table 3), MNRL (Table 4), a curriculum
-(Table 5).
+"""Yin, "PALs and MNRL": task-specific layers (Table 2), pooling (Table 3), MNRL (Table 4), a curriculum (Table 5).
 
-The course's baseline: CLS vectors, each sentence of a pair on its own, linear heads on (u, v), the tasks one after the
-other in every epoch. The report leaves the heads of its PALs open; 128 and 256 are no multiples of BERT's twelve, so
-eight are taken here. Overall scores are printed in the normalised form. When the smaller sets join the curriculum is
-not said: here at equal distances, up to five times oversampled. The report says that the sets are trained one after the
-other, and that the losses of the tasks are summed: here the former. MNRL trains vectors and no head: the linear heads
-of the pair tasks then stay as they were drawn. What it would rank for single sentences is not said either, so that the
-row with MNRL for all tasks has no recipe.
+The baseline is the course's: each sentence of a pair is encoded on its own, linear heads read CLS vectors, (u, v) for a
+pair, and every epoch trains one task after the other. The report does not give the attention heads of its PALs; widths
+of 128 and 256 are not multiples of BERT's twelve heads, so we take eight. Overall scores are printed in the normalized
+form. The report does not say when the smaller sets join the curriculum: here they join at even intervals, oversampled
+up to five times. It says both that the sets are trained one after the other and that the losses of the tasks are
+summed: we do the former. MNRL trains the vectors but not the heads, so the linear heads of the pair tasks keep their
+initial weights. The report does not say what MNRL ranks for single sentences, so its row with MNRL for all tasks has no
+recipe.
 """
 
 from mtbert.experiments.recipes.entry import Entry
@@ -33,21 +33,21 @@ LOW_RANK_TOP = _LOW_RANK.replace(adapter="low_rank+top")
 
 ROWS: dict[str, Entry] = {
     "baseline": Entry(BASE, "no adapters"),
-    "pal-128": Entry(_PAL.replace(adapter_size=128), "projected attention layers of 128"),
-    "pal-256": Entry(_PAL, "projected attention layers of 256"),
-    "pal-256-epochs-20": Entry(_PAL.replace(epochs=20), "the same for twice as long"),
-    "pal-2-projections": Entry(_PAL.replace(adapter_projections=2), "projections of two matrices"),
-    "pal-3-projections": Entry(_PAL.replace(adapter_projections=3), "projections of three matrices"),
-    "low-rank": Entry(_LOW_RANK, "low-rank layers of 256"),
-    "low-rank-top": Entry(LOW_RANK_TOP, "low-rank layers, and a layer of its own on top for each task; CLS vectors"),
+    "pal-128": Entry(_PAL.replace(adapter_size=128), "projected attention layers (PALs) of width 128"),
+    "pal-256": Entry(_PAL, "projected attention layers (PALs) of width 256"),
+    "pal-256-epochs-20": Entry(_PAL.replace(epochs=20), "PALs of width 256, trained twice as long"),
+    "pal-2-projections": Entry(_PAL.replace(adapter_projections=2), "with two matrices per projection"),
+    "pal-3-projections": Entry(_PAL.replace(adapter_projections=3), "with three matrices per projection"),
+    "low-rank": Entry(_LOW_RANK, "low-rank layers of width 256"),
+    "low-rank-top": Entry(LOW_RANK_TOP, "low-rank layers and a top layer per task; CLS vectors"),
     "low-rank-top-mean": Entry(LOW_RANK_TOP.replace(pooling="mean"), "the same with mean pooling"),
     "low-rank-top-max": Entry(LOW_RANK_TOP.replace(pooling="max"), "the same with max pooling"),
     "low-rank-top-mean-mnrl-pairs": Entry(
         LOW_RANK_TOP.replace(pooling="mean", loss={"quora": "mnrl", "sts": "mnrl"}),
-        "the same with the ranking loss MNRL for both pair tasks",
+        "mean pooling, with the ranking loss MNRL for both pair tasks",
     ),
     "low-rank-top-mean-curriculum": Entry(
         LOW_RANK_TOP.replace(pooling="mean", sampler="oversampled_curriculum"),
-        "the same with oversampling, Quora first and the others joining (Table 5)",
+        "mean pooling; Quora first, then the others join, oversampled (Table 5)",
     ),
 }
