@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mtbert.experiments import reports
 from mtbert.experiments.recipes import RECIPES, Entry, about_report
-from mtbert.experiments.recipes import reports as names_of_reports
+from mtbert.experiments.recipes import report_names
+from mtbert.experiments.report_tables import SCORES, read_tables
 from mtbert.training.recipe import Recipe
 from mtbert.utils.errors import UserError
 
@@ -17,8 +17,8 @@ def lines(report: str | None = None) -> Iterator[str]:
     for name, entry in RECIPES.items():
         groups.setdefault(name.partition("/")[0] if "/" in name else "", {})[name] = entry
     if report and report not in groups:
-        raise UserError(f"no recipe of {report!r}: the reports are {', '.join(names_of_reports())}")
-    rows = reports.read()
+        raise UserError(f"no recipe of {report!r}: the reports are {', '.join(report_names())}")
+    rows = read_tables()
     for of, entries in groups.items():
         if report and of != report:
             continue
@@ -74,7 +74,7 @@ def _as_set(value: Any) -> str:
 
 def _printed(row: Mapping[str, Any]) -> str:
     """A printed row on one line: where, figures, how its overall score is made, what to know of it."""
-    words = [f"{name} {row[name]:g}" for name in (*reports.SCORES, "overall") if row[name] == row[name]]
+    words = [f"{name} {row[name]:g}" for name in (*SCORES, "overall") if row[name] == row[name]]
     how = {"": "", "neither": " (no mean of these)"}.get(row["definition"], f" ({row['definition']})")
     note = f"; {row['note']}" if row["note"] else ""
     where = row["section"] if row["table"] == "text" else row["table"]

@@ -6,7 +6,7 @@ import pytest
 
 from mtbert.experiments.beside import metrics_of
 from mtbert.experiments.claims import CLAIMS, REGIONS, TITLES, Claim
-from mtbert.experiments.recipes import RECIPES, reports
+from mtbert.experiments.recipes import RECIPES, report_names
 
 FIRST = Claim("li-tang", "order of tasks", "mixed is better", "mix-0.3", "seq", "overall", "better")
 
@@ -19,7 +19,7 @@ def test_a_claim_is_about_two_rows_that_have_its_metric(claim):
 
 
 def test_every_report_has_claims_and_none_stands_twice():
-    assert {claim.report for claim in CLAIMS} == set(TITLES) == set(reports())
+    assert {claim.report for claim in CLAIMS} == set(TITLES) == set(report_names())
     assert len({(claim.report, claim.words) for claim in CLAIMS}) == len(CLAIMS)
     assert len({(claim.recipes, claim.metric) for claim in CLAIMS}) == len(CLAIMS)
     assert {claim.direction for claim in CLAIMS} == set(REGIONS)
