@@ -1,13 +1,15 @@
 from .batch import PackedBatch as PackedBatch
 from .batch import pack as pack
+from .batch_samplers import BatchSampler as BatchSampler
+from .batch_samplers import LengthGroupedBatchSampler as LengthGroupedBatchSampler
+from .batch_samplers import build_batch_sampler as build_batch_sampler
 from .read import Example as Example
 from .read import Rows as Rows
+from .read import count_overlap as count_overlap
 from .read import data_folder as data_folder
-from .read import overlap as overlap
 from .read import read_rows as read_rows
 from .read import read_split as read_split
 from .sampling import SAMPLERS as SAMPLERS
-from .sampling import LengthGroupedBatchSampler as LengthGroupedBatchSampler
 from .sampling import MixedSampler as MixedSampler
 from .sampling import RoundRobinSampler as RoundRobinSampler
 from .sampling import SamplerConfig as SamplerConfig

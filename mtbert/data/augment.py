@@ -1,97 +1,108 @@
-"""EDA, easy data augmentation: noisy copies of train rows under their old labels (Wei & Zou 2019, 1901.11196).
+"""EDA, easy data augmentation (Wei & Zou 2019, 1901.11196): augmented copies of training rows, with their labels.
 
-Four operations on the words of a sentence: some are replaced by synonyms, synonyms of some are inserted, pairs change
-places, some are deleted. A copy is a pure function of (seed, row, number of the copy).
+Four operations on the words of a sentence: replace words by synonyms, insert synonyms of words, swap words, delete
+words. A copy is a pure function of (seed, row, index of the copy).
 """
 
 import dataclasses
 import re
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from random import Random
 from typing import Literal
 
+from mtbert.data.batch_samplers import derived_seed
 from mtbert.data.read import Example, Rows
-from mtbert.data.sampling import derived_seed
-from mtbert.data.synonyms import SYNONYMS
 from mtbert.data.tasks import Task
 from mtbert.utils.errors import UserError
 
-Scores = Literal["refuse", "keep"]
+AugmentScores = Literal["refuse", "keep"]
 _PARTS = re.compile(r"(\W*)(.*?)(\W*)", re.DOTALL)
+_SYNONYMS = Path(__file__).with_name("synonyms.txt")
 
 
-def augmented(rows: Rows, copies: int, share: float, seed: int, scores: Scores = "refuse") -> Rows:
-    """Train rows, then ``copies`` noisy copies of each, which take the four operations in turn.
+def augment_rows(rows: Rows, copies: int, fraction: float, seed: int, scores: AugmentScores = "refuse") -> Rows:
+    """Training rows, followed by augmented copies of each, which use the four operations in turn.
 
-    share: alpha, the share of a sentence's words that an operation changes. The sentences of a pair are changed one by
-    one. A copy has the label of its row and the row's id with its number behind.
+    A copy keeps the label of its row; its id is the row's id and the index of the copy.
 
-    Raises ValueError for rows that are not train rows, and UserError as ``check_scores`` does.
+    Args:
+        rows: the rows of a training set.
+        copies: copies of each row.
+        fraction: alpha, the fraction of a sentence's words that an operation changes. Each sentence of a pair is
+            changed on its own.
+        seed: the run's seed.
+        scores: see ``check_augment_scores``.
+
+    Raises:
+        ValueError: if the rows are not a training set.
+        UserError: as ``check_augment_scores``.
     """
     if rows.split != "train":
         raise ValueError(f"{rows.path.name} holds {rows.split} rows: only train rows are augmented")
-    check_scores(rows.task, scores)
-    found = [
-        _copy(example, number, share, (seed, rows.task.name))
+    check_augment_scores(rows.task, scores)
+    added = [
+        _copy(example, index, fraction, (seed, rows.task.name))
         for example in rows.examples
-        for number in range(1, copies + 1)
+        for index in range(1, copies + 1)
     ]
-    return dataclasses.replace(rows, examples=[*rows.examples, *found], copies=len(found))
+    return dataclasses.replace(rows, examples=[*rows.examples, *added], copies=len(added))
 
 
-def check_scores(task: Task, scores: Scores) -> None:
-    """UserError if copies of the task's rows would keep a score that their new words may contradict."""
+def check_augment_scores(task: Task, scores: AugmentScores) -> None:
+    """Raise UserError if ``scores`` is "refuse" and the task's copies would keep a score that no longer holds."""
     if task.kind == "regression" and scores == "refuse":
         raise UserError(
-            f"augment_copies.{task.name}: changed words change how similar two sentences are, but a copy keeps "
+            f"augment_copies.{task.name}: changing words changes how similar two sentences are, but a copy keeps "
             "the score: set augment_scores to keep if you want that"
         )
 
 
-def _copy(example: Example, number: int, share: float, seed: tuple[int, str]) -> Example:
+def _copy(example: Example, index: int, fraction: float, seed: tuple[int, str]) -> Example:
     first = derived_seed(*seed, example.id) % len(OPERATIONS)
-    operation = list(OPERATIONS.values())[(first + number) % len(OPERATIONS)]
-    draw = Random(derived_seed(*seed, example.id, number))
-    texts = tuple(" ".join(operation(text.split(), share, draw)) for text in example.texts)
-    return Example(f"{example.id}+{number}", texts, example.label)
+    operation = list(OPERATIONS.values())[(first + index) % len(OPERATIONS)]
+    rng = Random(derived_seed(*seed, example.id, index))
+    texts = tuple(" ".join(operation(text.split(), fraction, rng)) for text in example.texts)
+    return Example(f"{example.id}+{index}", texts, example.label)
 
 
-def replace(words: list[str], share: float, draw: Random) -> list[str]:
-    """The words with some that have synonyms replaced by one of them, as far as there are such."""
+def replace(words: list[str], fraction: float, rng: Random) -> list[str]:
+    """Replace a fraction of the words by synonyms, or as many as have any."""
     changed = list(words)
-    known = [place for place, word in enumerate(words) if synonyms(word)]
-    for place in draw.sample(known, min(_changes(words, share), len(known))):
-        changed[place] = draw.choice(synonyms(words[place]))
+    replaceable = [i for i, word in enumerate(words) if synonyms(word)]
+    for i in rng.sample(replaceable, min(_num_changes(words, fraction), len(replaceable))):
+        changed[i] = rng.choice(synonyms(words[i]))
     return changed
 
 
-def insert(words: list[str], share: float, draw: Random) -> list[str]:
-    """The words with synonyms of some of them put in anywhere."""
+def insert(words: list[str], fraction: float, rng: Random) -> list[str]:
+    """Insert synonyms of a fraction of the words at random positions."""
     changed = list(words)
-    known = [word for word in words if synonyms(word)]
-    for _ in range(_changes(words, share) if known else 0):
-        _, inner, _ = _parts(draw.choice(synonyms(draw.choice(known))))
-        changed.insert(draw.randint(0, len(changed)), inner.lower())
+    sources = [word for word in words if synonyms(word)]
+    for _ in range(_num_changes(words, fraction) if sources else 0):
+        _, inner, _ = _split_punctuation(rng.choice(synonyms(rng.choice(sources))))
+        changed.insert(rng.randint(0, len(changed)), inner.lower())
     return changed
 
 
-def swap(words: list[str], share: float, draw: Random) -> list[str]:
-    """The words after some pairs have changed places; punctuation that stands alone stays."""
+def swap(words: list[str], fraction: float, rng: Random) -> list[str]:
+    """Swap two words for each word of the fraction; freestanding punctuation stays in place."""
     changed = list(words)
-    places = _places(words)
-    for _ in range(_changes(words, share) if len(places) > 1 else 0):
-        one, two = draw.sample(places, 2)
-        changed[one], changed[two] = changed[two], changed[one]
+    positions = _word_positions(words)
+    for _ in range(_num_changes(words, fraction) if len(positions) > 1 else 0):
+        i, j = rng.sample(positions, 2)
+        changed[i], changed[j] = changed[j], changed[i]
     return changed
 
 
-def delete(words: list[str], share: float, draw: Random) -> list[str]:
-    """The words, each left out with probability ``share``; one of them at least stays."""
-    places = _places(words)
-    gone = {place for place in places if draw.random() < share}
-    if len(gone) == len(places) and places:
-        gone.remove(draw.choice(places))
-    return [word for place, word in enumerate(words) if place not in gone]
+def delete(words: list[str], fraction: float, rng: Random) -> list[str]:
+    """Delete each word with probability ``fraction``, but never the last one left."""
+    positions = _word_positions(words)
+    deleted = {i for i in positions if rng.random() < fraction}
+    if len(deleted) == len(positions) and positions:
+        deleted.remove(rng.choice(positions))
+    return [word for i, word in enumerate(words) if i not in deleted]
 
 
 OPERATIONS: dict[str, Callable[[list[str], float, Random], list[str]]] = {
@@ -103,21 +114,32 @@ OPERATIONS: dict[str, Callable[[list[str], float, Random], list[str]]] = {
 
 
 def synonyms(word: str) -> tuple[str, ...]:
-    """Synonyms of a word as it stands in a text, with its punctuation and its capital letter; none if unknown."""
-    before, inner, after = _parts(word)
-    others = SYNONYMS.get(inner.lower(), ())
+    """Synonyms of a word, with its punctuation and capital letter; empty if the word is unknown."""
+    before, inner, after = _split_punctuation(word)
+    others = synonym_table().get(inner.lower(), ())
     return tuple(before + (other.capitalize() if inner[0].isupper() else other) + after for other in others)
 
 
-def _parts(word: str) -> tuple[str, str, str]:
-    """Punctuation, letters and digits, punctuation."""
+@cache
+def synonym_table() -> dict[str, tuple[str, ...]]:
+    """The synonyms of every word in synonyms.txt, where each line is a group of words with the same meaning."""
+    table: dict[str, dict[str, None]] = {}
+    for line in _SYNONYMS.read_text(encoding="utf-8").splitlines():
+        group = [] if line.startswith("#") else line.split()
+        for word in group:
+            table.setdefault(word, {}).update(dict.fromkeys(other for other in group if other != word))
+    return {word: tuple(others) for word, others in table.items()}
+
+
+def _split_punctuation(word: str) -> tuple[str, str, str]:
+    """Leading punctuation, the word itself, trailing punctuation."""
     return _PARTS.fullmatch(word).groups()
 
 
-def _places(words: list[str]) -> list[int]:
-    return [place for place, word in enumerate(words) if _parts(word)[1]]
+def _word_positions(words: list[str]) -> list[int]:
+    return [i for i, word in enumerate(words) if _split_punctuation(word)[1]]
 
 
-def _changes(words: list[str], share: float) -> int:
-    """How many words to change: the share of them, rounded down, but one at least."""
-    return max(1, int(share * len(_places(words))))
+def _num_changes(words: list[str], fraction: float) -> int:
+    """How many words to change: the fraction rounded down, but at least one unless the fraction is 0."""
+    return max(1, int(fraction * len(_word_positions(words)))) if fraction else 0

@@ -1,7 +1,7 @@
-"""PackedBatch: sequences end to end, with their lengths and no padding.
+"""PackedBatch: sequences end to end, without padding.
 
-Random batches of these data sets are about half padding. Every layer of BERT but attention works on single
-tokens, so a batch is simply the list of all its tokens; attention is told where each sequence begins.
+Random batches of these data sets would be about half padding. Every layer of BERT except attention works on single
+tokens, so a batch is simply the list of all its tokens, and attention is told where each sequence begins.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 def on_device(tensor: Tensor, device: torch.device | str) -> Tensor:
-    """A host tensor on ``device``. On a GPU the copy is queued: the host goes on without waiting for it."""
+    """A host tensor on ``device``. A copy to a GPU is queued: the host does not wait for it."""
     if torch.device(device).type != "cuda":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
@@ -21,12 +21,16 @@ def on_device(tensor: Tensor, device: torch.device | str) -> Tensor:
 
 @dataclass
 class PackedBatch:
-    """Word pieces of several sequences, one after the other.
+    """Tokens of several sequences, one sequence after the other.
 
-    ids: (tokens,) int64, word-piece numbers.
-    token_types: (tokens,) int64, 0 for the first sentence of a sequence and 1 for the second.
-    lengths: tokens of each sequence, known on the host so that no device is asked for them.
-    slices: which sequences belong to which task, when the batch holds several.
+    Attributes:
+        ids: (tokens,) int64, token ids.
+        token_types: (tokens,) int64, 0 for the first sentence of a sequence and 1 for the second.
+        lengths: tokens in each sequence, on the host, so that no device has to be asked.
+        slices: the sequences of each task, if the batch holds several tasks.
+
+    Raises:
+        ValueError: for no sequences, an empty sequence, or lengths that do not add up to the number of tokens.
     """
 
     ids: Tensor
@@ -46,10 +50,12 @@ class PackedBatch:
 
     @property
     def tokens(self) -> int:
+        """Number of tokens."""
         return len(self.ids)
 
     @cached_property
     def max_seqlen(self) -> int:
+        """Tokens in the longest sequence."""
         return max(self.lengths)
 
     @cached_property
@@ -59,51 +65,54 @@ class PackedBatch:
 
     @cached_property
     def cu_seqlens(self) -> Tensor:
-        """(sequences + 1,) int32: sequence i holds tokens offsets[i] to offsets[i + 1]."""
+        """(sequences + 1,) int32: sequence i holds tokens ``cu_seqlens[i]`` up to ``cu_seqlens[i + 1]``."""
         ends = self.seqlens.cumsum(0, dtype=torch.int32)
         return torch.cat([ends.new_zeros(1), ends])
 
     @cached_property
     def seq_ids(self) -> Tensor:
-        """(tokens,) int64: the sequence that each token belongs to."""
-        numbers = torch.arange(len(self), device=self.ids.device)
-        return numbers.repeat_interleave(self.seqlens, output_size=self.tokens)
+        """(tokens,) int64: the index of each token's sequence."""
+        indices = torch.arange(len(self), device=self.ids.device)
+        return indices.repeat_interleave(self.seqlens, output_size=self.tokens)
 
     @cached_property
     def positions(self) -> Tensor:
-        """(tokens,) int64: each token's place in its own sequence, from 0."""
+        """(tokens,) int64: each token's position in its sequence, from 0."""
         return torch.arange(self.tokens, device=self.ids.device) - self.cu_seqlens[:-1][self.seq_ids]
 
     @cached_property
-    def groups(self) -> "LengthGroups":
-        return LengthGroups.of(self)
+    def length_groups(self) -> "LengthGroups":
+        return LengthGroups.from_batch(self)
 
-    def part(self, sequences: slice) -> "PackedBatch":
-        """The batch of some neighbouring sequences; its tokens are those of ``tokens_of``."""
-        tokens = self.tokens_of(sequences)
+    def select(self, sequences: slice) -> "PackedBatch":
+        """The batch of some neighboring sequences; its tokens are those of ``token_slice``."""
+        tokens = self.token_slice(sequences)
         return PackedBatch(self.ids[tokens], self.token_types[tokens], self.lengths[sequences])
 
-    def tokens_of(self, sequences: slice) -> slice:
-        """Which tokens neighbouring sequences hold."""
+    def token_slice(self, sequences: slice) -> slice:
+        """The tokens of some neighboring sequences."""
         first, last, _ = sequences.indices(len(self))
-        before = sum(self.lengths[:first])
-        return slice(before, before + sum(self.lengths[first:last]))
+        start = sum(self.lengths[:first])
+        return slice(start, start + sum(self.lengths[first:last]))
 
     @cached_property
-    def parts(self) -> dict[str, tuple[slice, "PackedBatch"]]:
-        """Of each task: which tokens are its own, and they as a batch. Raises ValueError unless ``slices`` name the
-        task of every sequence, in order."""
-        named = [number for where in self.slices.values() for number in range(*where.indices(len(self)))]
-        if named != list(range(len(self))):
+    def by_task(self) -> dict[str, tuple[slice, "PackedBatch"]]:
+        """Each task's tokens, as a slice and as a batch.
+
+        Raises:
+            ValueError: unless ``slices`` assign every sequence to a task, in order.
+        """
+        assigned = [index for sequences in self.slices.values() for index in range(*sequences.indices(len(self)))]
+        if assigned != list(range(len(self))):
             raise ValueError(f"slices must name the task of all {len(self)} sequences, in order, not {self.slices}")
-        return {task: (self.tokens_of(where), self.part(where)) for task, where in self.slices.items()}
+        return {task: (self.token_slice(seqs), self.select(seqs)) for task, seqs in self.slices.items()}
 
     def to(self, device: torch.device | str) -> "PackedBatch":
         return PackedBatch(self.ids.to(device), self.token_types.to(device), self.lengths, self.slices)
 
     @staticmethod
     def join(batches: dict[str, "PackedBatch"]) -> "PackedBatch":
-        """One batch that holds those of several tasks, each as a contiguous slice of its sequences."""
+        """One batch of several tasks, each a contiguous slice of its sequences."""
         slices, lengths = {}, []
         for task, batch in batches.items():
             slices[task] = slice(len(lengths), len(lengths) + len(batch))
@@ -118,11 +127,13 @@ class PackedBatch:
 
 @dataclass(frozen=True)
 class StaticShape:
-    """The shape of one task's part of a batch, whatever its rows: kernels that were compiled or recorded for it serve
-    every step.
+    """The fixed shape of one task's part of a batch, so that compiled kernels and CUDA graphs serve every step.
 
-    sequences: of the rows. tokens: of the rows and of fillers, which stand behind them and take up what is left.
-    max_seqlen: no sequence has more tokens.
+    Attributes:
+        sequences: number of real sequences.
+        tokens: number of tokens, including those of the dummy sequences, which follow the real ones and use up the
+            remaining tokens.
+        max_seqlen: no sequence has more tokens.
     """
 
     sequences: int
@@ -131,44 +142,54 @@ class StaticShape:
 
     @property
     def dummy_sequences(self) -> int:
-        """Sequences that fill what is left: so many that, were there no rows, none would be too long."""
+        """Number of dummy sequences: enough to take all tokens without one of them being too long."""
         return -(-self.tokens // self.max_seqlen)
 
-    def holds(self, lengths: Tensor) -> bool:
-        """Whether sequences of these lengths leave each filler a token."""
+    def fits(self, lengths: Tensor) -> bool:
+        """Whether sequences of these lengths leave at least one token for each dummy sequence."""
         return int(lengths.sum()) + self.dummy_sequences <= self.tokens and int(lengths.max()) <= self.max_seqlen
 
     def spans(self, starts: Tensor, lengths: Tensor) -> Tensor:
-        """(2, sequences + fillers) int64: starts and lengths of the rows' sequences, then of the fillers.
+        """Starts and lengths of the real sequences, then of the dummy sequences, which read the first tokens of the data.
 
-        A filler reads the first tokens of the table. Raises ValueError for sequences that the shape does not hold.
+        Args:
+            starts, lengths: (sequences,) int64, where each real sequence is in the data set.
+
+        Returns:
+            (2, sequences + dummy_sequences) int64.
+
+        Raises:
+            ValueError: if the sequences do not fit.
         """
-        if len(lengths) != self.sequences or not self.holds(lengths):
+        if len(lengths) != self.sequences or not self.fits(lengths):
             raise ValueError(f"{len(lengths)} sequences of {int(lengths.sum())} tokens do not fit into {self}")
-        share, more = divmod(self.tokens - int(lengths.sum()), self.dummy_sequences)
-        dummy_sequences = torch.full((self.dummy_sequences,), share)
-        dummy_sequences[:more] += 1
-        return torch.stack(
-            [torch.cat([starts, torch.zeros_like(dummy_sequences)]), torch.cat([lengths, dummy_sequences])]
-        )
+        length, remainder = divmod(self.tokens - int(lengths.sum()), self.dummy_sequences)
+        dummy_lengths = torch.full((self.dummy_sequences,), length)
+        dummy_lengths[:remainder] += 1
+        dummy_starts = torch.zeros_like(dummy_lengths)
+        return torch.stack([torch.cat([starts, dummy_starts]), torch.cat([lengths, dummy_lengths])])
 
 
 class StaticBatch(PackedBatch):
-    """A PackedBatch of fixed shape: of its sequences, only the device knows the lengths.
+    """A PackedBatch of fixed shape; only the device knows the lengths of its sequences.
 
-    seqlens: (sequences,) int64, on the device: each task's sequences, then its fillers. shapes: of each task's part.
-    ``slices`` name the sequences without the fillers, which so reach no head and no loss. ``lengths`` can be asked for,
-    but then the host waits for the device.
+    ``slices`` leave out the dummy sequences, so that those reach no head and no loss. Reading ``lengths`` makes the
+    host wait for the device.
+
+    Args:
+        ids, token_types: (tokens,) int64.
+        seqlens: (sequences,) int64, on the device: the lengths of each task's sequences, then of its dummy sequences.
+        shapes: the shape of each task's part.
     """
 
     def __init__(self, ids: Tensor, token_types: Tensor, seqlens: Tensor, shapes: dict[str, StaticShape]):
         self.ids, self.token_types, self.seqlens, self.shapes = ids, token_types, seqlens, shapes
         self.max_seqlen = max(shape.max_seqlen for shape in shapes.values())
-        self.slices, self.whole, sequences, tokens = {}, {}, 0, 0
+        self.slices, self._spans, sequences, tokens = {}, {}, 0, 0
         for task, shape in shapes.items():
             stop = sequences + shape.sequences + shape.dummy_sequences
             self.slices[task] = slice(sequences, sequences + shape.sequences)
-            self.whole[task] = slice(tokens, tokens + shape.tokens), slice(sequences, stop)
+            self._spans[task] = slice(tokens, tokens + shape.tokens), slice(sequences, stop)
             sequences, tokens = stop, tokens + shape.tokens
         if (sequences, tokens) != (len(seqlens), len(ids)):
             raise ValueError(f"{len(seqlens)} sequences of {len(ids)} tokens do not have the shapes {shapes}")
@@ -181,19 +202,19 @@ class StaticBatch(PackedBatch):
         return self.seqlens.tolist()
 
     @cached_property
-    def parts(self) -> dict[str, tuple[slice, PackedBatch]]:
-        """Of each task: which tokens are its own or its fillers', and they as a batch."""
+    def by_task(self) -> dict[str, tuple[slice, PackedBatch]]:
+        """Each task's tokens, including those of its dummy sequences, as a slice and as a batch."""
         return {
             task: (
                 tokens,
-                StaticBatch(self.ids[tokens], self.token_types[tokens], self.seqlens[where], {task: self.shapes[task]}),
+                StaticBatch(self.ids[tokens], self.token_types[tokens], self.seqlens[seqs], {task: self.shapes[task]}),
             )
-            for task, (tokens, where) in self.whole.items()
+            for task, (tokens, seqs) in self._spans.items()
         }
 
     @staticmethod
     def join(batches: dict[str, "StaticBatch"]) -> "StaticBatch":
-        """One batch that holds those of several tasks."""
+        """One batch of several tasks."""
         ids, types, seqlens = (
             torch.cat([getattr(batch, name) for batch in batches.values()])
             for name in ("ids", "token_types", "seqlens")
@@ -203,22 +224,23 @@ class StaticBatch(PackedBatch):
 
 @dataclass(frozen=True)
 class LengthGroups:
-    """Sequences of similar length, each group padded to its own longest: small dense blocks for dense kernels.
+    """Sequences grouped by similar length, each group padded to its longest: small dense blocks for dense kernels.
 
-    shapes: (sequences, longest) of each group. The groups' cells stand one after the other.
-    masks: per group (sequences, longest) bool, true where a cell holds a token; None if it has no padding.
-    token_of: (cells,) the token in each cell; padding repeats the sequence's first token.
-    cell_of: (tokens,) the cell of each token.
+    Attributes:
+        shapes: (sequences, longest) of each group. The groups' cells follow one another.
+        masks: for each group, (sequences, longest) bool, true where a cell holds a token; None if it has no padding.
+        cell_to_token: (cells,) int64, the token in each cell; padding repeats the sequence's first token.
+        token_to_cell: (tokens,) int64, the cell of each token.
     """
 
     shapes: list[tuple[int, int]]
     masks: list[Tensor | None]
-    token_of: Tensor
-    cell_of: Tensor
+    cell_to_token: Tensor
+    token_to_cell: Tensor
 
     @staticmethod
-    def of(batch: PackedBatch, stretch: float = 1.5) -> "LengthGroups":
-        """Group so that no sequence is longer than ``stretch`` times (plus 4) the shortest of its group."""
+    def from_batch(batch: PackedBatch, stretch: float = 1.5) -> "LengthGroups":
+        """Group so that no sequence is longer than ``stretch`` times the shortest of its group plus 4."""
         groups: list[list[int]] = []
         for sequence in sorted(range(len(batch)), key=batch.lengths.__getitem__):
             if groups and batch.lengths[sequence] <= stretch * batch.lengths[groups[-1][0]] + 4:
@@ -226,33 +248,30 @@ class LengthGroups:
             else:
                 groups.append([sequence])
 
-        counts = torch.tensor(batch.lengths)  # laid out on the host, whatever the device: it knows all lengths
-        begins = counts.cumsum(0) - counts
-        shapes, masks, token_of, real = [], [], [], []
+        lengths = torch.tensor(batch.lengths)  # laid out on the host, which knows all lengths
+        starts = lengths.cumsum(0) - lengths
+        shapes, masks, tokens, is_token = [], [], [], []
         for group in groups:
-            members = torch.tensor(group)
-            longest = batch.lengths[group[-1]]
+            sequences, longest = torch.tensor(group), batch.lengths[group[-1]]
             column = torch.arange(longest)
-            mask = column < counts[members, None]  # (sequences, longest)
+            mask = column < lengths[sequences, None]  # (sequences, longest)
             shapes.append((len(group), longest))
-            masks.append(None if batch.lengths[group[0]] == longest else mask)
-            token_of.append((begins[members, None] + column * mask).flatten())
-            real.append(mask.flatten())
-        tokens = torch.cat(token_of)
-        cells = torch.cat(real).nonzero().squeeze(1)
-        cell_of = torch.empty(batch.tokens, dtype=torch.int64)
-        cell_of[tokens[cells]] = cells
+            masks.append(None if batch.lengths[group[0]] == longest else on_device(mask, batch.ids.device))
+            tokens.append((starts[sequences, None] + column * mask).flatten())
+            is_token.append(mask.flatten())
+        cell_to_token = torch.cat(tokens)
+        cells = torch.cat(is_token).nonzero().squeeze(1)
+        token_to_cell = torch.empty(batch.tokens, dtype=torch.int64)
+        token_to_cell[cell_to_token[cells]] = cells
         device = batch.ids.device
-        masks = [None if mask is None else on_device(mask, device) for mask in masks]
-        return LengthGroups(shapes, masks, on_device(tokens, device), on_device(cell_of, device))
+        return LengthGroups(shapes, masks, on_device(cell_to_token, device), on_device(token_to_cell, device))
 
 
 def pack(sequences: Sequence[Sequence[int]], token_types: Sequence[Sequence[int]] | None = None) -> PackedBatch:
-    """Lists of word-piece numbers as one PackedBatch; token types are 0 unless given."""
-    lengths = [len(sequence) for sequence in sequences]
-    ids = torch.tensor([piece for sequence in sequences for piece in sequence], dtype=torch.int64)
+    """A PackedBatch from lists of token ids; token types are 0 unless given."""
+    ids = torch.tensor([token for sequence in sequences for token in sequence], dtype=torch.int64)
     if token_types is None:
         types = torch.zeros_like(ids)
     else:
         types = torch.tensor([kind for sequence in token_types for kind in sequence], dtype=torch.int64)
-    return PackedBatch(ids, types, lengths)
+    return PackedBatch(ids, types, [len(sequence) for sequence in sequences])

@@ -1,239 +1,141 @@
-"""Which tasks take part in each step, and with which rows.
+"""Which tasks take part in each training step.
 
-A sampler is a pure function of its seed: pass p over task t is the permutation drawn from (seed, t, p), so every pass
-is reshuffled, and a run resumes by the number of its next step alone.
+To add a sampler, write one class here and enter it in ``SAMPLERS``: a recipe may then name it. Most samplers derive
+from ``ApportionedSampler`` and only define ``weights(epoch)``, each task's share of the steps of an epoch; any other
+derives from ``Sampler`` and defines ``epoch`` and ``steps_per_epoch``.
+
+A sampler is a pure function of its seed, so a run resumes from the number of its next step alone. Which rows of a task
+a step reads is decided by the batch samplers (see ``mtbert.data.batch_samplers``).
 """
 
 import bisect
-import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from mtbert.data.read import Rows
-from mtbert.utils.errors import UserError
-
-Make = Literal["all", "positives", "one positive"]  # of a batch, by the rows in it
+from mtbert.data.batch_samplers import BatchSampler, derived_seed
 
 
 class Step(NamedTuple):
-    """One optimiser step: its number from 0, for each task that takes part the (batch,) rows it reads, and the number
-    of batches that the task has read before."""
+    """One optimizer step.
+
+    Attributes:
+        number: the step's number in the run, from 0.
+        rows: for each task that takes part, the (batch,) rows it reads.
+        batch_indices: for each task that takes part, the number of batches it has read before.
+    """
 
     number: int
     rows: dict[str, Tensor]
-    turns: dict[str, int]
+    batch_indices: dict[str, int]
 
 
 @dataclass(frozen=True)
 class SamplerConfig:
-    """What a sampler may go by beside the rows.
+    """What a sampler may depend on besides the sizes of the training sets.
 
-    epochs: of the whole run. steps_per_epoch: None for an epoch of the sampler's own length. temperature: of
-    ``TemperatureSampler``. oversample: how often, at most, an epoch of ``OversamplingSampler`` repeats a set.
+    Attributes:
+        epochs: epochs in the whole run.
+        steps_per_epoch: None for an epoch of the sampler's own length.
+        temperature: for ``TemperatureSampler``.
+        max_oversampling: how many times, at most, an epoch of ``OversamplingSampler`` repeats a small set.
     """
 
     epochs: int = 1
     steps_per_epoch: int | None = None
     temperature: float = 5.0
-    oversample: float = 5.0
-
-
-PLAIN = SamplerConfig()
-
-
-def derived_seed(*parts: object) -> int:
-    """A 63-bit seed from any printable parts, the same on every machine."""
-    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1
-
-
-class BatchSampler:
-    """Batches of one task, pass after pass, each pass a new permutation; a pass ends with a short batch if need be."""
-
-    def __init__(self, task: str, rows: int, batch_size: int, seed: int):
-        self.task, self.rows, self.batch_size, self.seed = task, rows, batch_size, seed
-        self.batches = -(-rows // batch_size)
-        self._drawn: tuple[int, Sequence[Tensor]] | None = None
-
-    def batch(self, number: int) -> Tensor:
-        """Rows of batch ``number``, counted from 0 over all passes."""
-        turn, place = divmod(number, self.batches)
-        if self._drawn is None or self._drawn[0] != turn:
-            generator = torch.Generator().manual_seed(derived_seed(self.seed, self.task, turn))
-            self._drawn = turn, self._pass(generator)
-        return self._drawn[1][place]
-
-    def _pass(self, generator: torch.Generator) -> Sequence[Tensor]:
-        """All batches of one pass."""
-        return torch.randperm(self.rows, generator=generator).split(self.batch_size)
-
-
-class NoDuplicatesBatchSampler(BatchSampler):
-    """Batches of some rows in which no text stands in two rows: every other row's text is then a true negative.
-
-    Rows are dealt like cards, each to the next batch that has room and none of its texts; one that finds no place waits
-    for the next pass. A text that many rows share makes as many batches.
-    """
-
-    def __init__(self, task: str, rows: Sequence[int], texts: Sequence[tuple[str, ...]], batch_size: int, seed: int):
-        super().__init__(task, len(rows), batch_size, seed)
-        self.members, self.texts = torch.tensor(rows), [set(texts[row]) for row in rows]
-        most_common = Counter(itertools.chain.from_iterable(self.texts)).most_common(1)
-        self.batches = max(self.batches, most_common[0][1])
-
-    def _pass(self, generator: torch.Generator) -> Sequence[Tensor]:
-        hands: list[list[int]] = [[] for _ in range(self.batches)]
-        on_hand: list[set[str]] = [set() for _ in range(self.batches)]
-        turn = 0
-        for card in torch.randperm(self.rows, generator=generator).tolist():
-            for place in itertools.chain(range(turn, self.batches), range(turn)):
-                if len(hands[place]) < self.batch_size and on_hand[place].isdisjoint(self.texts[card]):
-                    hands[place].append(card)
-                    on_hand[place] |= self.texts[card]
-                    turn = (place + 1) % self.batches
-                    break
-        return [self.members[hand] for hand in hands]
-
-
-class SinglePositiveBatchSampler(BatchSampler):
-    """Batches of one positive and negatives (Marchini, Callon & Cussen); a pass reads every negative once.
-
-    Each batch has another positive; where they are fewer than the batches they come again.
-    """
-
-    def __init__(self, task: str, positives: Sequence[int], negatives: Sequence[int], batch_size: int, seed: int):
-        self.positives, self.negatives = torch.tensor(positives), torch.tensor(negatives)
-        super().__init__(task, len(negatives), batch_size - 1, seed)
-
-    def _pass(self, generator: torch.Generator) -> Sequence[Tensor]:
-        positives = self.positives[torch.randperm(len(self.positives), generator=generator)]
-        negatives = [self.negatives[places] for places in super()._pass(generator)]
-        return [torch.cat([positives[[i % len(positives)]], batch]) for i, batch in enumerate(negatives)]
-
-
-def batch_sampler(make: Make, rows: Rows, batch_size: int, seed: int, positive_threshold: float) -> BatchSampler:
-    """The order in which a loss that needs batches of this make reads a file's rows.
-
-    positive_threshold: the label from which a row is a positive. Raises UserError if the file lacks positives or negatives.
-    """
-    if make == "all":
-        return BatchSampler(rows.task.name, len(rows), batch_size, seed)
-    positives = [number for number, label in enumerate(rows.labels) if label >= positive_threshold]
-    negatives = [number for number, label in enumerate(rows.labels) if label < positive_threshold]
-    if not positives or (make == "one positive" and not negatives):
-        missing, bound = ("from", "lower") if not positives else ("below", "raise")
-        raise UserError(
-            f"{rows.path}: no row has a {rows.task.label_column} {missing} {positive_threshold:g}: {bound} positive_threshold"
-        )
-    if make == "positives":
-        return NoDuplicatesBatchSampler(rows.task.name, positives, rows.keys, batch_size, seed)
-    return SinglePositiveBatchSampler(rows.task.name, positives, negatives, batch_size, seed)
-
-
-class LengthGroupedBatchSampler(BatchSampler):
-    """Batches of rows of similar length, of about as many tokens each as the budget says; every row once a pass.
-
-    A pass ranks the rows by length, blurred by up to a fifth so that each pass groups others, cuts the ranking into
-    stretches of equally many tokens, and shuffles the stretches. A batch is off its stretch by less than the longest
-    row: by less than a tenth where no row is longer than a tenth of the budget. A stretch is never shorter than the
-    longest row, whatever the budget.
-
-    lengths: (rows,) int64, tokens of each row. tokens: the budget of a batch.
-    """
-
-    def __init__(self, task: str, lengths: Tensor, tokens: int, seed: int):
-        super().__init__(task, len(lengths), len(lengths), seed)
-        self.lengths, total = lengths, int(lengths.sum())
-        self.batches = max(1, min(round(total / tokens), total // int(lengths.max())))
-        self.batch_size = self.rows / self.batches  # on average
-
-    def _pass(self, generator: torch.Generator) -> Sequence[Tensor]:
-        blurred = self.lengths * (1 + 0.2 * torch.rand(len(self.lengths), generator=generator))
-        ranked = blurred.argsort(stable=True)
-        lengths = self.lengths[ranked]
-        ends = lengths.cumsum(0)
-        stretch = (2 * ends - lengths) * self.batches // (2 * ends[-1])  # a row belongs where its middle falls
-        pieces = ranked.split(torch.bincount(stretch, minlength=self.batches).tolist())
-        return [pieces[place] for place in torch.randperm(self.batches, generator=generator).tolist()]
+    max_oversampling: float = 5.0
 
 
 class Sampler:
-    """Base of the samplers. A subclass says which tasks take part in each step of an epoch.
+    """Base class of the samplers.
 
-    rows, batch_size: per task. orders: of tasks whose rows come in another order than shuffled batches of that size.
+    Args:
+        num_rows: rows in each task's training set, in the order of the tasks.
+        batch_size: rows in a batch of each task.
+        seed: the run's seed.
+        config: see ``SamplerConfig``.
+        batch_samplers: batch samplers of tasks that need other than plainly shuffled batches.
     """
 
     def __init__(
         self,
-        rows: Mapping[str, int],
+        num_rows: Mapping[str, int],
         batch_size: Mapping[str, int],
         seed: int = 0,
-        pace: SamplerConfig = PLAIN,
-        orders: Mapping[str, BatchSampler] | None = None,
+        config: SamplerConfig | None = None,
+        batch_samplers: Mapping[str, BatchSampler] | None = None,
     ):
-        self.rows, self.seed, self.pace = dict(rows), seed, pace
-        shuffled = {task: BatchSampler(task, count, batch_size[task], seed) for task, count in rows.items()}
-        self.orders = {**shuffled, **(orders or {})}
+        self.num_rows, self.seed, self.config = dict(num_rows), seed, config or SamplerConfig()
+        shuffled = {task: BatchSampler(task, rows, batch_size[task], seed) for task, rows in num_rows.items()}
+        self.batch_samplers = {**shuffled, **(batch_samplers or {})}
 
-    def epoch(self, number: int) -> Iterator[tuple[str, ...]]:
-        """The tasks of each step of epoch ``number``."""
-        raise NotImplementedError
+    @property
+    def num_batches(self) -> dict[str, int]:
+        """Batches in one pass over each task."""
+        return {task: sampler.num_batches for task, sampler in self.batch_samplers.items()}
 
     @property
     def steps_per_epoch(self) -> int:
+        raise NotImplementedError
+
+    def epoch(self, epoch: int) -> Iterator[tuple[str, ...]]:
+        """The tasks of each step of an epoch, counted from 0."""
         raise NotImplementedError
 
     def steps(self, start: int = 0) -> Iterator[Step]:
-        """Steps without end, from number ``start``: the same as if the ones before had been drawn."""
-        taken = dict.fromkeys(self.orders, 0)
-        plan = itertools.chain.from_iterable(self.epoch(number) for number in itertools.count())
-        for number, tasks in enumerate(plan):
+        """Steps without end from number ``start``, the same as if those before had been drawn."""
+        batches_read = dict.fromkeys(self.batch_samplers, 0)
+        tasks_of_steps = itertools.chain.from_iterable(self.epoch(epoch) for epoch in itertools.count())
+        for number, tasks in enumerate(tasks_of_steps):
             if number >= start:
-                rows = {task: self.orders[task].batch(taken[task]) for task in tasks}
-                yield Step(number, rows, {task: taken[task] for task in tasks})
+                indices = {task: batches_read[task] for task in tasks}
+                rows = {task: self.batch_samplers[task].batch(index) for task, index in indices.items()}
+                yield Step(number, rows, indices)
             for task in tasks:
-                taken[task] += 1
+                batches_read[task] += 1
 
 
 class RoundRobinSampler(Sampler):
-    """One task a step, each in its turn, until the largest has been read once; shorter ones are cycled."""
-
-    @property
-    def _turns(self) -> int:
-        return max(order.batches for order in self.orders.values())
+    """One task a step, in turn, until the largest set has been read once; smaller sets are cycled."""
 
     @property
     def steps_per_epoch(self) -> int:
-        return self._turns * len(self.orders)
+        return max(self.num_batches.values()) * len(self.batch_samplers)
 
-    def epoch(self, number: int) -> Iterator[tuple[str, ...]]:
-        for _ in range(self._turns):
-            for task in self.orders:
+    def epoch(self, epoch: int) -> Iterator[tuple[str, ...]]:
+        for _ in range(max(self.num_batches.values())):
+            for task in self.batch_samplers:
                 yield (task,)
 
 
-class MixedSampler(RoundRobinSampler):
-    """One batch of every task in every step, losses summed: "max size cycle". Shorter tasks are cycled, reshuffled."""
+class MixedSampler(Sampler):
+    """A batch of every task in every step, losses summed, until the largest set has been read once ("max size cycle").
+
+    Smaller sets are cycled and reshuffled.
+    """
 
     @property
     def steps_per_epoch(self) -> int:
-        return self._turns
+        return max(self.num_batches.values())
 
-    def epoch(self, number: int) -> Iterator[tuple[str, ...]]:
-        yield from itertools.repeat(tuple(self.orders), self._turns)
+    def epoch(self, epoch: int) -> Iterator[tuple[str, ...]]:
+        yield from itertools.repeat(tuple(self.batch_samplers), self.steps_per_epoch)
 
 
 def apportion(weights: Mapping[str, float], total: int) -> dict[str, int]:
-    """``total`` steps shared out by weight: each task has its exact share rounded down, and what is left over goes to
-    the largest remainders (Hamilton's method). So no task is a whole step away from its share.
+    """Divide ``total`` steps among tasks in proportion to their weights, by the largest-remainder (Hamilton) method.
+
+    Each task gets its exact share rounded down; the steps left over go to the largest remainders. No task is a whole
+    step away from its share.
     """
-    whole = sum(weights.values())
-    shares = {task: total * weight / whole for task, weight in weights.items()}
+    total_weight = sum(weights.values())
+    shares = {task: total * weight / total_weight for task, weight in weights.items()}
     counts = {task: int(share) for task, share in shares.items()}
     by_remainder = sorted(shares, key=lambda task: counts[task] - shares[task])
     for task in by_remainder[: total - sum(counts.values())]:
@@ -241,171 +143,170 @@ def apportion(weights: Mapping[str, float], total: int) -> dict[str, int]:
     return counts
 
 
-class PlannedSampler(Sampler):
-    """One task a step; an epoch has as many steps of each task as its weight asks for, not just on average.
+class ApportionedSampler(Sampler):
+    """One task a step; the number of steps of each task in an epoch follows its weight exactly, not just on average.
 
-    Its own length is the number of batches that all tasks have together, so that samplers compare at equal work.
+    An epoch has as many steps as one pass over all tasks has batches, so that samplers are compared at equal work.
     """
 
     @property
     def steps_per_epoch(self) -> int:
-        return self.pace.steps_per_epoch or sum(order.batches for order in self.orders.values())
+        return self.config.steps_per_epoch or sum(self.num_batches.values())
 
-    def weights(self, number: int) -> dict[str, float]:
-        """How much of epoch ``number`` each task gets, in any unit."""
+    def weights(self, epoch: int) -> dict[str, float]:
+        """Each task's share of an epoch, in any unit."""
         raise NotImplementedError
 
-    def counts(self, number: int) -> dict[str, int]:
-        """Steps of each task in epoch ``number``."""
-        return apportion(self.weights(number), self.steps_per_epoch)
+    def counts(self, epoch: int) -> dict[str, int]:
+        """Steps of each task in an epoch."""
+        return apportion(self.weights(epoch), self.steps_per_epoch)
 
-    def epoch(self, number: int) -> Iterator[tuple[str, ...]]:
-        """The steps of an epoch in an order drawn from (seed, epoch)."""
-        tasks = list(Counter(self.counts(number)).elements())
-        generator = torch.Generator().manual_seed(derived_seed(self.seed, "order of tasks", number))
-        for place in torch.randperm(len(tasks), generator=generator).tolist():
-            yield (tasks[place],)
+    def epoch(self, epoch: int) -> Iterator[tuple[str, ...]]:
+        """The tasks of each step of an epoch, in an order drawn from (seed, epoch)."""
+        tasks = list(Counter(self.counts(epoch)).elements())
+        generator = torch.Generator().manual_seed(derived_seed(self.seed, "order of tasks", epoch))
+        for index in torch.randperm(len(tasks), generator=generator).tolist():
+            yield (tasks[index],)
 
 
-class SequentialSampler(PlannedSampler):
-    """All batches of the first task, then all of the second, and so on, in the order the tasks are given.
+class SequentialSampler(ApportionedSampler):
+    """In every epoch, all batches of the first task, then all of the second, and so on.
 
-    In an epoch of a given number of steps every block is shorter, or longer, in proportion.
+    If ``steps_per_epoch`` is set, each task's block shrinks or grows in proportion.
     """
 
-    def weights(self, number: int) -> dict[str, float]:
-        return {task: order.batches for task, order in self.orders.items()}
+    def weights(self, epoch: int) -> dict[str, float]:
+        return dict(self.num_batches)
 
-    def epoch(self, number: int) -> Iterator[tuple[str, ...]]:
-        for task, count in self.counts(number).items():
+    def epoch(self, epoch: int) -> Iterator[tuple[str, ...]]:
+        for task, count in self.counts(epoch).items():
             yield from itertools.repeat((task,), count)
 
 
-class StagesSampler(PlannedSampler):
-    """One task after the other over the whole run, in the order given: each has its share of the epochs to itself."""
+class StagesSampler(ApportionedSampler):
+    """One task after another over the whole run: each has an equal share of the epochs to itself."""
 
     @property
     def steps_per_epoch(self) -> int:
-        return self.pace.steps_per_epoch or -(-super().steps_per_epoch // len(self.orders))
+        return self.config.steps_per_epoch or -(-super().steps_per_epoch // len(self.batch_samplers))
 
-    def weights(self, number: int) -> dict[str, float]:
-        number %= self.pace.epochs
-        current = number * len(self.orders) // self.pace.epochs
-        return {task: float(place == current) for place, task in enumerate(self.orders)}
+    def weights(self, epoch: int) -> dict[str, float]:
+        epoch %= self.config.epochs
+        current = epoch * len(self.batch_samplers) // self.config.epochs
+        return {task: float(index == current) for index, task in enumerate(self.batch_samplers)}
 
 
 class AloneFirstSampler(Sampler):
-    """The small sets alone, one after the other, each read in half of the run's epochs; then all mixed, where the
-    largest is read in the other half (Ahmed & Karamardian).
+    """The small sets alone, one after another, each for half of the run's epochs; then all tasks mixed for the other
+    half of the largest set's epochs (Ahmed & Karamardian).
 
-    Both parts are planned over the whole run, whose epochs are of one length; in epochs of a given number of steps
-    both are shorter, or longer, in proportion.
+    Both phases are planned over the whole run, in epochs of equal length. If ``steps_per_epoch`` is set, both shrink
+    or grow in proportion.
     """
 
-    @property
-    def _parts(self) -> tuple[dict[str, int], int]:
-        """Steps of each small set alone, and mixed steps, before any scaling."""
-        batches = {task: order.batches for task, order in self.orders.items()}
-        alone = self.pace.epochs // 2
-        largest = max(self.rows, key=self.rows.__getitem__)
-        small = {task: alone * count for task, count in batches.items() if task != largest}
-        return small, (self.pace.epochs - alone) * max(batches.values())
+    def _phases(self) -> tuple[dict[str, int], int]:
+        """Steps of each small set alone, and mixed steps, before scaling."""
+        epochs_alone = self.config.epochs // 2
+        largest = max(self.num_rows, key=self.num_rows.__getitem__)
+        alone = {task: epochs_alone * batches for task, batches in self.num_batches.items() if task != largest}
+        return alone, (self.config.epochs - epochs_alone) * max(self.num_batches.values())
 
     @property
     def steps_per_epoch(self) -> int:
-        small, mixed = self._parts
-        return self.pace.steps_per_epoch or -(-(sum(small.values()) + mixed) // self.pace.epochs)
+        alone, mixed = self._phases()
+        return self.config.steps_per_epoch or -(-(sum(alone.values()) + mixed) // self.config.epochs)
 
-    def epoch(self, number: int) -> Iterator[tuple[str, ...]]:
-        small, mixed = self._parts
-        counts = apportion({**small, "mixed": mixed}, self.pace.epochs * self.steps_per_epoch)
-        ends = list(itertools.accumulate(counts[task] for task in small))
-        for place in range(number * self.steps_per_epoch, (number + 1) * self.steps_per_epoch):
-            part = bisect.bisect_right(ends, place)
-            yield (list(small)[part],) if part < len(ends) else tuple(self.orders)
+    def epoch(self, epoch: int) -> Iterator[tuple[str, ...]]:
+        alone, mixed = self._phases()
+        counts = apportion({**alone, "mixed": mixed}, self.config.epochs * self.steps_per_epoch)
+        ends = list(itertools.accumulate(counts[task] for task in alone))
+        for step in range(epoch * self.steps_per_epoch, (epoch + 1) * self.steps_per_epoch):
+            phase = bisect.bisect_right(ends, step)
+            yield (list(alone)[phase],) if phase < len(ends) else tuple(self.batch_samplers)
 
 
-class PowerLawSampler(PlannedSampler):
-    """Task i with a probability p_i proportional to N_i ** alpha, N_i its rows (Stickland & Murray 2019, section 4).
+class PowerLawSampler(ApportionedSampler):
+    """Task i with probability p_i proportional to N_i ** alpha, N_i its number of rows (Stickland & Murray 2019,
+    section 4).
 
-    p_i is a share of the steps; where all batches have the same size it is the share of rows as well.
+    p_i is a share of the steps. It is also the share of the rows if all batches have the same size.
     """
 
-    def alpha(self, number: int) -> float:
-        """The exponent in epoch ``number``, counted from 0."""
+    def alpha(self, epoch: int) -> float:
+        """The exponent in an epoch, counted from 0."""
         raise NotImplementedError
 
-    def weights(self, number: int) -> dict[str, float]:
-        return {task: rows ** self.alpha(number) for task, rows in self.rows.items()}
+    def weights(self, epoch: int) -> dict[str, float]:
+        return {task: rows ** self.alpha(epoch) for task, rows in self.num_rows.items()}
 
 
 class SquareRootSampler(PowerLawSampler):
     """alpha = 1/2."""
 
-    def alpha(self, number: int) -> float:
+    def alpha(self, epoch: int) -> float:
         return 0.5
 
 
 class AnnealedSampler(PowerLawSampler):
-    """alpha falls from 1 in the first epoch to .2 in the last: 1 - .8 (e - 1) / (E - 1); 1 if there is only one."""
+    """alpha falls from 1 in the first epoch to .2 in the last: 1 - .8 (e - 1) / (E - 1). It is 1 if there is only one
+    epoch."""
 
-    def alpha(self, number: int) -> float:
-        return 1 - 0.8 * min(number / max(self.pace.epochs - 1, 1), 1)
+    def alpha(self, epoch: int) -> float:
+        return 1 - 0.8 * min(epoch / max(self.config.epochs - 1, 1), 1)
 
 
 class TemperatureSampler(PowerLawSampler):
-    """alpha = 1 / temperature: 1 is by rows, 2 the square root, infinity the same for all (1907.05019)."""
+    """alpha = 1 / temperature (Arivazhagan et al. 2019, 1907.05019): 1 is proportional sampling, 2 the square root,
+    infinity equal shares."""
 
-    def alpha(self, number: int) -> float:
-        return 1 / self.pace.temperature
+    def alpha(self, epoch: int) -> float:
+        return 1 / self.config.temperature
 
 
-class ProportionalSampler(PlannedSampler):
-    """By rows, each set about once an epoch: alpha = 1 where all batches have the same size."""
+class ProportionalSampler(ApportionedSampler):
+    """Each set about once an epoch. This is alpha = 1 if all batches have the same size."""
 
     @property
-    def sizes(self) -> dict[str, float]:
-        """The rows that each set counts as."""
-        return dict(self.rows)
+    def effective_rows(self) -> dict[str, float]:
+        """How many rows of each set an epoch should read, in any unit."""
+        return dict(self.num_rows)
 
-    def weights(self, number: int) -> dict[str, float]:
-        """In steps: the smaller a set's batches, the more it takes to read so many rows."""
-        batches = {task: order.batch_size for task, order in self.orders.items()}
-        largest = max(batches.values())
-        return {task: size * (largest / batches[task]) for task, size in self.sizes.items()}
+    def weights(self, epoch: int) -> dict[str, float]:
+        """Shares of the steps: the smaller a task's batches, the more steps it takes to read as many rows."""
+        batch_sizes = {task: sampler.batch_size for task, sampler in self.batch_samplers.items()}
+        largest = max(batch_sizes.values())
+        return {task: rows * (largest / batch_sizes[task]) for task, rows in self.effective_rows.items()}
 
 
 class OversamplingSampler(ProportionalSampler):
-    """Small sets are repeated up to ``pace.oversample`` times an epoch, at most to the size of the largest."""
+    """Small sets are repeated up to ``config.max_oversampling`` times an epoch, but not beyond the size of the largest."""
 
     @property
-    def sizes(self) -> dict[str, float]:
-        most = max(self.rows.values())
-        return {task: min(self.pace.oversample * rows, most) for task, rows in self.rows.items()}
+    def effective_rows(self) -> dict[str, float]:
+        largest = max(self.num_rows.values())
+        return {task: min(self.config.max_oversampling * rows, largest) for task, rows in self.num_rows.items()}
 
     @property
     def steps_per_epoch(self) -> int:
-        repeated = {task: size / self.rows[task] for task, size in self.sizes.items()}
-        return self.pace.steps_per_epoch or round(
-            sum(repeated[task] * order.batches for task, order in self.orders.items())
+        repeats = {task: rows / self.num_rows[task] for task, rows in self.effective_rows.items()}
+        return self.config.steps_per_epoch or round(
+            sum(repeats[task] * batches for task, batches in self.num_batches.items())
         )
 
 
 class CurriculumSampler(ProportionalSampler):
-    """The largest set first; the others join one by one, the larger ones earlier, at equal distances over the epochs
-    and no later than in the last. Those that have joined share an epoch by size.
-    """
+    """The largest set first. The others join in order of size, evenly spaced over the epochs and no later than the
+    last one; the sets that have joined share an epoch by size."""
 
-    def weights(self, number: int) -> dict[str, float]:
-        ranked = sorted(self.rows, key=self.rows.__getitem__, reverse=True)
-        epochs = self.pace.epochs
-        joins = {task: min(-(-rank * epochs // len(ranked)), epochs - 1) for rank, task in enumerate(ranked)}
-        weights = super().weights(number)
-        return {task: weight if number >= joins[task] else 0.0 for task, weight in weights.items()}
+    def weights(self, epoch: int) -> dict[str, float]:
+        by_size = sorted(self.num_rows, key=self.num_rows.__getitem__, reverse=True)
+        epochs = self.config.epochs
+        first_epoch = {task: min(-(-rank * epochs // len(by_size)), epochs - 1) for rank, task in enumerate(by_size)}
+        return {task: weight if epoch >= first_epoch[task] else 0.0 for task, weight in super().weights(epoch).items()}
 
 
 class OversamplingCurriculumSampler(CurriculumSampler, OversamplingSampler):
-    """The largest set first, then the others join, oversampled (Yin, Table 5)."""
+    """The curriculum with oversampling of the sets that have joined (Yin, Table 5)."""
 
 
 SAMPLERS: dict[str, type[Sampler]] = {

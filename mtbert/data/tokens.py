@@ -1,13 +1,14 @@
-"""Rows to numbers: word pieces once per file, then batches by index arithmetic.
+"""Rows to token ids: each file is tokenized once, and a batch is then index arithmetic.
 
-TokenTable holds the word pieces of every text of a file, without special tokens. SequenceTable holds what BERT reads:
-[CLS] a [SEP] for a sentence, [CLS] a [SEP] b [SEP] for a cross-encoded pair, truncated. Both are a few flat tensors,
-so they move to a device in one copy and a batch is a gather.
+``TokenizedDataset`` holds the tokens of every text of a file, without special tokens. ``EncodedDataset`` holds what
+BERT reads, truncated: [CLS] a [SEP] for a sentence, [CLS] a [SEP] b [SEP] for a cross-encoded pair. Both are a few flat
+tensors, so that they move to a device in one copy and a batch is a gather.
 """
 
 import hashlib
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -28,12 +29,19 @@ from mtbert.utils.files import atomic_write
 
 Encoding = Literal["cross", "bi"]
 _CHUNK = 4096
-_GRAIN = 64  # tokens of a shape come in multiples of this: matrix kernels work on tiles of rows
-_FILLER = 16  # tokens that a filler may have at least: with fillers too short, there would be too many
+_GRANULARITY = 64  # a static shape's tokens are a multiple of this: matrix kernels work on tiles of rows
+_MIN_MAX_SEQLEN = 16  # of a static shape: shorter dummy sequences would be too many
 
 
 class Tokenizer:
-    """A WordPiece tokenizer with neither truncation nor padding, whatever its file asks for."""
+    """A WordPiece tokenizer that neither truncates nor pads, whatever its file says.
+
+    Args:
+        backend: a tokenizer of the tokenizers library.
+
+    Raises:
+        UserError: if the vocabulary lacks [CLS] or [SEP].
+    """
 
     def __init__(self, backend: tokenizers.Tokenizer):
         backend.no_truncation()
@@ -45,25 +53,28 @@ class Tokenizer:
         self.fingerprint = hashlib.sha256(backend.to_str().encode()).hexdigest()
 
     def __call__(self, texts: Sequence[str]) -> list[list[int]]:
-        """Word-piece numbers of each text, without special tokens."""
-        return [coded.ids for coded in self.backend.encode_batch(list(texts), add_special_tokens=False)]
+        """The token ids of each text, without special tokens."""
+        return [encoding.ids for encoding in self.backend.encode_batch(list(texts), add_special_tokens=False)]
 
-    def pieces(self, ids: Sequence[int] | Tensor) -> list[str]:
-        """The word pieces with these numbers."""
-        return [self.backend.id_to_token(int(number)) for number in ids]
+    def convert_ids_to_tokens(self, ids: Sequence[int] | Tensor) -> list[str]:
+        """The WordPiece tokens with these ids."""
+        return [self.backend.id_to_token(int(token_id)) for token_id in ids]
 
 
 @dataclass(frozen=True)
 class TokenizedDataset:
-    """Word pieces of every text of a file.
+    """The tokens of every text of a file, without special tokens.
 
-    ids: (pieces,) int32. offsets: (texts + 1,) int64. per_row: texts in a row, 1 or 2. labels: (rows,) float32, NaN
-    where there is none.
+    Attributes:
+        ids: (tokens,) int32, token ids.
+        cu_seqlens: (texts + 1,) int64, where each text begins and ends in ``ids``.
+        texts_per_row: 1, or 2 for pairs.
+        labels: (rows,) float32, NaN where there is none.
     """
 
     ids: Tensor
     cu_seqlens: Tensor
-    per_row: int
+    texts_per_row: int
     labels: Tensor
 
     def __len__(self) -> int:
@@ -71,198 +82,223 @@ class TokenizedDataset:
         return len(self.labels)
 
     @staticmethod
-    def of_texts(texts: Sequence[tuple[str, ...]], tokenizer: Tokenizer, labels=None, progress=False):
-        """Tokenise rows of one or two texts each."""
-        per_row = len(texts[0])
+    def from_texts(
+        texts: Sequence[tuple[str, ...]], tokenizer: Tokenizer, labels: Sequence[float] | None = None, progress=False
+    ) -> "TokenizedDataset":
+        """Tokenize rows of one or two texts each."""
         flat = [text for row in texts for text in row]
         ids, lengths = [], [0]
         starts = range(0, len(flat), _CHUNK)
-        for start in tqdm(starts, desc="tokenise", unit="chunk", leave=False, disable=not progress or len(starts) < 4):
-            for pieces in tokenizer(flat[start : start + _CHUNK]):
-                ids += pieces
-                lengths.append(len(pieces))
+        for start in tqdm(starts, desc="tokenize", unit="chunk", leave=False, disable=not progress or len(starts) < 4):
+            for tokens in tokenizer(flat[start : start + _CHUNK]):
+                ids += tokens
+                lengths.append(len(tokens))
         labels = [float("nan")] * len(texts) if labels is None else labels
         return TokenizedDataset(
             torch.tensor(ids, dtype=torch.int32),
             torch.tensor(lengths).cumsum(0),
-            per_row,
+            len(texts[0]),
             torch.tensor(labels, dtype=torch.float32),
         )
 
     @staticmethod
-    def of_rows(rows: Rows, tokenizer: Tokenizer, cache: Path | None = None, progress=False) -> "TokenizedDataset":
-        """Tokenise rows, or read them from the cache (kept by the checksums of their contents and the tokenizer)."""
-        key = _key(rows, tokenizer)
-        path = (cache or paths.cache_folder()) / f"{rows.task.name}-{rows.split}-{key[:16]}.safetensors"
-        table = _cached(path, len(rows.task.text_columns))
-        if table is None or len(table) != len(rows):
+    def from_rows(rows: Rows, tokenizer: Tokenizer, cache: Path | None = None, progress=False) -> "TokenizedDataset":
+        """Tokenize rows, or load them from a cache keyed by the checksums of the rows and of the tokenizer."""
+        path = (
+            cache or paths.cache_folder()
+        ) / f"{rows.task.name}-{rows.split}-{_cache_key(rows, tokenizer)}.safetensors"
+        dataset = _load_cached(path, len(rows.task.text_columns))
+        if dataset is None or len(dataset) != len(rows):
             texts = [example.texts for example in rows.examples]
-            table = TokenizedDataset.of_texts(texts, tokenizer, rows.labels, progress)
-            atomic_write(path, save({"ids": table.ids, "offsets": table.cu_seqlens, "labels": table.labels}))
-        return table
+            dataset = TokenizedDataset.from_texts(texts, tokenizer, rows.labels, progress)
+            atomic_write(path, save({"ids": dataset.ids, "offsets": dataset.cu_seqlens, "labels": dataset.labels}))
+        return dataset
 
-    def sequences(self, encoding: Encoding, max_length: int, tokenizer: Tokenizer) -> "EncodedDataset":
-        """What BERT reads. A pair in "cross" encoding is one sequence, in "bi" two (left, right, left, right ...).
+    def encode(self, encoding: Encoding, max_length: int, tokenizer: Tokenizer) -> "EncodedDataset":
+        """The sequences that BERT reads.
 
-        Sequences longer than ``max_length`` tokens lose pieces at the end of their longer text first.
+        Args:
+            encoding: "cross" for a pair as one sequence, "bi" for two (left, right, left, right, ...).
+            max_length: tokens in the longest sequence allowed. A longer one loses tokens at the end of its text, a pair
+                those of its longer text first.
+            tokenizer: gives the ids of [CLS] and [SEP].
         """
         lengths = self.cu_seqlens.diff()
-        if self.per_row == 2 and encoding == "cross":
-            left, right = lengths[0::2], lengths[1::2]
-            kept = torch.stack(_longest_first(left, right, max_length - 3), dim=1)  # (rows, 2)
-            per_row = 1
+        if self.texts_per_row == 2 and encoding == "cross":
+            lengths = lengths.view(-1, 2)  # (rows, 2)
+            truncated = torch.stack(_longest_first(lengths[:, 0], lengths[:, 1], max_length - 3), dim=1)
+            sequences_per_row = 1
         else:
-            kept = lengths.clamp(max=max_length - 2)[:, None]  # (texts, 1)
-            per_row = self.per_row
-        starts = self.cu_seqlens[:-1].view_as(kept)
-        truncated = int((kept < lengths.view_as(kept)).any(1).sum())
-        return _with_special_tokens(self.ids, starts, kept, tokenizer, per_row, truncated)
+            lengths = lengths[:, None]  # (texts, 1)
+            truncated = lengths.clamp(max=max_length - 2)
+            sequences_per_row = self.texts_per_row
+        starts = self.cu_seqlens[:-1].view_as(lengths)
+        num_truncated = int((truncated < lengths).any(1).sum())
+        return _with_special_tokens(self.ids, starts, truncated, tokenizer, sequences_per_row, num_truncated)
 
 
 @dataclass(frozen=True)
 class EncodedDataset:
     """Every sequence of a file, ready for BERT.
 
-    ids: (tokens,) int32. token_types: (tokens,) uint8. offsets: (sequences + 1,) int64. per_row: sequences a row has.
-    truncated: sequences that lost word pieces.
+    Attributes:
+        ids: (tokens,) int32, token ids.
+        token_types: (tokens,) uint8, 0 for the first sentence of a sequence and 1 for the second.
+        cu_seqlens: (sequences + 1,) int64, where each sequence begins and ends.
+        sequences_per_row: 1, or 2 for pairs in "bi" encoding.
+        num_truncated: sequences that lost tokens.
     """
 
     ids: Tensor
     token_types: Tensor
     cu_seqlens: Tensor
-    per_row: int
-    truncated: int
+    sequences_per_row: int
+    num_truncated: int
 
     def __len__(self) -> int:
         """Number of rows."""
-        return (len(self.cu_seqlens) - 1) // self.per_row
+        return (len(self.cu_seqlens) - 1) // self.sequences_per_row
 
     @property
     def lengths(self) -> Tensor:
-        """(sequences,) int64."""
+        """(sequences,) int64, tokens in each sequence."""
         return self.cu_seqlens.diff()
 
+    @cached_property
+    def row_lengths(self) -> Tensor:
+        """(rows,) int64, tokens in each row."""
+        return self.lengths.view(-1, self.sequences_per_row).sum(1)
+
     def notes(self, file: str, max_length: int) -> list[str]:
-        """What a reader should know of these sequences, a sentence each."""
-        if not self.truncated:
+        """Sentences about the sequences for the log."""
+        if not self.num_truncated:
             return []
         count = len(self.cu_seqlens) - 1
-        return [f"{file}: {self.truncated} of {count} sequences are longer than {max_length} tokens and are truncated"]
+        return [
+            f"{file}: {self.num_truncated} of {count} sequences are longer than {max_length} tokens and are truncated"
+        ]
 
     def to(self, device: torch.device | str) -> "EncodedDataset":
-        """The tokens on ``device``; the offsets stay on the host, where batches are laid out."""
+        """The tokens on ``device``; ``cu_seqlens`` stay on the host, where batches are laid out."""
         return replace(self, ids=self.ids.to(device), token_types=self.token_types.to(device))
 
     @cached_property
     def max_seqlen(self) -> int:
-        """Tokens of the longest sequence."""
+        """Tokens in the longest sequence."""
         return int(self.lengths.max())
-
-    @cached_property
-    def _row_tokens(self) -> tuple[float, float]:
-        """Tokens of a row: mean and standard deviation."""
-        per_row = self.lengths.view(-1, self.per_row).sum(1).double()
-        return float(per_row.mean()), float(per_row.std(correction=0))
 
     def spans(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Where each sequence of these rows begins, and its length: (sequences,) int64 each, on the host."""
-        sequences = (rows[:, None] * self.per_row + torch.arange(self.per_row)).flatten()
+        sequences = (rows[:, None] * self.sequences_per_row + torch.arange(self.sequences_per_row)).flatten()
         starts = self.cu_seqlens[sequences]
         return starts, self.cu_seqlens[sequences + 1] - starts
 
     def batch(self, rows: Tensor) -> PackedBatch:
         """The sequences of these rows, (n,) int64, packed in the order given."""
         starts, lengths = self.spans(rows)
-        if not self.ids.is_cuda:
-            places = _spans(starts, lengths).to(self.ids.device)
-            return PackedBatch(self.ids[places].long(), self.token_types[places].long(), lengths.tolist())
-        # only where sequences begin and how long they are goes to the device; the rest is arithmetic there
-        spans = on_device(torch.stack([starts, lengths]), self.ids.device)
-        places = places_of(*spans, int(lengths.sum()))
-        return PackedBatch(self.ids[places].long(), self.token_types[places].long(), lengths.tolist())
+        if self.ids.is_cuda:  # only starts and lengths are copied to the device; the rest is arithmetic there
+            indices = _span_indices_on_device(
+                *on_device(torch.stack([starts, lengths]), self.ids.device), int(lengths.sum())
+            )
+        else:
+            indices = _span_indices(starts, lengths).to(self.ids.device)
+        return PackedBatch(self.ids[indices].long(), self.token_types[indices].long(), lengths.tolist())
+
+    @cached_property
+    def _row_length_statistics(self) -> tuple[float, float]:
+        """Mean and standard deviation of ``row_lengths``."""
+        lengths = self.row_lengths.double()
+        return float(lengths.mean()), float(lengths.std(correction=0))
 
     def static_shape(self, rows: Tensor) -> StaticShape:
-        """The smallest shape that holds these rows, of a few that batches of as many rows have in common.
+        """The smallest of a few fixed shapes, shared by all batches of as many rows, that these rows fit into.
 
-        The first has room for two standard deviations more than so many random rows hold on average, the next ones for
-        an eighth more each.
+        The smallest has room for two standard deviations more than as many random rows have on average; each larger
+        one adds an eighth of that.
         """
-        mean, deviation = self._row_tokens
+        mean, deviation = self._row_length_statistics
         usual = len(rows) * mean + 2 * math.sqrt(len(rows)) * deviation
-        eighths, needed = 8, self.spans(rows)[1]
-        while True:
-            tokens = math.ceil(usual * eighths / 8 / _GRAIN) * _GRAIN
-            shape = StaticShape(len(needed), tokens, max(self.max_seqlen, _FILLER))
-            if shape.holds(needed):
+        lengths = self.spans(rows)[1]
+        for eighths in itertools.count(8):
+            tokens = math.ceil(usual * eighths / 8 / _GRANULARITY) * _GRANULARITY
+            shape = StaticShape(len(lengths), tokens, max(self.max_seqlen, _MIN_MAX_SEQLEN))
+            if shape.fits(lengths):
                 return shape
-            eighths += 1
 
     def static_batch(self, task: str, spans: Tensor, shape: StaticShape) -> StaticBatch:
-        """A batch of a fixed shape. spans: (2, sequences), what ``shape.spans`` made, on the table's device."""
-        places = places_of(*spans, shape.tokens).clamp(
-            max=len(self.ids) - 1
-        )  # a filler may be longer than all there is
-        return StaticBatch(self.ids[places].long(), self.token_types[places].long(), spans[1], {task: shape})
+        """A batch of a fixed shape.
 
-    def batches(self, tokens: int):
-        """(rows, batch) over the whole table, rows of similar length together, about ``tokens`` tokens each."""
-        per_row = self.lengths.view(-1, self.per_row).sum(1)
-        order = per_row.argsort(stable=True)
-        bins = (per_row[order].cumsum(0) - 1) // tokens
+        Args:
+            task: the task's name.
+            spans: (2, sequences), from ``shape.spans``, on the data set's device.
+            shape: the shape, from ``static_shape``.
+        """
+        indices = _span_indices_on_device(*spans, shape.tokens)
+        indices = indices.clamp(max=len(self.ids) - 1)  # a dummy sequence may be longer than the data set
+        return StaticBatch(self.ids[indices].long(), self.token_types[indices].long(), spans[1], {task: shape})
+
+    def batches(self, tokens_per_batch: int) -> Iterator[tuple[Tensor, PackedBatch]]:
+        """(rows, batch) for all rows, those of similar length together, about ``tokens_per_batch`` tokens each."""
+        order = self.row_lengths.argsort(stable=True)
+        bins = (self.row_lengths[order].cumsum(0) - 1) // tokens_per_batch
         for rows in order.split(bins.unique_consecutive(return_counts=True)[1].tolist()):
             yield rows, self.batch(rows)
 
 
-def places_of(starts: Tensor, lengths: Tensor, tokens: int) -> Tensor:
-    """(tokens,) int64: as ``_spans``, where only the number of tokens is known on the host."""
-    numbers = torch.arange(tokens, device=starts.device)
+def _span_indices(starts: Tensor, lengths: Tensor) -> Tensor:
+    """(tokens,) int64: starts[0], starts[0] + 1, ... for lengths[0] indices, then the same for the next span."""
+    shifts = starts - (lengths.cumsum(0) - lengths)
+    return torch.arange(int(lengths.sum())) + shifts.repeat_interleave(lengths)
+
+
+def _span_indices_on_device(starts: Tensor, lengths: Tensor, tokens: int) -> Tensor:
+    """(tokens,) int64: the same where the host knows only the number of tokens."""
+    indices = torch.arange(tokens, device=starts.device)
     ends = lengths.cumsum(0)
-    seq_ids = torch.searchsorted(ends, numbers, right=True)
-    return numbers + (starts - (ends - lengths))[seq_ids]
+    span = torch.searchsorted(ends, indices, right=True)
+    return indices + (starts - (ends - lengths))[span]
 
 
-def _spans(starts: Tensor, lengths: Tensor) -> Tensor:
-    """starts[0], starts[0] + 1, ... for lengths[0] numbers, then the same for the next start, and so on."""
-    shift = starts - (lengths.cumsum(0) - lengths)
-    return torch.arange(int(lengths.sum())) + shift.repeat_interleave(lengths)
-
-
-def _longest_first(left: Tensor, right: Tensor, room: int) -> tuple[Tensor, Tensor]:
-    """Shorten pairs of lengths to ``room`` in sum, the longer one first (as tokenizers do)."""
-    shorter = torch.minimum(left, right).clamp(max=room // 2)
-    longer = torch.minimum(torch.maximum(left, right), room - shorter)
+def _longest_first(left: Tensor, right: Tensor, max_tokens: int) -> tuple[Tensor, Tensor]:
+    """Shorten pairs of lengths to a sum of at most ``max_tokens``, the longer one first (as tokenizers do)."""
+    shorter = torch.minimum(left, right).clamp(max=max_tokens // 2)
+    longer = torch.minimum(torch.maximum(left, right), max_tokens - shorter)
     left_is_shorter = left <= right
     return torch.where(left_is_shorter, shorter, longer), torch.where(left_is_shorter, longer, shorter)
 
 
-def _with_special_tokens(ids, starts, kept, tokenizer, per_row, truncated) -> EncodedDataset:
-    """[CLS], then each part of a sequence followed by its [SEP].
+def _with_special_tokens(
+    ids: Tensor, starts: Tensor, lengths: Tensor, tokenizer: Tokenizer, sequences_per_row: int, num_truncated: int
+) -> EncodedDataset:
+    """[CLS], then each text of a sequence followed by [SEP].
 
-    starts, kept: (sequences, parts), where in ``ids`` a part begins and how many pieces of it stay.
+    starts, lengths: (sequences, texts), where a text begins in ``ids`` and how many of its tokens are read.
     """
-    sizes = kept + 1
-    sizes[:, 0] += 1  # the first part also carries [CLS]
+    sizes = lengths + 1
+    sizes[:, 0] += 1  # the first text also carries [CLS]
     ends = sizes.flatten().cumsum(0)
-    begins = ends - sizes.flatten()
+    begins = (ends - sizes.flatten()).view_as(sizes)
     tokens = torch.full((int(ends[-1]),), tokenizer.sep, dtype=torch.int32)
-    tokens[begins.view_as(sizes)[:, 0]] = tokenizer.cls
-    first = begins.view_as(sizes).clone()
-    first[:, 0] += 1
-    tokens[_spans(first.flatten(), kept.flatten())] = ids[_spans(starts.flatten(), kept.flatten())]
-    types = torch.arange(kept.shape[1], dtype=torch.uint8).repeat(len(kept)).repeat_interleave(sizes.flatten())
+    tokens[begins[:, 0]] = tokenizer.cls
+    first_tokens = begins.clone()
+    first_tokens[:, 0] += 1
+    tokens[_span_indices(first_tokens.flatten(), lengths.flatten())] = ids[
+        _span_indices(starts.flatten(), lengths.flatten())
+    ]
+    types = torch.arange(lengths.shape[1], dtype=torch.uint8).repeat(len(lengths)).repeat_interleave(sizes.flatten())
     cu_seqlens = torch.cat([ends.new_zeros(1), ends.view_as(sizes)[:, -1]])
-    return EncodedDataset(tokens, types, cu_seqlens, per_row, truncated)
+    return EncodedDataset(tokens, types, cu_seqlens, sequences_per_row, num_truncated)
 
 
-def _key(rows: Rows, tokenizer: Tokenizer) -> str:
+def _cache_key(rows: Rows, tokenizer: Tokenizer) -> str:
     contents = repr(rows.examples)  # not the file's checksum: rows may have been left out, or copies added
-    return hashlib.sha256((tokenizer.fingerprint + contents).encode()).hexdigest()
+    return hashlib.sha256((tokenizer.fingerprint + contents).encode()).hexdigest()[:16]
 
 
-def _cached(path: Path, per_row: int) -> TokenizedDataset | None:
-    """The table at ``path``; None if there is none or it cannot be read (it is then made anew)."""
+def _load_cached(path: Path, texts_per_row: int) -> TokenizedDataset | None:
+    """The data set at ``path``; None if there is none or it cannot be read, and must be made again."""
     try:
-        kept = load_file(path)
-        return TokenizedDataset(kept["ids"], kept["offsets"], per_row, kept["labels"])
+        tensors = load_file(path)
+        return TokenizedDataset(tensors["ids"], tensors["offsets"], texts_per_row, tensors["labels"])
     except (FileNotFoundError, SafetensorError, KeyError):
         return None

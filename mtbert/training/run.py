@@ -1,29 +1,36 @@
 """A run's folder: its record, its best model, its predictions.
 
-recipe.json and run.json say what was asked and what came of it; encoder/ (transformers' layout, only if the encoder was
-trained), adapters.safetensors (if there are any, with the encoder's LayerNorms if only they were trained) and
-heads.safetensors hold the best epoch's weights; predictions/ its dev predictions.
+recipe.json holds the recipe, and run.json what came of it. encoder/ (transformers' layout, only if the encoder was
+trained), adapters.safetensors (if there are any, with the encoder's LayerNorms if only those were trained) and
+heads.safetensors hold the weights of the best epoch, and predictions/ its dev predictions.
 """
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from mtbert.data.read import Rows
 from mtbert.nn.adapters import AdapterShape, build_adapter
-from mtbert.nn.losses import LossSettings, build_loss
+from mtbert.nn.losses import LOSSES, LossSettings, build_loss
 from mtbert.nn.model import MultitaskModel
 from mtbert.nn.pretrained import Encoder, load_encoder
+from mtbert.training.checkpoint import checkpoints
 from mtbert.training.recipe import Recipe, from_dict
+from mtbert.utils.device import environment_info
 from mtbert.utils.errors import UserError
-from mtbert.utils.files import atomic_write, sha256_of, write_json
+from mtbert.utils.files import LOCK, atomic_write, cached_sha256, write_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mtbert.training.cuda_graphs import Execution
 
 
 class Run:
@@ -52,22 +59,32 @@ class Run:
         return dict(self.epochs[best - 1]["scores"]) if best else {}
 
     @property
-    def history(self) -> pd.DataFrame:
+    def history(self) -> "pd.DataFrame":
         """One row per epoch, columns such as "loss sst" and "sst"; epochs count from 1."""
+        import pandas as pd
+
         rows = [
             {
-                "epoch": each["epoch"],
-                **{f"loss {task}": loss for task, loss in each["losses"].items()},
-                **each["scores"],
+                "epoch": epoch["epoch"],
+                **{f"loss {task}": loss for task, loss in epoch["losses"].items()},
+                **epoch["scores"],
             }
-            for each in self.epochs
+            for epoch in self.epochs
         ]
         return pd.DataFrame(rows)
 
     def changed_files(self, data: Path) -> list[str]:
-        """Names of the files that the run has read and that a data folder lacks, or has with other content."""
+        """Names of the files that the run read and that a data folder lacks, or has with other content."""
         read = {name: file["sha256"] for name, file in self.record["data"].items()}
-        return [name for name, sha256 in read.items() if _sha256(data / name) != sha256]
+        return [name for name, sha256 in read.items() if cached_sha256(data / name) != sha256]
+
+    def add_epoch(self, epoch: dict[str, Any]) -> bool:
+        """Record an epoch; returns whether it is the best so far by "plain". One without scores of tasks always is."""
+        self.epochs.append(epoch)
+        is_best = len(epoch["scores"]) <= 2 or not self.scores or epoch["scores"]["plain"] > self.scores["plain"]
+        if is_best:
+            self.record["best_epoch"] = len(self.epochs)
+        return is_best
 
     def write(self) -> None:
         write_json(self.folder / "run.json", self.record)
@@ -77,18 +94,42 @@ class Run:
         return f"Run({self.folder.name}: {self.record['status']}, {scores or 'no epoch yet'})"
 
 
-def _sha256(path: Path) -> str | None:
-    """A file's checksum, computed again only when the file has changed; None if it does not exist."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    return _sha256_then(path.resolve(), found.st_mtime_ns, found.st_size)
-
-
-@cache
-def _sha256_then(path: Path, _changed: int, _size: int) -> str:
-    return sha256_of(path)
+def new_record(
+    recipe: Recipe,
+    tasks: Mapping[str, Mapping[str, Rows]],
+    encoder: Encoder,
+    device: torch.device,
+    world_size: int,
+    execution: "Execution",
+) -> dict[str, Any]:
+    """The record of a run that begins now. tasks: task -> split -> rows."""
+    files = {
+        rows.path.name: {
+            "task": name,
+            "split": split,
+            "sha256": rows.sha256,
+            "rows": len(rows),
+            "unlabelled": rows.unlabeled,
+            "overlaps": dict(rows.overlaps),
+            "copies": rows.copies,
+        }
+        for name, splits in tasks.items()
+        for split, rows in splits.items()
+    }
+    return {
+        "status": "unfinished",
+        "recipe": recipe.as_dict(),
+        "data": files,
+        "encoder_sha256": encoder.sha256,
+        "encoder_stored": encoder.stored,
+        **environment_info(device),
+        "world_size": world_size,
+        "execution": dataclasses.asdict(execution),
+        "epochs": [],
+        "best_epoch": 0,
+        "seconds": 0.0,
+        "peak_memory_mb": None,
+    }
 
 
 def read_run(folder: str | Path) -> Run | None:
@@ -101,7 +142,7 @@ def read_run(folder: str | Path) -> Run | None:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is damaged ({error}): delete the folder or choose another") from None
     if not isinstance(record, dict) or not {"recipe", "status", "epochs", "best_epoch"} <= record.keys():
-        raise UserError(f"{path} is no record of a run: delete the folder or choose another")
+        raise UserError(f"{path} is not the record of a run: delete the folder or choose another")
     return Run(folder, record)
 
 
@@ -113,18 +154,36 @@ def open_run(folder: str | Path) -> Run:
     return run
 
 
+def earlier_run(folder: Path, recipe: Recipe) -> Run | None:
+    """The run that a folder to train in already holds, if any; UserError if it is of another recipe, or not a run."""
+    run = read_run(folder)
+    if run is not None:
+        check_same_recipe(recipe, run.recipe, folder)
+    elif folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file: choose a folder")
+    elif folder.exists() and not checkpoints(folder) and any(not _left_by_run(path.name) for path in folder.iterdir()):
+        raise UserError(f"{folder} is not empty and holds no run: choose another folder")
+    return run
+
+
+def _left_by_run(name: str) -> bool:
+    """Whether a run that dies before its record is written leaves a file of this name."""
+    return name == LOCK or name.startswith("run.json.")
+
+
 def check_same_recipe(recipe: Recipe, other: Recipe, folder: Path) -> None:
-    """Raises UserError naming the fields in which a folder's recipe, ``other``, is not the one that was asked for."""
+    """Raise UserError naming the fields in which the recipe of a folder's run, ``other``, differs from ``recipe``."""
     differences = recipe.differences(other)
     if differences:
-        named = "; ".join(f"{name} is {mine!r}, there {theirs!r}" for name, (mine, theirs) in differences.items())
+        named = "; ".join(f"{name} is {here!r}, there {there!r}" for name, (here, there) in differences.items())
         raise UserError(f"{folder} holds a run of another recipe ({named}): choose another folder")
 
 
 def build_model(recipe: Recipe, encoder: Encoder) -> MultitaskModel:
-    """The model that a recipe describes, on an encoder; heads are drawn from the recipe's seed.
+    """The model that a recipe describes, on an encoder; heads and adapters are initialized from the recipe's seed.
 
-    Raises UserError for a max_length beyond the encoder's positions.
+    Raises:
+        UserError: For a max_length beyond the encoder's positions.
     """
     positions = encoder.config.max_position_embeddings
     for name, length in recipe.max_length.items():
@@ -164,8 +223,22 @@ def build_model(recipe: Recipe, encoder: Encoder) -> MultitaskModel:
         return model
 
 
+def freeze(model: MultitaskModel, recipe: Recipe) -> None:
+    """Leave a gradient only to what the recipe trains. Raises UserError if that is nothing."""
+    model.bert.requires_grad_(recipe.trainable == "all")
+    model.bert.pooler.requires_grad_(recipe.trainable == "all" and recipe.pooling == "pooler")
+    if recipe.trainable == "adapters_and_norms":
+        for norm in model.layer_norms().values():
+            norm.requires_grad_(True)
+    for task in recipe.tasks:
+        if LOSSES[recipe.loss[task]].input_kind == "pair" and not recipe.smart_weight[task]:
+            model.heads[task].requires_grad_(False)  # its loss reads vectors: no gradient ever reaches the head
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise UserError("nothing to train: the encoder is frozen (trainable=heads) and the heads have no weights")
+
+
 def recipe_encoder(recipe: Recipe, name: str | Path | None = None) -> Encoder:
-    """The encoder that a recipe starts from, with its dropout rates; ``name`` reads it from elsewhere."""
+    """The encoder that a recipe starts from, with its dropout rates; ``name`` loads it from elsewhere."""
     return load_encoder(
         name or recipe.encoder,
         num_layers=None if name else recipe.num_layers,
@@ -176,7 +249,7 @@ def recipe_encoder(recipe: Recipe, name: str | Path | None = None) -> Encoder:
 
 
 def save_model(model: MultitaskModel, recipe: Recipe, folder: Path) -> None:
-    """Write the heads, the adapters, and the encoder unless the recipe left it as it was."""
+    """Write the heads, the adapters, and the encoder if it was trained."""
     if recipe.trainable == "all":
         model.encoder.save(folder / "encoder")
     if recipe.adapter != "none":
@@ -190,17 +263,22 @@ def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 def _adapter_tensors(model: MultitaskModel, recipe: Recipe) -> dict[str, Tensor]:
     """What adapters.safetensors holds: the adapters, and the encoder's LayerNorms if they were trained with them."""
-    norms = model.norms() if recipe.trainable == "adapters_and_norms" else {}
+    norms = model.layer_norms() if recipe.trainable == "adapters_and_norms" else {}
     return {f"adapters.{name}": tensor for name, tensor in model.adapters.state_dict().items()} | {
         f"bert.{name}.{kind}": tensor for name, norm in norms.items() for kind, tensor in norm.state_dict().items()
     }
 
 
 def load_model(folder: str | Path, device: str | torch.device = "cpu") -> MultitaskModel:
-    """The best model of a run, in evaluation mode.
+    """Load the best model of a run, in evaluation mode.
 
-    Raises UserError if ``folder`` holds no run, no epoch is finished yet, a weight file is damaged, or the encoder that
-    a run left as it was is not the one it began with.
+    Args:
+        folder: The run's folder.
+        device: Where to put the model.
+
+    Raises:
+        UserError: If ``folder`` holds no run, no epoch is finished yet, a weight file is missing or damaged, or the
+            encoder that the run left untrained has changed since.
     """
     run = open_run(folder)
     recipe = run.recipe
@@ -222,8 +300,8 @@ def load_model(folder: str | Path, device: str | torch.device = "cpu") -> Multit
     return model.to(device).eval()
 
 
-def _read_tensors(path: Path, into: Mapping[str, Tensor]) -> None:
-    """Copy a file's tensors to those of the same names. Raises UserError if they are not the same names and shapes."""
+def _read_tensors(path: Path, targets: Mapping[str, Tensor]) -> None:
+    """Copy a file's tensors into those of the same names; UserError unless names and shapes are the same."""
     try:
         tensors = load(path.read_bytes())
     except FileNotFoundError:
@@ -231,25 +309,32 @@ def _read_tensors(path: Path, into: Mapping[str, Tensor]) -> None:
     except SafetensorError as error:
         raise UserError(f"{path} is damaged ({error})") from None
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    wanted = {name: tuple(tensor.shape) for name, tensor in into.items()}
-    for name in sorted(shapes.keys() ^ wanted.keys()) or [name for name in wanted if shapes[name] != wanted[name]]:
-        raise UserError(
-            f"{path} is damaged or of another recipe: tensor {name!r} has shape {shapes.get(name)}, "
-            f"the recipe asks for {wanted.get(name)}"
-        )
+    expected = {name: tuple(tensor.shape) for name, tensor in targets.items()}
+    for name in sorted(shapes.keys() | expected.keys()):
+        if shapes.get(name) != expected.get(name):
+            raise UserError(
+                f"{path} is damaged or of another recipe: tensor {name!r} has shape {shapes.get(name)}, but the recipe "
+                f"needs {expected.get(name)}"
+            )
     with torch.no_grad():
-        for name, tensor in into.items():
-            tensor.copy_(tensors[name])
+        for name, target in targets.items():
+            target.copy_(tensors[name])
 
 
 def merge_runs(folders: Sequence[str | Path], device: str | torch.device = "cpu") -> MultitaskModel:
-    """One model for the tasks of several runs that left their encoder as it was, in evaluation mode.
+    """Merge runs that left their encoder untrained into one model for all their tasks, in evaluation mode.
 
-    The encoder is held once; every task brings its own head and adapter. Raises UserError if a run changed its
-    encoder (trainable=all or adapters_norms), encoders or poolings differ, or a task comes twice.
+    The encoder is held once; every task brings its own head and adapter.
+
+    Args:
+        folders: The runs' folders.
+        device: Where to put the model.
+
+    Raises:
+        UserError: If a run trained its encoder, encoders or poolings differ, or a task comes twice.
     """
     if not folders:
-        raise UserError("nothing to join: give the folders of at least one run")
+        raise UserError("nothing to merge: give the folders of at least one run")
     runs = [open_run(folder) for folder in folders]
     for run in runs:
         if run.recipe.trainable in ("all", "adapters_and_norms"):
@@ -257,10 +342,10 @@ def merge_runs(folders: Sequence[str | Path], device: str | torch.device = "cpu"
                 f"{run.folder} changed its encoder (trainable={run.recipe.trainable}): only runs with trainable "
                 "adapters or heads can share one"
             )
-        mine, first = ((of.record["encoder_sha256"], of.recipe.num_layers) for of in (run, runs[0]))
-        if mine != first:
+        encoder, first = ((other.record["encoder_sha256"], other.recipe.num_layers) for other in (run, runs[0]))
+        if encoder != first:
             raise UserError(f"{run.folder} and {runs[0].folder} have different encoders: they cannot share one")
-    joined, *others = (load_model(folder) for folder in folders)
+    merged, *others = (load_model(folder) for folder in folders)
     for other in others:
-        joined.merge_tasks(other)
-    return joined.to(device).eval()
+        merged.merge_tasks(other)
+    return merged.to(device).eval()

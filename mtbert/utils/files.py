@@ -1,4 +1,4 @@
-"""Files written whole or not at all, their checksums, and folders that one process at a time writes to."""
+"""Checksums, atomic writes, and locks on folders."""
 
 import hashlib
 import json
@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,37 @@ LOCK = ".lock"
 _PART = re.compile(r"\.\d+\.part$")
 
 
-def sha256_of(path: Path) -> str:
-    """Hexadecimal sha256 of a file's bytes."""
+def file_sha256(path: Path) -> str:
+    """The hexadecimal sha256 of a file's bytes."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def atomic_write(path: Path, content: bytes | str) -> None:
-    """Write beside the target, flush to the disk, then rename: a reader never sees half a file.
+def cached_sha256(path: Path) -> str | None:
+    """The same, computed again only if the file has changed; None if it does not exist."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return _sha256_at(path.resolve(), status.st_mtime_ns, status.st_size)
 
-    Raises OSError (no space, no permission); the target is then as it was before.
+
+@cache
+def _sha256_at(path: Path, _modified: int, _size: int) -> str:
+    return file_sha256(path)
+
+
+def atomic_write(path: Path, content: bytes | str) -> None:
+    """Write a file so that readers see either its old content or all of the new.
+
+    The content goes to a temporary file beside the target, is flushed to disk, and then renamed.
+
+    Args:
+        path: the target; its folder is created if needed.
+        content: bytes, or text to be encoded as UTF-8.
+
+    Raises:
+        OSError: if there is no space or no permission; the target is then unchanged.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,12 +63,12 @@ def atomic_write(path: Path, content: bytes | str) -> None:
     except BaseException as error:
         part.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)  # a full disk does not say which file it was
+            error.filename = str(path)  # the system does not name the file if the disk is full
         raise
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove what ``atomic_write`` left in a folder, and in those inside it, when a process died while writing."""
+    """Remove temporary files of ``atomic_write`` in and below a folder, left there by processes that died."""
     for part in Path(folder).rglob("*.part"):
         if _PART.search(part.name):
             part.unlink(missing_ok=True)
@@ -58,9 +80,10 @@ def write_json(path: Path, record: Any) -> None:
 
 @contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
-    """Keep a folder, made if need be, to this process for as long as the block runs or the process lives.
+    """Reserve a folder for this process until the block ends or the process dies; the folder is created if needed.
 
-    Raises UserError if another process holds it. What it is held by is the file LOCK inside.
+    Raises:
+        UserError: if another process has reserved it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK)
@@ -71,5 +94,5 @@ def folder_lock(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        (folder / LOCK).unlink(missing_ok=True)  # before it is let go: whoever comes now makes one of its own
+        (folder / LOCK).unlink(missing_ok=True)  # before the release: the next process creates a new file
         lock.release()

@@ -1,4 +1,4 @@
-"""Where the project's folders are, found from the package so that the working directory does not matter."""
+"""The project's folders, located from the package so that the working directory does not matter."""
 
 import os
 from pathlib import Path
@@ -13,11 +13,11 @@ RUNS = ROOT / "runs"
 
 
 def cache_folder() -> Path:
-    """Where token tables are kept: ``$MTBERT_CACHE``, else data/cache."""
+    """The folder of tokenized data sets: ``$MTBERT_CACHE``, else data/cache."""
     return Path(os.environ.get("MTBERT_CACHE") or ROOT / "data" / "cache")
 
 
-def shown(path: Path) -> str:
-    """A path as messages show it: from the project's root if it lies inside, else as it was given."""
+def display_path(path: Path) -> str:
+    """A path for messages: relative to the project's root if inside it, else as given."""
     path = Path(path)
     return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)

@@ -40,7 +40,7 @@ def given_to(name: str, vectors: torch.Tensor, rows: slice = slice(None)):
     if HEADS[name].input_kind != "tokens":
         return vectors[rows]
     batch = pack([[0] * length for length in LENGTHS])
-    return TokenVectors(vectors[batch.tokens_of(rows)], batch.part(rows))
+    return TokenVectors(vectors[batch.token_slice(rows)], batch.select(rows))
 
 
 def pair(*cosines: float) -> torch.Tensor:

@@ -1,7 +1,6 @@
-"""Downloads the real data sets of the course project from public addresses, each file checked before use."""
+"""Downloads the course project's real data sets from public addresses and checks each file before use."""
 
 import csv
-import hashlib
 import json
 import os
 import re
@@ -17,11 +16,12 @@ from tqdm import tqdm
 
 from mtbert.data.tasks import TASKS
 from mtbert.utils.errors import UserError
+from mtbert.utils.files import file_sha256, write_json
 from mtbert.utils.logging import logger
+from mtbert.utils.paths import FULL
 
-FOLDER = Path(__file__).resolve().parents[2] / "data" / "full"
 MIRROR = "MTBERT_DATA_URL"  # environment variable: base addresses to try before the public ones
-RECORD = "checksums.json"  # what was downloaded without a checksum to compare with
+RECORD = "checksums.json"  # sha256 of downloaded files that have no published checksum
 
 COMMIT = "f25cd95c73a1ce3f3b88dd7a11df90f0ab488bd9"
 BASES = (
@@ -29,25 +29,29 @@ BASES = (
     f"https://cdn.jsdelivr.net/gh/gpoesia/minbert-default-final-project@{COMMIT}/data",
 )
 
-TRIES = 3  # at each address
+TRIES = 3  # per address
 BACKOFF = 0.5  # seconds before the second try, doubled before each further one
 TIMEOUT = (10, 30)  # seconds to connect, seconds without a byte
-BLOCK = 1 << 12  # bytes; a broken connection loses the block under way, no more
+BLOCK = 1 << 12  # bytes; a broken connection loses at most one block
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """One file of one task: ``addresses`` in the order to try them, all serving the same bytes.
+    """A file to download.
 
-    sha256: of the whole file, or None where nobody has published it.
-    rows: the fewest data rows (without the header) that the file may hold, checked where sha256 is None.
+    Attributes:
+        name: the file's name.
+        task: the name of its task.
+        addresses: where to get it, in the order to try; all serve the same bytes.
+        sha256: checksum of the whole file, or None if none is published.
+        min_rows: the fewest rows, without the header, that the file may hold; checked if ``sha256`` is None.
     """
 
     name: str
     task: str
     addresses: tuple[str, ...]
     sha256: str | None
-    rows: int | None = None
+    min_rows: int | None = None
 
 
 _SHA256 = {
@@ -64,43 +68,53 @@ _SHA256 = {
     "sts-dev.csv": "ce3cad6f16062586ac7ba462c28b010a9be10c530fd5074165860d7b7ab4e93d",
     "sts-test-student.csv": "dee455745b72e9ca3ff74e7c056bd73e34bad5b8d5641045a2c1e7e131866f47",
 }
-# The course says 141,506 rows, but its Quora and STS numbers count the header line too (20,215 for the 20,214
-# rows of quora-dev), and its loader reports 141,498 rows with a label: only a lower bound is certain.
-_ROWS = {"quora-train.csv": 141_498}
+# The course says 141,506 rows, but its Quora and STS numbers include the header line (20,215 for the 20,214 rows of
+# quora-dev), and its loader reports 141,498 rows with a label. Only a lower bound is certain.
+_MIN_ROWS = {"quora-train.csv": 141_498}
 
 FILES: tuple[RemoteFile, ...] = tuple(
-    RemoteFile(name, task.name, tuple(f"{base}/{name}" for base in BASES), _SHA256[name], _ROWS.get(name))
+    RemoteFile(name, task.name, tuple(f"{base}/{name}" for base in BASES), _SHA256[name], _MIN_ROWS.get(name))
     for task in TASKS.values()
     for name in task.files.values()
     if name in _SHA256
 )
 
 
-def fetch(
+def download_data(
     folder: str | Path | None = None,
     only: Sequence[str] | None = None,
     files: tuple[RemoteFile, ...] = FILES,
     progress: bool = True,
     force: bool = False,
 ) -> list[Path]:
-    """Downloads ``files`` into ``folder`` (default: data/full/) and returns their paths.
+    """Download data files.
 
-    only: names of the tasks to fetch; None for all. The bases in MTBERT_DATA_URL are tried first.
-    A file that is there already is left alone; an interrupted download is resumed from its ``.part`` file.
-    A file without a known sha256 gets the one found written into checksums.json, to be recognised by.
+    The addresses in ``$MTBERT_DATA_URL`` are tried first. A file that is already there is left alone; an interrupted
+    download resumes from its ``.part`` file. Whatever happens, a target is either the whole checked file or what it was
+    before. The sha256 of a file without a published one is recorded in checksums.json and checked the next time.
 
-    Raises UserError for an unknown task, for yelp (it has no public address), for a file there that is not
-    the expected one (unless ``force``), and where no address gives the file. OSError, as of a full disk,
-    passes through. Whatever happens, a target is either the whole checked file or what it was before.
+    Args:
+        folder: the target folder; data/full by default.
+        only: names of tasks; None for all.
+        files: the files to choose from.
+        progress: whether to show progress bars.
+        force: replace files that differ from the expected ones.
+
+    Returns:
+        The paths of the files.
+
+    Raises:
+        UserError: for an unknown task, for yelp (it has no public address), for an unexpected file at a target (unless
+            ``force``), and if no address provides a file.
+        OSError: for example if the disk is full.
     """
-    folder = FOLDER if folder is None else Path(folder)
+    folder = FULL if folder is None else Path(folder)
     _check_tasks(only, files, folder)
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = [file for file in files if only is None or file.task in only]
-    paths = [_fetch_file(file, folder, progress, force) for file in wanted]
+    targets = [_fetch_file(file, folder, progress, force) for file in files if only is None or file.task in only]
     if only is None:
         logger.info(_about_yelp(folder))
-    return paths
+    return targets
 
 
 def _check_tasks(only: Sequence[str] | None, files: tuple[RemoteFile, ...], folder: Path) -> None:
@@ -114,22 +128,22 @@ def _check_tasks(only: Sequence[str] | None, files: tuple[RemoteFile, ...], fold
 
 def _about_yelp(folder: Path) -> str:
     return (
-        "yelp has no public address: the reports sampled 2,500 reviews, 500 a star, from the Yelp Open "
-        "Dataset, whose terms ask each user to download it from yelp.com themselves; "
-        f"the file goes to {folder / 'yelp-train.csv'}"
+        "yelp has no public address: the reports sampled 2,500 reviews, 500 per star rating, from the Yelp Open "
+        "Dataset, which its terms ask every user to download from yelp.com; "
+        f"put the file at {folder / 'yelp-train.csv'}"
     )
 
 
 def _fetch_file(file: RemoteFile, folder: Path, progress: bool, force: bool) -> Path:
     target = folder / file.name
-    # The record only says what came last time; force asks for what the addresses give now.
+    # The record only says what was downloaded last time; force takes what the addresses serve now.
     expected = file.sha256 or (None if force else _recorded(folder).get(file.name))
     if target.exists():
-        fault = _fault(target, expected, file.rows)
-        if fault and not force:
-            raise UserError(f"{target} is another file ({fault}): move it away or pass force=True")
-        if not fault and (expected or not force):
-            logger.info(f"{file.name}: already there" + ("" if expected else " (no checksum known to check it by)"))
+        mismatch = _mismatch(target, expected, file.min_rows)
+        if mismatch and not force:
+            raise UserError(f"{target} is another file ({mismatch}): move it away or pass force=True")
+        if not mismatch and (expected or not force):
+            logger.info(f"{file.name}: already there" + ("" if expected else " (no checksum known to verify it)"))
             return target
 
     part = target.with_name(target.name + ".part")
@@ -138,21 +152,23 @@ def _fetch_file(file: RemoteFile, folder: Path, progress: bool, force: bool) -> 
     if file.sha256:
         logger.info(f"{file.name}: downloaded, sha256 as expected")
     else:
-        logger.info(f"{file.name}: downloaded, its sha256 {_record(folder, target)} is now in {folder / RECORD}")
+        sha256 = file_sha256(target)
+        write_json(folder / RECORD, _recorded(folder) | {file.name: sha256})
+        logger.info(f"{file.name}: downloaded, its sha256 {sha256} is now in {folder / RECORD}")
     return target
 
 
 class _Failure(Exception):
-    """One try that failed. lasting: asking again would not help. unreachable: no server answered."""
+    """A failed try. permanent: trying again would not help. unreachable: no server answered."""
 
-    def __init__(self, reason: str, lasting: bool = False, unreachable: bool = False):
+    def __init__(self, reason: str, permanent: bool = False, unreachable: bool = False):
         super().__init__(reason)
-        self.lasting = lasting
+        self.permanent = permanent
         self.unreachable = unreachable
 
 
 def _download(file: RemoteFile, part: Path, expected: str | None, progress: bool) -> None:
-    """Leaves the whole checked file at ``part``, or raises UserError."""
+    """Download the file to ``part`` and check it; UserError if no address provides it."""
     mirrors = tuple(f"{base.rstrip('/')}/{file.name}" for base in os.environ.get(MIRROR, "").split())
     failures: dict[str, _Failure] = {}
     for address in mirrors + file.addresses:
@@ -161,60 +177,60 @@ def _download(file: RemoteFile, part: Path, expected: str | None, progress: bool
                 time.sleep(BACKOFF * 2 ** (attempt - 1))
             try:
                 _receive(address, part, progress)
-                if fault := _fault(part, expected, file.rows):
-                    part.unlink()  # nothing in it can be trusted: the next try starts from zero
-                    raise _Failure(fault)
+                if mismatch := _mismatch(part, expected, file.min_rows):
+                    part.unlink()  # none of it can be trusted: the next try starts from zero
+                    raise _Failure(mismatch)
                 return
             except _Failure as failure:
                 failures[address] = failure
-                if failure.lasting:
+                if failure.permanent:
                     break
     raise UserError(_explain(file.name, failures))
 
 
 def _explain(name: str, failures: dict[str, _Failure]) -> str:
-    # Without what stands before an @, which may be a password.
+    # What precedes an @ may be a password.
     hosts = {address: urlsplit(address).netloc.rpartition("@")[2] or address for address in failures}
     if all(failure.unreachable for failure in failures.values()):
-        where = " or ".join(dict.fromkeys(hosts.values()))
-        return f"no network: {name} comes from {where}, which cannot be reached; connect and try again"
+        all_hosts = " or ".join(dict.fromkeys(hosts.values()))
+        return f"no network: {name} comes from {all_hosts}, which cannot be reached; connect and try again"
     reasons = "; ".join(f"{hosts[address]}: {failure}" for address, failure in failures.items())
     return f"{name} could not be downloaded ({reasons}): try again later, or set {MIRROR} to a mirror"
 
 
 def _receive(address: str, part: Path, progress: bool) -> None:
-    """Appends to ``part`` what it lacks of the file at ``address``; _Failure if it is not whole then."""
-    have = part.stat().st_size if part.exists() else 0
-    # Compressed on the way, neither Range nor Content-Length would count the bytes of the file.
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    """Append the rest of the file at ``address`` to ``part``; _Failure if the file is incomplete afterwards."""
+    received = part.stat().st_size if part.exists() else 0
+    # Under compression, Range and Content-Length would not count the file's own bytes.
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={received}-"} if received else {})
     try:
         with requests.get(address, headers=headers, stream=True, timeout=TIMEOUT) as response:
-            start, total = _extent(response, part, have)
+            start, total = _extent(response, part, received)
             if response.status_code != 416:
                 _write(response, part, start, total, progress)
     except ChunkedEncodingError as error:
-        raise _Failure("the connection broke off") from error
+        raise _Failure("the connection was lost") from error
     except requests.RequestException as error:
-        # A refused certificate is a ConnectionError too, but then there is a network.
+        # A rejected certificate is a ConnectionError too, but then there is a network.
         unreachable = isinstance(error, requests.ConnectionError) and not isinstance(error, SSLError)
         raise _Failure(type(error).__name__, unreachable=unreachable) from error
     if total is not None and (size := part.stat().st_size) < total:
-        raise _Failure(f"only {size:,} of {total:,} bytes came")
+        raise _Failure(f"only {size:,} of {total:,} bytes arrived")
 
 
-def _extent(response: requests.Response, part: Path, have: int) -> tuple[int, int | None]:
-    """Where in the file the body of the response starts, and how long the whole file is (None: not said)."""
+def _extent(response: requests.Response, part: Path, received: int) -> tuple[int, int | None]:
+    """The offset in the file at which the response starts, and the length of the whole file (None if not given)."""
     status = response.status_code
     if status == 200:  # the whole file, also from a server that ignores Range
         length = None if "Content-Encoding" in response.headers else response.headers.get("Content-Length")
         return 0, int(length) if length else None
     if status not in (206, 416):
-        raise _Failure(f"HTTP {status}", lasting=status < 500 and status not in (408, 429))
-    said = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+)", response.headers.get("Content-Range", ""))
-    if said and have == int(said[1] or said[2]):  # a 416 names the length alone: have is all of it
-        return have, int(said[2])
+        raise _Failure(f"HTTP {status}", permanent=status < 500 and status not in (408, 429))
+    span = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+)", response.headers.get("Content-Range", ""))
+    if span and received == int(span[1] or span[2]):  # a 416 gives only the length: the part is complete
+        return received, int(span[2])
     part.unlink(missing_ok=True)
-    raise _Failure(f"HTTP {status} for a range that does not fit")
+    raise _Failure(f"HTTP {status} with another range than requested")
 
 
 def _write(response: requests.Response, part: Path, start: int, total: int | None, progress: bool) -> None:
@@ -225,23 +241,18 @@ def _write(response: requests.Response, part: Path, start: int, total: int | Non
             bar.update(len(block))
 
 
-def _fault(path: Path, sha256: str | None, rows: int | None) -> str | None:
-    """What tells a whole file from the expected one; None if nothing does."""
+def _mismatch(path: Path, sha256: str | None, min_rows: int | None) -> str | None:
+    """How a complete file differs from the expected one; None if it does not."""
     if sha256:
-        found = _sha256(path)
-        return None if found == sha256 else f"expected sha256 {sha256}, found {found}"
-    if rows and (count := _count_rows(path)) < rows:
-        return f"expected at least {rows:,} rows, found {count:,}"
+        actual = file_sha256(path)
+        return None if actual == sha256 else f"expected sha256 {sha256}, found {actual}"
+    if min_rows and (rows := _count_rows(path)) < min_rows:
+        return f"expected at least {min_rows:,} rows, found {rows:,}"
     return None
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _count_rows(path: Path) -> int:
-    """Rows below the header of a tab-separated file; 0 if it is no such file."""
+    """Rows below the header of a tab-separated file; 0 if it is not one."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             return max(0, sum(1 for _ in csv.reader(file, delimiter="\t")) - 1)
@@ -252,12 +263,3 @@ def _count_rows(path: Path) -> int:
 def _recorded(folder: Path) -> dict[str, str]:
     record = folder / RECORD
     return json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
-
-
-def _record(folder: Path, path: Path) -> str:
-    """Writes the sha256 of ``path`` into the record of ``folder`` and returns it."""
-    found = _sha256(path)
-    part = folder / f"{RECORD}.part"
-    part.write_text(json.dumps(_recorded(folder) | {path.name: found}, indent=2) + "\n", encoding="utf-8")
-    os.replace(part, folder / RECORD)
-    return found

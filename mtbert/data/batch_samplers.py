@@ -1,0 +1,167 @@
+"""Which rows of one task form each batch, pass after pass.
+
+A batch sampler is a pure function of its seed: pass p over task t is drawn from (seed, t, p) alone. Every pass is
+therefore shuffled differently, and any batch can be drawn again from its index, which is how a run resumes.
+"""
+
+import hashlib
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from mtbert.data.read import Rows
+from mtbert.utils.errors import UserError
+
+BatchKind = Literal["all", "positives", "one positive"]  # the rows that a batch of a loss consists of
+
+
+def derived_seed(*parts: object) -> int:
+    """A 63-bit seed from any printable parts, the same on every machine."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1
+
+
+class BatchSampler:
+    """Shuffled batches of one task. Each pass is a new permutation of the rows; its last batch may be short.
+
+    A subclass overrides ``_draw_pass`` and, if a pass has another number of batches, sets ``num_batches``.
+
+    Args:
+        task: the task's name; it is part of every pass's seed.
+        num_rows: rows in the task's training set.
+        batch_size: rows in a batch.
+        seed: the run's seed.
+
+    Attributes:
+        num_batches: batches in a pass.
+    """
+
+    def __init__(self, task: str, num_rows: int, batch_size: int, seed: int):
+        self.task, self.num_rows, self.batch_size, self.seed = task, num_rows, batch_size, seed
+        self.num_batches = -(-num_rows // batch_size)
+        self._cached_pass: tuple[int, Sequence[Tensor]] | None = None
+
+    def batch(self, index: int) -> Tensor:
+        """The rows of a batch, (rows,) int64; ``index`` counts batches from 0 over all passes."""
+        pass_index, index_in_pass = divmod(index, self.num_batches)
+        if self._cached_pass is None or self._cached_pass[0] != pass_index:
+            generator = torch.Generator().manual_seed(derived_seed(self.seed, self.task, pass_index))
+            self._cached_pass = pass_index, self._draw_pass(generator)
+        return self._cached_pass[1][index_in_pass]
+
+    def _draw_pass(self, generator: torch.Generator) -> Sequence[Tensor]:
+        """The ``num_batches`` batches of one pass."""
+        return torch.randperm(self.num_rows, generator=generator).split(self.batch_size)
+
+
+class NoDuplicatesBatchSampler(BatchSampler):
+    """Batches in which no text occurs in two rows, so that every other row's text is a true negative.
+
+    Rows are dealt in turn, each to the next batch that has room and none of the row's texts. A row that fits nowhere
+    is left out of this pass. A text that occurs in many rows makes a pass of at least as many batches.
+
+    Args:
+        task: the task's name.
+        rows: the rows to draw from, as indices into ``texts``.
+        texts: the texts of every row of the training set.
+        batch_size: the largest number of rows in a batch.
+        seed: the run's seed.
+    """
+
+    def __init__(self, task: str, rows: Sequence[int], texts: Sequence[tuple[str, ...]], batch_size: int, seed: int):
+        super().__init__(task, len(rows), batch_size, seed)
+        self.rows, self.texts = torch.tensor(rows), [set(texts[row]) for row in rows]
+        most_common = Counter(itertools.chain.from_iterable(self.texts)).most_common(1)
+        self.num_batches = max(self.num_batches, most_common[0][1])
+
+    def _draw_pass(self, generator: torch.Generator) -> Sequence[Tensor]:
+        batches: list[list[int]] = [[] for _ in range(self.num_batches)]
+        batch_texts: list[set[str]] = [set() for _ in range(self.num_batches)]
+        next_batch = 0
+        for row in torch.randperm(self.num_rows, generator=generator).tolist():
+            for index in itertools.chain(range(next_batch, self.num_batches), range(next_batch)):
+                if len(batches[index]) < self.batch_size and batch_texts[index].isdisjoint(self.texts[row]):
+                    batches[index].append(row)
+                    batch_texts[index] |= self.texts[row]
+                    next_batch = (index + 1) % self.num_batches
+                    break
+        return [self.rows[batch] for batch in batches]
+
+
+class SinglePositiveBatchSampler(BatchSampler):
+    """Batches of one positive row and negatives (Marchini, Callon & Cussen). A pass reads every negative once.
+
+    The positives are shuffled and dealt one to a batch; if there are fewer positives than batches, they repeat.
+    """
+
+    def __init__(self, task: str, positives: Sequence[int], negatives: Sequence[int], batch_size: int, seed: int):
+        self.positives, self.negatives = torch.tensor(positives), torch.tensor(negatives)
+        super().__init__(task, len(negatives), batch_size - 1, seed)
+
+    def _draw_pass(self, generator: torch.Generator) -> Sequence[Tensor]:
+        positives = self.positives[torch.randperm(len(self.positives), generator=generator)]
+        negatives = [self.negatives[indices] for indices in super()._draw_pass(generator)]
+        return [torch.cat([positives[[i % len(positives)]], batch]) for i, batch in enumerate(negatives)]
+
+
+class LengthGroupedBatchSampler(BatchSampler):
+    """Batches of rows of similar length, each with about the same number of tokens; a pass reads every row once.
+
+    A pass ranks the rows by length times a random factor from 1 to 1.2, so that the groups differ between passes, cuts
+    the ranking into segments of equally many tokens, and shuffles the segments. A batch misses an equal share of the
+    tokens by less than the longest row. A share is at least as long as the longest row, whatever the budget.
+
+    Args:
+        task: the task's name.
+        lengths: (rows,) int64, the number of tokens in each row.
+        tokens_per_batch: the budget of a batch.
+        seed: the run's seed.
+    """
+
+    def __init__(self, task: str, lengths: Tensor, tokens_per_batch: int, seed: int):
+        super().__init__(task, len(lengths), len(lengths), seed)
+        self.lengths, total = lengths, int(lengths.sum())
+        self.num_batches = max(1, min(round(total / tokens_per_batch), total // int(lengths.max())))
+        self.batch_size = self.num_rows / self.num_batches  # on average
+
+    def _draw_pass(self, generator: torch.Generator) -> Sequence[Tensor]:
+        noisy_lengths = self.lengths * (1 + 0.2 * torch.rand(len(self.lengths), generator=generator))
+        ranked = noisy_lengths.argsort(stable=True)
+        lengths = self.lengths[ranked]
+        ends = lengths.cumsum(0)
+        segment = (2 * ends - lengths) * self.num_batches // (2 * ends[-1])  # the segment of a row's middle token
+        batches = ranked.split(torch.bincount(segment, minlength=self.num_batches).tolist())
+        return [batches[index] for index in torch.randperm(self.num_batches, generator=generator).tolist()]
+
+
+def build_batch_sampler(
+    kind: BatchKind, rows: Rows, batch_size: int, seed: int, positive_threshold: float
+) -> BatchSampler:
+    """The batch sampler for a loss that needs batches of this kind.
+
+    Args:
+        kind: "all" rows, "positives" without duplicates, or "one positive" with negatives.
+        rows: the task's training set.
+        batch_size: rows in a batch.
+        seed: the run's seed.
+        positive_threshold: the lowest label of a positive row.
+
+    Raises:
+        UserError: if the training set lacks positives or negatives.
+    """
+    if kind == "all":
+        return BatchSampler(rows.task.name, len(rows), batch_size, seed)
+    positives = [row for row, label in enumerate(rows.labels) if label >= positive_threshold]
+    negatives = [row for row, label in enumerate(rows.labels) if label < positive_threshold]
+    if not positives or (kind == "one positive" and not negatives):
+        missing, fix = ("from", "lower") if not positives else ("below", "raise")
+        raise UserError(
+            f"{rows.path}: no row has a {rows.task.label_column} {missing} {positive_threshold:g}: "
+            f"{fix} positive_threshold"
+        )
+    if kind == "positives":
+        return NoDuplicatesBatchSampler(rows.task.name, positives, rows.text_keys, batch_size, seed)
+    return SinglePositiveBatchSampler(rows.task.name, positives, negatives, batch_size, seed)

@@ -1,0 +1,70 @@
+"""``mtbert data check``: what a data folder contains, and what is wrong with it."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+
+import pandas as pd
+
+from mtbert.data.read import Rows, available, count_overlap, read_split
+from mtbert.utils.errors import UserError
+
+
+@dataclass
+class FolderReport:
+    """What ``check_folder`` found.
+
+    Attributes:
+        files: one line for each readable file.
+        overlaps: sentences about rows that two splits of a task share.
+        errors: a sentence for each file that cannot be read.
+    """
+
+    files: pd.DataFrame = field(default_factory=pd.DataFrame)
+    overlaps: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def text(self) -> str:
+        lines = [self.files.to_string(index=False)] if len(self.files) else []
+        return "\n".join([*lines, *(self.overlaps or ["no rows shared between splits"])])
+
+
+def check_folder(folder: Path) -> FolderReport:
+    """Read every file in ``folder`` that has one of the course's names. A folder without any is an error."""
+    report, splits_by_task = FolderReport(), {}
+    for task, split in available(folder):
+        try:
+            splits_by_task.setdefault(task.name, []).append(read_split(folder, task, split))
+        except UserError as error:
+            report.errors.append(str(error))
+    if not splits_by_task and not report.errors:
+        report.errors.append(f"{folder} holds none of the course's files: run `python -m mtbert data fetch`")
+    report.files = pd.DataFrame([_summary(rows) for splits in splits_by_task.values() for rows in splits])
+    for splits in splits_by_task.values():
+        for rows, other in combinations(splits, 2):
+            if shared := count_overlap(rows, other):
+                report.overlaps.append(f"{rows.path.name}: {shared} rows are also in {other.path.name}")
+    return report
+
+
+def _summary(rows: Rows) -> dict[str, object]:
+    words = pd.Series([sum(len(text.split()) for text in example.texts) for example in rows.examples])
+    return {
+        "file": rows.path.name,
+        "rows": len(rows),
+        "unlabeled": rows.unlabeled,
+        "labels": _labels(rows),
+        "words (mean/max)": f"{words.mean():.1f}/{words.max()}",
+        "sha256": rows.sha256,
+    }
+
+
+def _labels(rows: Rows) -> str:
+    """The count of each class, or the mean score."""
+    if rows.split == "test":
+        return "none"
+    if rows.task.kind == "regression":
+        return f"mean {pd.Series(rows.labels).mean():.2f}"
+    counts = Counter(int(label) for label in rows.labels)
+    return " ".join(f"{label}:{counts[label]}" for label in sorted(counts))
