@@ -1,11 +1,14 @@
-"""Adapters: small modules of one task's own inside an encoder that all tasks share.
+"""Adapters: small task-specific modules inside an encoder that all tasks share.
 
-Every adapter only adds: at some places of the encoder it computes a vector per token from the vectors there, and the
-sum goes on. Its last matrix begins at zero, and no other one does: so the encoder's output is at first exactly what it
-was without, and yet the first step already moves the adapter (were all matrices zero, no gradient would ever pass).
+An adapter computes a vector per token from the hidden states at its hook points, and the encoder adds that vector to
+them. The last matrix of an adapter starts at zero and no other matrix does: the encoder's output is unchanged at first,
+and yet the first step already moves the adapter (if all its matrices were zero, no gradient would ever reach them).
+
+To add an adapter: write a subclass of ``Adapter`` and add one entry to ``ADAPTERS``.
 """
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,11 +28,13 @@ Activation = Literal["identity", "gelu"]
 
 @dataclass(frozen=True)
 class AdapterShape:
-    """What an adapter's kind leaves open.
+    """The sizes of an adapter.
 
-    size: its inner width (None: the kind's usual share of the encoder's). heads: of attention inside it (None: as many
-    as the encoder). projections: how many matrices each projection consists of, with GELU in between. activation: on
-    what a projection gives.
+    Attributes:
+        size: inner width; None for the default of its kind, a fraction of the encoder's width.
+        heads: attention heads inside a PAL; None for as many as the encoder has.
+        projections: number of matrices in each projection, with GELU between them.
+        activation: applied to the output of a projection.
     """
 
     size: int | None = None
@@ -39,28 +44,30 @@ class AdapterShape:
 
 
 class Adapter(nn.Module):
-    """What one task adds to an encoder.
+    """What one task adds to an encoder at its ``hook_points``."""
 
-    places: where it adds something. ``forward(place, layer, x, batch)`` gives what it adds there: x are the task's
-    tokens, (tokens, hidden), at that place of that layer; at "qkv" it returns (tokens, 3 * hidden), elsewhere
-    (tokens, hidden). batch: the task's part of the batch.
-    """
+    hook_points: tuple[HookPoint, ...] = ()
 
-    places: tuple[HookPoint, ...] = ()
+    def forward(self, point: HookPoint, layer: int, x: Tensor, batch: PackedBatch) -> Tensor:
+        """What to add at a hook point of a layer: (tokens, 3 * hidden) at "qkv", (tokens, hidden) elsewhere.
 
-    def forward(self, place: HookPoint, layer: int, x: Tensor, batch: PackedBatch) -> Tensor:
+        x: hidden states of the task's tokens, (tokens, hidden). batch: the task's part of the batch.
+        """
         raise NotImplementedError
 
 
 class ProjectedAttention(Adapter):
-    """A projected attention layer, PAL (Stickland & Murray 2019): TS(h) = V^D MH(V^E h), beside every layer.
+    """A projected attention layer, PAL (Stickland & Murray 2019): TS(h) = V^D MH(V^E h), in parallel to every layer.
 
-    V^E (hidden -> size) and V^D (size -> hidden) are shared by all layers; each layer has its own query, key and value
-    matrices for attention in ``size`` dimensions, without an output matrix. The activation stands after V^D: "identity"
-    as in the paper's equation, "gelu" as in its authors' code. Raises UserError unless the heads divide the size.
+    V^E (hidden -> size) and V^D (size -> hidden) are shared by all layers. Each layer has its own query, key and value
+    matrices for attention in ``size`` dimensions, without an output matrix. The activation follows V^D: "identity" as
+    in the paper's equation, "gelu" as in its authors' code.
+
+    Raises:
+        UserError: if the heads do not divide the size.
     """
 
-    places = ("layer",)
+    hook_points = ("layer",)
 
     def __init__(self, config: BertConfig, shape: AdapterShape):
         super().__init__()
@@ -72,21 +79,22 @@ class ProjectedAttention(Adapter):
         self.qkv = nn.ModuleList(nn.Linear(size, 3 * size) for _ in range(config.num_hidden_layers))
         self.decode = _projection(size, size, config.hidden_size, shape.projections)
         self.activate = _activation(shape.activation)
-        _begin(self, self.decode[-1])
+        _init_weights(self, self.decode[-1])
 
-    def forward(self, place: HookPoint, layer: int, x: Tensor, batch: PackedBatch) -> Tensor:
+    def forward(self, point: HookPoint, layer: int, x: Tensor, batch: PackedBatch) -> Tensor:
         small = self.encode(x)  # (tokens, size)
-        mixed = packed_attention(self.qkv[layer](small), batch, self.heads, self.p if self.training else 0.0)
+        p = self.p if self.training else 0.0
+        mixed = packed_attention(self.qkv[layer](small), batch, self.heads, p)  # (tokens, size)
         return self.activate(self.decode(mixed))
 
 
 class LowRank(Adapter):
-    """TS(h) = V^D g(V^E h) beside every layer, which has its own V^E and V^D; g is the ``activation``.
+    """TS(h) = V^D g(V^E h) in parallel to every layer, with a V^E and a V^D per layer; g is the ``activation``.
 
-    The identity g makes it a matrix of rank ``size`` (Stickland & Murray 2019, "low-rank layers").
+    With the identity as g this is a matrix of rank ``size`` (Stickland & Murray 2019, "low-rank layers").
     """
 
-    places = ("layer",)
+    hook_points = ("layer",)
 
     def __init__(self, config: BertConfig, shape: AdapterShape):
         super().__init__()
@@ -94,20 +102,20 @@ class LowRank(Adapter):
         self.encode = nn.ModuleList(_projection(hidden, size, size, shape.projections) for _ in layers)
         self.decode = nn.ModuleList(_projection(size, size, hidden, shape.projections) for _ in layers)
         self.activate = _activation(shape.activation)
-        _begin(self, *(decode[-1] for decode in self.decode))
+        _init_weights(self, *(decode[-1] for decode in self.decode))
 
-    def forward(self, place: HookPoint, layer: int, x: Tensor, batch: PackedBatch) -> Tensor:
+    def forward(self, point: HookPoint, layer: int, x: Tensor, batch: PackedBatch) -> Tensor:
         return self.decode[layer](self.activate(self.encode[layer](x)))
 
 
 class LayerOnTop(Adapter):
-    """A transformer layer of the task's own above the shared encoder.
+    """A task-specific transformer layer on top of the shared encoder.
 
-    BERT's layer normalises after the residual sum and could not begin as the identity. So this one normalises before:
-    a = W_o MHA(LN(x)), f = W_2 gelu(W_1 LN(x + a)), and a + f is added to x, with W_o and W_2 zero at first.
+    BERT's layer applies LayerNorm after the residual sum, so it cannot start as the identity. This one applies it
+    before: a = W_o MHA(LN(x)), f = W_2 gelu(W_1 LN(x + a)), and a + f is added to x. W_o and W_2 start at zero.
     """
 
-    places = ("top",)
+    hook_points = ("top",)
 
     def __init__(self, config: BertConfig, shape: AdapterShape):
         super().__init__()
@@ -119,37 +127,37 @@ class LayerOnTop(Adapter):
         self.output_norm = nn.LayerNorm(hidden, config.layer_norm_eps)
         self.intermediate = nn.Linear(hidden, config.intermediate_size)
         self.output = nn.Linear(config.intermediate_size, hidden)
-        _begin(self, self.attention_output, self.output)
+        _init_weights(self, self.attention_output, self.output)
 
-    def forward(self, place: HookPoint, layer: int, x: Tensor, batch: PackedBatch) -> Tensor:
-        qkv = self.qkv(self.attention_norm(x))
+    def forward(self, point: HookPoint, layer: int, x: Tensor, batch: PackedBatch) -> Tensor:
+        qkv = self.qkv(self.attention_norm(x))  # (tokens, 3 * hidden)
         attended = self.attention_output(packed_attention(qkv, batch, self.heads, self.p if self.training else 0.0))
         return attended + self.output(F.gelu(self.intermediate(self.output_norm(x + attended))))
 
 
 class Bottleneck(Adapter):
-    """W_up gelu(W_down x), added to the outputs of attention and of the feed-forward part (Houlsby et al. 2019)."""
+    """W_up gelu(W_down x), added to the outputs of attention and of the feed-forward block (Houlsby et al. 2019)."""
 
-    places = ("attention", "feed_forward")
+    hook_points = ("attention", "feed_forward")
 
     def __init__(self, config: BertConfig, shape: AdapterShape):
         super().__init__()
         hidden, layers, size = config.hidden_size, range(config.num_hidden_layers), shape.size
-        self.attention = nn.ModuleList(_two_layers(hidden, size) for _ in layers)
-        self.feed_forward = nn.ModuleList(_two_layers(hidden, size) for _ in layers)
-        _begin(self, *(module[-1] for module in (*self.attention, *self.feed_forward)))
+        self.attention = nn.ModuleList(_projection(hidden, size, hidden, 2) for _ in layers)
+        self.feed_forward = nn.ModuleList(_projection(hidden, size, hidden, 2) for _ in layers)
+        _init_weights(self, *(module[-1] for module in (*self.attention, *self.feed_forward)))
 
-    def forward(self, place: HookPoint, layer: int, x: Tensor, batch: PackedBatch) -> Tensor:
-        return (self.attention if place == "attention" else self.feed_forward)[layer](x)
+    def forward(self, point: HookPoint, layer: int, x: Tensor, batch: PackedBatch) -> Tensor:
+        return (self.attention if point == "attention" else self.feed_forward)[layer](x)
 
 
 class LoRA(Adapter):
-    """(alpha / r) B A x, added to query and value (Hu et al. 2021): as if W were W + (alpha / r) B A.
+    """(alpha / r) B A x, added to query and value (Hu et al. 2021): their matrices W become W + (alpha / r) B A.
 
-    A is (size, hidden), drawn; B is (hidden, size), zero at first; r is ``size``, and alpha = 2 r.
+    A is (size, hidden) and random; B is (hidden, size) and starts at zero; r is ``size``, and alpha = 2 r.
     """
 
-    places = ("qkv",)
+    hook_points = ("qkv",)
     scale = 2.0
 
     def __init__(self, config: BertConfig, shape: AdapterShape):
@@ -158,77 +166,82 @@ class LoRA(Adapter):
         self.a = nn.ParameterList(torch.randn(2, size, hidden) / math.sqrt(hidden) for _ in range(layers))
         self.b = nn.ParameterList(torch.zeros(2, hidden, size) for _ in range(layers))
 
-    def forward(self, place: HookPoint, layer: int, x: Tensor, batch: PackedBatch) -> Tensor:
+    def forward(self, point: HookPoint, layer: int, x: Tensor, batch: PackedBatch) -> Tensor:
         (a_query, a_value), (b_query, b_value) = self.a[layer], self.b[layer]
         query = F.linear(F.linear(x, a_query), b_query)  # (tokens, hidden)
         value = F.linear(F.linear(x, a_value), b_value)
-        return self.scale * torch.cat([query, torch.zeros_like(query), value], dim=1)
+        return self.scale * torch.cat([query, torch.zeros_like(query), value], dim=1)  # (tokens, 3 * hidden)
 
 
 class AdapterSum(Adapter):
-    """Several adapters of one task; what they add at a place is summed."""
+    """Several adapters of one task; their outputs at a hook point are summed."""
 
     def __init__(self, *adapters: Adapter):
         super().__init__()
         self.adapters = nn.ModuleList(adapters)
-        self.places = tuple(place for place in get_args(HookPoint) if any(place in part.places for part in adapters))
+        self.hook_points = tuple(
+            point for point in get_args(HookPoint) if any(point in adapter.hook_points for adapter in adapters)
+        )
 
-    def forward(self, place: HookPoint, layer: int, x: Tensor, batch: PackedBatch) -> Tensor:
-        added = [part(place, layer, x, batch) for part in self.adapters if place in part.places]
+    def forward(self, point: HookPoint, layer: int, x: Tensor, batch: PackedBatch) -> Tensor:
+        added = [adapter(point, layer, x, batch) for adapter in self.adapters if point in adapter.hook_points]
         return added[0] if len(added) == 1 else torch.stack(added).sum(0)
 
 
 class TaskAdapters(nn.ModuleDict):
-    """An adapter for each of some tasks; every token passes its own task's.
-
-    Called by the encoder with what stands at a place, it returns that with the adapters' additions.
-    """
+    """Adapters by task; every token passes through the adapter of its own task, if there is one."""
 
     def __init__(self, adapters: Mapping[str, Adapter] | None = None):
         super().__init__(adapters)
 
-    def forward(self, place: HookPoint, layer: int, y: Tensor, x: Tensor, batch: PackedBatch) -> Tensor:
-        """y: what stands at the place, (tokens, width). x: what the adapters see, (tokens, hidden). Raises ValueError
-        if the batch does not say which task each of its sequences belongs to (``slices``)."""
-        if not any(place in adapter.places for adapter in self.values()):
+    def forward(self, point: HookPoint, layer: int, y: Tensor, x: Tensor, batch: PackedBatch) -> Tensor:
+        """The hidden states ``y`` at a hook point, (tokens, width), with the adapters' additions.
+
+        x: input of the adapters, (tokens, hidden). batch: the whole batch.
+
+        Raises:
+            ValueError: if ``batch.slices`` do not name the task of every sequence.
+        """
+        if not any(point in adapter.hook_points for adapter in self.values()):
             return y
         added = [
-            self[task](place, layer, x[tokens], part)
-            if task in self and place in self[task].places
+            self[task](point, layer, x[tokens], part)
+            if task in self and point in self[task].hook_points
             else torch.zeros_like(y[tokens])
-            for task, (tokens, part) in batch.parts.items()
+            for task, (tokens, part) in batch.by_task.items()
         ]
         return y + (added[0] if len(added) == 1 else torch.cat(added))
 
 
 class AdapterSpec(NamedTuple):
-    """about: one line for lists. build: its class. usual_size: from an encoder's configuration; None for a kind that
-    has no size. projects: whether the number of projections and the activation mean anything to it."""
+    """An entry of ``ADAPTERS``.
 
-    about: str
+    Attributes:
+        build: the adapter's class.
+        default_size: computes the default inner width from the encoder's configuration; None for a kind without one.
+        has_projections: whether ``AdapterShape.projections`` and ``activation`` apply.
+    """
+
     build: Callable[[BertConfig, AdapterShape], Adapter]
-    usual_size: Callable[[BertConfig], int] | None = None
-    projects: bool = False
+    default_size: Callable[[BertConfig], int] | None = None
+    has_projections: bool = False
 
 
 ADAPTERS: dict[str, AdapterSpec] = {
-    "pal": AdapterSpec(
-        "projected attention beside every layer",
-        ProjectedAttention,
-        lambda config: _share(config, 204, config.num_attention_heads),
-        True,
-    ),
-    "low_rank": AdapterSpec("a low-rank matrix beside every layer", LowRank, lambda config: _share(config, 100), True),
-    "top": AdapterSpec("a transformer layer on top", LayerOnTop),
-    "houlsby": AdapterSpec(
-        "bottlenecks after attention and feed-forward", Bottleneck, lambda config: _share(config, 64)
-    ),
-    "lora": AdapterSpec("low-rank changes of query and value", LoRA, lambda config: 8),
+    "pal": AdapterSpec(ProjectedAttention, lambda c: _scaled_size(c, 204, c.num_attention_heads), True),
+    "low_rank": AdapterSpec(LowRank, lambda c: _scaled_size(c, 100), True),
+    "top": AdapterSpec(LayerOnTop),
+    "houlsby": AdapterSpec(Bottleneck, lambda c: _scaled_size(c, 64)),
+    "lora": AdapterSpec(LoRA, lambda c: 8),
 }
 
 
 def adapter_parts(name: str) -> list[str]:
-    """The kinds in an adapter's name, such as "low_rank+top"; none for "none". Raises UserError for another name."""
+    """The kinds in an adapter's name, such as "low_rank+top"; an empty list for "none".
+
+    Raises:
+        UserError: if a kind is unknown or comes twice.
+    """
     parts = [] if name == "none" else str(name).split("+")
     for part in parts:
         if part not in ADAPTERS or parts.count(part) > 1:
@@ -237,34 +250,36 @@ def adapter_parts(name: str) -> list[str]:
 
 
 def build_adapter(name: str, config: BertConfig, shape: AdapterShape | None = None) -> Adapter:
-    """The adapter of that name for one task, on an encoder of that configuration.
+    """A new adapter for one task.
 
-    Raises UserError for an unknown name, or a shape that the kind cannot have.
+    Args:
+        name: one or several kinds joined by "+".
+        config: the encoder's configuration.
+        shape: the adapter's sizes; the defaults of its kind if not given.
+
+    Raises:
+        UserError: for an unknown name, or a shape that the kind cannot have.
     """
-    built = [_build(ADAPTERS[part], config, shape or AdapterShape()) for part in adapter_parts(name)]
-    return built[0] if len(built) == 1 else AdapterSum(*built)
+    adapters = [_build(ADAPTERS[part], config, shape or AdapterShape()) for part in adapter_parts(name)]
+    return adapters[0] if len(adapters) == 1 else AdapterSum(*adapters)
 
 
-def _build(kind: AdapterSpec, config: BertConfig, shape: AdapterShape) -> Adapter:
-    if kind.usual_size and not shape.size:
-        shape = dataclasses.replace(shape, size=kind.usual_size(config))
-    return kind.build(config, shape)
+def _build(spec: AdapterSpec, config: BertConfig, shape: AdapterShape) -> Adapter:
+    if spec.default_size and not shape.size:
+        shape = dataclasses.replace(shape, size=spec.default_size(config))
+    return spec.build(config, shape)
 
 
-def _share(config: BertConfig, of_768: int, multiple: int = 1) -> int:
-    """The same share of the encoder's width as ``of_768`` is of 768, to the nearest multiple."""
-    return max(1, round(config.hidden_size * of_768 / 768 / multiple)) * multiple
+def _scaled_size(config: BertConfig, at_768: int, multiple: int = 1) -> int:
+    """``at_768`` scaled from a width of 768 to the encoder's, rounded to a multiple."""
+    return max(1, round(config.hidden_size * at_768 / 768 / multiple)) * multiple
 
 
 def _projection(width: int, inner: int, out: int, matrices: int) -> nn.Sequential:
     """Linear maps from ``width`` to ``out`` through ``inner``, with GELU in between."""
     widths = [width, *[inner] * (matrices - 1), out]
-    maps = [nn.Linear(start, end) for start, end in zip(widths, widths[1:], strict=False)]
-    return nn.Sequential(*[part for each in maps for part in (nn.GELU(), each)][1:])
-
-
-def _two_layers(width: int, size: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(width, size), nn.GELU(), nn.Linear(size, width))
+    linears = [nn.Linear(start, end) for start, end in itertools.pairwise(widths)]
+    return nn.Sequential(*[module for linear in linears for module in (nn.GELU(), linear)][1:])
 
 
 def _activation(name: Activation) -> nn.Module:
@@ -272,15 +287,15 @@ def _activation(name: Activation) -> nn.Module:
 
 
 @torch.no_grad()
-def _begin(module: nn.Module, *zero: nn.Linear) -> None:
-    """Draw the matrices from N(0, 1 / inputs), with biases 0, but begin some of them at zero.
+def _init_weights(module: nn.Module, *zero: nn.Linear) -> None:
+    """Draw the matrices from N(0, 1 / inputs) and set biases to 0; set the matrices of ``zero`` to 0 as well.
 
-    So a vector keeps its scale on the way to the last matrix, however narrow the adapter is. BERT's N(0, 0.02^2) suits
-    wide matrices: three of 128 in a row leave so little of a vector that only the last bias would learn.
+    A vector thus keeps its scale until the last matrix, however narrow the adapter is. BERT's N(0, 0.02^2) suits wide
+    matrices: after three of width 128 in a row so little is left of a vector that only the last bias would learn.
     """
-    for part in module.modules():
-        if isinstance(part, nn.Linear):
-            part.weight.normal_(0.0, 1 / math.sqrt(part.in_features))
-            part.bias.zero_()
-    for part in zero:
-        part.weight.zero_()
+    for linear in module.modules():
+        if isinstance(linear, nn.Linear):
+            linear.weight.normal_(0.0, 1 / math.sqrt(linear.in_features))
+            linear.bias.zero_()
+    for linear in zero:
+        linear.weight.zero_()

@@ -1,6 +1,6 @@
-"""BERT (Devlin et al. 2019) on packed batches: embeddings, the transformer layer, and a stack of them.
+"""BERT (Devlin et al. 2019) on packed batches: embeddings, the transformer layer, and a stack of layers.
 
-Shapes: ``tokens`` is the number of word pieces in the whole batch, over all of its sequences.
+In shapes, ``tokens`` is the number of word pieces in the whole batch, over all of its sequences.
 """
 
 import dataclasses
@@ -16,15 +16,20 @@ from mtbert.data.batch import PackedBatch
 from mtbert.nn.attention import packed_attention
 from mtbert.nn.dropout import dropout
 
-# where a task's adapter may add something: to query, key and value, to the outputs of attention and of the
-# feed-forward part, to the sum that a layer's last LayerNorm sees, and to the last layer's output
+# Where an adapter may add to the hidden states: at the query, key and value; at the outputs of attention and of the
+# feed-forward block; at the sum before a layer's last LayerNorm; and at the output of the last layer.
 HookPoint = Literal["qkv", "attention", "feed_forward", "layer", "top"]
+# (hook point, hidden states y there, adapter input x (tokens, hidden)) -> y with the adapter's addition
 AdapterHook = Callable[[HookPoint, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class BertConfig:
-    """Sizes and rates of a BERT, under the names of transformers' config.json. Defaults: bert-base-uncased."""
+    """Sizes and rates of a BERT, named as in transformers' config.json. Defaults: bert-base-uncased.
+
+    Raises:
+        ValueError: if a value is no number, or the heads do not divide ``hidden_size``.
+    """
 
     vocab_size: int = 30522
     hidden_size: int = 768
@@ -41,8 +46,8 @@ class BertConfig:
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
-            kinds = (int, float) if field.type is float else int
-            if not isinstance(getattr(self, field.name), kinds):
+            types = (int, float) if field.type is float else int
+            if not isinstance(getattr(self, field.name), types):
                 raise ValueError(f"{field.name} is {getattr(self, field.name)!r}, but must be a number")
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
@@ -71,16 +76,18 @@ class Embeddings(nn.Module):
         return dropout(self.norm(summed), self.p, self.training)  # (tokens, hidden)
 
 
-def identity(place: HookPoint, y: Tensor, x: Tensor) -> Tensor:
-    """What stands at a place, with nothing added."""
+def identity(point: HookPoint, y: Tensor, x: Tensor) -> Tensor:
+    """The hook that adds nothing."""
     return y
 
 
 class Layer(nn.Module):
-    """h = LN(x + dropout(W_o MHA(x))); y = LN(h + dropout(W_2 gelu(W_1 h))).
+    """The transformer layer: h = LN(x + dropout(W_o MHA(x))), then LN(h + dropout(W_2 gelu(W_1 h))).
 
-    Dropout stands after the dense layer and before the residual sum; GELU is the exact (erf) form.
+    Vaswani et al. 2017, sec. 3.1, with BERT's exact (erf) GELU. The norms come after the residual sums.
     """
+
+    attend = staticmethod(packed_attention)
 
     def __init__(self, config: BertConfig):
         super().__init__()
@@ -95,16 +102,15 @@ class Layer(nn.Module):
         self.p = config.hidden_dropout_prob
         self.attention_p = config.attention_probs_dropout_prob
 
-    def forward(self, x: Tensor, batch: PackedBatch, add: AdapterHook = identity) -> Tensor:
-        """x: (tokens, hidden). add: maps what stands at a place, and what an adapter sees there, to what goes on."""
-        attention_p = self.attention_p if self.training else 0.0
-        qkv = add("qkv", self.qkv(x), x)
-        mixed = packed_attention(qkv, batch, self.heads, attention_p)  # (tokens, hidden)
+    def forward(self, x: Tensor, batch: PackedBatch, hook: AdapterHook = identity) -> Tensor:
+        """(tokens, hidden) -> (tokens, hidden). At each hook point ``hook`` may add an adapter's output."""
+        qkv = hook("qkv", self.qkv(x), x)  # (tokens, 3 * hidden)
+        mixed = self.attend(qkv, batch, self.heads, self.attention_p if self.training else 0.0)  # (tokens, hidden)
         attended = dropout(self.attention_output(mixed), self.p, self.training)
-        h = self.attention_norm(x + add("attention", attended, attended))
+        h = self.attention_norm(x + hook("attention", attended, attended))
         wide = F.gelu(self.intermediate(h))  # (tokens, intermediate)
-        narrow = dropout(self.output(wide), self.p, self.training)
-        return self.output_norm(add("layer", h + add("feed_forward", narrow, narrow), x))
+        narrow = dropout(self.output(wide), self.p, self.training)  # (tokens, hidden)
+        return self.output_norm(hook("layer", h + hook("feed_forward", narrow, narrow), x))
 
 
 class Bert(nn.Module):
@@ -116,21 +122,11 @@ class Bert(nn.Module):
         self.embeddings = Embeddings(config)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))
         self.pooler = nn.Linear(config.hidden_size, config.hidden_size)
-        self._compiled: list[Callable] = []
-        self.initialise()
-
-    def compile_layers(self, **options) -> None:
-        """From now on, run the layers through torch.compile in training: neighbouring elementwise operations become one
-        kernel. All layers share what is compiled for one.
-
-        options: torch.compile's, such as ``dynamic``: True for batches of any number of tokens; None where most have
-        the same, which then gets kernels of its own.
-        """
-        self._compiled = [torch.compile(layer.forward, **options) for layer in self.layers]
+        self.init_weights()
 
     @torch.no_grad()
-    def initialise(self) -> None:
-        """Weights from N(0, initializer_range^2), biases 0, LayerNorm 1 and 0, as the paper's code does."""
+    def init_weights(self) -> None:
+        """Draw weights from N(0, initializer_range^2), set biases to 0 and LayerNorms to 1 and 0, as the authors do."""
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):
                 module.weight.normal_(0.0, self.config.initializer_range)
@@ -139,15 +135,15 @@ class Bert(nn.Module):
         self.embeddings.word.weight[self.config.pad_token_id].zero_()
 
     def forward(self, batch: PackedBatch, adapters: nn.Module | None = None) -> Tensor:
-        """(tokens, hidden): the last layer's output. adapters: what tasks add (see ``mtbert.nn.TaskAdapters``)."""
+        """The last layer's output, (tokens, hidden); ``adapters`` may add to the layers (see ``TaskAdapters``)."""
         return self.encode(self.embeddings(batch), batch, adapters)
 
     def encode(self, hidden: Tensor, batch: PackedBatch, adapters: nn.Module | None = None) -> Tensor:
-        """(tokens, hidden): the last layer's output, from the embeddings' output."""
+        """The last layer's output from the embeddings' output: (tokens, hidden) -> (tokens, hidden)."""
         if not adapters:
-            for layer in self._compiled if self._compiled and self.training else self.layers:
+            for layer in self.layers:
                 hidden = layer(hidden, batch)
             return hidden
-        for number, layer in enumerate(self.layers):
-            hidden = layer(hidden, batch, lambda place, y, x, number=number: adapters(place, number, y, x, batch))
+        for index, layer in enumerate(self.layers):
+            hidden = layer(hidden, batch, lambda point, y, x, index=index: adapters(point, index, y, x, batch))
         return adapters("top", len(self.layers), hidden, hidden, batch)

@@ -1,7 +1,7 @@
 """Dropout (Srivastava et al. 2014) with cheap random numbers.
 
-On a CPU, drawing one random float per value takes longer than the matrix products around it. Sixteen random bits
-are enough to decide whether a value stays, so one 64-bit draw serves four values.
+On a CPU, drawing a random float per value takes longer than the matrix products around it. Sixteen random bits are
+enough to decide whether a value stays, so one 64-bit draw serves four values.
 """
 
 import torch
@@ -14,8 +14,11 @@ _STEPS = 2**16
 def dropout(x: Tensor, p: float, training: bool = True) -> Tensor:
     """Zero each value with probability ``p`` and scale the others by 1 / (1 - p); the identity in evaluation.
 
-    x: any shape. On a CPU ``p`` is rounded to a multiple of 2^-16 below 1 and the scale uses the rounded value, so the
-    expectation is exact. Raises ValueError for ``p`` outside [0, 1).
+    ``x`` may have any shape. On a CPU ``p`` is rounded to a multiple of 2^-16 below 1, and the scale uses the rounded
+    value, so the expectation is exact.
+
+    Raises:
+        ValueError: for ``p`` outside [0, 1).
     """
     if not 0 <= p < 1:
         raise ValueError(f"dropout probability must be in [0, 1), not {p}")
@@ -27,9 +30,9 @@ def dropout(x: Tensor, p: float, training: bool = True) -> Tensor:
 
 
 def dropout_mask(x: Tensor, p: float) -> Tensor:
-    """What ``dropout`` multiplies with on a CPU: 0 with probability ``p``, else 1 / (1 - p), in the shape of ``x``."""
+    """The factors of dropout on a CPU, in the shape of ``x``: 0 with probability ``p``, else 1 / (1 - p)."""
     dropped = min(round(p * _STEPS), _STEPS - 1)
     draws = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
     bits = draws.view(torch.int16)[: x.numel()].view(x.shape)  # uniform on [-2^15, 2^15)
-    keep = (bits >= dropped - _STEPS // 2).to(x.dtype)
-    return keep.mul_(_STEPS / (_STEPS - dropped))
+    mask = (bits >= dropped - _STEPS // 2).to(x.dtype)
+    return mask.mul_(_STEPS / (_STEPS - dropped))

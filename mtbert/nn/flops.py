@@ -1,7 +1,7 @@
-"""What a training step has to compute and to move, counted from its sizes alone.
+"""The FLOPs and bytes of a training step, computed from its sizes alone.
 
-A multiplication and an addition count as one operation each, so a product of (m, k) and (k, n) takes 2 m k n. Lengths
-are those that are computed with: real ones for a packed batch, the longest n times over for one that is padded.
+A multiplication and an addition count as one FLOP each, so a product of (m, k) and (k, n) takes 2 m k n. Lengths are
+those that are computed with: the real ones for a packed batch, the longest n times for a padded one.
 """
 
 from collections.abc import Sequence
@@ -11,38 +11,38 @@ import torch
 
 from mtbert.nn.bert import BertConfig
 
-# Operations on one value, forward and backward, an exponential or a root counted as one.
+# FLOPs per value, forward and backward, an exponential or a root counted as one.
 _LAYER_NORM, _GELU, _SOFTMAX, _RESIDUAL, _ADAMW = 20, 14, 9, 2, 13
 
 
 @dataclass(frozen=True)
 class Part:
-    """One kind of work in a training step: its floating-point operations, and the bytes that it reads and writes."""
+    """One kind of work in a training step: its FLOPs, and the bytes that it reads and writes."""
 
     name: str
-    operations: int
+    flops: int
     bytes: int
 
     @property
     def intensity(self) -> float:
-        """Operations for each byte moved."""
-        return self.operations / self.bytes
+        """Arithmetic intensity: FLOPs per byte."""
+        return self.flops / self.bytes
 
 
 @dataclass(frozen=True)
 class DeviceSpec:
-    """What a device can do at most: operations a second of its matrix products, bytes a second of its memory."""
+    """A device's limits: FLOPs per second of its matrix products, bytes per second of its memory."""
 
-    operations: float
+    peak_flops: float
     bandwidth: float
 
     def seconds(self, part: Part) -> float:
-        """The least time for a part: it waits for arithmetic or for memory, whichever takes longer."""
-        return max(part.operations / self.operations, part.bytes / self.bandwidth)
+        """The least time for a part, which is bound by arithmetic or by memory, whichever takes longer."""
+        return max(part.flops / self.peak_flops, part.bytes / self.bandwidth)
 
     def rate(self, intensity: float) -> float:
-        """Operations a second within reach at so many operations a byte (Williams et al. 2009: the roofline)."""
-        return min(self.operations, intensity * self.bandwidth)
+        """Attainable FLOPs per second at an arithmetic intensity (the roofline of Williams et al. 2009)."""
+        return min(self.peak_flops, intensity * self.bandwidth)
 
 
 # Datasheet figures, dense, without structured sparsity: bfloat16 (T4: float16) with float32 sums, and memory.
@@ -55,28 +55,28 @@ DATASHEET = {
 
 
 def datasheet(device_name: str) -> DeviceSpec | None:
-    """The datasheet's ceiling of a device, by the name that CUDA gives it; None for one not listed."""
-    return next((ceiling for name, ceiling in DATASHEET.items() if name in device_name), None)
+    """The datasheet figures of a device, by CUDA's name for it; None for a device that is not listed."""
+    return next((spec for name, spec in DATASHEET.items() if name in device_name), None)
 
 
 def matrix_parameters(config: BertConfig) -> int:
-    """Weights of the matrices that every token is multiplied with: 4 h^2 + 2 h f a layer, 12 h^2 for f = 4 h."""
-    h, wide = config.hidden_size, config.intermediate_size
-    return config.num_hidden_layers * (4 * h * h + 2 * h * wide)
+    """Weights of the matrices that every token is multiplied with: 4 h^2 + 2 h f per layer, 12 h^2 for f = 4 h."""
+    h, f = config.hidden_size, config.intermediate_size
+    return config.num_hidden_layers * (4 * h * h + 2 * h * f)
 
 
 def parameters(config: BertConfig) -> int:
-    """All weights of the encoder but its pooler."""
-    h, wide, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
-    tables = (config.vocab_size + config.max_position_embeddings + config.type_vocab_size) * h
-    biases_and_norms = 2 * h + layers * (4 * h + wide + h + 4 * h)
-    return tables + matrix_parameters(config) + biases_and_norms
+    """All weights of the encoder except its pooler."""
+    h, f, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
+    embeddings = (config.vocab_size + config.max_position_embeddings + config.type_vocab_size) * h
+    biases_and_norms = 2 * h + layers * (4 * h + f + h + 4 * h)
+    return embeddings + matrix_parameters(config) + biases_and_norms
 
 
 def forward_flops(config: BertConfig, lengths: Sequence[int]) -> int:
-    """Operations in the matrix products of one forward pass of the encoder over sequences of these lengths.
+    """FLOPs of the matrix products in the encoder's forward pass over sequences of these lengths.
 
-    Two for each matrix weight and token, and in each layer 4 h n^2 for a sequence of n tokens: Q K^T and A V.
+    Two per matrix weight and token, and in each layer 4 h n^2 for a sequence of n tokens: Q K^T and A V.
     """
     squares = sum(length * length for length in lengths)
     attention = 4 * config.num_hidden_layers * config.hidden_size * squares
@@ -84,42 +84,51 @@ def forward_flops(config: BertConfig, lengths: Sequence[int]) -> int:
 
 
 def training_flops(config: BertConfig, lengths: Sequence[int]) -> int:
-    """Operations in the matrix products of one forward and one backward pass.
+    """FLOPs of the matrix products in one forward and one backward pass.
 
-    Three times the forward pass: each product y = x W has two more on the way back, for x and for W. Heads, pooler,
-    element-wise work and the optimiser are left out, as is usual for model FLOPs utilisation (Chowdhery et al. 2022,
-    appendix B).
+    Three times the forward pass: each product y = x W has two more in the backward pass, for x and for W. As usual for
+    model FLOPs utilization (Chowdhery et al. 2022, appendix B), heads, pooler, elementwise work and the optimizer are
+    left out.
     """
     return 3 * forward_flops(config, lengths)
 
 
 def mfu(flops: float, seconds: float, peak: float) -> float:
-    """Model FLOPs utilisation: the model's operations a second, as a share of ``peak``, the device's."""
+    """Model FLOPs utilization: the model's FLOPs per second as a fraction of the device's ``peak``."""
     return flops / seconds / peak
 
 
 def device_mfu(flops: float, seconds: float, device: torch.device, peak: float | None = None) -> float | None:
-    """MFU on a device. peak: operations a second; by default those of its datasheet, in bfloat16. None where the peak
-    is not known, as on a CPU."""
+    """MFU on a device, or None where its peak is unknown, as on a CPU.
+
+    Args:
+        flops, seconds: the model's FLOPs, and the time that they took.
+        device: the device.
+        peak: FLOPs per second; by default those of the device's datasheet, in bfloat16.
+    """
     if peak is None and device.type == "cuda":
         spec = datasheet(torch.cuda.get_device_name(device))
-        peak = spec and spec.operations
+        peak = spec and spec.peak_flops
     return mfu(flops, seconds, peak) if peak and seconds else None
 
 
 def step_parts(config: BertConfig, lengths: Sequence[int], width: int = 4) -> list[Part]:
     """The work of a training step by kind, if every operator reads its inputs and writes its outputs once.
 
-    width: bytes of a number; those of AdamW have four, as master weights do. An element-wise operator reads x and
-    writes y, and on the way back reads x and dy and writes dx: five numbers a value. AdamW reads theta, g, m and v, and
-    writes theta, m and v: seven a weight. Dropout is left out.
+    An elementwise operator reads x and writes y, and in the backward pass reads x and dy and writes dx: five numbers
+    per value. AdamW reads theta, g, m and v, and writes theta, m and v: seven per weight. Dropout is left out.
+
+    Args:
+        config: the encoder's configuration.
+        lengths: tokens in each sequence.
+        width: bytes per number; those of AdamW always have four, as master weights do.
     """
-    h, wide, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
+    h, f, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
     tokens, squares = sum(lengths), sum(length * length for length in lengths)
     scores = layers * config.num_attention_heads * squares
-    shapes = [(h, 3 * h), (h, h), (h, wide), (wide, h)]
+    shapes = [(h, 3 * h), (h, h), (h, f), (f, h)]
     products = 3 * layers * sum(tokens * (rows + columns) + rows * columns for rows, columns in shapes)
-    norms, residuals, gelus = (2 * layers + 1) * tokens * h, 2 * layers * tokens * h, layers * tokens * wide
+    norms, residuals, gelus = (2 * layers + 1) * tokens * h, 2 * layers * tokens * h, layers * tokens * f
     weights = parameters(config)
     return [
         Part("matrix products", 6 * matrix_parameters(config) * tokens, width * products),

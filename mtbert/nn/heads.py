@@ -1,8 +1,7 @@
-"""Heads: from the vector of a sentence, the vectors u and v of a pair, or all of a sequence's tokens, to what a task
-asks for.
+"""Heads: from a sentence's vector, the vectors u and v of a pair, or all token vectors, to a task's logits.
 
-A head's name says which features it sees and what it computes from them. Heads over a pair need "bi" encoding; heads
-over one vector or over tokens serve single sentences and "cross"-encoded pairs.
+To add a head: write a module that maps its input to (rows, outputs), and add one entry to ``HEADS``. Heads on a pair
+need "bi" encoding; heads on one vector or on tokens serve single sentences and "cross"-encoded pairs.
 """
 
 import math
@@ -20,14 +19,14 @@ from mtbert.utils.errors import UserError
 
 
 class TokenVectors(NamedTuple):
-    """What a head over tokens is given: hidden (tokens, width), and the batch that says where each sequence begins."""
+    """The input of a head on tokens: hidden (tokens, width), and the batch that tells where each sequence begins."""
 
     hidden: Tensor
     batch: PackedBatch
 
 
 class Linear(nn.Module):
-    """dropout, then W x + b."""
+    """Dropout, then W x + b."""
 
     def __init__(self, width: int, num_outputs: int, p: float):
         super().__init__()
@@ -39,7 +38,7 @@ class Linear(nn.Module):
 
 
 class TwoLayer(nn.Module):
-    """dropout, W_1, GELU, dropout, W_2; the hidden layer is as wide as the encoder's vectors."""
+    """Dropout, W_1, GELU, dropout, W_2."""
 
     def __init__(self, width: int, num_outputs: int, p: float, hidden: int):
         super().__init__()
@@ -52,34 +51,28 @@ class TwoLayer(nn.Module):
         return self.second(dropout(wide, self.p, self.training))  # (rows, outputs)
 
 
-class TwoLayerRelu(nn.Module):
+class TwoLayerRelu(TwoLayer):
     """W_1, dropout, ReLU, W_2: Cambronero & Meza's head for cross-encoded pairs."""
-
-    def __init__(self, width: int, num_outputs: int, p: float, hidden: int):
-        super().__init__()
-        self.first = nn.Linear(width, hidden)
-        self.second = nn.Linear(hidden, num_outputs)
-        self.p = p
 
     def forward(self, features: Tensor) -> Tensor:
         return self.second(dropout(self.first(features), self.p, self.training).relu())  # (rows, outputs)
 
 
 class SigmoidScaled(nn.Module):
-    """top * sigmoid(head): a score that cannot leave its scale."""
+    """max_label * sigmoid(head): a score that cannot leave its scale."""
 
     def __init__(self, task: Task, head: nn.Module):
         super().__init__()
         self.max_label, self.head = task.max_label, head
 
     def forward(self, vectors: Tensor) -> Tensor:
-        return self.max_label * self.head(vectors).sigmoid()
+        return self.max_label * self.head(vectors).sigmoid()  # (rows, 1)
 
 
 class Convolution(nn.Module):
-    """A convolution of kernel 3 over a sequence's tokens, then the maximum over them (Kim 2014).
+    """A convolution of kernel size 3 over a sequence's tokens, then the maximum over them (Kim 2014).
 
-    Cambronero & Meza put no other layer on top; how they come from tokens to a sentence they do not say.
+    Cambronero & Meza put no other layer on top; they do not say how they get from tokens to a sentence.
     """
 
     def __init__(self, width: int, num_outputs: int, p: float):
@@ -87,26 +80,25 @@ class Convolution(nn.Module):
         self.dense = nn.Linear(3 * width, num_outputs)
         self.p = p
 
-    def forward(self, token_vectors: TokenVectors) -> Tensor:
-        hidden = dropout(token_vectors.hidden, self.p, self.training)
-        return pool(
-            self.dense(windows(hidden, token_vectors.batch)), token_vectors.batch, "max"
-        )  # (sequences, outputs)
+    def forward(self, tokens: TokenVectors) -> Tensor:
+        hidden = dropout(tokens.hidden, self.p, self.training)  # (tokens, width)
+        convolved = self.dense(windows(hidden, tokens.batch))  # (tokens, outputs)
+        return pool(convolved, tokens.batch, "max")  # (sequences, outputs)
 
 
 def windows(hidden: Tensor, batch: PackedBatch) -> Tensor:
-    """(tokens, width) -> (tokens, 3 * width): the token before, the token itself, the token after.
+    """The previous token, the token itself and the next token: (tokens, width) -> (tokens, 3 * width).
 
-    The first and last token of a sequence have zeros for the neighbour that they lack.
+    The neighbor that the first and the last token of a sequence lack is zero.
     """
-    lengths = batch.seqlens[batch.seq_ids]
+    lengths = batch.seqlens[batch.seq_ids]  # (tokens,)
     before = hidden.roll(1, 0) * (batch.positions > 0)[:, None]
     after = hidden.roll(-1, 0) * (batch.positions + 1 < lengths)[:, None]
     return torch.cat([before, hidden, after], dim=1)
 
 
 class Dot(nn.Module):
-    """a * (u . v) / sqrt(width) + b with learned a and b, which begin at 1 and 0."""
+    """a * (u . v) / sqrt(width) + b with learned a and b, initially 1 and 0."""
 
     def __init__(self):
         super().__init__()
@@ -121,8 +113,8 @@ class Dot(nn.Module):
 class Cosine(nn.Module):
     """The cosine of u and v, mapped to the task's label.
 
-    A score task: top * relu(cos), or top * (cos + 1) / 2 when ``shifted``. A binary task: the logit a * cos + b with
-    learned a and b, which begin so that a cosine of one half means undecided.
+    A regression task: max_label * relu(cos), or max_label * (cos + 1) / 2 if ``shifted``. A binary task: the logit
+    a * cos + b with learned a and b, initially such that a cosine of one half is undecided.
     """
 
     def __init__(self, task: Task, shifted: bool = False):
@@ -139,17 +131,17 @@ class Cosine(nn.Module):
 
 
 def vector(single: Tensor) -> Tensor:
-    """(rows, width), as it is: for a head on one vector."""
+    """(rows, width) unchanged: the features of a head on one vector."""
     return single
 
 
 def concatenation(pair: Tensor) -> Tensor:
-    """(rows, 2, width) -> (rows, 2 * width): u, v."""
+    """u, v: (rows, 2, width) -> (rows, 2 * width)."""
     return pair.flatten(1)
 
 
 def concatenation_difference(pair: Tensor) -> Tensor:
-    """(rows, 2, width) -> (rows, 3 * width): u, v, |u - v| (Reimers & Gurevych 2019)."""
+    """u, v, |u - v| (Reimers & Gurevych 2019): (rows, 2, width) -> (rows, 3 * width)."""
     u, v = pair.unbind(1)
     return torch.cat([u, v, (u - v).abs()], dim=1)
 
@@ -162,19 +154,23 @@ class Features(nn.Module):
         self.features, self.head = features, head
 
     def forward(self, vectors: Tensor) -> Tensor:
-        return self.head(self.features(vectors))
+        return self.head(self.features(vectors))  # (rows, outputs)
+
+
+Build = Callable[[Task, int, float], nn.Module]  # (task, width, dropout p) -> head
 
 
 class HeadSpec(NamedTuple):
-    """What a head sees and serves.
+    """An entry of ``HEADS``.
 
-    sees: one "vector" (n, width), the "pair" u and v (n, 2, width), or "tokens" (TokenVectors). about: one line for
-    lists. build: (task, width, p) -> module. kinds: of tasks that it serves.
+    Attributes:
+        input_kind: what the head is given: one "vector" (rows, width), a "pair" u and v (rows, 2, width), or "tokens",
+            ``TokenVectors``.
+        kinds: the kinds of tasks that it serves.
     """
 
     input_kind: Literal["vector", "pair", "tokens"]
-    about: str
-    build: Callable[[Task, int, float], nn.Module]
+    build: Build
     kinds: tuple[str, ...] = ("multiclass", "binary", "regression")
 
     @property
@@ -182,15 +178,15 @@ class HeadSpec(NamedTuple):
         return self.input_kind == "pair"
 
 
-def _linear_on(features: Callable[[Tensor], Tensor], parts: int):
+def _linear(features: Callable[[Tensor], Tensor], parts: int) -> Build:
     return lambda task, width, p: Features(features, Linear(parts * width, task.num_outputs, p))
 
 
-def _two_layer_on(features: Callable[[Tensor], Tensor], parts: int):
+def _two_layer(features: Callable[[Tensor], Tensor], parts: int) -> Build:
     return lambda task, width, p: Features(features, TwoLayer(parts * width, task.num_outputs, p, width))
 
 
-def _bounded(build: Callable[[Task, int, float], nn.Module]):
+def _sigmoid(build: Build) -> Build:
     return lambda task, width, p: SigmoidScaled(task, build(task, width, p))
 
 
@@ -202,48 +198,46 @@ def _two_layer_relu(task: Task, width: int, p: float) -> nn.Module:
 _PAIR_KINDS = ("binary", "regression")
 
 HEADS: dict[str, HeadSpec] = {
-    "linear": HeadSpec("vector", "W x + b", _linear_on(vector, 1)),
-    "linear_sigmoid": HeadSpec("vector", "5 sigmoid(W x + b)", _bounded(_linear_on(vector, 1)), ("regression",)),
-    "two_layer": HeadSpec("vector", "two layers with GELU", _two_layer_on(vector, 1)),
-    "two_layer_relu": HeadSpec("vector", "two layers with ReLU; a score through 5 sigmoid", _two_layer_relu),
-    "convolution": HeadSpec(
-        "tokens", "convolution of kernel 3, maximum", lambda task, width, p: Convolution(width, task.num_outputs, p)
-    ),
-    "concat": HeadSpec("pair", "linear on (u, v)", _linear_on(concatenation, 2)),
-    "concat_sigmoid": HeadSpec(
-        "pair", "5 sigmoid of a linear layer on (u, v)", _bounded(_linear_on(concatenation, 2)), ("regression",)
-    ),
-    "concat_two_layer": HeadSpec("pair", "two layers on (u, v)", _two_layer_on(concatenation, 2)),
-    "concat_diff": HeadSpec("pair", "linear on (u, v, |u - v|)", _linear_on(concatenation_difference, 3)),
-    "concat_diff_two_layer": HeadSpec(
-        "pair", "two layers on (u, v, |u - v|)", _two_layer_on(concatenation_difference, 3)
-    ),
-    "dot": HeadSpec("pair", "a u.v + b", lambda task, width, p: Dot(), _PAIR_KINDS),
-    "cosine": HeadSpec(
-        "pair", "relu(cos(u, v)), scaled to the label", lambda task, width, p: Cosine(task), _PAIR_KINDS
-    ),
-    "cosine_shifted": HeadSpec(
-        "pair", "(cos(u, v) + 1) / 2, scaled", lambda task, width, p: Cosine(task, True), _PAIR_KINDS
-    ),
+    "linear": HeadSpec("vector", _linear(vector, 1)),
+    "linear_sigmoid": HeadSpec("vector", _sigmoid(_linear(vector, 1)), ("regression",)),
+    "two_layer": HeadSpec("vector", _two_layer(vector, 1)),
+    "two_layer_relu": HeadSpec("vector", _two_layer_relu),
+    "convolution": HeadSpec("tokens", lambda task, width, p: Convolution(width, task.num_outputs, p)),
+    "concat": HeadSpec("pair", _linear(concatenation, 2)),
+    "concat_sigmoid": HeadSpec("pair", _sigmoid(_linear(concatenation, 2)), ("regression",)),
+    "concat_two_layer": HeadSpec("pair", _two_layer(concatenation, 2)),
+    "concat_diff": HeadSpec("pair", _linear(concatenation_difference, 3)),
+    "concat_diff_two_layer": HeadSpec("pair", _two_layer(concatenation_difference, 3)),
+    "dot": HeadSpec("pair", lambda task, width, p: Dot(), _PAIR_KINDS),
+    "cosine": HeadSpec("pair", lambda task, width, p: Cosine(task), _PAIR_KINDS),
+    "cosine_shifted": HeadSpec("pair", lambda task, width, p: Cosine(task, shifted=True), _PAIR_KINDS),
 }
 
 
 def build_head(name: str, task: Task, width: int, p: float = 0.0) -> nn.Module:
-    """The head of that name for a task, on vectors of ``width`` numbers, with dropout ``p`` on its inputs.
+    """A new head for a task.
 
-    Its weights are drawn as BERT's are: N(0, 0.02^2), biases 0; a regression head's bias begins where it predicts the
-    middle of the scale, so that training need not first learn the mean. Raises UserError for an unknown name, or a head
-    that does not serve this kind of task.
+    Weights are drawn as BERT's are, from N(0, 0.02^2), with biases 0. The last bias of a regression head starts at the
+    middle of the scale, so that training need not first learn the mean.
+
+    Args:
+        name: a key of ``HEADS``.
+        task: decides the number of outputs.
+        width: the size of the encoder's vectors.
+        p: dropout probability.
+
+    Raises:
+        UserError: for an unknown name, or a head that does not serve this kind of task.
     """
     if name not in HEADS:
         raise UserError(f"unknown head {name!r}: choose from {', '.join(HEADS)}")
     if task.kind not in HEADS[name].kinds:
         raise UserError(f"head {name!r} gives {' or '.join(HEADS[name].kinds)}, but {task.name} has {task.kind}")
     head = HEADS[name].build(task, width, p)
-    at_middle = 0.0 if isinstance(head, SigmoidScaled) else task.max_label / 2  # sigmoid(0) is the middle already
+    middle = 0.0 if isinstance(head, SigmoidScaled) else task.max_label / 2  # sigmoid(0) is the middle already
     for module in head.modules():
         if isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, 0.0, 0.02)
-            last = task.kind == "regression" and module.out_features == 1
-            nn.init.constant_(module.bias, at_middle if last else 0.0)
+            is_last = task.kind == "regression" and module.out_features == 1
+            nn.init.constant_(module.bias, middle if is_last else 0.0)
     return head

@@ -1,6 +1,7 @@
-"""What a task minimises: by its kind, or a ranking of the rows of a batch.
+"""Losses: the one that fits the kind of task, and losses that rank the rows of a batch.
 
-The ranking losses compare rows with each other, so they need batches of a certain make: see ``LossKind.rows``.
+To add a loss: write a function, and add one entry to ``LOSSES`` that builds it. A ranking loss compares rows with each
+other, so it needs batches of certain rows: see ``LossSpec.batch_kind``.
 """
 
 from collections.abc import Callable
@@ -11,14 +12,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mtbert.data.sampling import Make
+from mtbert.data.batch_samplers import BatchKind
 from mtbert.data.tasks import Task
 
 
 def task_loss(task: Task, logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy for classes, binary cross-entropy on a logit, or squared error for a score.
+    """Mean cross-entropy (multiclass), cross-entropy on one logit (binary) or squared error (regression).
 
-    outputs: (rows, task.outputs). labels: (rows,) float. Returns a scalar, the mean over rows.
+    Args:
+        task: its kind decides.
+        logits: (rows, task.num_outputs).
+        labels: (rows,) float.
     """
     if task.kind == "multiclass":
         return F.cross_entropy(logits, labels.long())
@@ -30,7 +34,11 @@ def task_loss(task: Task, logits: Tensor, labels: Tensor) -> Tensor:
 def mnrl(u: Tensor, v: Tensor, scale: float = 20.0) -> Tensor:
     """Multiple negatives ranking loss (Henderson et al. 2017, sec. 4): each u must find its own v among all of them.
 
-    u, v: (rows, width), positive pairs. Minus the mean log softmax of scale * cos(u_i, v_j) over j, at j = i.
+    It is minus the mean log softmax of scale * cos(u_i, v_j) over j, at j = i.
+
+    Args:
+        u, v: the two sentences of positive pairs, (rows, width) each.
+        scale: factor of the cosines.
     """
     scores = scale * F.normalize(u, dim=1) @ F.normalize(v, dim=1).T  # (rows, rows)
     return F.cross_entropy(scores, torch.arange(len(u), device=u.device))
@@ -39,8 +47,13 @@ def mnrl(u: Tensor, v: Tensor, scale: float = 20.0) -> Tensor:
 def graded_mnrl(scores: Tensor, positive: Tensor, scale: float = 20.0) -> Tensor:
     """Marchini, Callon & Cussen's variant: a positive pair must score above the negative pairs of its batch.
 
-    scores: (rows,), of whole pairs, 1 for the most similar. positive: (rows,) bool. Returns the mean over positives of
-    -log(e^p / (e^p + sum of e^n)), with p and n the scaled scores of the positive and the negatives.
+    It is the mean over positives of -log(e^p / (e^p + sum of e^n)), with p and n the scaled scores of the positive and
+    of the negatives.
+
+    Args:
+        scores: (rows,), of whole pairs; 1 for the most similar.
+        positive: (rows,) bool.
+        scale: factor of the scores.
     """
     scores = scale * scores
     negatives = scores.masked_fill(positive, -torch.inf).logsumexp(0)
@@ -48,19 +61,21 @@ def graded_mnrl(scores: Tensor, positive: Tensor, scale: float = 20.0) -> Tensor
 
 
 def triplet(anchor: Tensor, positive: Tensor, negative: Tensor, triplet_margin: float = 0.5) -> Tensor:
-    """max(0, d(a, p) - d(a, n) + margin) of each row, with d = 1 - cos (Schroff et al. 2015, eq. 2, which squares the
-    distance of unit vectors: twice this d).
+    """Triplet loss, max(0, d(a, p) - d(a, n) + margin) with d = 1 - cos: (rows, width) three times -> (rows,).
 
-    anchor, positive, negative: (rows, width). Returns (rows,).
+    Schroff et al. 2015, eq. 2, use the squared distance of unit vectors: twice this d.
     """
-    nearer = torch.cosine_similarity(anchor, negative) - torch.cosine_similarity(anchor, positive)
-    return (nearer + triplet_margin).relu()
+    closer = torch.cosine_similarity(anchor, negative) - torch.cosine_similarity(anchor, positive)
+    return (closer + triplet_margin).relu()
 
 
 def cosent(cosines: Tensor, labels: Tensor, scale: float = 20.0) -> Tensor:
     """CoSENT (Su 2022): log(1 + sum of e^(scale * (cos_j - cos_i))) over all pairs of rows with y_i > y_j.
 
-    cosines, labels: (rows,). Only the order of the labels counts.
+    Args:
+        cosines: (rows,), of whole pairs.
+        labels: (rows,); only their order counts.
+        scale: factor of the cosines.
     """
     differences = scale * (cosines[None, :] - cosines[:, None])  # [i, j] = scale * (cos_j - cos_i)
     disordered = differences[labels[:, None] > labels[None, :]]
@@ -69,28 +84,31 @@ def cosent(cosines: Tensor, labels: Tensor, scale: float = 20.0) -> Tensor:
 
 @dataclass(frozen=True)
 class LossSettings:
-    """scale: of cosines in a softmax. margin: of a triplet. positive_threshold: the label from which a pair is positive."""
+    """Settings of the ranking losses; a pair with at least the label ``positive_threshold`` is positive."""
 
     scale: float = 20.0
     triplet_margin: float = 0.5
     positive_threshold: float = 3.0
 
 
-# (outputs of the head (rows, outputs), what the head saw, labels (rows,)) -> scalar
+# (logits (rows, outputs), input of the head, labels (rows,)) -> scalar; a pair's vectors are two rows, u then v
 TaskLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class LossSpec(NamedTuple):
-    """What a loss needs.
+    """An entry of ``LOSSES``.
 
-    about: one line for lists. kinds: of tasks that it serves. sees: the head's "outputs", or the "pair" of vectors
-    itself, and then it trains the vectors and no head. rows: the make of its batches. build: (task, settings) -> loss.
+    Attributes:
+        kinds: the kinds of tasks that it serves.
+        input_kind: what it compares with the labels: the head's "logits", or the "pair" of vectors itself, and then it
+            trains the vectors and no head.
+        batch_kind: which rows a batch must hold.
+        build: (task, settings) -> loss.
     """
 
-    about: str
     kinds: tuple[str, ...]
-    input_kind: Literal["outputs", "pair"]
-    rows: Make
+    input_kind: Literal["logits", "pair"]
+    batch_kind: BatchKind
     build: Callable[[Task, LossSettings], TaskLoss]
 
     @property
@@ -115,16 +133,15 @@ def _graded_mnrl(task: Task, settings: LossSettings) -> TaskLoss:
 
 
 def _triplet(task: Task, settings: LossSettings) -> TaskLoss:
-    """The negative is the first sentence of the next row; less similar pairs weigh less (Marchini, Callon & Cussen).
+    """The negative is the left sentence of the next row; less similar pairs weigh less (Marchini, Callon & Cussen).
 
-    A batch of one row has no negative, and as with ``mnrl`` no loss.
+    A batch of one row has no negative, so its loss is zero, as with ``mnrl``.
     """
 
     def loss(logits: Tensor, head_inputs: Tensor, labels: Tensor) -> Tensor:
         anchor, positive = head_inputs[0::2], head_inputs[1::2]
-        losses = (
-            labels / task.max_label * triplet(anchor, positive, anchor.roll(-1, 0), settings.triplet_margin)
-        )  # (rows,)
+        losses = triplet(anchor, positive, anchor.roll(-1, 0), settings.triplet_margin)  # (rows,)
+        losses = labels / task.max_label * losses
         return losses.mean() * (len(losses) > 1)
 
     return loss
@@ -136,23 +153,19 @@ def _cosent(task: Task, settings: LossSettings) -> TaskLoss:
     )
 
 
+_PAIR_KINDS = ("binary", "regression")
+
 LOSSES: dict[str, LossSpec] = {
-    "default": LossSpec("by the kind of task", ("multiclass", "binary", "regression"), "outputs", "all", _by_kind),
-    "cross_entropy": LossSpec("cross-entropy", ("multiclass", "binary"), "outputs", "all", _by_kind),
-    "mse": LossSpec("squared error", ("regression",), "outputs", "all", _by_kind),
-    "mnrl": LossSpec(
-        "positive pairs against all others of a batch", ("binary", "regression"), "pair", "positives", _mnrl
-    ),
-    "mnrl_graded": LossSpec(
-        "a positive pair against less similar pairs", ("regression",), "outputs", "one positive", _graded_mnrl
-    ),
-    "triplet": LossSpec(
-        "nearer to its pair than to another row", ("binary", "regression"), "pair", "positives", _triplet
-    ),
-    "cosent": LossSpec("cosines in the order of the labels", ("binary", "regression"), "pair", "all", _cosent),
+    "default": LossSpec(("multiclass", "binary", "regression"), "logits", "all", _by_kind),
+    "cross_entropy": LossSpec(("multiclass", "binary"), "logits", "all", _by_kind),
+    "mse": LossSpec(("regression",), "logits", "all", _by_kind),
+    "mnrl": LossSpec(_PAIR_KINDS, "pair", "positives", _mnrl),
+    "mnrl_graded": LossSpec(("regression",), "logits", "one positive", _graded_mnrl),
+    "triplet": LossSpec(_PAIR_KINDS, "pair", "positives", _triplet),
+    "cosent": LossSpec(_PAIR_KINDS, "pair", "all", _cosent),
 }
 
 
 def build_loss(name: str, task: Task, settings: LossSettings | None = None) -> TaskLoss:
-    """The loss of that name for a task."""
+    """A task's loss by its name in ``LOSSES``."""
     return LOSSES[name].build(task, settings or LossSettings())

@@ -1,6 +1,7 @@
 """The multitask model: one encoder, one head per task."""
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,19 +13,27 @@ from mtbert.nn.adapters import Adapter, TaskAdapters
 from mtbert.nn.heads import HEADS, TokenVectors, build_head
 from mtbert.nn.losses import TaskLoss, build_loss
 from mtbert.nn.pretrained import Encoder
-from mtbert.nn.smart import Chance, adversarial_perturbation, smoothness
+from mtbert.nn.smart import RNGState, adversarial_perturbation, smoothness
+from mtbert.nn.texts import Text, text_rows
 from mtbert.utils.errors import UserError
 
-EVALUATION_TOKENS = {"cpu": 4096, "cuda": 65536}  # in a batch: as many as keep a device busy
+EVALUATION_TOKENS = {"cpu": 4096, "cuda": 65536}  # per batch: enough to keep the device busy
 
 
 class MultitaskModel(nn.Module):
-    """An encoder shared by all tasks, a pooling, and per task a head and perhaps an adapter.
+    """An encoder shared by all tasks, a pooling, and per task a head and possibly an adapter.
 
-    encoding: "cross" or "bi" per pair task ("cross" if not named). max_length: tokens a sequence may have, per task.
-    loss: what each task minimises (by its kind if not named). smart: weight of SMART's smoothness term per task.
-    adapters: by task (see ``mtbert.nn.adapters``). Weights that nothing uses (the pooler, under another pooling) are
-    frozen, so that no optimiser moves them.
+    Weights that nothing uses (the pooler, under another pooling) are frozen, so that no optimizer moves them.
+
+    Args:
+        heads: name of the head of each task, from ``mtbert.nn.HEADS``.
+        encoding: "cross" or "bi" per pair task ("cross" if not named).
+        max_length: tokens that a sequence may have, per task.
+        pooling: "cls", "mean", "max" or "pooler".
+        head_dropout: dropout probability in the heads.
+        loss: the loss of each task (by its kind if not named).
+        smart_weight: weight of SMART's smoothness term, per task.
+        adapters: adapters, per task (see ``mtbert.nn.adapters``).
     """
 
     def __init__(
@@ -48,7 +57,7 @@ class MultitaskModel(nn.Module):
         self.heads = nn.ModuleDict(
             {task.name: build_head(heads[task.name], task, width, head_dropout) for task in tasks}
         )
-        self._input_kinds = {name: HEADS[heads[name]].input_kind for name in self.tasks}
+        self.input_kinds = {name: HEADS[heads[name]].input_kind for name in self.tasks}
         self.loss = {task.name: build_loss("default", task) for task in tasks} | dict(loss or {})
         self.smart_weight = {name: weight for name, weight in (smart_weight or {}).items() if weight}
         self.adapters = TaskAdapters(adapters)
@@ -58,176 +67,173 @@ class MultitaskModel(nn.Module):
     def device(self) -> torch.device:
         return self.encoder.device
 
-    def vectors(self, batch: PackedBatch) -> Tensor:
-        """(sequences, hidden): the pooled vector of each sequence."""
-        return self.encoder.pool(self.bert(batch, self.adapters), batch, self.pooling)
-
-    def logits(self, task: str, head_inputs: Tensor | TokenVectors) -> Tensor:
-        """(rows, outputs) of a task's head on the vectors of its sequences (a bi-encoded pair has two in a row), or on
-        all tokens if the head sees those."""
-        if self._input_kinds[task] == "pair":
-            head_inputs = head_inputs.view(-1, 2, head_inputs.shape[1])
-        return self.heads[task](head_inputs)
+    def forward(self, batch: PackedBatch) -> dict[str, Tensor]:
+        """The logits of each task in the batch, (rows, outputs); ``batch.slices`` tell which sequences are whose."""
+        head_inputs = self._head_inputs(self.bert.embeddings(batch), batch)
+        return {task: self.logits(task, inputs) for task, inputs in head_inputs.items()}
 
     def losses(self, batch: PackedBatch, labels: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Each task's mean loss over its slice of the batch; one forward for all of them, and two more for SMART."""
-        embedded = self.bert.embeddings(batch)
-        chance = Chance(self.device) if self.smart_weight else None
+        """Each task's mean training loss, from its labels (rows,).
+
+        It takes one forward pass for all tasks, and two more if one of them has a SMART weight.
+        """
+        embedded = self.bert.embeddings(batch)  # (tokens, hidden)
+        rng_state = RNGState(self.device) if self.smart_weight else None
         head_inputs = self._head_inputs(embedded, batch)
-        logits = {task: self.logits(task, of_task) for task, of_task in head_inputs.items()}
-        losses = {task: self.loss[task](logits[task], head_inputs[task], labels[task]) for task in head_inputs}
-        for task, term in self._smoothness(embedded, batch, logits, chance).items():
+        logits = {task: self.logits(task, inputs) for task, inputs in head_inputs.items()}
+        losses = {task: self.loss[task](logits[task], inputs, labels[task]) for task, inputs in head_inputs.items()}
+        for task, term in self._smoothness(embedded, batch, logits, rng_state).items():
             losses[task] = losses[task] + self.smart_weight[task] * term
         return losses
 
+    def losses_from_vectors(self, vectors: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The training losses from cached vectors, (sequences, hidden) per task: what trains heads alone."""
+        return {
+            task: self.loss[task](self.logits(task, inputs), inputs, labels[task]) for task, inputs in vectors.items()
+        }
+
+    def vectors(self, batch: PackedBatch) -> Tensor:
+        """The pooled vector of each sequence, (sequences, hidden)."""
+        return self.encoder.pool(self.bert(batch, self.adapters), batch, self.pooling)
+
+    def logits(self, task: str, head_inputs: Tensor | TokenVectors) -> Tensor:
+        """A task's logits, (rows, outputs), from pooled vectors (sequences, hidden) or, for a head on tokens, from all
+        of them. A bi-encoded pair has two vectors in a row."""
+        if self.input_kinds[task] == "pair":
+            head_inputs = head_inputs.view(-1, 2, head_inputs.shape[1])  # (rows, 2, hidden)
+        return self.heads[task](head_inputs)
+
+    def _head_inputs(self, embedded: Tensor, batch: PackedBatch) -> dict[str, Tensor | TokenVectors]:
+        """The input of each task's head: its slice of the pooled vectors, or its tokens."""
+        hidden = self.bert.encode(embedded, batch, self.adapters)  # (tokens, hidden)
+        vectors = self.encoder.pool(hidden, batch, self.pooling)  # (sequences, hidden)
+        return {
+            task: TokenVectors(hidden[batch.token_slice(sequences)], batch.select(sequences))
+            if self.input_kinds[task] == "tokens"
+            else vectors[sequences]
+            for task, sequences in batch.slices.items()
+        }
+
     def _smoothness(
-        self, embedded: Tensor, batch: PackedBatch, logits: Mapping[str, Tensor], chance: Chance | None
+        self, embedded: Tensor, batch: PackedBatch, logits: Mapping[str, Tensor], rng_state: RNGState | None
     ) -> dict[str, Tensor]:
-        """SMART's term of each task that asks for it. chance: as it was when ``outputs`` were computed."""
+        """SMART's term of each task with a SMART weight. rng_state: from before ``logits`` were computed."""
         tasks = [task for task in logits if task in self.smart_weight]
         if not tasks:
             return {}
 
         def distances(delta: Tensor) -> dict[str, Tensor]:
-            with chance.again():  # the same dropout masks: delta alone makes the difference
+            with rng_state.restore():  # the same dropout masks, so that only delta makes a difference
                 head_inputs = self._head_inputs(embedded + delta, batch)
-                near = {task: self.logits(task, of_task) for task, of_task in head_inputs.items()}
-            return {task: smoothness(self.tasks[task], near[task], logits[task]) for task in tasks}
+                perturbed = {task: self.logits(task, inputs) for task, inputs in head_inputs.items()}
+            return {task: smoothness(self.tasks[task], perturbed[task], logits[task]) for task in tasks}
 
         return distances(adversarial_perturbation(lambda delta: sum(distances(delta).values()), embedded))
 
-    def losses_of(self, vectors: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Each task's mean loss, from the pooled vectors of its sequences."""
-        return {
-            task: self.loss[task](self.logits(task, of_task), of_task, labels[task])
-            for task, of_task in vectors.items()
-        }
-
-    def _head_inputs(self, embedded: Tensor, batch: PackedBatch) -> dict[str, Tensor | TokenVectors]:
-        """What each task's head sees of its slice of the batch."""
-        hidden = self.bert.encode(embedded, batch, self.adapters)
-        vectors = self.encoder.pool(hidden, batch, self.pooling)
-        return {
-            task: TokenVectors(hidden[batch.tokens_of(where)], batch.part(where))
-            if self._input_kinds[task] == "tokens"
-            else vectors[where]
-            for task, where in batch.slices.items()
-        }
-
-    def norms(self) -> dict[str, nn.LayerNorm]:
+    def layer_norms(self) -> dict[str, nn.LayerNorm]:
         """The encoder's LayerNorms by name."""
         return {name: module for name, module in self.bert.named_modules() if isinstance(module, nn.LayerNorm)}
 
     def merge_tasks(self, other: "MultitaskModel") -> None:
-        """Take over another model's tasks: their heads, adapters and how their rows are read. The encoders must be
-        the same. Raises UserError for a task that both have, or another pooling."""
-        both = self.tasks.keys() & other.tasks.keys()
-        if both:
-            raise UserError(f"both models have a head for {', '.join(sorted(both))}: give each task once")
+        """Take over another model's tasks: heads, adapters, losses and encodings. The encoders must be the same.
+
+        Raises:
+            UserError: if both models have the same task, or their poolings differ.
+        """
+        shared = self.tasks.keys() & other.tasks.keys()
+        if shared:
+            raise UserError(f"both models have a head for {', '.join(sorted(shared))}: give each task once")
         if other.pooling != self.pooling:
             raise UserError(f"one model pools by {self.pooling}, the other by {other.pooling}: they must agree")
-        for mine, theirs in (
-            (self.tasks, other.tasks),
-            (self.encoding, other.encoding),
-            (self.max_length, other.max_length),
-            (self._input_kinds, other._input_kinds),
-            (self.loss, other.loss),
-            (self.smart_weight, other.smart_weight),
-            (self.heads, other.heads),
-            (self.adapters, other.adapters),
-        ):
-            mine.update(theirs)
+        for name in ("tasks", "encoding", "max_length", "input_kinds", "loss", "smart_weight", "heads", "adapters"):
+            getattr(self, name).update(getattr(other, name))
 
-    def sequences(self, task: str, table: TokenizedDataset) -> EncodedDataset:
-        """What BERT reads of a task's rows, under this model's encoding and length limit."""
-        return table.sequences(self.encoding.get(task, "cross"), self.max_length[task], self.encoder.tokenizer)
+    # -- whole data sets ----------------------------------------------------------------------------------------------
 
-    def table_vectors(self, sequences: EncodedDataset, progress=None, task: str | None = None) -> Tensor:
-        """(sequences, hidden): the pooled vectors of a whole table, in evaluation mode, in the table's order.
+    def encode_dataset(self, task: str, dataset: TokenizedDataset) -> EncodedDataset:
+        """The sequences of a task's rows, under the task's encoding and length limit."""
+        return dataset.encode(self.encoding.get(task, "cross"), self.max_length[task], self.encoder.tokenizer)
 
-        task: whose adapter to use, if the model has any.
+    def dataset_vectors(self, sequences: EncodedDataset, progress=None, task: str | None = None) -> Tensor:
+        """The pooled vectors of a whole data set in its order, (sequences, hidden), in evaluation mode.
+
+        ``progress`` is called with the number of rows of each finished batch; ``task`` tells whose adapter to use.
         """
-        return self._over_table(sequences, self.vectors, progress, task)
+        return self._evaluate(sequences, self.vectors, progress, task)
 
     @torch.no_grad()
     def predict_logits(self, task: str, sequences: EncodedDataset, progress=None) -> Tensor:
-        """(rows, outputs) of a task's head over a whole table, on the host."""
-        if self._input_kinds[task] == "tokens":
-            head = self.heads[task]
+        """A task's logits on a whole data set in evaluation mode: (rows, outputs), on the host."""
+        if self.input_kinds[task] == "tokens":
 
             def logits(batch: PackedBatch) -> Tensor:
-                return head(TokenVectors(self.bert(batch, self.adapters), batch))
+                return self.logits(task, TokenVectors(self.bert(batch, self.adapters), batch))
 
-            return self._over_table(sequences, logits, progress, task).cpu()
-        vectors = self.table_vectors(sequences, progress, task)
-        training = self.training
-        self.eval()
-        found = self.logits(task, vectors).cpu()
-        self.train(training)
-        return found
+            return self._evaluate(sequences, logits, progress, task).cpu()
+        vectors = self.dataset_vectors(sequences, progress, task)
+        with self._evaluation_mode():
+            return self.logits(task, vectors).cpu()
 
     @torch.no_grad()
-    def _over_table(
-        self, sequences: EncodedDataset, of_batch: Callable[[PackedBatch], Tensor], progress, task: str | None
+    def _evaluate(
+        self, sequences: EncodedDataset, function: Callable[[PackedBatch], Tensor], progress, task: str | None
     ) -> Tensor:
-        """(sequences, numbers): what ``of_batch`` makes of each sequence, in evaluation mode, in the table's order."""
+        """(sequences, width) of a function of each batch, in evaluation mode, in the data set's order."""
+        sequences = sequences.to(self.device)
+        rows, results = [], []
+        with self._evaluation_mode():
+            for batch_rows, batch in sequences.batches(EVALUATION_TOKENS.get(self.device.type, 4096)):
+                batch.slices = {task: slice(0, len(batch))} if task else {}
+                rows.append(batch_rows)
+                results.append(function(batch).float().view(len(batch_rows), -1))
+                if progress is not None:
+                    progress(len(batch_rows))
+        in_order = torch.cat(results)[torch.cat(rows).argsort().to(self.device)]  # (rows, sequences_per_row * width)
+        return in_order.view(sequences.sequences_per_row * len(sequences), -1)
+
+    @contextlib.contextmanager
+    def _evaluation_mode(self) -> Iterator[None]:
         training = self.training
         self.eval()
-        sequences = sequences.to(self.device)
-        places, found = [], []
-        for rows, batch in sequences.batches(EVALUATION_TOKENS.get(self.device.type, EVALUATION_TOKENS["cpu"])):
-            batch.slices = {task: slice(0, len(batch))} if task else {}
-            places.append(rows)
-            found.append(of_batch(batch).float().view(len(rows), -1))
-            if progress is not None:
-                progress(len(rows))
-        self.train(training)
-        in_order = torch.cat(found)[torch.cat(places).argsort().to(self.device)]  # (rows, per_row * numbers)
-        return in_order.view(sequences.per_row * len(sequences), -1)
+        try:
+            yield
+        finally:
+            self.train(training)
 
-    def scores(self, task: str, texts: Sequence[str | tuple[str, str]]) -> Tensor:
-        """What the model makes of new texts: class probabilities (rows, classes), the probability of "duplicate"
-        (rows,), or the similarity (rows,).
+    # -- new texts ----------------------------------------------------------------------------------------------------
 
-        texts: sentences, or pairs for a pair task. Raises UserError for a task the model has no head for, or texts
-        of the wrong form.
+    def predict(self, task: str, texts: Sequence[Text]) -> list[int] | list[float]:
+        """The label of each text (a sentence, or a pair for a pair task): a class, 0 or 1, or a similarity.
+
+        Raises:
+            UserError: for a task that the model has no head for, or texts of the wrong form.
         """
-        return probabilities(self._task(task), self._outputs_of_texts(task, texts))
+        return labels_from(*self._text_logits(task, texts))
 
-    def predict(self, task: str, texts: Sequence[str | tuple[str, str]]) -> list[int] | list[float]:
-        """The label of each text: a class, 0 or 1, or a similarity. Arguments and errors as for ``scores``."""
-        return labels_from(self._task(task), self._outputs_of_texts(task, texts))
+    def predict_proba(self, task: str, texts: Sequence[Text]) -> Tensor:
+        """Class probabilities (rows, classes), the probability of label 1 (rows,), or the similarity (rows,).
 
-    def _task(self, name: str) -> Task:
+        Arguments and errors are those of ``predict``.
+        """
+        return probabilities(*self._text_logits(task, texts))
+
+    def _text_logits(self, name: str, texts: Sequence[Text]) -> tuple[Task, Tensor]:
         if name not in self.tasks:
             raise UserError(f"this model has no head for task {name!r}: it was trained on {', '.join(self.tasks)}")
-        return self.tasks[name]
-
-    def _outputs_of_texts(self, name: str, texts: Sequence[str | tuple[str, str]]) -> Tensor:
-        task = self._task(name)
-        if isinstance(texts, str):
-            raise UserError(f"task {name!r}: {texts!r} is one text: give a list of them")
-        rows = [tuple(text) if isinstance(text, Sequence) and not isinstance(text, str) else (text,) for text in texts]
-        wanted = len(task.text_columns)
-        for number, row in enumerate(rows, start=1):
-            if len(row) != wanted or not all(isinstance(text, str) and text.strip() for text in row):
-                form = "a pair of sentences" if task.is_pair else "one sentence"
-                raise UserError(f"task {name!r}, text {number}: {row!r} is not {form}, none of them empty")
-        if not rows:
-            raise UserError("no text given: give at least one")
-        table = TokenizedDataset.of_texts(rows, self.encoder.tokenizer)
-        return self.predict_logits(name, self.sequences(name, table))
+        rows = text_rows(texts, (len(self.tasks[name].text_columns),), f"task {name!r}, ")
+        dataset = TokenizedDataset.from_texts(rows, self.encoder.tokenizer)
+        return self.tasks[name], self.predict_logits(name, self.encode_dataset(name, dataset))
 
 
 def probabilities(task: Task, logits: Tensor) -> Tensor:
-    """Head outputs (rows, outputs) as probabilities, or as scores for a score task."""
+    """Logits (rows, outputs) as probabilities, or as scores for a regression task (see ``predict_proba``)."""
     if task.kind == "multiclass":
         return logits.softmax(dim=1)
     return logits.squeeze(1).sigmoid() if task.kind == "binary" else logits.squeeze(1)
 
 
 def labels_from(task: Task, logits: Tensor) -> list[int] | list[float]:
-    """Head outputs (rows, outputs) as labels. A binary label is 1 where the probability exceeds one half."""
+    """Logits (rows, outputs) as labels. A binary label is 1 where the probability exceeds one half."""
     if task.kind == "multiclass":
         return logits.argmax(dim=1).tolist()
     if task.kind == "binary":

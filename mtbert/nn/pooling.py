@@ -12,14 +12,21 @@ Pooling = Literal["cls", "mean", "max"]
 
 
 def pool(hidden: Tensor, batch: PackedBatch, how: Pooling) -> Tensor:
-    """The first token's vector ("cls"), or the mean or the maximum over a sequence's tokens.
+    """One vector per sequence: (tokens, hidden) -> (sequences, hidden).
 
-    hidden: (tokens, width). Returns (sequences, width). Raises UserError for another ``how``. BERT's fourth kind,
-    "pooler", has weights of its own: see ``Encoder.pool``.
+    BERT's fourth kind, "pooler", has weights of its own: see ``Encoder.pool``.
+
+    Args:
+        hidden: the encoder's output.
+        batch: tells where each sequence begins.
+        how: the first token's vector ("cls"), or the "mean" or "max" over the sequence's tokens.
+
+    Raises:
+        UserError: for another ``how``.
     """
     if how == "cls":
         return hidden[batch.cu_seqlens[:-1]]
     if how in ("mean", "max"):
-        # unsafe: not looked at, the lengths need not come back from the device; a batch's own add up
+        # unsafe: the lengths are not checked, so that they need not come back from the device
         return torch.segment_reduce(hidden, how, lengths=batch.seqlens, unsafe=True)
     raise UserError(f"unknown pooling {how!r}: choose from {', '.join(get_args(Pooling))}")

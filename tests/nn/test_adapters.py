@@ -13,7 +13,7 @@ from torch.testing import assert_close
 import mtbert
 from mtbert import Recipe, UserError
 from mtbert.data import TASKS, read_split
-from mtbert.data.batch import PackedBatch, pack
+from mtbert.data.batch import PackedBatch, pack_sequences
 from mtbert.nn import ADAPTERS, BertConfig, TaskAdapters, build_adapter
 from mtbert.nn.adapters import AdapterShape
 from mtbert.nn.bert import Bert
@@ -52,7 +52,7 @@ def three_tasks() -> PackedBatch:
     generator = torch.Generator().manual_seed(0)
 
     def sequences(*lengths):
-        return pack([torch.randint(1, 50, (length,), generator=generator).tolist() for length in lengths])
+        return pack_sequences([torch.randint(1, 50, (length,), generator=generator).tolist() for length in lengths])
 
     return PackedBatch.join({"sst": sequences(5, 3), "quora": sequences(9), "sts": sequences(4, 7, 2)})
 
@@ -147,7 +147,7 @@ def test_what_reaches_the_last_matrix_is_about_as_large_as_what_came_in(name, pr
 
 def test_a_pal_is_its_equation_written_out():
     torch.manual_seed(0)
-    bert, batch = Bert(SMALL).double().eval(), pack([[3, 4, 5, 6, 7]])
+    bert, batch = Bert(SMALL).double().eval(), pack_sequences([[3, 4, 5, 6, 7]])
     pal = moved(build_adapter("pal", SMALL, AdapterShape(size=12))).double()
     batch.slices = {"sst": slice(0, 1)}
     hidden = bert.embeddings(batch)
@@ -212,7 +212,7 @@ def test_no_token_sees_another_sequence_through_an_adapter():
     adapters = TaskAdapters({"sst": moved(build_adapter("pal+top", SMALL)).double()})
 
     def hidden(*sequences):
-        batch = pack(list(sequences))
+        batch = pack_sequences(list(sequences))
         batch.slices = {"sst": slice(0, len(sequences))}
         return bert(batch, adapters)
 

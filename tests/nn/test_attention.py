@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtbert.data.batch import PackedBatch, pack
+from mtbert.data.batch import PackedBatch, pack_sequences
 from mtbert.nn import attention as attention_module
 from mtbert.nn import varlen
 from mtbert.nn.attention import attention, packed_attention
@@ -21,7 +21,7 @@ DOUBLE = torch.float64
 
 
 def batch_of(lengths: list[int]) -> PackedBatch:
-    return pack([[1] * length for length in lengths])
+    return pack_sequences([[1] * length for length in lengths])
 
 
 def random_qkv(lengths: list[int], heads: int, width: int, seed: int = 0) -> torch.Tensor:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 import mtbert
-from mtbert.data.batch import PackedBatch, pack
+from mtbert.data.batch import PackedBatch, pack_sequences
 from mtbert.nn import pretrained
 from mtbert.nn.bert import Bert, BertConfig
 from mtbert.nn.pretrained import encoder_folder, load_encoder, to_transformers
@@ -86,7 +86,7 @@ def random_batch(config: BertConfig, lengths: list[int], seed: int) -> PackedBat
     def numbers(below: int) -> list[list[int]]:
         return [torch.randint(0, below, (length,), generator=generator).tolist() for length in lengths]
 
-    return pack(numbers(config.vocab_size), numbers(config.type_vocab_size))
+    return pack_sequences(numbers(config.vocab_size), numbers(config.type_vocab_size))
 
 
 LENGTHS = st.lists(st.integers(1, 24), min_size=1, max_size=6)
@@ -235,9 +235,9 @@ def test_too_long_a_sequence_is_a_clear_error():
         max_position_embeddings=6,
     )
     bert = Bert(config)
-    bert(pack([[1] * 6]))
+    bert(pack_sequences([[1] * 6]))
     with pytest.raises(ValueError, match="7 tokens, more than the 6 positions"):
-        bert(pack([[1] * 3, [1] * 7]))
+        bert(pack_sequences([[1] * 3, [1] * 7]))
 
 
 def test_heads_that_do_not_divide_the_width_are_refused():
@@ -252,7 +252,7 @@ def test_heads_that_do_not_divide_the_width_are_refused():
 @settings(max_examples=20, deadline=None)
 def test_pooling_equals_a_plain_loop(lengths, seed):
     torch.manual_seed(seed)
-    batch = pack([[1] * length for length in lengths])
+    batch = pack_sequences([[1] * length for length in lengths])
     hidden = torch.randn(batch.tokens, 5, dtype=torch.float64) - 3  # all negative: padding with zeros would show
     parts = hidden.split(lengths)
     loops = {
@@ -266,13 +266,13 @@ def test_pooling_equals_a_plain_loop(lengths, seed):
 
 @pytest.mark.parametrize("how", ["cls", "mean", "max"])
 def test_the_gradient_of_pooling_passes_gradcheck(how):
-    batch = pack([[1] * 3, [1], [1] * 5])
+    batch = pack_sequences([[1] * 3, [1], [1] * 5])
     hidden = torch.randn(9, 2, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: mtbert.pool(x, batch, how), hidden)
 
 
 def test_an_unknown_pooling_is_refused():
-    batch = pack([[1]])
+    batch = pack_sequences([[1]])
     with pytest.raises(UserError, match="unknown pooling 'sum': choose from cls, mean, max"):
         mtbert.pool(torch.zeros(1, 2), batch, "sum")
 
@@ -400,7 +400,7 @@ def test_loading_leaves_the_global_random_state_alone(folder):
 def test_tiny_is_a_function_of_its_seed():
     one, two, other = (load_encoder("tiny", num_layers=1, seed=seed).bert for seed in (1, 1, 2))
     assert same_weights(one, two) and not same_weights(one, other)
-    assert len(one.num_layers) == 1
+    assert len(one.layers) == 1
 
 
 def test_bert_bases_shape_can_be_had_without_its_weights():

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
-from mtbert.data.batch import pack
+from mtbert.data.batch import pack_sequences
 from mtbert.nn import flops
 from mtbert.nn.bert import Bert, BertConfig
 from mtbert.nn.flops import DeviceSpec, Part
@@ -22,7 +22,7 @@ def counted(lengths: list[int], backward: bool) -> int:
     bert = Bert(SMALL)
     with FlopCounterMode(display=False) as counter:
         for length in lengths:
-            hidden = bert(pack([[7] * length]))
+            hidden = bert(pack_sequences([[7] * length]))
             if backward:
                 hidden.sum().backward()
     return counter.get_total_flops()
@@ -43,7 +43,7 @@ def test_forward_and_backward_are_counted_as_torch_counts_them(lengths):
 def test_a_padded_batch_costs_what_its_longest_sequence_costs_each_time():
     bert = Bert(SMALL)
     with FlopCounterMode(display=False) as counter:
-        bert(pack([[7] * 9] * 3)).sum().backward()
+        bert(pack_sequences([[7] * 9] * 3)).sum().backward()
     assert flops.training_flops(SMALL, [9, 9, 9]) == counter.get_total_flops()
 
 
@@ -71,13 +71,13 @@ def test_an_epoch_of_quora_in_bert_base_is_about_two_quadrillion_operations():
 @given(lengths_of_batches)
 def test_the_products_among_the_parts_add_up_to_the_training_flops(lengths):
     parts = {part.name: part for part in flops.step_parts(SMALL, lengths)}
-    products = parts["matrix products"].operations + parts["attention products"].operations
+    products = parts["matrix products"].flops + parts["attention products"].flops
     assert products == flops.training_flops(SMALL, lengths)
 
 
 def test_narrower_numbers_move_fewer_bytes_for_the_same_operations_except_in_adamw():
     for wide, narrow in zip(flops.step_parts(BASE, [30] * 8), flops.step_parts(BASE, [30] * 8, width=2), strict=True):
-        assert wide.operations == narrow.operations
+        assert wide.flops == narrow.flops
         assert wide.bytes == (1 if wide.name == "AdamW" else 2) * narrow.bytes
 
 
@@ -88,9 +88,9 @@ def test_matrix_products_have_the_highest_intensity_and_adamw_is_bound_by_memory
 
 
 def test_a_part_waits_for_whichever_takes_longer():
-    ceiling = DeviceSpec(operations=100.0, bandwidth=10.0)
-    assert ceiling.seconds(Part("arithmetic", operations=1000, bytes=10)) == 10.0
-    assert ceiling.seconds(Part("memory", operations=10, bytes=1000)) == 100.0
+    ceiling = DeviceSpec(peak_flops=100.0, bandwidth=10.0)
+    assert ceiling.seconds(Part("arithmetic", flops=1000, bytes=10)) == 10.0
+    assert ceiling.seconds(Part("memory", flops=10, bytes=1000)) == 100.0
     assert ceiling.rate(5.0) == 50.0 and ceiling.rate(20.0) == 100.0
 
 

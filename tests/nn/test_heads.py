@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtbert.data.batch import pack
+from mtbert.data.batch import pack_sequences
 from mtbert.data.tasks import TASKS, get_task
 from mtbert.nn.heads import HEADS, TokenVectors, build_head
 from mtbert.nn.losses import task_loss
@@ -39,7 +39,7 @@ def given_to(name: str, vectors: torch.Tensor, rows: slice = slice(None)):
     """What a head of that name is given of some rows."""
     if HEADS[name].input_kind != "tokens":
         return vectors[rows]
-    batch = pack([[0] * length for length in LENGTHS])
+    batch = pack_sequences([[0] * length for length in LENGTHS])
     return TokenVectors(vectors[batch.token_slice(rows)], batch.select(rows))
 
 
@@ -188,13 +188,13 @@ def test_the_convolution_is_that_of_each_sequence_alone(lengths, seed):
     expected = [
         F.conv1d(part.T[None], kernel, head.dense.bias, padding=1)[0].max(1).values for part in hidden.split(lengths)
     ]
-    found = head(TokenVectors(hidden, pack([[0] * length for length in lengths])))
+    found = head(TokenVectors(hidden, pack_sequences([[0] * length for length in lengths])))
     torch.testing.assert_close(found, torch.stack(expected))
 
 
 def test_the_convolution_does_not_look_across_the_border_of_a_sequence():
     head = build_head("convolution", get_task("sst"), WIDTH).eval()
-    batch, hidden = pack([[0] * 3, [0] * 4, [0] * 2]), torch.randn(9, WIDTH)
+    batch, hidden = pack_sequences([[0] * 3, [0] * 4, [0] * 2]), torch.randn(9, WIDTH)
     before = head(TokenVectors(hidden, batch))
     hidden[3:7] += 100
     after = head(TokenVectors(hidden, batch))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import mtbert
 from mtbert.data.tasks import TASKS, get_task
-from mtbert.nn.smart import Chance, adversarial_perturbation, smoothness
+from mtbert.nn.smart import RNGState, adversarial_perturbation, smoothness
 from mtbert.training.run import build_model
 
 SEEDS = st.integers(0, 2**32)
@@ -145,10 +145,10 @@ def test_smart_leaves_the_random_numbers_of_the_run_as_they_were(monkeypatch):
 
 def test_chance_comes_again_and_goes_on():
     torch.manual_seed(0)
-    chance, first, second = Chance(torch.device("cpu")), torch.rand(3), torch.rand(3)
+    rng_state, first, second = RNGState(torch.device("cpu")), torch.rand(3), torch.rand(3)
     torch.manual_seed(0)
     assert torch.equal(torch.rand(3), first)
-    with chance.again():
+    with rng_state.restore():
         assert torch.equal(torch.rand(3), first)
     assert torch.equal(torch.rand(3), second)
 

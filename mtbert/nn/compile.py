@@ -1,0 +1,29 @@
+"""The encoder's layers through torch.compile, in training only."""
+
+import torch
+from torch import Tensor
+
+from mtbert.data.batch import PackedBatch
+from mtbert.nn.bert import AdapterHook, Bert, Layer, identity
+
+
+def compile_layers(bert: Bert, **options) -> None:
+    """Compile a BERT's layers in place: neighboring elementwise operations become one kernel.
+
+    Evaluation and layers with adapters stay uncompiled. All layers share what is compiled for one. The options are
+    torch.compile's, such as ``dynamic``: True for batches of any number of tokens; None where most batches have the
+    same number, which then get kernels of their own.
+    """
+    attend = torch.compiler.disable(Layer.attend)  # kernels of its own: there is nothing to compile
+    for layer in bert.layers:
+        layer.attend = attend
+        layer.forward = _compile_in_training(layer, options)
+
+
+def _compile_in_training(layer: Layer, options: dict):
+    eager, compiled = layer.forward, torch.compile(layer.forward, **options)
+
+    def forward(x: Tensor, batch: PackedBatch, hook: AdapterHook = identity) -> Tensor:
+        return (compiled if layer.training and hook is identity else eager)(x, batch, hook)
+
+    return forward

@@ -1,0 +1,29 @@
+"""A user's sentences and pairs, checked."""
+
+from collections.abc import Iterable, Sequence
+
+from mtbert.utils.errors import UserError
+
+Text = str | tuple[str, str]  # a sentence or a pair
+_FORMS = {(1,): "one sentence", (2,): "a pair of sentences", (1, 2): "a sentence or a pair of sentences"}
+
+
+def text_rows(texts: Sequence[Text], sizes: tuple[int, ...], context: str = "") -> list[tuple[str, ...]]:
+    """Sentences as tuples of one, pairs as tuples of two.
+
+    ``sizes`` are allowed: (1,), (2,) or (1, 2). An error message begins with ``context``.
+
+    Raises:
+        UserError: if there is no text, or one of them has the wrong form or is empty.
+    """
+    if isinstance(texts, str):
+        raise UserError(f"{context}{texts!r} is one text: give a list of them")
+    if not isinstance(texts, Iterable):
+        raise UserError(f"{context}{texts!r} is no text: give a list of sentences or pairs")
+    rows = [tuple(text) if isinstance(text, Sequence) and not isinstance(text, str) else (text,) for text in texts]
+    for number, row in enumerate(rows, start=1):
+        if len(row) not in sizes or not all(isinstance(text, str) and text.strip() for text in row):
+            raise UserError(f"{context}text {number}: {row!r} is not {_FORMS[sizes]}, or is empty")
+    if not rows:
+        raise UserError("no text given: give at least one sentence or pair")
+    return rows
