@@ -163,8 +163,8 @@ def ladder(
     for rung, row in table.iterrows():
         typer.echo(f"{rung:<25}{1000 * row.seconds:10.0f}{row.gain:8.2f}{row.speedup:10.2f}{row.flops / 1e9:10.1f}")
     if record:
-        ladder.record(table, folder, encoder, rows, steps, on)
-        typer.echo(f"recorded in {paths.shown(ladder.TABLE)}")
+        path = ladder.record(table, folder, encoder, rows, steps, on)
+        typer.echo(f"recorded in {paths.display_path(path)}")
 
 
 @app.command("notebooks", epilog="Example: mtbert bench notebooks --only 05")
@@ -229,13 +229,13 @@ def _record(
     about: dict, sides: dict[str, dict], device: "torch.device", execution: "Execution", data: Path, tasks: list[str]
 ) -> None:
     """Keep a bench's figures, a row per side, with the device and the checksums of the data."""
-    from mtbert.bench import throughput
+    from mtbert.bench.timing import record_throughput
     from mtbert.data.read import read_split
     from mtbert.data.tasks import get_task
     from mtbert.utils.device import environment_info
 
     checksums = [read_split(data, get_task(task), "train").sha256[:16] for task in tasks]
     about = {**about, **asdict(execution), "device": environment_info(device)["device"], "task": "+".join(tasks)}
-    throughput.record(
+    record_throughput(
         {**about, "side": side, **figures, "data_sha256": "+".join(checksums)} for side, figures in sides.items()
     )

@@ -32,7 +32,7 @@ def bundle(
     from mtbert.experiments import bundle as bundling
 
     if check:
-        problems = bundling.check(folder)
+        problems = bundling.verify_bundle(folder)
         for problem in problems:
             typer.echo(f"mtbert: {problem}", err=True)
         if problems:
@@ -40,10 +40,10 @@ def bundle(
         typer.echo(f"{folder}: complete")
         return
     source = resolve_data(data)
-    names = bundling.packed_tasks(source) if tasks is None else split_names(tasks)
+    names = bundling.available_tasks(source) if tasks is None else split_names(tasks)
     packages = bundling.WHEELS if wheels is None else [name for name in split_names(wheels) if name]
-    bundling.pack(folder, encoder or ["minilm"], source, names, packages, python, installed)
+    bundling.write_bundle(folder, encoder or ["minilm"], source, names, packages, python, installed)
     if limit_mb:
-        for piece in bundling.split(folder, limit_mb):
+        for piece in bundling.archive_bundle(folder, limit_mb):
             typer.echo(f"{piece}: {piece.stat().st_size / 2**20:.1f} MB")
         typer.echo(f"on the other machine: cat {folder.name}.tar.gz.* | tar xz")

@@ -13,9 +13,9 @@ app = typer.Typer(help="Check the data files, or download the real ones.", no_ar
 @app.command("check", epilog="Example: mtbert data check --data data/sample")
 def check(data: Data = None):
     """Look at every file. Rows, labels, lengths, sha256, overlaps between splits; exit code 1 if a file is bad."""
-    from mtbert.data import check as checking
+    from mtbert.data.checking import check_folder
 
-    report = checking.check(resolve_data(data))
+    report = check_folder(resolve_data(data))
     typer.echo(report.text())
     for error in report.errors:
         typer.echo(f"mtbert: {error}", err=True)
@@ -30,6 +30,6 @@ def fetch(
     force: Annotated[bool, typer.Option("--force", help="Replace files that differ from the published ones.")] = False,
 ):
     """Download the real data sets. Checksums are verified; an interrupted download resumes where it stopped."""
-    from mtbert.data import fetch as fetching
+    from mtbert.data.download import download_data
 
-    fetching.fetch(data, split_names(only) if only is not None else None, force=force)
+    download_data(data, split_names(only) if only is not None else None, force=force)

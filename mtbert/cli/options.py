@@ -32,7 +32,7 @@ def resolve_data(data: Path | None) -> Path:
     from mtbert.utils import paths
 
     folder = data_folder(data)
-    logger.info(f"data: {paths.shown(folder)}")
+    logger.info(f"data: {paths.display_path(folder)}")
     return folder
 
 

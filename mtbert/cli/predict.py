@@ -77,7 +77,7 @@ def submit(
     from mtbert.utils import paths
     from mtbert.utils.device import get_device
 
-    files = submission.sheets(runs, resolve_data(data))
+    files = submission.submission_files(runs, resolve_data(data))
     submission.check_output_dir(files, out, force)
     for file in files:
         for note in file.rows.notes():
@@ -88,4 +88,4 @@ def submit(
             score = f"{facts['metric']} {facts['score']:.4f}, " if "score" in facts else ""
             typer.echo(f"{name}: {facts['rows']} rows, {score}sha256 {facts['sha256']}")
     typer.echo(f"dev: {format_scores(record['dev'])}")
-    typer.echo(f"{len(files)} files and {submission.RECORD} in {paths.shown(out)}")
+    typer.echo(f"{len(files)} files and {submission.RECORD} in {paths.display_path(out)}")

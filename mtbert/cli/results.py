@@ -38,7 +38,7 @@ def results(
     table = results.gather(runs)[columns].dropna(axis=1, how="all")
     typer.echo(table.to_string(index=False, float_format="{:.4f}".format))
     if name:
-        typer.echo(f"recorded in {paths.shown(results.record(runs, name))}")
+        typer.echo(f"recorded in {paths.display_path(results.record(runs, name))}")
     if archive:
         typer.echo(f"{archive}: {results.archive(runs, archive) / 2**20:.1f} MB")
 
@@ -46,9 +46,9 @@ def results(
 @app.command("costs", epilog="Example: mtbert costs mixed best")
 def costs(recipes: Annotated[list[str] | None, typer.Argument(help="Only these recipes. Default: all.")] = None):
     """Show what recorded runs took. Minutes and memory, by recipe, encoder and machine."""
-    from mtbert.experiments import costs
+    from mtbert.experiments import results
 
-    typer.echo(costs.markdown(costs.costs(), recipes or ()))
+    typer.echo(results.format_costs(results.run_costs(), recipes or ()))
 
 
 @app.command("confusion", epilog="Example: mtbert confusion runs/demo-s0 runs/mixed-s0")
@@ -70,19 +70,19 @@ def confusion(
 
     folder = resolve_data(data)
     for run in runs:
-        for task, (rows, values) in predicting.predictions(open_run(run), folder).items():
+        for task, (rows, values) in predicting.load_predictions(open_run(run), folder).items():
             labels, predicted = (metrics.classes_of(rows.task, scores) for scores in (rows.labels, values))
-            matrix = metrics.confusion(labels, predicted, rows.task.labels)
+            matrix = metrics.confusion_matrix(labels, predicted, rows.task.labels)
             averages = format_scores(metrics.averages(matrix))
-            typer.echo(f"{paths.shown(run)}, {task}, {len(rows)} rows: {averages}")
+            typer.echo(f"{paths.display_path(run)}, {task}, {len(rows)} rows: {averages}")
             scores = metrics.class_scores(matrix).round(3).drop(columns="rows")
             typer.echo(pd.DataFrame(matrix).join(scores).to_string())
     if name:
         for path in predicting.record_confusion(runs, folder, name):
-            typer.echo(f"recorded in {paths.shown(path)}")
+            typer.echo(f"recorded in {paths.display_path(path)}")
     if calibration is not None:
         for run in runs:
-            typer.echo(f"recorded in {paths.shown(predicting.record_calibration(run, folder, calibration))}")
+            typer.echo(f"recorded in {paths.display_path(predicting.record_calibration(run, folder, calibration))}")
 
 
 @app.command("claims", epilog="Example: mtbert claims runs/sweep-yin-small/*-s?")
@@ -92,15 +92,16 @@ def claims(
     record: Annotated[bool, typer.Option("--record", help="Keep the figures in data/results/claims.csv.")] = False,
 ):
     """Test a report's claims on the same dev rows. Differences come with 95 % intervals (paired bootstrap)."""
-    from mtbert.experiments import statistics
+    from mtbert.experiments import comparisons
+    from mtbert.experiments.statistics import EffectEstimate
     from mtbert.utils import paths
 
-    compared = statistics.compare_runs(runs, resolve_data(data))
+    compared = comparisons.compare_runs(runs, resolve_data(data))
     for line in compared.itertuples():
-        low, high = statistics.EffectEstimate.over_rows(line.difference, line.error).interval()
+        low, high = EffectEstimate.from_bootstrap(line.difference, line.error).interval()
         typer.echo(
-            f"{line.row} s{line.row_seed} against {line.against} s{line.against_seed}, {line.metric}: "
+            f"{line.row} s{line.row_seed} against {line.baseline} s{line.baseline_seed}, {line.metric}: "
             f"{line.difference:+.4f}, {low:+.4f} to {high:+.4f} ({line.rows} rows)"
         )
     if record:
-        typer.echo(f"recorded in {paths.shown(statistics.record(compared))}")
+        typer.echo(f"recorded in {paths.display_path(comparisons.record_comparisons(compared))}")

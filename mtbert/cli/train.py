@@ -49,7 +49,7 @@ def train(
     if process_number():
         return
     typer.echo(f"best epoch {run.record['best_epoch']}: {format_scores(run.scores)}")
-    typer.echo(f"run: {paths.shown(run.folder)}")
+    typer.echo(f"run: {paths.display_path(run.folder)}")
 
 
 @app.command("sweep", epilog="Example: mtbert sweep yin --profile small --seeds 3 --record yin-small")
@@ -72,7 +72,7 @@ def sweep(
     """Run recipes x seeds with papermill. Each run is a process; finished ones are skipped, failures listed."""
     from tqdm.auto import tqdm
 
-    from mtbert.experiments import results
+    from mtbert.experiments import reports, results
     from mtbert.experiments import sweep as sweeping
     from mtbert.training.cuda_graphs import Execution
     from mtbert.training.interrupt import Interrupted
@@ -92,17 +92,17 @@ def sweep(
     execution = override_execution(Execution.from_env(), compile_, cuda_graphs)
     jobs = [replace(job, execution=execution) for job in jobs]
     finished = sum(job.finished for job in jobs)
-    logger.info(f"{len(jobs)} runs in {paths.shown(out)}, {finished} of them finished")
+    logger.info(f"{len(jobs)} runs in {paths.display_path(out)}, {finished} of them finished")
     failures, unfinished = [], 0
     try:
-        with sweeping.ended_like_ctrl_c(), tqdm(total=len(jobs), initial=finished, desc="sweep", unit="run") as bar:
+        with sweeping.sigterm_as_ctrl_c(), tqdm(total=len(jobs), initial=finished, desc="sweep", unit="run") as bar:
             for job, error in sweeping.sweep(jobs, executor, workers, minutes):
                 bar.update()
                 if error == sweeping.TIME_LIMIT:
                     unfinished += 1
                     continue
                 if error:
-                    failures.append(f"{job.name}: {error} (see {paths.shown(job.beside('.log'))})")
+                    failures.append(f"{job.name}: {error} (see {paths.display_path(job.beside('.log'))})")
                 outcome = f"failed: {error}" if error else format_scores(open_run(job.folder).scores)
                 bar.write(f"{job.name}: {outcome}", file=sys.stdout)
     except KeyboardInterrupt:
@@ -112,11 +112,11 @@ def sweep(
         ) from None
     done = [job.folder for job in jobs if job.finished]
     if done:
-        typer.echo(sweeping.beside_printed(results.gather(done)).to_string(float_format="%.3f", na_rep=""))
+        typer.echo(reports.compare_to_printed(results.gather(done)).to_string(float_format="%.3f", na_rep=""))
         if profile == "demo":
             typer.echo("demo: these runs only show that a recipe works; their scores mean nothing")
     if done and record:
-        typer.echo(f"recorded in {paths.shown(results.record(done, record))}")
+        typer.echo(f"recorded in {paths.display_path(results.record(done, record))}")
     if unfinished:
         typer.echo(f"{unfinished} runs are unfinished: {sweeping.TIME_LIMIT}")
     for failure in failures:
