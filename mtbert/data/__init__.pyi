@@ -1,5 +1,5 @@
 from .batch import PackedBatch as PackedBatch
-from .batch import pack as pack
+from .batch import pack_sequences as pack_sequences
 from .batch_samplers import BatchSampler as BatchSampler
 from .batch_samplers import LengthGroupedBatchSampler as LengthGroupedBatchSampler
 from .batch_samplers import build_batch_sampler as build_batch_sampler

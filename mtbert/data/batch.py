@@ -150,7 +150,7 @@ class StaticShape:
         return int(lengths.sum()) + self.dummy_sequences <= self.tokens and int(lengths.max()) <= self.max_seqlen
 
     def spans(self, starts: Tensor, lengths: Tensor) -> Tensor:
-        """Starts and lengths of the real sequences, then of the dummy sequences, which read the first tokens of the data.
+        """Starts and lengths of the real sequences, then of the dummy sequences (which read the first tokens).
 
         Args:
             starts, lengths: (sequences,) int64, where each real sequence is in the data set.
@@ -267,7 +267,9 @@ class LengthGroups:
         return LengthGroups(shapes, masks, on_device(cell_to_token, device), on_device(token_to_cell, device))
 
 
-def pack(sequences: Sequence[Sequence[int]], token_types: Sequence[Sequence[int]] | None = None) -> PackedBatch:
+def pack_sequences(
+    sequences: Sequence[Sequence[int]], token_types: Sequence[Sequence[int]] | None = None
+) -> PackedBatch:
     """A PackedBatch from lists of token ids; token types are 0 unless given."""
     ids = torch.tensor([token for sequence in sequences for token in sequence], dtype=torch.int64)
     if token_types is None:

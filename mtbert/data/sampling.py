@@ -279,7 +279,7 @@ class ProportionalSampler(ApportionedSampler):
 
 
 class OversamplingSampler(ProportionalSampler):
-    """Small sets are repeated up to ``config.max_oversampling`` times an epoch, but not beyond the size of the largest."""
+    """Small sets are repeated, up to ``config.max_oversampling`` times an epoch and up to the size of the largest."""
 
     @property
     def effective_rows(self) -> dict[str, float]:

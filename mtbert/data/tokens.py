@@ -196,12 +196,8 @@ class EncodedDataset:
     def batch(self, rows: Tensor) -> PackedBatch:
         """The sequences of these rows, (n,) int64, packed in the order given."""
         starts, lengths = self.spans(rows)
-        if self.ids.is_cuda:  # only starts and lengths are copied to the device; the rest is arithmetic there
-            indices = _span_indices_on_device(
-                *on_device(torch.stack([starts, lengths]), self.ids.device), int(lengths.sum())
-            )
-        else:
-            indices = _span_indices(starts, lengths).to(self.ids.device)
+        spans = on_device(torch.stack([starts, lengths]), self.ids.device)  # all else is arithmetic on the device
+        indices = _span_indices(*spans, int(lengths.sum()))
         return PackedBatch(self.ids[indices].long(), self.token_types[indices].long(), lengths.tolist())
 
     @cached_property
@@ -233,7 +229,7 @@ class EncodedDataset:
             spans: (2, sequences), from ``shape.spans``, on the data set's device.
             shape: the shape, from ``static_shape``.
         """
-        indices = _span_indices_on_device(*spans, shape.tokens)
+        indices = _span_indices(*spans, shape.tokens)
         indices = indices.clamp(max=len(self.ids) - 1)  # a dummy sequence may be longer than the data set
         return StaticBatch(self.ids[indices].long(), self.token_types[indices].long(), spans[1], {task: shape})
 
@@ -245,18 +241,13 @@ class EncodedDataset:
             yield rows, self.batch(rows)
 
 
-def _span_indices(starts: Tensor, lengths: Tensor) -> Tensor:
-    """(tokens,) int64: starts[0], starts[0] + 1, ... for lengths[0] indices, then the same for the next span."""
+def _span_indices(starts: Tensor, lengths: Tensor, tokens: int) -> Tensor:
+    """(tokens,) int64: starts[0], starts[0] + 1, ... for lengths[0] indices, then the same for the next span.
+
+    tokens: the sum of the lengths, which a GPU need not be asked for.
+    """
     shifts = starts - (lengths.cumsum(0) - lengths)
-    return torch.arange(int(lengths.sum())) + shifts.repeat_interleave(lengths)
-
-
-def _span_indices_on_device(starts: Tensor, lengths: Tensor, tokens: int) -> Tensor:
-    """(tokens,) int64: the same where the host knows only the number of tokens."""
-    indices = torch.arange(tokens, device=starts.device)
-    ends = lengths.cumsum(0)
-    span = torch.searchsorted(ends, indices, right=True)
-    return indices + (starts - (ends - lengths))[span]
+    return torch.arange(tokens, device=starts.device) + shifts.repeat_interleave(lengths, output_size=tokens)
 
 
 def _longest_first(left: Tensor, right: Tensor, max_tokens: int) -> tuple[Tensor, Tensor]:
@@ -282,9 +273,9 @@ def _with_special_tokens(
     tokens[begins[:, 0]] = tokenizer.cls
     first_tokens = begins.clone()
     first_tokens[:, 0] += 1
-    tokens[_span_indices(first_tokens.flatten(), lengths.flatten())] = ids[
-        _span_indices(starts.flatten(), lengths.flatten())
-    ]
+    num_tokens = int(lengths.sum())
+    sources = _span_indices(starts.flatten(), lengths.flatten(), num_tokens)
+    tokens[_span_indices(first_tokens.flatten(), lengths.flatten(), num_tokens)] = ids[sources]
     types = torch.arange(lengths.shape[1], dtype=torch.uint8).repeat(len(lengths)).repeat_interleave(sizes.flatten())
     cu_seqlens = torch.cat([ends.new_zeros(1), ends.view_as(sizes)[:, -1]])
     return EncodedDataset(tokens, types, cu_seqlens, sequences_per_row, num_truncated)

@@ -7,7 +7,7 @@ from torch.testing import assert_close
 
 from mtbert.bench import ladder as bench_ladder
 from mtbert.bench.ladder import CUDA_RUNGS, RUNGS, build, read_tables, real_cells, rungs, speedups, take_turns
-from mtbert.data.batch import pack
+from mtbert.data.batch import pack_sequences
 from mtbert.nn.pretrained import load_encoder
 from mtbert.utils import paths
 
@@ -91,7 +91,7 @@ def test_dropout_is_on_where_the_encoder_asks_for_it(tables):
 
 
 def test_real_cells_hold_every_token_once_and_in_order():
-    mask, place = real_cells(pack([[1, 2, 3], [4], [5, 6]]))
+    mask, place = real_cells(pack_sequences([[1, 2, 3], [4], [5, 6]]))
     assert mask.int().tolist() == [[1, 1, 1], [1, 0, 0], [1, 1, 0]]
     assert place[mask].tolist() == [0, 1, 2, 3, 4, 5]
 

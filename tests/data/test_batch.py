@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtbert.data import PackedBatch, pack
+from mtbert.data import PackedBatch, pack_sequences
 from mtbert.data.batch import LengthGroups, StaticBatch, StaticShape
 from mtbert.data.tokens import EncodedDataset
 
@@ -49,10 +49,10 @@ def test_joined_batches_follow_one_another_each_in_its_slice(by_task):
 def test_pack_lays_lists_end_to_end(lengths):
     batch = numbered(lengths)
     ids = [sequence.tolist() for sequence in batch.ids.split(lengths)]
-    packed = pack(ids, [types.tolist() for types in batch.token_types.split(lengths)])
+    packed = pack_sequences(ids, [types.tolist() for types in batch.token_types.split(lengths)])
     assert torch.equal(packed.ids, batch.ids) and torch.equal(packed.token_types, batch.token_types)
     assert packed.lengths == lengths
-    assert not pack(ids).token_types.any()
+    assert not pack_sequences(ids).token_types.any()
 
 
 @pytest.mark.parametrize("lengths", [[], [0], [3, 0, 2]])

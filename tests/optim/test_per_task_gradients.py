@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import mtbert
-from mtbert.data.batch import PackedBatch, pack
+from mtbert.data.batch import PackedBatch, pack_sequences
 from mtbert.data.tasks import TASKS
 from mtbert.nn.adapters import build_adapter
 from mtbert.nn.model import MultitaskModel
@@ -22,7 +22,7 @@ LENGTHS = {"sst": [4, 7], "quora": [5, 9, 3], "sts": [3, 4, 2, 6]}  # quora cros
 def packed(task: str, seed: int = 0) -> PackedBatch:
     generator = torch.Generator().manual_seed(seed + len(task))
     draw = lambda high, lengths: [torch.randint(high, (n,), generator=generator).tolist() for n in lengths]  # noqa: E731
-    return pack(draw(40, LENGTHS[task]), draw(2, LENGTHS[task]))
+    return pack_sequences(draw(40, LENGTHS[task]), draw(2, LENGTHS[task]))
 
 
 def model_of(pooling: str = "mean", dtype=torch.float64, p: float = 0.0, adapter="none", **more) -> MultitaskModel:
@@ -43,26 +43,27 @@ def owner(name: str) -> str:
     return name.split(".")[1] if name.startswith(("heads.", "adapters.")) else "encoder"
 
 
-def operated(model: nn.Module) -> tuple[FlatParameters, Surgery]:
+def build(model: nn.Module) -> tuple[FlatParameters, Surgery]:
     flat = FlatParameters(model, owner)
     return flat, Surgery(flat, TASK_NAMES, pcgrad)
 
 
 def losses(model: MultitaskModel, batch: PackedBatch) -> dict[str, torch.Tensor]:
-    labels = {
-        name: LABELS[name].to(model.heads["sst"].head.first.weight.dtype) if name != "sst" else LABELS[name]
-        for name in batch.slices
-    }
+    dtype = next(model.parameters()).dtype
+    labels = {name: LABELS[name] if name == "sst" else LABELS[name].to(dtype) for name in batch.slices}
     return model.losses(batch, labels)
 
 
-def joint_rows(model: MultitaskModel, batch: PackedBatch, forward=losses) -> Surgery:
-    """What one forward and one backward leave in the rows."""
-    _, surgery = operated(model)
-    surgery.start()
+def add_joint_rows(model: MultitaskModel, surgery: Surgery, batch: PackedBatch, forward=losses) -> None:
+    """Add what one forward and one backward give to the rows."""
     with surgery.per_task_gradients(batch):
-        found = forward(model, batch)
-    surgery.backward(found)
+        task_losses = forward(model, batch)
+    surgery.backward(task_losses)
+
+
+def joint_rows(model: MultitaskModel, batch: PackedBatch, forward=losses) -> Surgery:
+    _, surgery = build(model)
+    add_joint_rows(model, surgery, batch, forward)
     return surgery
 
 
@@ -71,13 +72,15 @@ def separate_rows(model: MultitaskModel, flat: FlatParameters, batch: PackedBatc
     named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     rows = torch.zeros(len(TASK_NAMES), len(flat), dtype=flat.theta.dtype)
     for task, loss in forward(model, batch).items():
-        if not loss.requires_grad:
-            continue
-        found = torch.autograd.grad(loss, list(named.values()), retain_graph=True, allow_unused=True)
-        for name, gradient in zip(named, found, strict=True):
+        gradients = torch.autograd.grad(loss, list(named.values()), retain_graph=True, allow_unused=True)
+        for name, gradient in zip(named, gradients, strict=True):
             if gradient is not None:
                 rows[TASK_NAMES.index(task), flat.slices[name]] = gradient.to_dense().flatten()
     return rows
+
+
+def assert_rows_equal(model: MultitaskModel, surgery: Surgery, batch: PackedBatch) -> None:
+    assert (surgery.jacobian - separate_rows(model, surgery.flat, batch)).abs().max() <= 1e-12
 
 
 def all_tasks() -> PackedBatch:
@@ -88,13 +91,10 @@ def all_tasks() -> PackedBatch:
 def test_rows_of_one_backward_equal_those_of_a_backward_for_each_task(pooling):
     model, batch = model_of(pooling), all_tasks()
     surgery = joint_rows(model, batch)
-    wanted = separate_rows(model, surgery.flat, batch)
-    assert all(
-        (wanted[:, where].abs().max(1).values > 1e-6).all()
-        for name, where in surgery.flat.slices.items()
-        if owner(name) == "encoder"
-    )
-    assert (surgery.jacobian - wanted).abs().max() <= 1e-12
+    assert_rows_equal(model, surgery, batch)
+    for name, where in surgery.flat.slices.items():
+        if owner(name) == "encoder":  # every task has a gradient there that can be compared
+            assert (surgery.jacobian[:, where].abs().max(1).values > 1e-6).all()
     for task, row in surgery.rows.items():
         assert row.has_grad == {name for name in surgery.flat.slices if owner(name) in ("encoder", task)}
 
@@ -127,38 +127,33 @@ def test_so_they_do_with_frozen_and_repeated_and_missing_parts(change: Callable[
     model, batch = model_of("pooler"), all_tasks()
     change(model)
     model.bert.pooler.requires_grad_(True)
-    surgery = joint_rows(model, batch)
-    assert (surgery.jacobian - separate_rows(model, surgery.flat, batch)).abs().max() <= 1e-12
+    assert_rows_equal(model, joint_rows(model, batch), batch)
 
 
 def test_so_they_do_with_dense_gradients_of_embeddings():
     model, batch = model_of(), all_tasks()
-    flat, surgery = operated(model)
+    _, surgery = build(model)
     for module in model.modules():
         if isinstance(module, nn.Embedding):
             module.sparse = False
-    surgery.start()
-    with surgery.per_task_gradients(batch):
-        found = losses(model, batch)
-    surgery.backward(found)
-    assert (surgery.jacobian - separate_rows(model, flat, batch)).abs().max() <= 1e-12
+    add_joint_rows(model, surgery, batch)
+    assert_rows_equal(model, surgery, batch)
     assert not any(row.rows for row in surgery.rows.values())
 
 
 @pytest.mark.parametrize("adapter", ["pal", "low_rank+top", "houlsby", "lora"])
 def test_so_they_do_with_adapters_whose_gradient_is_their_task_s_alone(adapter):
     model, batch = model_of(adapter=adapter), all_tasks()
-    surgery = joint_rows(model, batch)
-    assert (surgery.jacobian - separate_rows(model, surgery.flat, batch)).abs().max() <= 1e-12
+    assert_rows_equal(model, joint_rows(model, batch), batch)
 
 
 @pytest.mark.parametrize("more", [{}, {"smart_weight": {"sst": 1.0, "sts": 0.5}}], ids=["plain", "smart"])
-def test_chance_plays_as_in_a_plain_forward(more):
+def test_random_numbers_are_those_of_a_plain_forward(more):
     model, batch = model_of(p=0.3, **more), all_tasks()
     torch.manual_seed(5)
     surgery = joint_rows(model, batch)
     torch.manual_seed(5)
-    assert (surgery.jacobian - separate_rows(model, surgery.flat, batch)).abs().max() <= 1e-12
+    assert_rows_equal(model, surgery, batch)
 
 
 def in_bfloat16(model: MultitaskModel, batch: PackedBatch) -> dict[str, torch.Tensor]:
@@ -169,62 +164,54 @@ def in_bfloat16(model: MultitaskModel, batch: PackedBatch) -> dict[str, torch.Te
 def test_under_autocast_rows_are_those_of_autocast():
     model, batch = model_of(dtype=torch.float32), all_tasks()
     surgery = joint_rows(model, batch, in_bfloat16)
-    wanted = separate_rows(model, surgery.flat, batch, in_bfloat16)
+    expected = separate_rows(model, surgery.flat, batch, in_bfloat16)
     full = separate_rows(model, surgery.flat, batch)
-    length = wanted.norm(dim=1)
+    length = expected.norm(dim=1)
     assert surgery.jacobian.dtype == torch.float32
-    assert ((surgery.jacobian - wanted).norm(dim=1) < 5e-3 * length).all()
+    assert ((surgery.jacobian - expected).norm(dim=1) < 5e-3 * length).all()
     assert ((surgery.jacobian - full).norm(dim=1) > 1e-3 * length).all()  # it did run in bfloat16
 
 
 def test_several_batches_add_up_whatever_rows_the_last_step_left():
     model = model_of()
-    flat, surgery = operated(model)
-    wanted = torch.zeros_like(surgery.jacobian)
+    flat, surgery = build(model)
+    expected = torch.zeros_like(surgery.jacobian)
     for seeds in ((7,), (0, 3)):
-        surgery.start()
+        surgery.zero_grad()
         for seed in seeds:
             batch = PackedBatch.join({task: packed(task, seed) for task in TASK_NAMES})
-            with surgery.per_task_gradients(batch):
-                found = losses(model, batch)
-            surgery.backward(found)
+            add_joint_rows(model, surgery, batch)
             if seeds != (7,):
-                wanted += separate_rows(model, flat, batch)
-    assert (surgery.jacobian - wanted).abs().max() <= 1e-12
+                expected += separate_rows(model, flat, batch)
+    assert (surgery.jacobian - expected).abs().max() <= 1e-12
 
 
 @pytest.mark.parametrize("tasks", [["quora"], ["sts", "sst"]])
 def test_tasks_that_are_not_in_the_step_have_no_gradient(tasks):
     model = model_of()
-    flat, surgery = operated(model)
     batch = PackedBatch.join({task: packed(task) for task in tasks})
-    surgery.start()
-    with surgery.per_task_gradients(batch):
-        found = losses(model, batch)
-    surgery.backward(found)
+    surgery = joint_rows(model, batch)
     assert {task for task, row in surgery.rows.items() if row.has_grad} == set(tasks)
-    assert (surgery.jacobian - separate_rows(model, flat, batch)).abs().max() <= 1e-12
-    has_grad = surgery.finish()
-    owners = {segment.owner for segment in flat.shards if any(segment.parameter is part for part in has_grad)}
+    assert_rows_equal(model, surgery, batch)
+    surgery.aggregate()
+    owners = {shard.owner for shard in surgery.flat.shards if shard.parameter.grad is not None}
     assert owners == {"encoder", *tasks}
 
 
 def test_a_task_whose_loss_learns_nothing_takes_no_part():
     model, batch = model_of(), all_tasks()
-    _, surgery = operated(model)
-    surgery.start()
-    with surgery.per_task_gradients(batch):
-        found = losses(model, batch)
-    surgery.backward({**found, "sts": found["sts"].detach()})
+    surgery = joint_rows(model, batch, lambda *inputs: {**losses(*inputs), "sts": torch.ones(())})
     assert not surgery.rows["sts"].has_grad and surgery.rows["sst"].has_grad
-    surgery.start()
-    surgery.backward({task: loss.detach() for task, loss in found.items()})
-    assert surgery.finish() == []
+    surgery.zero_grad()
+    surgery.backward(dict.fromkeys(TASK_NAMES, torch.ones(())))
+    assert surgery.aggregate() == []
 
 
 def test_a_nan_in_one_task_stays_in_its_row():
     model, batch = model_of(), all_tasks()
-    surgery = joint_rows(model, batch, lambda *of: {**losses(*of), "quora": losses(*of)["quora"] * torch.nan})
+    surgery = joint_rows(
+        model, batch, lambda *inputs: {**losses(*inputs), "quora": losses(*inputs)["quora"] * torch.nan}
+    )
     assert surgery.jacobian[[0, 2]].isfinite().all() and surgery.jacobian[1].isnan().any()
 
 
@@ -239,13 +226,13 @@ def _on_some_tokens(model: MultitaskModel, batch: PackedBatch):
     hidden = model.bert.embeddings(batch)
     return {
         task: model.bert.layers[0].intermediate(hidden[where]).square().mean()
-        for task, (where, _) in batch.parts.items()
+        for task, (where, _) in batch.by_task.items()
     }
 
 
 def _with_padding_index(model: MultitaskModel, batch: PackedBatch):
     hidden = F.embedding(batch.ids, model.bert.embeddings.word.weight, padding_idx=0)
-    return {task: hidden[where].square().mean() for task, (where, _) in batch.parts.items()}
+    return {task: hidden[where].square().mean() for task, (where, _) in batch.by_task.items()}
 
 
 @pytest.mark.parametrize("forward", [_as_a_matrix, _on_some_tokens, _with_padding_index])
@@ -254,37 +241,37 @@ def test_a_shared_weight_in_any_other_use_is_refused_by_name(forward):
         joint_rows(model_of(), all_tasks(), forward)
 
 
-def test_a_forward_that_was_not_run_apart_is_refused():
+def test_a_forward_without_per_task_gradients_is_refused():
     model, batch = model_of(), all_tasks()
-    _, surgery = operated(model)
-    surgery.start()
+    _, surgery = build(model)
     with pytest.raises(RuntimeError, match="cannot be told apart"):
         surgery.backward(losses(model, batch))
 
 
-def test_a_forward_run_apart_is_no_ground_for_a_plain_backward():
+@pytest.mark.parametrize("backward", [lambda flat, loss: flat.backward(loss), lambda flat, loss: loss.backward()])
+def test_a_forward_with_per_task_gradients_is_refused_by_any_other_backward(backward):
     model, batch = model_of(), all_tasks()
-    flat, surgery = operated(model)
+    flat, surgery = build(model)
     with surgery.per_task_gradients(batch):
-        found = losses(model, batch)
-    with pytest.raises(RuntimeError, match="needs a backward with the tasks apart"):
-        flat.backward(*found.values())
+        task_losses = losses(model, batch)
+    with pytest.raises(RuntimeError, match="per-task gradients.*Surgery.backward"):
+        backward(flat, sum(task_losses.values()))
 
 
 def test_a_batch_with_rows_of_no_task_is_refused():
-    _, surgery = operated(model_of())
+    _, surgery = build(model_of())
     with pytest.raises(ValueError, match="slices must name the task of all 2 sequences"):
         surgery.per_task_gradients(packed("sst"))
 
 
 def test_without_gradients_nothing_is_prepared():
     model, batch = model_of(), all_tasks()
-    _, surgery = operated(model)
+    _, surgery = build(model)
     with torch.no_grad(), surgery.per_task_gradients(batch):
         assert not any(loss.requires_grad for loss in losses(model, batch).values())
 
 
-def kept_bytes(run: Callable[[], object]) -> int:
+def saved_bytes(run: Callable[[], object]) -> int:
     """Memory that autograd keeps from a forward for the backward."""
     storages = {}
 
@@ -298,9 +285,9 @@ def kept_bytes(run: Callable[[], object]) -> int:
 
 
 @pytest.mark.parametrize("forward", [losses, in_bfloat16])
-def test_a_forward_run_apart_keeps_no_more_than_a_plain_one(forward):
+def test_per_task_gradients_save_no_more_than_a_plain_forward(forward):
     model, batch = model_of(p=0.1, dtype=torch.float32), all_tasks()
-    _, surgery = operated(model)
-    plain = kept_bytes(lambda: forward(model, batch))
+    _, surgery = build(model)
+    plain = saved_bytes(lambda: forward(model, batch))
     with surgery.per_task_gradients(batch):
-        assert kept_bytes(lambda: forward(model, batch)) <= plain
+        assert saved_bytes(lambda: forward(model, batch)) <= plain

@@ -11,9 +11,10 @@ if not torch.cuda.is_available():
     pytest.skip("needs a CUDA device", allow_module_level=True)
 
 import mtbert
-from mtbert.data.batch import pack
-from mtbert.nn.attention import attention, attention_backend, packed_attention, varlen_kernel
-from mtbert.optim import AdamW, Surgery, pcgrad
+from mtbert.data.batch import pack_sequences
+from mtbert.nn.attention import attention, packed_attention
+from mtbert.nn.varlen import attention_backend, varlen_kernel
+from mtbert.optim import FusedAdamW, Surgery, pcgrad
 from mtbert.training.cuda_graphs import Execution
 from mtbert.training.interrupt import Interrupted
 from mtbert.training.run import build_model, recipe_encoder
@@ -62,7 +63,10 @@ def test_attention_and_its_gradient_equal_the_definition(heads, width, dtype, bo
     torch.manual_seed(0)
     qkv = torch.randn(sum(LENGTHS), 3 * heads * width, device=CUDA).to(dtype).requires_grad_()
     exact = qkv.detach().double().cpu().requires_grad_()
-    batch, slope = pack([[1] * length for length in LENGTHS]).to(CUDA), torch.randn(sum(LENGTHS), heads * width)
+    batch, slope = (
+        pack_sequences([[1] * length for length in LENGTHS]).to(CUDA),
+        torch.randn(sum(LENGTHS), heads * width),
+    )
     assert varlen_kernel(CUDA, dtype, width) is not None
     out, expected = packed_attention(qkv, batch, heads), one_by_one(exact, heads)
     out.backward(slope.to(out))
@@ -80,7 +84,7 @@ def test_attention_drops_the_share_it_should_and_the_same_weights_on_the_way_bac
     qkv = torch.zeros(sum(LENGTHS), 3, heads, width, device=CUDA, dtype=dtype)
     qkv[:, 2] = 1
     qkv = qkv.flatten(1).requires_grad_()
-    out = packed_attention(qkv, pack([[1] * length for length in LENGTHS]).to(CUDA), heads, p)
+    out = packed_attention(qkv, pack_sequences([[1] * length for length in LENGTHS]).to(CUDA), heads, p)
     out.sum().backward()
     assert float(out.float().mean()) == pytest.approx(1, abs=0.05)
     assert float(out.float().std()) > 0.05
@@ -97,7 +101,11 @@ def test_adamw_equals_torchs():
     theirs = [torch.nn.Parameter(each.detach().clone()) for each in ours]
     lines = [torch.nn.Parameter(each.detach().clone()) for each in ours]
     settings = {"lr": 0.01, "weight_decay": 0.1}
-    optimizers = AdamW(ours, **settings), torch.optim.AdamW(theirs, **settings), AdamW(lines, **settings, fused=False)
+    optimizers = (
+        FusedAdamW(ours, **settings),
+        torch.optim.AdamW(theirs, **settings),
+        FusedAdamW(lines, **settings, use_kernel=False),
+    )
     for _ in range(20):
         for group in zip(ours, theirs, lines, strict=True):
             gradient = torch.randn_like(group[0])
@@ -119,7 +127,7 @@ def test_surgery_on_the_device_equals_surgery_on_the_host(tmp_path, sample, gran
         trainer.model.train()
         trainer._gradient_by_surgery(next(iter(trainer.sampler.steps(0))))
         gradients[device] = trainer.flat.gradient.cpu()
-        assert isinstance(trainer.surgery, Surgery) and trainer.surgery.gramians.device.type == device
+        assert isinstance(trainer.surgery, Surgery) and trainer.surgery.last.gramians.device.type == device
     assert error(gradients["cuda"], gradients["cpu"].double()) < 1e-3
 
 
@@ -233,8 +241,8 @@ def test_evaluation_equals_that_on_the_host(sample, precision):
     texts = ["a film", "The plot is thin, but the two leads are superb.", "no " * 40] * 50
     wanted = recipe(tasks=("sst",))
     model = build_model(wanted, recipe_encoder(wanted)).eval()
-    expected = model.scores("sst", texts)
+    expected = model.predict_proba("sst", texts)
     model.to(CUDA)
     with torch.autocast("cuda", torch.bfloat16, enabled=precision == "bfloat16"):
-        found = model.scores("sst", texts)
+        found = model.predict_proba("sst", texts)
     torch.testing.assert_close(found.float(), expected, rtol=0, atol=1e-3 if precision == "float32" else 2e-2)
