@@ -1,7 +1,9 @@
-"""The engine of the exercises' checks, and the exercises of every notebook: stubs fail, solutions pass."""
+"""Exercise checks: the engine, right and wrong answers to every exercise, and the notebooks' stubs and solutions."""
 
 import ast
 import re
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import nbformat
@@ -9,15 +11,52 @@ import pytest
 import torch
 
 from mtbert.utils.paths import ROOT
+from mtbert.workbook import checks
 from mtbert.workbook.checks import engine
 from mtbert.workbook.checks.engine import Draw, Result, check, expect, same, shaped
 
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
-WITH_EXERCISES = [path for path in NOTEBOOKS if not path.name.startswith("00")]
+SEEDS = range(5)
+MODULES = [name for name in checks.__all__ if name != "engine"]
+TABLES = {name: import_module(f"workbook.answers.{name}") for name in MODULES}
+RIGHT = [(module, name) for module, table in TABLES.items() for name in table.RIGHT]
+WRONG = [
+    pytest.param(module, name, words, answer, id=f"{module}-{name}-{words}")
+    for module, table in TABLES.items()
+    for name, mistakes in table.WRONG.items()
+    for words, answer in mistakes
+]
+
+
+@pytest.mark.parametrize(("module", "name"), RIGHT)
+def test_a_right_answer_passes(module, name):
+    for answer in TABLES[module].RIGHT[name]:
+        for seed in SEEDS:
+            getattr(getattr(checks, module), name)(answer, seed=seed, strict=True)
+
+
+@pytest.mark.parametrize(("module", "name", "words", "answer"), WRONG)
+def test_a_usual_mistake_fails_at_the_property_that_names_it(module, name, words, answer):
+    for seed in SEEDS:
+        result = getattr(getattr(checks, module), name)(answer, seed=seed)
+        assert not result.passed and words in result.lines[-1], str(result)
+
+
+def test_every_exercise_has_right_answers_and_mistakes():
+    for module, table in TABLES.items():
+        names = {name for name, value in vars(getattr(checks, module)).items() if _is_check_of(value, module)}
+        assert names == set(table.RIGHT) == set(table.WRONG)
+
+
+def _is_check_of(value, module: str) -> bool:
+    return getattr(value, "__module__", "") == f"mtbert.workbook.checks.{module}" and not value.__name__.startswith("_")
+
+
+# -- the engine
 
 
 @check
 def doubling(answer, draw):
+    """answer(x) -> 2 * x."""
     x = draw.normal(3, 4)
     yield "keeps the shape"
     shaped(answer(x), 3, 4)
@@ -28,18 +67,19 @@ def doubling(answer, draw):
 def test_a_right_answer_passes_every_property():
     result = doubling(lambda x: 2 * x)
     assert result == Result(True, ("[ OK ] keeps the shape", "[ OK ] doubles every number"))
-    assert str(result).endswith("Solved.")
+    assert str(result).endswith("Solved.") and "Args:" in doubling.__doc__
 
 
 def test_the_first_property_that_fails_is_named_with_the_values():
     result = doubling(lambda x: 3 * x)
-    assert not result.passed
-    assert result.lines[0] == "[ OK ] keeps the shape"
+    assert not result.passed and result.lines[0] == "[ OK ] keeps the shape"
     assert re.fullmatch(r"\[FAIL\] doubles every number: entry \[\d, \d\] is \S+, but should be \S+", result.lines[1])
+    with pytest.raises(AssertionError, match=r"\[FAIL\] doubles every number"):
+        doubling(lambda x: 3 * x, strict=True)
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "words"),
     [
         (lambda x: None, "returned nothing; is there a return?"),
         (lambda x: "six", "returned str, not numbers"),
@@ -48,19 +88,19 @@ def test_the_first_property_that_fails_is_named_with_the_values():
         (lambda x: 2 * x / 0, "NaN or infinite"),
     ],
 )
-def test_what_went_wrong_is_said_in_the_learners_words(answer, said):
+def test_what_went_wrong_is_told_in_the_words_of_the_learner(answer, words):
     result = doubling(answer)
-    assert not result.passed and said in result.lines[-1]
+    assert not result.passed and words in result.lines[-1]
 
 
-def test_every_check_draws_new_inputs_and_leaves_the_seed_alone(monkeypatch):
-    monkeypatch.setattr(engine, "Draw", Draw)  # as it is for a learner
-    seen = []
-    torch.manual_seed(0)
+def test_inputs_are_new_at_every_call_unless_a_seed_is_given_and_the_global_seed_is_left_alone(monkeypatch):
+    monkeypatch.setattr(engine, "Draw", Draw)  # as for a learner
+    inputs = []
     before = torch.get_rng_state()
-    for _ in range(2):
-        doubling(lambda x: seen.append(x) or 2 * x)
-    assert not torch.equal(seen[0], seen[2])
+    for seed in (None, None, 0, 0):
+        doubling(lambda x: inputs.append(x) or 2 * x, seed=seed)
+    one, other, seeded, again = inputs[::2]
+    assert not torch.equal(one, other) and torch.equal(seeded, again)
     assert torch.equal(before, torch.get_rng_state())
 
 
@@ -81,32 +121,26 @@ def test_tolerance_is_relative_for_large_numbers_and_absolute_for_small_ones():
         same([1.001], [1.0])
 
 
-# -- the exercises ------------------------------------------------------------------------------------------------
+# -- the notebooks
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+WITH_EXERCISES = [path for path in NOTEBOOKS if not path.name.startswith("00")]
 
 
 class Exercise:
-    """A cell tagged ``exercise``, the check cell under it, and the folded hint and solution after that."""
+    """A cell tagged ``exercise``, the check below it, and the folded hint and solution after that."""
 
-    def __init__(self, path: Path, number: int, cells: list):
-        self.path, self.number = path, number
-        places = [i for i, cell in enumerate(cells) if "exercise" in cell.metadata.get("tags", [])]
-        at = places[number]
-        self.title, self.stub, self.check, self.answers = (cells[at + i].source for i in (-1, 0, 1, 2))
-        imports = []
-        for cell in cells[:at]:
-            if cell.cell_type == "code":
-                imports += [
-                    node for node in ast.parse(cell.source).body if isinstance(node, ast.Import | ast.ImportFrom)
-                ]
+    def __init__(self, path: Path, cells: list, at: int, index: int):
+        self.name = f"{path.stem}-{index + 1}"
+        self.title, self.stub, self.check, self.answers = (cells[at + offset].source for offset in (-1, 0, 1, 2))
+        code = [ast.parse(cell.source).body for cell in cells[:at] if cell.cell_type == "code"]
+        imports = [node for body in code for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
         self.imports = ast.unparse(ast.Module(imports, []))
-
-    def __str__(self) -> str:
-        return f"{self.path.stem}-{self.number + 1}"
 
     @property
     def solution(self) -> str:
         folded = re.search(r"<summary>Solution</summary>\s*```python\n(.*?)```", self.answers, re.DOTALL)
-        assert folded, f"{self}: no folded solution in the cell after the check"
+        assert folded, f"{self.name}: no folded solution in the cell after the check"
         return folded[1]
 
     def result(self, source: str) -> Result:
@@ -115,33 +149,29 @@ class Exercise:
         return eval(self.check, names)  # noqa: S307
 
 
-def exercises() -> list[Exercise]:
-    found = []
-    for path in WITH_EXERCISES:
-        cells = nbformat.read(path, as_version=4).cells
-        count = sum("exercise" in cell.metadata.get("tags", []) for cell in cells)
-        found += [Exercise(path, number, cells) for number in range(count)]
-    return found
+@cache
+def cells_of(path: Path) -> list:
+    return nbformat.read(path, as_version=4).cells
 
 
-@pytest.mark.parametrize("path", WITH_EXERCISES, ids=lambda path: path.stem)
-def test_every_notebook_has_at_least_three_exercises(path):
-    assert sum(each.path == path for each in exercises()) >= 3
+def exercises(path: Path) -> list[Exercise]:
+    cells = cells_of(path)
+    tagged = [at for at, cell in enumerate(cells) if "exercise" in cell.metadata.get("tags", [])]
+    return [Exercise(path, cells, at, index) for index, at in enumerate(tagged)]
 
 
-@pytest.mark.parametrize("exercise", exercises(), ids=str)
-def test_the_stub_fails_its_check(exercise):
+EXERCISES = [pytest.param(exercise, id=exercise.name) for path in WITH_EXERCISES for exercise in exercises(path)]
+
+
+@pytest.mark.parametrize("exercise", EXERCISES)
+def test_the_stub_fails_and_the_solution_passes(exercise):
     assert not exercise.result(exercise.stub).passed
-
-
-@pytest.mark.parametrize("exercise", exercises(), ids=str)
-def test_the_solution_passes_its_check(exercise):
-    for _ in range(5):  # fresh inputs each time
+    for _ in range(3):  # new inputs each time
         result = exercise.result(exercise.solution)
         assert result.passed, str(result)
 
 
-@pytest.mark.parametrize("exercise", exercises(), ids=str)
+@pytest.mark.parametrize("exercise", EXERCISES)
 def test_an_exercise_names_difficulty_and_minutes_and_folds_its_hint(exercise):
     assert re.search(r"\((easy|medium|hard), \d+ minutes\)", exercise.title)
     assert "<summary>Hint</summary>" in exercise.answers
@@ -149,8 +179,8 @@ def test_an_exercise_names_difficulty_and_minutes_and_folds_its_hint(exercise):
     assert re.fullmatch(r"checks\.\w+\.\w+\(\w+\)", exercise.check)
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_every_notebook_has_three_to_five_quiz_questions_with_answers(path):
-    text = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown")
-    quiz = text.split("## Quiz")[1] if "## Quiz" in text else ""
-    assert 3 <= quiz.count("<summary>Answer</summary>") <= 5 or path.name.startswith("00")
+@pytest.mark.parametrize("path", WITH_EXERCISES, ids=lambda path: path.stem)
+def test_every_notebook_has_three_exercises_and_three_to_five_quiz_questions_with_answers(path):
+    assert len(exercises(path)) >= 3
+    text = "\n".join(cell.source for cell in cells_of(path) if cell.cell_type == "markdown")
+    assert 3 <= text.partition("## Quiz")[2].count("<summary>Answer</summary>") <= 5

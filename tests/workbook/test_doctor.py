@@ -62,7 +62,7 @@ def test_too_little_memory_is_said(monkeypatch):
 @pytest.fixture
 def notebook_folder(monkeypatch, tmp_path):
     monkeypatch.setattr(bench_notebooks, "NOTEBOOKS", tmp_path)
-    monkeypatch.setattr(bench_notebooks, "TABLE", tmp_path / "notebooks.csv")
+    monkeypatch.setattr(paths, "RESULTS", tmp_path)
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     for name, source in (("01_fine", "x = bytearray(200_000_000)"), ("02_broken", "1 / 0")):
         book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)], metadata=kernel)

@@ -1,4 +1,4 @@
-"""Checks of the exercises in notebook 03: momentum, Adam's direction, a step of AdamW, the schedule."""
+"""Checks of notebook 03: momentum, Adam's direction, a step of AdamW, the schedule."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from mtbert.optim import AdamW, learning_rate_factor
-from mtbert.workbook.checks.engine import Draw, check, expect, same, shaped, untouched
+from mtbert.workbook.checks.engine import Draw, check, expect, returned, same, shaped, untouched
 
 
 @check
 def momentum(answer, draw):
-    """answer(theta, gradient, velocity, lr, mu) -> (theta, velocity), both new."""
+    """answer(theta, gradient, velocity, lr, mu) -> (theta, velocity), both new tensors."""
     yield "returns the new parameters and the new velocity, in the old shape"
     for shape in ((5,), (3, 4)):
         _parts(answer(*_tensors(draw, 3, *shape), 0.1, 0.9), ("parameters", "velocity"), shape)
@@ -26,7 +26,7 @@ def momentum(answer, draw):
     same(answer(theta, gradient, velocity, lr, mu)[1], mu * velocity + gradient)
     yield "the parameters move by lr times the new velocity"
     same(answer(theta, gradient, velocity, lr, mu)[0], theta - lr * (mu * velocity + gradient))
-    yield "ten steps in a row are those of torch.optim.SGD"
+    yield "ten steps in a row equal those of torch.optim.SGD"
     reference = nn.Parameter(theta.clone())
     optimizer = torch.optim.SGD([reference], lr=lr, momentum=mu)
     velocity = torch.zeros_like(theta)
@@ -39,7 +39,7 @@ def momentum(answer, draw):
 
 @check
 def direction(answer, draw):
-    """answer(m, v, t, beta1, beta2, eps) -> what the learning rate multiplies."""
+    """answer(m, v, t, beta1, beta2, eps) -> what the learning rate multiplies, in the shape of m."""
     yield "keeps the shape"
     for shape in ((5,), (3, 4)):
         shaped(answer(draw.normal(*shape), draw.uniform(*shape) + 0.1, 2, 0.9, 0.999, 1e-8), *shape)
@@ -48,9 +48,9 @@ def direction(answer, draw):
     t = draw.whole(3, 6)
     yield "after very many steps it is m / sqrt(v)"
     same(answer(m, v, 10**6, beta1, beta2, 1e-12), m / v.sqrt())
-    yield "m is divided by 1 - beta1^t"  # without a memory, v needs no correction
+    yield "m is divided by 1 - beta1^t"  # with beta2 = 0, v needs no correction
     same(answer(m, v, t, beta1, 0.0, 1e-12), m / (1 - beta1**t) / v.sqrt())
-    yield "v is divided by 1 - beta2^t, and then the root is taken"
+    yield "v is divided by 1 - beta2^t before the root is taken"
     same(answer(m, v, t, 0.0, beta2, 1e-12), m / (v / (1 - beta2**t)).sqrt())
     yield "eps is added last, to the root of the corrected v"
     same(answer(m, v, t, beta1, beta2, 0.5), _direction(m, v, t, beta1, beta2, 0.5))
@@ -61,14 +61,14 @@ def direction(answer, draw):
 
 @check
 def step(answer, draw):
-    """answer(theta, gradient, m, v, t, lr, beta1, beta2, eps, weight_decay) -> (theta, m, v), all new."""
+    """answer(theta, gradient, m, v, t, lr, beta1, beta2, eps, weight_decay) -> (theta, m, v), all new tensors."""
     yield "returns the new parameters, m and v, in the old shape"
     for shape in ((5,), (3, 4)):
         _parts(answer(*_state(draw, *shape), 2, 0.1, 0.9, 0.99, 1e-8, 0.1), ("parameters", "m", "v"), shape)
     theta, gradient, m, v = state = _state(draw, 3, 4)
     zeros = torch.zeros(3, 4)
     lr, decay = draw.between(0.2, 0.4), draw.between(0.3, 0.6)
-    # 1 - beta1 must not come near the root of 1 - beta2: their corrections would cancel in the first step
+    # keep 1 - beta1 away from the root of 1 - beta2: their corrections would cancel in the first step
     beta1, beta2 = draw.between(0.6, 0.8), draw.between(0.97, 0.99)
     t = draw.whole(3, 6)
     yield "makes new tensors and leaves its arguments as they were"
@@ -87,43 +87,43 @@ def step(answer, draw):
     yield "eps is added to the root of the corrected v"
     got, _, _ = answer(*state, t, lr, beta1, beta2, 0.5, 0.0)
     same(got, theta - lr * _direction(new_m, new_v, t, beta1, beta2, 0.5))
-    yield "the decay stays out of the gradient, and so out of m and v"
+    yield "the decay does not enter the gradient, and so neither m nor v"
     _, got_m, got_v = answer(*state, t, lr, beta1, beta2, 1e-8, decay)
     same(got_m, new_m)
     same(got_v, new_v)
     yield "with zero gradient, m and v, theta becomes (1 - lr * weight_decay) * theta"
     got, _, _ = answer(theta, zeros, zeros, zeros, t, lr, beta1, beta2, 1e-8, decay)
     same(got, theta * (1 - lr * decay))
-    yield "the decay takes its share of the old weights, not of the new ones"
+    yield "the decay is a share of the old weights, not of the new ones"
     got, _, _ = answer(*state, t, lr, beta1, beta2, 1e-8, decay)
     same(got, theta * (1 - lr * decay) - lr * _direction(new_m, new_v, t, beta1, beta2, 1e-8))
-    yield "five steps in a row are those of mtbert.optim.AdamW"
+    yield "five steps in a row equal those of mtbert.optim.AdamW"
     reference = nn.Parameter(theta.clone())
     optimizer = AdamW([reference], lr, (beta1, beta2), 1e-3, decay)
     m = v = zeros
-    for number in range(1, 6):
+    for t in range(1, 6):
         reference.grad = draw.normal(3, 4)
-        theta, m, v = answer(theta, reference.grad.clone(), m, v, number, lr, beta1, beta2, 1e-3, decay)
+        theta, m, v = answer(theta, reference.grad.clone(), m, v, t, lr, beta1, beta2, 1e-3, decay)
         optimizer.step()
-    same(theta, reference, 1e-3)  # small v: the last digits of float32 count
+    same(theta, reference, 1e-3)  # v is small, so that rounding in float32 matters
 
 
 @check
 def factor(answer, draw):
-    """answer(step, total, warmup) -> the share of the full learning rate in this step, the first being 0."""
+    """answer(step, total, warmup) -> the share of the full learning rate in this step; the first step is 0."""
     total, warmup_ratio = 10 * draw.whole(3, 9), draw.whole(2, 5) / 10
     rising = int(warmup_ratio * total)
 
     def agree(steps: Sequence[int], warmup_ratio: float = warmup_ratio) -> None:
-        for number in steps:
-            wanted = learning_rate_factor(number, total, warmup_ratio, "linear")
-            got = float(shaped(answer(number, total, warmup_ratio)))
-            case = f"step {number} of {total}, warm-up {warmup_ratio:g}"
-            expect(abs(got - wanted) < 1e-6, f"{case}: it is {got:.4g}, but should be {wanted:.4g}")
+        for step in steps:
+            expected = learning_rate_factor(step, total, warmup_ratio, "linear")
+            got = float(shaped(answer(step, total, warmup_ratio)))
+            case = f"step {step} of {total}, warm-up {warmup_ratio:g}"
+            expect(abs(got - expected) < 1e-6, f"{case}: it is {got:.4g}, but should be {expected:.4g}")
 
     yield "is one number"
     shaped(answer(0, total, warmup_ratio))
-    yield "step 0 already learns a little: 1 / (warm-up steps + 1)"
+    yield "the rate of step 0 is above 0: 1 / (warm-up steps + 1)"
     agree([0])
     yield "rises by the same amount in every step of the warm-up"
     agree(range(1, rising))
@@ -135,9 +135,6 @@ def factor(answer, draw):
     agree(range(total), warmup_ratio=0.0)
     yield "the warm-up is a whole number of steps, rounded down"
     agree(range(total), warmup_ratio=(rising + 0.7) / total)
-
-
-# -- helpers ----------------------------------------------------------------------------------------------------------
 
 
 def _tensors(draw: Draw, count: int, *shape: int) -> list[Tensor]:
@@ -155,10 +152,12 @@ def _direction(m: Tensor, v: Tensor, t: int, beta1: float, beta2: float, eps: fl
 
 
 def _parts(got: Any, names: Sequence[str], shape: tuple[int, ...]) -> None:
-    """The property fails unless ``got`` holds a tensor of that shape for each name."""
-    wanted = ", ".join(names)
-    expect(got is not None, "your function returned nothing; is there a return?")
-    expect(isinstance(got, tuple | list), f"it should return several tensors ({wanted}), not one {type(got).__name__}")
-    expect(len(got) == len(names), f"it returned {len(got)} things, but should return {len(names)}: {wanted}")
+    """Fail the property unless ``got`` holds a tensor of that shape for each name."""
+    expected = ", ".join(names)
+    expect(
+        isinstance(returned(got), tuple | list),
+        f"it should return several tensors ({expected}), not one {type(got).__name__}",
+    )
+    expect(len(got) == len(names), f"it returned {len(got)} things, but should return {len(names)}: {expected}")
     for part in got:
         shaped(part, *shape)

@@ -1,5 +1,6 @@
-"""Checks of notebook 09: shares of the steps, whole numbers of them, oversampling, and deleted words."""
+"""Checks of notebook 09: shares of the steps, whole numbers of steps, oversampling, and deleted words."""
 
+import statistics
 from random import Random
 
 from mtbert.data.augment import delete as reference_delete
@@ -9,7 +10,7 @@ from mtbert.workbook.checks.engine import check, expect, same
 
 @check
 def shares(answer, draw):
-    """({task: rows}, alpha) -> {task: probability}, proportional to rows to the power of alpha."""
+    """answer(rows, alpha) -> a probability per task, proportional to rows to the power of alpha; rows is a dict."""
     rows = {name: draw.whole(50, 5000) for name in "abc"}
     yield "gives a number for each task"
     _numbers(answer(dict(rows), 1.0), rows)
@@ -22,94 +23,89 @@ def shares(answer, draw):
     same(_numbers(answer(dict(rows), 0.0), rows), [1 / 3] * 3)
     yield "with alpha = 1/2 a task with four times the rows has twice the share"
     same(_numbers(answer({"a": 100, "b": 400}, 0.5), "ab"), [1 / 3, 2 / 3])
-    yield "takes any number of tasks, and any alpha"
+    yield "works for any number of tasks and any alpha"
     for count in (1, 2, 5):
-        some = {f"task {number}": draw.whole(1, 10**6) for number in range(count)}
+        rows = {f"task {index}": draw.whole(1, 10**6) for index in range(count)}
         alpha = draw.between(0.1, 0.9)
-        whole = sum(size**alpha for size in some.values())
-        same(_numbers(answer(dict(some), alpha), some), [size**alpha / whole for size in some.values()])
+        total = sum(size**alpha for size in rows.values())
+        same(_numbers(answer(dict(rows), alpha), rows), [size**alpha / total for size in rows.values()])
 
 
 @check
 def apportion(answer, draw):
-    """({task: weight}, total) -> {task: whole number of steps}, by the largest remainders."""
+    """answer(weights, total) -> a whole number of steps per task, by largest remainders; weights is a dict."""
     weights = {name: draw.between(0.5, 9.0) for name in "abcd"}
     total = draw.whole(20, 60)
     yield "gives a whole number for each task"
     counts = _numbers(answer(dict(weights), total), weights)
     expect(all(count == int(count) >= 0 for count in counts), f"it gave {counts}")
-    yield "where shares are whole already, they stay"
+    yield "shares that are whole numbers stay as they are"
     same(_numbers(answer({"a": 3.0, "b": 1.0, "c": 0.0}, 8), "abc"), [6, 2, 0])
-    yield "all steps are given away, and no more"
-    alike = {"a": 1.0, "b": 1.0, "c": 1.0}  # rounding their shares gives 9 steps of 10, and 12 of 11
-    for of, some in ((weights, total), (weights, 1), (alike, 10), (alike, 11)):
-        given = int(sum(_numbers(answer(dict(of), some), of)))
-        expect(given == some, f"{given} steps were given, of {some}")
-    yield "no task is a whole step away from its share"
-    whole = sum(weights.values())
+    yield "all steps are given out, and no more"
+    thirds = {"a": 1.0, "b": 1.0, "c": 1.0}  # rounding their shares gives 9 steps of 10, and 12 of 11
+    for some, steps in ((weights, total), (weights, 1), (thirds, 10), (thirds, 11)):
+        given = int(sum(_numbers(answer(dict(some), steps), some)))
+        expect(given == steps, f"{given} steps were given out of {steps}")
+    yield "every task is less than one step away from its share"
     for count, weight in zip(_numbers(answer(dict(weights), total), weights), weights.values(), strict=True):
-        expect(
-            abs(count - total * weight / whole) < 1,
-            f"{int(count)} steps, but the share is {total * weight / whole:.2f}",
-        )
-    yield "what is left over goes to the largest remainders"
+        share = total * weight / sum(weights.values())
+        expect(abs(count - share) < 1, f"{int(count)} steps, but the share is {share:.2f}")
+    yield "the remaining steps go to the largest remainders"
     same(_numbers(answer({"a": 4.6, "b": 3.3, "c": 2.1}, 10), "abc"), [5, 3, 2])
     same(_numbers(answer({"a": 0.6, "b": 1.7, "c": 7.7}, 10), "abc"), [0, 2, 8])
-    yield "gives what mtbert.data.apportion gives"
+    yield "equals mtbert.data.apportion"
     for _ in range(5):
-        some = {f"task {number}": draw.between(0.1, 100.0) for number in range(draw.whole(2, 6))}
+        some = {f"task {index}": draw.between(0.1, 100.0) for index in range(draw.whole(2, 6))}
         steps = draw.whole(1, 300)
         same(_numbers(answer(dict(some), steps), some), list(reference_apportion(some, steps).values()))
 
 
 @check
 def oversample(answer, draw):
-    """({task: rows}, times) -> {task: rows that an epoch reads}."""
+    """answer(rows, times) -> the rows of each task that an epoch reads; rows is a dict."""
     large = draw.whole(5000, 9000)
     yield "reads the largest set once"
     rows = {"small": draw.whole(100, 300), "large": large}
     same(_numbers(answer(dict(rows), 5), rows)[1], large)
-    yield "reads a small set so many times"
+    yield "reads a small set as many times as asked"
     for times in (2, 5):
         same(_numbers(answer(dict(rows), times), rows)[0], times * rows["small"])
     yield "never makes a set larger than the largest"
     rows = {"middle": large // 2, "large": large, "small": draw.whole(100, 300)}
     same(_numbers(answer(dict(rows), 5), rows), [large, large, 5 * rows["small"]])
-    yield "once is once"
+    yield "with times = 1 every set is read once"
     same(_numbers(answer(dict(rows), 1), rows), list(rows.values()))
 
 
 @check
 def delete(answer, draw):
-    """(words, share, random: random.Random) -> the words, each left out with probability share, but never all."""
-    words = [f"word{number}" for number in range(draw.whole(8, 12))]
+    """answer(words, share, random) -> the words, each deleted with probability share, but never all; random.Random."""
+    words = [f"word{index}" for index in range(draw.whole(8, 12))]
     seed = draw.whole(0, 10**6)
     yield "gives a list of words, and leaves the one it was given alone"
     given = list(words)
     got = answer(given, 0.5, Random(seed))
     expect(isinstance(got, list) and all(isinstance(word, str) for word in got), f"it gave {got!r}")
     expect(given == words, "the list of the argument was changed: make a new one")
-    yield "leaves nothing out with a share of 0"
+    yield "deletes nothing with a share of 0"
     expect(answer(list(words), 0.0, Random(seed)) == words, "words are missing")
-    yield "the words that stay keep their order"
-    for number in range(20):
-        kept = iter(words)
-        got = answer(list(words), 0.4, Random(seed + number))
-        expect(all(word in kept for word in got), f"{' '.join(got)} is out of order")
+    yield "the remaining words keep their order"
+    for run in range(20):
+        remaining = iter(words)
+        got = answer(list(words), 0.4, Random(seed + run))
+        expect(all(word in remaining for word in got), f"{' '.join(got)} is out of order")
     yield "always keeps one word, drawn at random"
-    lone = [answer(list(words), 1.0, Random(seed + number)) for number in range(40)]
-    expect(all(len(got) == 1 for got in lone), f"with a share of 1 it kept {[len(got) for got in lone][:3]} words")
-    expect(len({got[0] for got in lone}) > 1, "it always keeps the same word")
-    yield "leaves out the share of the words, on average, and draws anew for each"
-    counts = [len(answer(["word"] * 40, 0.25, Random(seed + number))) for number in range(200)]
-    mean = sum(counts) / len(counts)
-    wanted = [len(reference_delete(["word"] * 40, 0.25, Random(number))) for number in range(200)]
+    single = [answer(list(words), 1.0, Random(seed + run)) for run in range(40)]
+    expect(all(len(got) == 1 for got in single), f"with a share of 1 it kept {[len(got) for got in single][:3]} words")
+    expect(len({got[0] for got in single}) > 1, "it always keeps the same word")
+    yield "deletes the share of the words on average, deciding for each word on its own"
+    counts = [len(answer(["word"] * 40, 0.25, Random(seed + run))) for run in range(200)]
+    mean, std = statistics.fmean(counts), statistics.pstdev(counts, 30)
     expect(abs(mean - 30) < 1, f"of 40 words {mean:.1f} stayed, but 30 should")
-    spread = (sum((count - 30) ** 2 for count in counts) / len(counts)) ** 0.5
-    expected = (sum((count - 30) ** 2 for count in wanted) / len(wanted)) ** 0.5
-    expect(
-        0.6 * expected < spread < 1.6 * expected, f"the number that stays spreads by {spread:.1f}, not {expected:.1f}"
-    )
+    reference = [len(reference_delete(["word"] * 40, 0.25, Random(run))) for run in range(200)]
+    expected = statistics.pstdev(reference, 30)
+    both = f"the standard deviation of the number that stays is {std:.1f}, not {expected:.1f}"
+    expect(0.6 * expected < std < 1.6 * expected, both)
 
 
 def _numbers(got, names) -> list[float]:

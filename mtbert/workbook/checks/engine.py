@@ -1,10 +1,11 @@
-"""How an exercise is checked: the learner's function against the reference, property by property, on fresh inputs.
+"""How an exercise is checked: the learner's function against the reference, property by property, on random inputs.
 
-A check is a generator. It yields a property as a sentence and then tests it; whatever is raised before the next yield
-means that this property fails. So a check reads like the list that its reader sees:
+A check is a generator. It yields a property as a sentence and then tests it; an exception raised before the next yield
+means that this property fails. So a check reads like the list that the learner sees:
 
     @check
     def doubling(answer, draw):
+        '''answer(x) -> 2 * x; x of any shape.'''
         x = draw.normal(3, 4)
         yield "keeps the shape"
         shaped(answer(x), 3, 4)
@@ -13,17 +14,37 @@ means that this property fails. So a check reads like the list that its reader s
 """
 
 import functools
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+_DOCS = """
+
+Args:
+    answer: The learner's function, as described above.
+    seed: Draw the same random inputs whenever the seed is the same; new ones at every call by default.
+    strict: Raise instead of returning a result that did not pass.
+
+Returns:
+    A Result that names the properties tested, up to the first that fails.
+
+Raises:
+    AssertionError: With ``strict``, naming the property that fails.
+"""
+
 
 @dataclass(frozen=True)
 class Result:
-    """passed: whether every property holds. lines: one per property tested, up to the first that fails."""
+    """What a check found.
+
+    Attributes:
+        passed: Whether every property holds.
+        lines: One per property tested, up to the first that fails.
+    """
 
     passed: bool
     lines: tuple[str, ...]
@@ -34,7 +55,7 @@ class Result:
 
 
 class Draw:
-    """Fresh random inputs at every check, or those of a seed. The seed of the notebook is left alone."""
+    """Random inputs of one call of a check. The global seed of the notebook is left alone."""
 
     def __init__(self, seed: int | None = None):
         self.generator = torch.Generator()
@@ -60,66 +81,102 @@ class Draw:
         return torch.randint(low, high + 1, shape, generator=self.generator)
 
 
-def check(properties: Callable[[Callable, Draw], Iterator[str]]) -> Callable[[Callable], Result]:
-    """Make a check out of a generator of properties."""
+class Check(Protocol):
+    """A check of an exercise, as learners call it."""
+
+    def __call__(self, answer: Callable, *, seed: int | None = None, strict: bool = False) -> Result: ...
+
+
+def check(properties: Callable[[Callable, Draw], Iterator[str]]) -> Check:
+    """Turn a generator of properties into a check."""
 
     @functools.wraps(properties)
-    def run(answer: Callable) -> Result:
-        lines: list[str] = []
-        said = None
-        try:
-            for sentence in properties(answer, Draw()):
-                if said is not None:
-                    lines.append(f"[ OK ] {said}")
-                said = sentence
-        except Exception as error:
-            if said is None:  # the check itself is broken
-                raise
-            return Result(False, (*lines, f"[FAIL] {said}: {_why(error)}"))
-        return Result(True, (*lines, f"[ OK ] {said}"))
+    def run(answer: Callable, *, seed: int | None = None, strict: bool = False) -> Result:
+        result = _first_failure(properties(answer, Draw(seed)))
+        if strict and not result.passed:
+            raise AssertionError(result.lines[-1])
+        return result
 
+    del run.__wrapped__  # so that help() shows the signature of ``run``
+    run.__doc__ = inspect.cleandoc(properties.__doc__ or "") + _DOCS
     return run
 
 
+def _first_failure(properties: Iterator[str]) -> Result:
+    lines: list[str] = []
+    current = None
+    try:
+        for sentence in properties:
+            if current is not None:
+                lines.append(f"[ OK ] {current}")
+            current = sentence
+    except Exception as error:
+        if current is None:  # the check itself is broken
+            raise
+        return Result(False, (*lines, f"[FAIL] {current}: {_reason(error)}"))
+    return Result(True, (*lines, f"[ OK ] {current}"))
+
+
+def _reason(error: Exception) -> str:
+    message = " ".join(str(error).split())
+    if isinstance(error, AssertionError):
+        return message or "it does not hold"
+    return f"your function raised {type(error).__name__}: {message}"
+
+
 def expect(holds: bool | Tensor, otherwise: str) -> None:
-    """The property fails, for the reason given, unless ``holds``."""
+    """Fail the property with the given reason unless ``holds``."""
     if not holds:
         raise AssertionError(otherwise)
 
 
-def same(got: Any, wanted: Tensor | float | Sequence, tolerance: float = 1e-4) -> None:
-    """The property fails unless ``got`` has the shape and the values of ``wanted``, within ``tolerance`` times the
-    value, or times 1 for smaller ones."""
-    wanted = torch.as_tensor(wanted).detach().double()
-    got = shaped(got, *wanted.shape).double()
-    expect(got.isfinite().all() or not wanted.isfinite().all(), "some numbers are NaN or infinite")
-    apart = (got - wanted).abs() / wanted.abs().clamp(min=1)
-    if wanted.numel() and apart.max() > tolerance:
-        entry = tuple(int(i) for i in torch.unravel_index(apart.argmax(), wanted.shape))
-        name = f"entry {list(entry)} is" if entry else "it is"
-        raise AssertionError(f"{name} {got[entry]:.4g}, but should be {wanted[entry]:.4g}")
-
-
-def untouched(answer: Callable, *tensors: Tensor) -> None:
-    """The property fails if ``answer(*tensors)`` writes into its arguments."""
-    given = [tensor.clone() for tensor in tensors]
-    answer(*given)
-    for number, (now, before) in enumerate(zip(given, tensors, strict=True), start=1):
-        expect(torch.equal(now, before), f"tensor {number} of the arguments was changed in place: begin with a clone")
+def returned(got: Any) -> Any:
+    """Pass on what the learner's function returned; fail the property if it is None."""
+    expect(got is not None, "your function returned nothing; is there a return?")
+    return got
 
 
 def shaped(got: Any, *shape: int) -> Tensor:
-    """``got`` as a tensor; the property fails unless it is one of that shape."""
-    expect(got is not None, "your function returned nothing; is there a return?")
+    """Convert ``got`` to a tensor; fail the property unless it has the shape."""
     try:
-        got = torch.as_tensor(got).detach()
+        got = torch.as_tensor(returned(got)).detach()
     except (TypeError, ValueError, RuntimeError):
         raise AssertionError(f"your function returned {type(got).__name__}, not numbers") from None
     expect(got.shape == shape, f"the shape is {tuple(got.shape)}, but should be {shape}")
     return got
 
 
-def _why(error: Exception) -> str:
-    if isinstance(error, AssertionError):
-        return " ".join(str(error).split()) or "it does not hold"
-    return f"your function raised {type(error).__name__}: {' '.join(str(error).split())}"
+def same(got: Any, expected: Tensor | float | Sequence, tolerance: float = 1e-4) -> None:
+    """Fail the property unless ``got`` has the shape and the values of ``expected``.
+
+    Values may differ by ``tolerance`` times the expected value, or times 1 for values below 1.
+    """
+    expected = torch.as_tensor(expected).detach().double()
+    got = shaped(got, *expected.shape).double()
+    expect(got.isfinite().all() or not expected.isfinite().all(), "some numbers are NaN or infinite")
+    difference = (got - expected).abs() / expected.abs().clamp(min=1)
+    if expected.numel() and difference.max() > tolerance:
+        entry = tuple(int(i) for i in torch.unravel_index(difference.argmax(), expected.shape))
+        name = f"entry {list(entry)} is" if entry else "it is"
+        raise AssertionError(f"{name} {got[entry]:.4g}, but should be {expected[entry]:.4g}")
+
+
+def equal(got: Any, expected: Any, case: str) -> None:
+    """Fail the property unless ``got == expected``, naming the case that was tried."""
+    expect(got == expected, f"{case}: it is {got!r}, but should be {expected!r}")
+
+
+def no_known_mistake(got: Tensor, expected: Tensor, mistakes: dict[str, Tensor]) -> None:
+    """Fail the property unless ``got`` is ``expected``; where it is the result of a known mistake, name that."""
+    if not torch.allclose(got, expected, atol=1e-4):
+        for name, result in mistakes.items():
+            expect(not torch.allclose(got, result, atol=1e-4), name)
+    same(got, expected)
+
+
+def untouched(answer: Callable, *tensors: Tensor) -> None:
+    """Fail the property if ``answer(*tensors)`` writes into its arguments."""
+    arguments = [tensor.clone() for tensor in tensors]
+    answer(*arguments)
+    for index, (now, before) in enumerate(zip(arguments, tensors, strict=True), start=1):
+        expect(torch.equal(now, before), f"tensor {index} of the arguments was changed in place: begin with a clone")

@@ -1,4 +1,4 @@
-"""The practice exercise in 00_start_here."""
+"""Check of the practice exercise in notebook 00."""
 
 import torch
 
@@ -7,13 +7,13 @@ from mtbert.workbook.checks.engine import check, same, shaped
 
 @check
 def cosine(answer, draw):
-    """(a (n,), b (n,)) -> the cosine of the angle between them."""
+    """answer(a, b) -> the cosine of the angle between them; a, b (n,)."""
     a, b = draw.normal(2, draw.whole(3, 9))
     yield "returns one number"
     shaped(answer(a, b))
     yield "is 1 for a vector and itself"
     same(answer(a, a), 1.0)
-    yield "does not change when one of them gets longer"
+    yield "does not change when one of the vectors gets longer"
     same(answer(3 * a, b), answer(a, b))
     yield "is the cosine of the angle"
     same(answer(a, b), torch.cosine_similarity(a, b, dim=0))

@@ -1,4 +1,4 @@
-"""Checks of notebook 08: the cosine head, what an additive head cannot do, MNRL and CoSENT."""
+"""Checks of notebook 08: the cosine head, features of a pair, MNRL and CoSENT."""
 
 import torch
 import torch.nn.functional as F
@@ -10,44 +10,44 @@ from mtbert.workbook.checks.engine import check, expect, same, shaped, untouched
 
 @check
 def cosine_score(answer, draw):
-    """answer(u, v) -> (rows,) 5 * relu(cos(u, v)); u, v (rows, width)."""
+    """answer(u, v) -> (rows,), 5 * relu(cos(u, v)); u, v (rows, width)."""
     rows, width = draw.whole(3, 6), draw.whole(7, 9)
     u, v = draw.normal(rows, width), draw.normal(rows, width)
     yield "gives one score a row"
     shaped(answer(u.clone(), v.clone()), rows)
     yield "leaves its arguments as they were"
     untouched(answer, u, v)
-    yield "a sentence and itself have 5"
+    yield "a sentence and itself score 5"
     same(answer(F.normalize(u, dim=1), F.normalize(u, dim=1)), torch.full((rows,), 5.0))
-    yield "of vectors of length 1, it is 5 times their product where that is positive"
+    yield "for vectors of length 1, it is 5 times their product where that is positive"
     near = F.normalize(F.normalize(u, dim=1) + 0.2 * F.normalize(v, dim=1), dim=1)
     same(answer(F.normalize(u, dim=1), near), 5 * (F.normalize(u, dim=1) * near).sum(1))
     yield "the length of a vector does not matter"
     same(answer(draw.between(2, 9) * u, u + 0.3 * v), 5 * torch.cosine_similarity(u, u + 0.3 * v).relu())
-    yield "vectors that point apart have 0, not less"
+    yield "vectors in opposite directions score 0, not less"
     same(answer(u, -u), torch.zeros(rows))
-    yield "each row has its own lengths"
+    yield "each row has its own length"
     lengths = 1 + 4 * draw.uniform(rows, 1)
     same(answer(lengths * u, v), 5 * torch.cosine_similarity(u, v).relu())
     yield "a vector of zeros gives a finite score"
-    found = answer(torch.zeros(rows, width), v)
-    expect(torch.as_tensor(found).isfinite().all(), "0 / 0 is no score: keep the length away from 0")
+    score = torch.as_tensor(answer(torch.zeros(rows, width), v))
+    expect(score.isfinite().all(), "0 / 0 is not a number: keep the length away from 0")
 
 
 @check
 def features(answer, draw):
-    """answer(u, v) -> (rows, 3 * width): u, v, |u - v|."""
+    """answer(u, v) -> (rows, 3 * width), u, v and |u - v| side by side; u, v (rows, width)."""
     rows, width = draw.whole(4, 6), draw.whole(7, 9)
     u, v = draw.normal(rows, width), draw.normal(rows, width)
     yield "gives one row of features a pair, three times as wide as a vector"
     shaped(answer(u, v), rows, 3 * width)
     yield "begins with u, then v"
     same(torch.as_tensor(answer(u, v))[:, : 2 * width], torch.cat([u, v], dim=1))
-    yield "of equal sentences, the last third is zero"
+    yield "for equal sentences, the last third is zero"
     same(torch.as_tensor(answer(u, u))[:, 2 * width :], torch.zeros(rows, width))
-    yield "the last third is how far apart u and v are, number by number"
+    yield "the last third is the difference of u and v, number by number"
     same(torch.as_tensor(answer(u, v))[:, 2 * width :].abs(), (u - v).abs())
-    yield "without a sign: it does not matter which sentence comes first"
+    yield "it has no sign: the order of the sentences does not matter"
     same(torch.as_tensor(answer(v, u))[:, 2 * width :], (u - v).abs())
 
 
@@ -58,40 +58,40 @@ def mnrl(answer, draw):
     u, v = F.normalize(draw.normal(rows, width), dim=1), F.normalize(draw.normal(rows, width), dim=1)
     yield "is one number"
     shaped(answer(u, v, 1.0))
-    yield "of one pair alone it is 0: there is nothing to confuse it with"
+    yield "for a single pair it is 0: there is nothing to confuse it with"
     same(answer(u[:1], v[:1], 1.0), 0.0)
-    yield "where all sentences are alike it is the logarithm of the rows"
+    yield "where all sentences are equal it is the logarithm of the number of rows"
     same(answer(u[:1].expand(rows, -1), u[:1].expand(rows, -1), 1.0), torch.tensor(float(rows)).log())
-    yield "of vectors of length 1 and a scale of 1: each u looks for its own v among all of them"
+    yield "for vectors of length 1 and a scale of 1: each u looks for its own v among all of them"
     same(answer(u, v, 1.0), mnrl_reference(u, v, 1.0))
-    alike, apart = u[:1].expand(rows, -1), torch.cat([u[:1], -u[:1], v[2:]])  # u and v are not interchangeable here
-    same(answer(alike, apart, 1.0), mnrl_reference(alike, apart, 1.0))
+    equal, opposed = u[:1].expand(rows, -1), torch.cat([u[:1], -u[:1], v[2:]])  # swapping u and v matters here
+    same(answer(equal, opposed, 1.0), mnrl_reference(equal, opposed, 1.0))
     yield "the scale multiplies the cosines"
     same(answer(u, v, 7.0), mnrl_reference(u, v, 7.0))
-    yield "the length of a vector does not matter: normalise before the product"
+    yield "the length of a vector does not matter: normalize before the product"
     lengths = 1 + 4 * draw.uniform(rows, 1)
     same(answer(u, lengths * v, 3.0), mnrl_reference(u, v, 3.0))
-    yield "large scales overflow nowhere"
+    yield "does not overflow for large scales"
     same(answer(u, v, 500.0), mnrl_reference(u, v, 500.0), 1e-3)
 
 
 @check
 def cosent(answer, draw):
-    """answer(cosines, labels, scale) -> log(1 + sum over y_i > y_j of exp(scale * (cos_j - cos_i)))."""
+    """answer(cosines, labels, scale) -> log(1 + sum over y_i > y_j of exp(scale * (cos_j - cos_i))); inputs (rows,)."""
     rows = draw.whole(4, 7)
     cosines, labels = 2 * draw.uniform(rows) - 1, draw.wholes(0, 3, rows).float()
-    labels[:2] = torch.tensor([0.0, 3.0])  # at least one pair in order
+    labels[:2] = torch.tensor([0.0, 3.0])  # at least one pair with unequal labels
     yield "is one number"
     shaped(answer(cosines, labels, 1.0))
     yield "where all labels are equal there is no order, and the loss is 0"
     same(answer(cosines, torch.ones(rows), 1.0), 0.0)
-    yield "of two rows: log(1 + e to the cosine of the less similar one minus that of the more similar one)"
+    yield "for two rows: log(1 + e to the cosine of the less similar one minus that of the more similar one)"
     same(answer(torch.tensor([0.2, 0.5]), torch.tensor([4.0, 1.0]), 1.0), torch.tensor(0.3).exp().log1p())
     yield "the scale multiplies the difference"
     same(answer(torch.tensor([0.2, 0.5]), torch.tensor([4.0, 1.0]), 5.0), torch.tensor(1.5).exp().log1p())
-    yield "every pair of rows with unequal labels counts once, and one logarithm is taken of their sum"
+    yield "every pair of rows with unequal labels counts once, and the logarithm is taken of the sum"
     same(answer(cosines, labels, 2.0), cosent_reference(cosines, labels, 2.0))
     yield "only the order of the labels counts, not how far apart they are"
     same(answer(cosines, labels**3, 2.0), cosent_reference(cosines, labels, 2.0))
-    yield "large scales overflow nowhere"
+    yield "does not overflow for large scales"
     same(answer(-labels / 3, labels, 500.0), cosent_reference(-labels / 3, labels, 500.0), 1e-3)

@@ -5,18 +5,18 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from mtbert.optim.weightings import GradVac, cosines
-from mtbert.optim.weightings import pcgrad as reference
+from mtbert.optim import GradVac, cosines
+from mtbert.optim import pcgrad as reference
 from mtbert.workbook.checks.engine import Draw, check, expect, same, shaped, untouched
 
 
 @check
 def project(answer, draw):
-    """answer(gradient, other) -> gradient without its part along other, if the two conflict; (P,) each."""
+    """answer(gradient, other) -> gradient without its part along other if the two conflict; both (P,)."""
     size = draw.whole(4, 8)
     gradient, other = _pair(draw, size, -draw.between(0.3, 0.8))
     unit = other / other.norm()
-    wanted = gradient - (gradient @ unit) * unit
+    expected = gradient - (gradient @ unit) * unit
     yield "gives a vector as long as the gradient"
     shaped(answer(*_pair(draw, size, -0.5)), size)
     yield "makes a new tensor and leaves its arguments as they were"
@@ -24,39 +24,39 @@ def project(answer, draw):
     yield "changes nothing where the two do not conflict"
     agreeing = _pair(draw, size, draw.between(0.3, 0.8))
     same(answer(*agreeing), agreeing[0])
-    yield "of two in conflict, takes from the gradient its part along an other of length 1"
-    same(answer(gradient, unit), wanted)
-    yield "the length of the other does not matter: only its direction is taken away"
+    yield "in a conflict, removes the part of the gradient along an other of length 1"
+    same(answer(gradient, unit), expected)
+    yield "the length of the other does not matter, only its direction"
     for length in (0.3, 4.0):
-        same(answer(gradient, length * unit), wanted)
-    yield "an other of all zeros conflicts with nothing"
+        same(answer(gradient, length * unit), expected)
+    yield "an other of all zeros is no conflict"
     same(answer(gradient, torch.zeros(size)), gradient)
 
 
 @check
 def pcgrad(answer, draw):
-    """answer(gradients, order) -> the PCGrad step; gradients (T, P), order: per task, the others in their order."""
+    """answer(gradients, order) -> the PCGrad step (P,); gradients (T, P); order: for each task, the others in order."""
     size = draw.whole(5, 8)
     yield "gives one vector, as long as a gradient"
     shaped(answer(_gradients(draw, _agreeing(3), size), _rising(3)), size)
     yield "leaves the gradients as they were"
     untouched(lambda tensor: answer(tensor, _rising(2)), _gradients(draw, _two(draw), size))
-    yield "without a conflict it is the plain sum"
+    yield "without a conflict it is the sum"
     gradients = _gradients(draw, _agreeing(3), size)
     same(answer(gradients, _rising(3)), gradients.sum(0))
-    yield "of two in conflict both are changed, each by the other's original gradient"
+    yield "two gradients in conflict are both changed, each by the other's original gradient"
     gradients = _gradients(draw, _two(draw), size)
     same(answer(gradients, _rising(2)), _step(gradients, _rising(2)))
-    yield "whether two conflict is asked of the gradient as it is by then, not as it was at first"
-    gradients = _gradients(draw, _healed(), size)
+    yield "whether two conflict depends on the gradient as changed so far, not on the original"
+    gradients = _gradients(draw, _one_removal_ends_both(), size)
     same(answer(gradients, _rising(3)), _step(gradients, _rising(3)))
-    yield "so is how much to take away"
+    yield "so does how much to remove"
     gradients = _gradients(draw, _one_against_two(draw), size)
     same(answer(gradients, _rising(3)), _step(gradients, _rising(3)))
-    yield "the others come in the order given"
+    yield "takes the others in the order given"
     falling = [list(reversed(others)) for others in _rising(3)]
     same(answer(gradients, falling), _step(gradients, falling))
-    yield "gives the step of mtbert.optim.pcgrad, for two to five tasks"
+    yield "equals the step of mtbert.optim.pcgrad for two to five tasks"
     for tasks in range(2, 6):
         gradients, seed = draw.normal(tasks, size), draw.whole(0, 10**6)
         same(answer(gradients, _orders(tasks, seed)), _of_package(gradients @ gradients.T, seed) @ gradients, 1e-3)
@@ -64,28 +64,28 @@ def pcgrad(answer, draw):
 
 @check
 def weights(answer, draw):
-    """answer(gramian, order) -> (T,) weights of the gradients in the PCGrad step; order as in ``pcgrad``."""
+    """answer(gramian, order) -> (T,) weights of the gradients in the PCGrad step; gramian (T, T); order as above."""
     yield "gives one weight a task"
     shaped(answer(_agreeing(3), _rising(3)), 3)
     yield "leaves the Gramian as it was"
     untouched(lambda tensor: answer(tensor, _rising(2)), _two(draw))
     yield "without a conflict all weights are 1"
     same(answer(_agreeing(3), _rising(3)), torch.ones(3))
-    yield "two of length 1 in conflict: each weight grows by minus their product"
+    yield "two gradients of length 1 in conflict: each weight grows by minus their product"
     cosine = -draw.between(0.3, 0.8)
     same(answer(torch.tensor([[1.0, cosine], [cosine, 1.0]]), _rising(2)), [1 - cosine, 1 - cosine])
-    yield "of unequal lengths: what is taken along g_j is divided by its square, and counts for g_j's own weight"
+    yield "for unequal lengths: the part along g_j is divided by its square, and counts for the weight of g_j"
     gramian = _two(draw)
     same(answer(gramian, _rising(2)), 1 - gramian[0, 1] / gramian.diagonal())
-    yield "the products are those of the changed gradient, row i of C times G"
-    for gramian in (_healed(), _one_against_two(draw)):
+    yield "the products are those of the gradient as changed so far, row i of C times G"
+    for gramian in (_one_removal_ends_both(), _one_against_two(draw)):
         same(answer(gramian, _rising(3)), _weights(gramian, _rising(3)))
-    yield "the others come in the order given"
+    yield "takes the others in the order given"
     falling = [list(reversed(others)) for others in _rising(3)]
     same(answer(gramian, falling), _weights(gramian, falling))
-    yield "a gradient of all zeros keeps everything finite"
+    yield "a gradient of all zeros gives finite weights"
     same(answer(torch.diag(torch.tensor([2.0, 0.0])), _rising(2)), torch.ones(2))
-    yield "gives the weights of mtbert.optim.pcgrad, for two to five tasks"
+    yield "equals the weights of mtbert.optim.pcgrad for two to five tasks"
     for tasks in range(2, 6):
         gradients, seed = draw.normal(tasks, 8), draw.whole(0, 10**6)
         gramian = gradients @ gradients.T
@@ -94,39 +94,39 @@ def weights(answer, draw):
 
 @check
 def vaccine(answer, draw):
-    """answer(gradient, other, target) -> how much of other to add, so that the cosine with it is the target."""
+    """answer(gradient, other, target) -> how much of other to add so that the cosine with it is the target."""
     size = draw.whole(4, 8)
     yield "is one number"
     shaped(answer(*_pair(draw, size, 0.2), 0.5))
-    yield "asks for nothing where the cosine is at the target already, or above"
+    yield "is 0 where the cosine is at the target or above"
     for cosine, target in ((0.6, 0.3), (0.2, -0.4), (-0.3, -0.7)):
         same(answer(*_pair(draw, size, cosine), target), 0.0)
-    yield "two of length 1 and a target of 0: what PCGrad takes, minus their product"
+    yield "two gradients of length 1 and a target of 0: as in PCGrad, minus their product"
     cosine = -draw.between(0.3, 0.8)
     same(answer(*_units(draw, size, cosine), 0.0), -cosine)
-    yield "two of length 1 and any target: afterwards their cosine is the target"
+    yield "two gradients of length 1 and any target: afterwards their cosine is the target"
     for cosine, target in ((-0.4, 0.3), (0.1, 0.6), (-0.7, -0.2)):
         _reaches(answer, *_units(draw, size, cosine), target)
-    yield "of any lengths: afterwards the cosine is the target"
+    yield "gradients of any lengths: afterwards the cosine is the target"
     for length in (0.2, 1.0, 5.0):
         one, two = _pair(draw, size, draw.between(-0.6, 0.1))
         _reaches(answer, length * one, two, draw.between(0.2, 0.7))
-    yield "moves both gradients as mtbert.optim.GradVac does"
+    yield "changes both gradients as mtbert.optim.GradVac does"
     one, two = _pair(draw, size, -0.2)
     method = GradVac()
     method.targets = torch.full((2, 2), 0.35)
     pair = torch.stack([one, two])
     same([answer(two, one, 0.35), answer(one, two, 0.35)], method(pair @ pair.T) - 1, 1e-3)
-    yield "a gradient of all zeros, on either side, asks for nothing"
+    yield "is 0 where either gradient is all zeros"
     same(answer(torch.zeros(size), two, 0.5), 0.0)
     same(answer(one, torch.zeros(size), 0.5), 0.0)
 
 
-# -- what the answers are held against ------------------------------------------------------------------------------
+# -- references
 
 
 def _step(gradients: Tensor, order: Sequence[Sequence[int]]) -> Tensor:
-    """PCGrad on vectors, each task's others in the given order."""
+    """PCGrad on vectors; order: for each task, the others."""
     return _weights(gradients @ gradients.T, order) @ gradients
 
 
@@ -153,14 +153,14 @@ def _rising(tasks: int) -> list[list[int]]:
 
 
 def _reaches(answer: Callable, gradient: Tensor, other: Tensor, target: float) -> None:
-    """The property fails unless adding what is asked for brings the cosine to the target."""
+    """Fail the property unless adding the answer brings the cosine to the target."""
     amount = shaped(answer(gradient, other, target))
     now = torch.stack([gradient + amount * other, other])
     got = float(cosines(now @ now.T)[0, 1])
     expect(abs(got - target) < 1e-3, f"the cosine is {got:.3f}, but should be {target:.3f}")
 
 
-# -- inputs -----------------------------------------------------------------------------------------------------------
+# -- inputs
 
 
 def _pair(draw: Draw, size: int, cosine: float) -> tuple[Tensor, Tensor]:
@@ -176,9 +176,9 @@ def _units(draw: Draw, size: int, cosine: float) -> list[Tensor]:
 
 
 def _gradients(draw: Draw, gramian: Tensor, size: int) -> Tensor:
-    """(T, size) vectors with that Gramian, turned at random."""
-    turned, _ = torch.linalg.qr(draw.normal(size, len(gramian)))  # (size, T), columns of length 1, at right angles
-    return torch.linalg.cholesky(gramian) @ turned.T
+    """(T, size) vectors with that Gramian in a random orientation."""
+    basis, _ = torch.linalg.qr(draw.normal(size, len(gramian)))  # (size, T), orthonormal columns
+    return torch.linalg.cholesky(gramian) @ basis.T
 
 
 def _agreeing(tasks: int) -> Tensor:
@@ -192,12 +192,12 @@ def _two(draw: Draw) -> Tensor:
     return torch.tensor([[9.0, product], [product, 1.0]])
 
 
-def _healed() -> Tensor:
-    """The first two conflict, and so do the first and the third, but no longer once the second has had its turn."""
+def _one_removal_ends_both() -> Tensor:
+    """The first conflicts with the second and the third; removing the second also ends the conflict with the third."""
     return torch.tensor([[2.0, -1.0, -0.2], [-1.0, 1.0, 0.6], [-0.2, 0.6, 1.5]])
 
 
 def _one_against_two(draw: Draw) -> Tensor:
-    """The first conflicts with both others, also after a turn; how much is left depends on who comes first."""
+    """The first conflicts with both others, whichever is removed first; how much is left depends on the order."""
     a, b = -draw.between(0.8, 1.2), -draw.between(1.3, 1.6)
     return torch.tensor([[4.0, a, b], [a, 1.0, 0.4], [b, 0.4, 2.0]])

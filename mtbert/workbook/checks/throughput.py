@@ -1,15 +1,15 @@
-"""Checks of notebook 12: operations of a step, the roofline's floor, sorting in windows, a faster part, MFU."""
+"""Checks of notebook 12: operations of a step, the roofline, sorting in windows, the gain of a faster part, MFU."""
 
 import torch
 
 from mtbert.nn import flops
 from mtbert.nn.bert import BertConfig
-from mtbert.workbook.checks.engine import Draw, check, expect, same, shaped
+from mtbert.workbook.checks.engine import Draw, check, expect, returned, same, shaped
 
 
 @check
 def operations(answer, draw):
-    """(hidden, wide, layers, lengths) -> operations in the matrix products of a forward and a backward pass."""
+    """answer(hidden, wide, layers, lengths) -> operations in the matrix products of a forward and a backward pass."""
     config = _config(draw)
     sizes = config.hidden_size, config.intermediate_size, config.num_hidden_layers
     lengths = draw.wholes(3, 40, draw.whole(3, 6)).tolist()
@@ -27,7 +27,7 @@ def operations(answer, draw):
 
 @check
 def floor(answer, draw):
-    """(operations, bytes, rate, bandwidth) -> the least seconds, by the roofline."""
+    """answer(operations, bytes, rate, bandwidth) -> the least seconds by the roofline."""
     rate, bandwidth = draw.between(50, 100), draw.between(5, 10)
     yield "is one number"
     shaped(answer(200.0, 20.0, rate, bandwidth))
@@ -35,41 +35,43 @@ def floor(answer, draw):
     same(answer(1000.0, 1.0, rate, bandwidth), 1000 / rate)
     yield "little arithmetic on many bytes waits for memory"
     same(answer(1.0, 1000.0, rate, bandwidth), 1000 / bandwidth)
-    yield "both go on at the same time: the longer one counts, not their sum"
+    yield "both run at the same time: the longer one counts, not their sum"
     same(answer(10 * rate, 9 * bandwidth, rate, bandwidth), 10.0)
 
 
 @check
 def windows(answer, draw):
-    """(lengths, order, window, size) -> batches, lists of sequence numbers: ``order`` cut into windows, each sorted by
-    length, then cut into batches of ``size``."""
+    """answer(lengths, order, window, size) -> batches, lists of indices of sequences.
+
+    order is cut into windows, each window is sorted by length and cut into batches of size.
+    """
     size = draw.whole(3, 5)
     window = 3 * size
     lengths, order = _lengths(draw, 2 * window + size + 2)
     yield "gives a list of batches, each a list of sequence numbers"
     batches = _batches(answer(lengths, order, window, size))
-    yield "every sequence is in exactly one batch, also those of the last, short one"
-    found = sorted(number for batch in batches for number in batch)
-    expect(found == sorted(order), f"{len(order)} sequences went in, {len(found)} came out, or others")
+    yield "every sequence is in exactly one batch, including those of the last, short one"
+    indices = sorted(sum(batches, []))
+    expect(indices == sorted(order), f"{len(order)} sequences went in, {len(indices)} or other ones came out")
     yield "no batch has more than size sequences, and only the last may have fewer"
     expect([len(batch) for batch in batches] == [*[size] * (len(order) // size), 2], f"sizes {list(map(len, batches))}")
-    yield "a window holds neighbours of the given order"
+    yield "a window holds neighbors in the given order"
     expect(sorted(sum(batches[:3], [])) == sorted(order[:window]), "the first three batches are not the first window")
     yield "inside a window the lengths rise"
-    first = [lengths[number] for number in sum(batches[:3], [])]
+    first = [lengths[index] for index in sum(batches[:3], [])]
     expect(first == sorted(first), f"the lengths are {first}")
-    yield "a window as long as the whole sorts everything"
-    everything = [lengths[n] for batch in _batches(answer(lengths, order, len(order), size)) for n in batch]
+    yield "a window as long as the whole order sorts everything"
+    everything = [lengths[index] for batch in _batches(answer(lengths, order, len(order), size)) for index in batch]
     expect(everything == sorted(lengths), f"the lengths are {everything}")
-    yield "equals a plain reference"
-    wanted = [sorted(order[at : at + window], key=lengths.__getitem__) for at in range(0, len(order), window)]
-    wanted = [part[at : at + size] for part in wanted for at in range(0, len(part), size)]
-    expect(batches == wanted, f"{batches[0]} comes first, but should be {wanted[0]}")
+    yield "equals the reference"
+    parts = [sorted(order[start : start + window], key=lengths.__getitem__) for start in range(0, len(order), window)]
+    expected = [part[start : start + size] for part in parts for start in range(0, len(part), size)]
+    expect(batches == expected, f"{batches[0]} comes first, but should be {expected[0]}")
 
 
 @check
 def speedup(answer, draw):
-    """(seconds, factors), a list each: parts of a step and how many times faster each becomes -> the whole speedup."""
+    """answer(seconds, factors) -> the speedup of the step; for each part, its time and how much faster it becomes."""
     seconds = draw.uniform(draw.whole(3, 5)) + 0.1
     ones = torch.ones_like(seconds)
     yield "is one number"
@@ -78,9 +80,9 @@ def speedup(answer, draw):
     same(answer(seconds.tolist(), ones.tolist()), 1.0)
     yield "is k if every part becomes k times faster"
     same(answer(seconds.tolist(), (3 * ones).tolist()), 3.0)
-    yield "of two equal parts, one made twice as fast: 4/3, neither 2 nor 1.5"
+    yield "for two equal parts, one of them twice as fast, it is 4/3, neither 2 nor 1.5"
     same(answer([1.0, 1.0], [2.0, 1.0]), 4 / 3)
-    yield "a part that costs nothing any more leaves the others"
+    yield "if one part takes no more time, the others remain"
     factors = ones.clone()
     factors[0] = 1e9
     same(answer(seconds.tolist(), factors.tolist()), seconds.sum() / seconds[1:].sum())
@@ -91,15 +93,15 @@ def speedup(answer, draw):
 
 @check
 def mfu(answer, draw):
-    """(per_token, lengths, seconds, peak) of a batch -> model FLOPs utilization."""
+    """answer(per_token, lengths, seconds, peak) -> model FLOPs utilization of a batch."""
     per_token, seconds, peak = draw.between(2, 4), draw.between(3, 5), draw.between(200, 300)
     yield "is one number"
     shaped(answer(per_token, [5, 5], seconds, peak))
-    yield "a step that does what the device can do at most has 1"
+    yield "is 1 for a step that uses all of the device"
     same(answer(per_token, [10, 10], 20 * per_token / peak, peak), 1.0)
-    yield "half the time is twice the share"
+    yield "in half the time it is twice as high"
     same(answer(per_token, [10, 10], seconds / 2, peak), 2 * 20 * per_token / seconds / peak)
-    yield "only real tokens count as work: what is computed on padding is not useful"
+    yield "only real tokens count: work on padding is not useful"
     lengths = [draw.whole(2, 5), draw.whole(20, 30), draw.whole(8, 12)]
     same(answer(per_token, lengths, seconds, peak), sum(lengths) * per_token / seconds / peak)
 
@@ -115,21 +117,22 @@ def _config(draw: Draw) -> BertConfig:
 
 
 def _lengths(draw: Draw, count: int) -> tuple[list[int], list[int]]:
-    """Different lengths, and an order to read them in."""
+    """Different lengths, and an order in which to read them."""
     shuffled = torch.randperm(count, generator=draw.generator) + 3
     return shuffled.tolist(), torch.randperm(count, generator=draw.generator).tolist()
 
 
 def _batches(got) -> list[list[int]]:
-    """The answer as lists of whole numbers; AssertionError if it is none."""
-    expect(got is not None, "your function returned nothing; is there a return?")
+    """The answer as lists of whole numbers; fail the property if it is not that."""
     try:
-        return [[int(number) for number in batch] for batch in got]
+        return [[int(index) for index in batch] for batch in returned(got)]
     except TypeError:
         raise AssertionError("your function should return a list of lists of sequence numbers") from None
 
 
-def _about(got, wanted: int) -> None:
-    """Equal up to rounding, for numbers that may be large; the message names the factor."""
+def _about(got, expected: int) -> None:
+    """Fail the property unless a large number is right up to rounding; the message names the factor."""
     got = float(shaped(got))
-    expect(abs(got / wanted - 1) < 1e-6, f"it is {got:.6g}, but should be {wanted:.6g} ({got / wanted:.3f} times)")
+    expect(
+        abs(got / expected - 1) < 1e-6, f"it is {got:.6g}, but should be {expected:.6g} ({got / expected:.3f} times)"
+    )

@@ -7,20 +7,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mtbert.nn.bert import BertConfig, Layer
-from mtbert.workbook.checks.engine import check, expect, same, shaped
+from mtbert.workbook.checks.engine import check, equal, expect, returned, same, shaped, untouched
 
 
 @check
 def layer_norm(answer, draw):
-    """answer(x, gain, bias, eps): x (..., width), gain and bias (width,), eps a float; in the shape of x."""
+    """answer(x, gain, bias, eps) -> (..., width); x (..., width), gain and bias (width,), eps a number."""
     ones, zeros, eps = torch.ones(5), torch.zeros(5), 1e-12
     x = draw.normal(3, 5) * 4 + 7
-
     yield "keeps the shape"
     shaped(answer(x, ones, zeros, eps), 3, 5)
     yield "every row has mean 0: the mean is taken over the last dimension"
     same(answer(x, ones, zeros, eps).mean(-1), torch.zeros(3), 1e-3)
-    yield "every row has mean square 1: divide by the root of the variance, which is a sum over n, not over n - 1"
+    yield "every row has mean square 1: divide by the root of the variance, which divides by n, not by n - 1"
     same(answer(x, ones, zeros, eps).pow(2).mean(-1), torch.ones(3), 1e-3)
     yield "a row of equal numbers becomes zeros, not NaN: eps is added"
     same(answer(torch.full((2, 4), 3.0), torch.ones(4), torch.zeros(4), eps), torch.zeros(2, 4))
@@ -35,24 +34,21 @@ def layer_norm(answer, draw):
     for shape in [(5,), (2, 3, 5), (draw.whole(2, 4), 1, 2, 5)]:
         x = draw.normal(*shape)
         same(answer(x, gain, bias, eps), F.layer_norm(x, (5,), gain, bias, eps))
-    yield "the numbers of x are left as they were"
-    before = x.clone()
-    answer(x, gain, bias, eps)
-    expect(torch.equal(x, before), "your function has written into x: take x - mean, not x -= mean")
+    yield "does not change x: take x - mean, not x -= mean"
+    untouched(lambda tensor: answer(tensor, gain, bias, eps), x)
 
 
 @check
 def gelu(answer, draw):
-    """answer(x): x of any shape; in the same shape."""
+    """answer(x) -> GELU of every number; x of any shape."""
     x = draw.normal(3, 4)
-
     yield "keeps the shape"
     shaped(answer(x), 3, 4)
     yield "0 stays 0, and large positive numbers stay as they are"
     same(answer(torch.tensor([0.0, 8.0, 10.0])), [0.0, 8.0, 10.0])
     yield "large negative numbers become 0"
     same(answer(torch.tensor([-8.0, -10.0])), [0.0, 0.0])
-    yield "small negative numbers pass a little: it is not ReLU"
+    yield "small negative numbers give something below 0: it is not ReLU"
     small = torch.tensor([-0.5, -0.1])
     expect((torch.as_tensor(answer(small)) < -0.01).all(), "-0.5 and -0.1 should give something below 0")
     yield "x is weighted with the share of the normal distribution below x: erf of x / sqrt(2)"
@@ -68,8 +64,10 @@ def gelu(answer, draw):
 
 @check
 def sublayer(answer, draw):
-    """answer(x, mixed, dense, drop, norm): x (tokens, hidden), mixed (tokens, width), and three functions: dense
-    (tokens, width) -> (tokens, hidden), drop and norm keep the shape. (tokens, hidden)."""
+    """answer(x, mixed, dense, drop, norm) -> (tokens, hidden); x (tokens, hidden), mixed (tokens, width).
+
+    dense, drop and norm are functions: dense maps (tokens, width) to (tokens, hidden), the others keep the shape.
+    """
     tokens, width, hidden = 4, 6, 3
     x, mixed = draw.normal(tokens, hidden), draw.normal(tokens, width)
     weight, bias = draw.normal(hidden, width), 1 + draw.uniform(hidden)
@@ -85,39 +83,37 @@ def sublayer(answer, draw):
 
     yield "gives (tokens, hidden)"
     shaped(answer(x, mixed, dense, keep, keep), tokens, hidden)
-    yield "adds x: where the dense layer gives zeros, x comes out"
+    yield "adds x: where the dense layer gives zeros, the result is x"
     same(answer(x, mixed, nothing, keep, keep), x)
     yield "adds dense(mixed)"
     same(answer(x, mixed, dense, keep, keep), x + dense(mixed))
-    yield "the norm comes last, over the sum"
+    yield "the norm comes last, applied to the sum"
     same(answer(x, mixed, dense, keep, lambda v: 5 - v * v), 5 - (x + dense(mixed)) ** 2)
-    yield "uses dropout: where everything is dropped, the sub-layer adds nothing of mixed"
+    yield "uses dropout: where everything is dropped, mixed has no effect"
     gone = answer(x, mixed, dense, torch.zeros_like, keep)
     other = answer(x, draw.normal(tokens, width), dense, torch.zeros_like, keep)
-    expect(torch.allclose(gone, other), "another mixed gives another result though all is dropped")
+    expect(torch.allclose(gone, other), "mixed changes the result although everything is dropped")
     yield "x is never dropped"
     same(answer(x, mixed, nothing, torch.zeros_like, keep), x)
-    yield "dropout stands after the dense layer: where everything is dropped, its bias is gone too"
+    yield "dropout comes after the dense layer: where everything is dropped, so is its bias"
     same(gone, x)
     yield "dropout is applied once, before the sum and before the norm"
-    kept = (torch.arange(tokens * hidden).view(tokens, hidden) % 3 > 0) * 1.5
-    wanted = F.layer_norm(x + kept * dense(mixed), (hidden,))
-    same(answer(x, mixed, dense, lambda v: v * _mask(v), lambda v: F.layer_norm(v, (hidden,))), wanted)
+    result = dense(mixed)
+    expected = F.layer_norm(x + result * _mask(result), (hidden,))
+    same(answer(x, mixed, dense, lambda v: v * _mask(v), lambda v: F.layer_norm(v, (hidden,))), expected)
 
 
 def _mask(v: Tensor) -> Tensor:
-    """Dropout without chance: every third number is dropped, the others are scaled by 1.5."""
+    """Dropout without randomness: every third number is dropped, the others are scaled by 1.5."""
     return (torch.arange(v.numel()).view(v.shape) % 3 > 0) * 1.5
 
 
 @check
 def layer_parameters(answer, draw):
-    """answer(hidden, intermediate): how many numbers a BERT layer learns."""
+    """answer(hidden, intermediate) -> the number of parameters of a BERT layer."""
     h, m = draw.whole(2, 20), draw.whole(21, 60)
-
     yield "gives one whole number"
-    got = answer(h, m)
-    expect(got is not None, "your function returned nothing; is there a return?")
+    got = returned(answer(h, m))
     expect(isinstance(got, int | float | Tensor) and math.isfinite(got) and got == int(got), f"it is {got!r}")
     yield "one more intermediate unit costs 2 x hidden + 1"
     step = answer(h, m + 1) - answer(h, m)
@@ -128,11 +124,10 @@ def layer_parameters(answer, draw):
     yield "the rest is 9 x hidden: five biases of that size, and a gain and a bias in each of two layer norms"
     rest = (answer(h, 0) - 4 * h * h) / h
     expect(rest == 9, f"you count {rest:g} x hidden")
-    yield "agrees with the package's layer, whatever the sizes"
+    yield "agrees with mtbert's layer for all sizes"
     for hidden, intermediate in [(h, m), (draw.whole(3, 40), draw.whole(3, 40)), (768, 3072)]:
         config = BertConfig(hidden_size=hidden, num_attention_heads=1, intermediate_size=intermediate)
         with torch.device("meta"):
             layer = Layer(config)
-        wanted = sum(weights.numel() for weights in layer.parameters())
-        got = answer(hidden, intermediate)
-        expect(got == wanted, f"for {hidden} and {intermediate} it gives {got}, but the layer has {wanted}")
+        expected = sum(weights.numel() for weights in layer.parameters())
+        equal(answer(hidden, intermediate), expected, f"for {hidden} and {intermediate}")

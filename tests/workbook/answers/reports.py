@@ -1,12 +1,9 @@
-"""Checks of notebook 11: right answers pass, and each usual mistake fails at the property that names it."""
+"""Answers to the exercises of notebook 11: right ones, and usual mistakes by the property that they break."""
 
 import itertools
 
-import pytest
 import torch
 from scipy import stats
-
-from mtbert.workbook.checks import reports as checks
 
 
 def which_overall(sst, quora, sts, printed):
@@ -50,23 +47,6 @@ def holm(ps):
         most = max(most, min(1.0, float(ps[at]) * (len(ps) - step)))
         adjusted[at] = most
     return adjusted
-
-
-RIGHT = {
-    "which_overall": which_overall,
-    "verdict": verdict,
-    "paired_interval": paired_interval,
-    "sign_flips": sign_flips,
-    "pooled_noise": pooled_noise,
-    "holm": holm,
-}
-
-
-@pytest.mark.parametrize("name", RIGHT)
-def test_a_right_answer_passes(name):
-    for _ in range(20):
-        result = getattr(checks, name)(RIGHT[name])
-        assert result.passed, str(result)
 
 
 def never_neither(sst, quora, sts, printed):
@@ -141,46 +121,59 @@ def without_the_maximum(ps):
     return adjusted
 
 
-WRONG = [
-    ("which_overall", lambda a, b, c, p: "neither", "plain mean"),
-    ("which_overall", lambda a, b, c, p: "plain", 'it is "normalised"'),
-    ("which_overall", clipped, "negative"),
-    ("which_overall", never_neither, 'is "neither"'),
-    ("which_overall", exact_only, "rounded before"),
-    ("verdict", lambda low, high, region: "undecided", "lies above 0"),
-    ("verdict", lambda low, high, region: "holds", "by the same interval"),
-    ("verdict", by_the_middle, "both sides of 0"),
-    ("verdict", not_significant_is_alike, "whole interval is small"),
-    ("verdict", one_sided_alike, "either side"),
-    ("paired_interval", lambda a, b: (a - b).mean(), "two numbers"),
-    ("paired_interval", lambda a, b: paired_interval(b, a), "its middle"),
-    ("paired_interval", unpaired, "lift both rows"),
-    ("paired_interval", of_the_normal, "half width"),
-    ("sign_flips", lambda d: 0.0, "a share"),
-    ("sign_flips", one_direction, "three differences"),
-    ("sign_flips", without_itself, "three differences"),
-    ("sign_flips", doubled, "both directions"),
-    ("sign_flips", lambda d: 2 / 2 ** len(d), "over all choices"),
-    ("pooled_noise", lambda rows: torch.stack([row.std() for row in rows]), "one number"),
-    ("pooled_noise", lambda rows: pooled_noise(rows) ** 2, "of a single row"),
-    ("pooled_noise", lambda rows: torch.cat([row - row.mean() for row in rows]).std(correction=0), "of a single row"),
-    ("pooled_noise", lambda rows: torch.cat(rows).std(), "far rows are"),
-    ("pooled_noise", lambda rows: sum(float(row.std()) for row in rows) / len(rows), "variances are averaged"),
-    ("pooled_noise", every_row_alike, "degrees of freedom"),
-    ("pooled_noise", by_seeds, "degrees of freedom"),
-    ("pooled_noise", one_seed_is_no_noise, "one seed"),
-    ("holm", lambda ps: ps[:1], "for each test"),
-    ("holm", lambda ps: ps * 2, "a single test"),
-    ("holm", lambda ps: ps, "the smallest p"),
-    ("holm", lambda ps: holm(ps).sort().values, "the smallest p"),
-    ("holm", lambda ps: ps * len(ps), "above 1"),
-    ("holm", without_the_maximum, "never becomes smaller"),
-    ("holm", lambda ps: (ps * len(ps)).clamp(max=1), "never becomes smaller"),
-]
-
-
-@pytest.mark.parametrize(("name", "mistake", "words"), WRONG)
-def test_a_usual_mistake_fails_at_the_property_that_names_it(name, mistake, words):
-    for _ in range(20):
-        result = getattr(checks, name)(mistake)
-        assert not result.passed and words in result.lines[-1], str(result)
+RIGHT = {
+    "which_overall": [which_overall],
+    "verdict": [verdict],
+    "paired_interval": [paired_interval],
+    "sign_flips": [sign_flips],
+    "pooled_noise": [pooled_noise],
+    "holm": [holm],
+}
+WRONG = {
+    "which_overall": [
+        ("plain mean", lambda a, b, c, p: "neither"),
+        ('it is "normalised"', lambda a, b, c, p: "plain"),
+        ("negative", clipped),
+        ('is "neither"', never_neither),
+        ("rounded before", exact_only),
+    ],
+    "verdict": [
+        ("lies above 0", lambda low, high, region: "undecided"),
+        ("by the same interval", lambda low, high, region: "holds"),
+        ("both sides of 0", by_the_middle),
+        ("whole interval is small", not_significant_is_alike),
+        ("either side", one_sided_alike),
+    ],
+    "paired_interval": [
+        ("two numbers", lambda a, b: (a - b).mean()),
+        ("its middle", lambda a, b: paired_interval(b, a)),
+        ("good for both rows", unpaired),
+        ("half width", of_the_normal),
+    ],
+    "sign_flips": [
+        ("a share", lambda d: 0.0),
+        ("three differences", one_direction),
+        ("three differences", without_itself),
+        ("both directions", doubled),
+        ("over all sign choices", lambda d: 2 / 2 ** len(d)),
+    ],
+    "pooled_noise": [
+        ("one number", lambda rows: torch.stack([row.std() for row in rows])),
+        ("for a single row", lambda rows: pooled_noise(rows) ** 2),
+        ("for a single row", lambda rows: torch.cat([row - row.mean() for row in rows]).std(correction=0)),
+        ("differences between rows", lambda rows: torch.cat(rows).std()),
+        ("variances are averaged", lambda rows: sum(float(row.std()) for row in rows) / len(rows)),
+        ("degrees of freedom", every_row_alike),
+        ("degrees of freedom", by_seeds),
+        ("one seed", one_seed_is_no_noise),
+    ],
+    "holm": [
+        ("for each test", lambda ps: ps[:1]),
+        ("a single test", lambda ps: ps * 2),
+        ("the smallest p", lambda ps: ps),
+        ("the smallest p", lambda ps: holm(ps).sort().values),
+        ("above 1", lambda ps: ps * len(ps)),
+        ("keep their order", without_the_maximum),
+        ("keep their order", lambda ps: (ps * len(ps)).clamp(max=1)),
+    ],
+}

@@ -1,0 +1,157 @@
+"""Answers to the exercises of notebook 01: right ones, and usual mistakes by the property that they break."""
+
+import math
+
+import torch
+
+from mtbert.nn.attention import attention
+
+
+def scaled(query, key):
+    return query @ key.mT / math.sqrt(query.shape[-1])
+
+
+def softmax_by_hand(query, key):
+    raised = scaled(query, key).exp()
+    return raised / raised.sum(-1, keepdim=True)
+
+
+def stable_by_hand(query, key):
+    scores = scaled(query, key)
+    raised = (scores - scores.amax(-1, keepdim=True)).exp()
+    return raised / raised.sum(-1, keepdim=True)
+
+
+def flat(query, key):
+    return (query.reshape(-1, query.shape[-1]) @ key.reshape(-1, key.shape[-1]).T / query.shape[-1] ** 0.5).softmax(-1)
+
+
+def fill(number, inverted=False):
+    def answer(query, key, value, mask):
+        scores = scaled(query, key).masked_fill(mask if inverted else ~mask, number)
+        return scores.softmax(-1) @ value
+
+    return answer
+
+
+def after_softmax(query, key, value, mask):
+    return (scaled(query, key).softmax(-1) * mask) @ value
+
+
+def add(number):
+    return lambda query, key, value, mask: (scaled(query, key) + number * ~mask).softmax(-1) @ value
+
+
+LOWEST = torch.finfo(torch.float32).min
+
+
+def zeros_for_nothing(query, key, value, mask):
+    return fill(-math.inf)(query, key, value, mask).nan_to_num()
+
+
+def multi_head(query, key, value, heads):
+    cut = [part.unflatten(1, (heads, -1)).transpose(0, 1) for part in (query, key, value)]
+    return attention(*cut).transpose(0, 1).flatten(1)
+
+
+def looped(query, key, value, heads):
+    parts = zip(*(part.chunk(heads, dim=1) for part in (query, key, value)), strict=True)
+    return torch.cat([attention(*part) for part in parts], dim=1)
+
+
+def no_way_back(query, key, value, heads):
+    cut = [part.unflatten(1, (heads, -1)).transpose(0, 1) for part in (query, key, value)]
+    return attention(*cut).reshape(len(query), -1)
+
+
+def interleaved(query, key, value, heads):
+    cut = [part.unflatten(1, (-1, heads)).permute(2, 0, 1) for part in (query, key, value)]
+    return attention(*cut).permute(1, 2, 0).flatten(1)
+
+
+def mean_of_heads(query, key, value, heads):
+    return multi_head(query, key, value, heads).unflatten(1, (heads, -1)).mean(1)
+
+
+def reversed_heads(query, key, value, heads):
+    cut = [part.unflatten(1, (heads, -1)).transpose(0, 1) for part in (query, key, value)]
+    return attention(*cut).flip(0).transpose(0, 1).flatten(1)
+
+
+def scaled_by_the_whole(query, key, value, heads):
+    return multi_head(query / math.sqrt(heads), key, value, heads)
+
+
+def numbered(lengths):
+    seq_ids = torch.arange(len(lengths)).repeat_interleave(torch.tensor(lengths))
+    return seq_ids[:, None] == seq_ids
+
+
+def by_length(lengths):
+    length_of = torch.tensor(lengths).repeat_interleave(torch.tensor(lengths))
+    return length_of[:, None] == length_of
+
+
+def padded_blocks(lengths):
+    """Blocks as wide as the longest sequence."""
+    place = torch.arange(sum(lengths)) // max(lengths)
+    return place[:, None] == place
+
+
+def inverted_where_something_is_hidden(query, key, value, mask):
+    return attention(query, key, value, mask if mask.all() else ~mask)
+
+
+RIGHT = {
+    "weights": [lambda q, k: scaled(q, k).softmax(-1), stable_by_hand],
+    "masked": [attention, fill(LOWEST), add(LOWEST), fill(-1e9)],
+    "heads": [multi_head, looped],
+    "blocks": [numbered, lambda lengths: torch.block_diag(*(torch.ones(n, n) for n in lengths)).bool()],
+}
+WRONG = {
+    "weights": [
+        ("gives one weight", lambda q, k: scaled(k, q).softmax(-1)),
+        ("the weights of a query", lambda q, k: scaled(q, k).sigmoid()),
+        ("the weights of a query", lambda q, k: scaled(q, k).softmax(0)),
+        ("the key with the largest", lambda q, k: torch.full((len(q), len(k)), 1 / len(k))),
+        ("the key with the largest", lambda q, k: (-scaled(q, k)).softmax(-1)),
+        ("divides the dot products", lambda q, k: (q @ k.mT).softmax(-1)),
+        ("divides the dot products", lambda q, k: (q @ k.mT / q.shape[-1]).softmax(-1)),
+        ("stays finite", softmax_by_hand),
+        ("works on all heads", flat),
+        ("not divided at all", lambda q, k: (q @ k.mT).softmax(-1)),
+        ("by the width itself", lambda q, k: (q @ k.mT / q.shape[-1]).softmax(-1)),
+        ("dim=-1", lambda q, k: scaled(q, k).softmax(0)),
+    ],
+    "masked": [
+        ("with nothing hidden", lambda q, k, v, m: (q @ k.mT).masked_fill(~m, LOWEST).softmax(-1) @ v),
+        ("with nothing hidden", add(-math.inf)),
+        ("the remaining weights", after_softmax),
+        ("a query looks where", lambda q, k, v, m: scaled(q, k).softmax(-1) @ v),
+        ("a query looks where", fill(0.0)),
+        ("a hidden key has no weight", add(-20.0)),
+        ("a hidden key has no weight", lambda q, k, v, m: (((q @ k.mT) - 60.0 * ~m) / math.sqrt(8)).softmax(-1) @ v),
+        ("a query that may see nothing", fill(-math.inf)),
+        ("and it gets the mean", zeros_for_nothing),
+        ("exactly where the mask is false", inverted_where_something_is_hidden),
+    ],
+    "heads": [
+        ("gives as many numbers", mean_of_heads),
+        ("with one head", lambda q, k, v, h: multi_head(v, k, q, h)),
+        ("every column", no_way_back),
+        ("every column", reversed_heads),
+        ("each head uses", lambda q, k, v, h: attention(q, k, v)),
+        ("each head uses", interleaved),
+        ("divides by the root", scaled_by_the_whole),
+    ],
+    "blocks": [
+        ("is a square", lambda lengths: torch.ones(len(lengths), max(lengths), dtype=torch.bool)),
+        ("holds true and false", lambda lengths: numbered(lengths).float()),
+        ("every token sees itself", lambda lengths: ~numbered(lengths)),
+        ("no token sees another", lambda lengths: torch.ones(sum(lengths), sum(lengths), dtype=torch.bool)),
+        ("no token sees another", padded_blocks),
+        ("every token sees the whole", lambda lengths: numbered(lengths).tril()),
+        ("every token sees the whole", lambda lengths: torch.eye(sum(lengths), dtype=torch.bool)),
+        ("two sequences of the same length", by_length),
+    ],
+}

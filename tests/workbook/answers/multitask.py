@@ -1,0 +1,60 @@
+"""Answers to the exercises of notebook 05: right ones, and usual mistakes by the property that they break."""
+
+import math
+
+
+def fill(lengths, size):
+    batches = [lengths[at : at + size] for at in range(0, len(lengths), size)]
+    return sum(lengths) / sum(len(batch) * max(batch) for batch in batches)
+
+
+def passes(rows, size):
+    batches = {task: math.ceil(rows[task] / size[task]) for task in rows}
+    return {task: max(batches.values()) / count for task, count in batches.items()}
+
+
+def overall(scores):
+    first = scores["sst"] + scores["quora"]
+    return (first + scores["sts"]) / 3, (first + (scores["sts"] + 1) / 2) / 3
+
+
+def mean_of_batches(lengths, size):
+    batches = [lengths[at : at + size] for at in range(0, len(lengths), size)]
+    return sum(sum(batch) / (len(batch) * max(batch)) for batch in batches) / len(batches)
+
+
+def whole_batches_only(lengths, size):
+    return fill(lengths[: len(lengths) // size * size], size)
+
+
+def largest_rows(rows, size):
+    return {task: max(rows.values()) / count for task, count in rows.items()}
+
+
+def floor_batches(rows, size):
+    batches = {task: rows[task] // size[task] for task in rows}
+    return {task: max(batches.values()) / count for task, count in batches.items()}
+
+
+RIGHT = {"fill": [fill], "passes": [passes], "overall": [overall]}
+WRONG = {
+    "fill": [
+        ("the same length", lambda lengths, size: 0.5),
+        ("one batch", lambda lengths, size: 1.0),
+        ("its own longest", lambda lengths, size: sum(lengths) / (len(lengths) * max(lengths))),
+        ("all of them together", mean_of_batches),
+        ("shorter last batch", whole_batches_only),
+    ],
+    "passes": [
+        ("once", lambda rows, size: dict.fromkeys(rows, 2)),
+        ("as often as", lambda rows, size: dict.fromkeys(rows, 1)),
+        ("not full", floor_batches),
+        ("", largest_rows),
+    ],
+    "overall": [
+        ("plain", lambda scores: (0.5, 0.5)),
+        ("perfect", lambda scores: (sum(scores.values()) / 3, sum(scores.values()) / 6)),
+        ("only the correlation", lambda s: (sum(s.values()) / 3, sum(s.values()) / 3)),
+        ("only the correlation", lambda s: (sum(s.values()) / 3, sum((x + 1) / 2 for x in s.values()) / 3)),
+    ],
+}

@@ -1,0 +1,146 @@
+"""Answers to the exercises of notebook 07: right ones, and usual mistakes by the property that they break."""
+
+import math
+
+import torch
+
+
+def pal(x, encode, query, key, value, decode, heads, root="head", along=-1, shared_heads=False, inside=True):
+    small = x @ encode
+    size = small.shape[1]
+    width = size // heads
+    mixed = []
+    for head in range(heads):
+        columns = slice(head * width, (head + 1) * width) if not shared_heads else slice(0, width)
+        q, k, v = (((small if inside else x[:, :size]) @ matrix)[:, columns] for matrix in (query, key, value))
+        scale = {"head": math.sqrt(width), "size": math.sqrt(size), "none": 1.0}[root]
+        mixed.append((q @ k.T / scale).softmax(along) @ v)
+    return torch.cat(mixed, dim=1) @ decode
+
+
+def pal_in_place(x, encode, query, key, value, decode, heads):
+    added = pal(x, encode, query, key, value, decode, heads)
+    x += added
+    return added
+
+
+def begin(hidden, size, scale=1.0):
+    return scale * torch.randn(hidden, size) / hidden**0.5, torch.zeros(size, hidden)
+
+
+def drawn_once(hidden, size):
+    drawn = torch.randn(hidden, size, generator=torch.Generator().manual_seed(0))
+    return drawn / hidden**0.5, torch.zeros(size, hidden)
+
+
+def count(hidden, size, layers, biases=True, shared=True, output=False):
+    projections = 2 * hidden * size + (size + hidden if biases else 0)
+    inner = (4 if output else 3) * (size**2 + (size if biases else 0))
+    return (projections if shared else layers * projections) + layers * inner
+
+
+def route(x, lengths, adapters, order=None, start=0):
+    out, at = x.clone(), start
+    for task in order(lengths, adapters) if order else lengths:
+        own = slice(at, at + lengths[task])
+        if task in adapters:
+            out[own] += adapters[task](x[own])
+        at += lengths[task]
+    return out
+
+
+def route_in_place(x, lengths, adapters):
+    at = 0
+    for task, length in lengths.items():
+        x[at : at + length] += adapters[task](x[at : at + length]) if task in adapters else 0
+        at += length
+    return x
+
+
+def route_masked(x, lengths, adapters):
+    """Every adapter sees all tokens; what is not its task's is masked afterwards."""
+    out, at = x.clone(), 0
+    for task, length in lengths.items():
+        if task in adapters:
+            mask = torch.zeros(len(x), 1)
+            mask[at : at + length] = 1
+            out = out + mask * adapters[task](x)
+        at += length
+    return out
+
+
+def route_replaced(x, lengths, adapters):
+    parts = x.split(list(lengths.values()))
+    return torch.cat([adapters.get(task, lambda own: own)(own) for task, own in zip(lengths, parts, strict=True)])
+
+
+def route_never_moves(x, lengths, adapters):
+    out = x.clone()
+    for task, length in lengths.items():
+        if task in adapters:
+            out[:length] += adapters[task](x[:length])
+    return out
+
+
+RIGHT = {
+    "pal": [pal],
+    "begin": [begin, lambda h, s: (torch.zeros(h, s), torch.randn(s, h) / s**0.5)],
+    "route": [route],
+    "count": [count],
+}
+WRONG = {
+    "pal": [
+        ("gives a vector", lambda x, encode, *rest: x @ encode),
+        ("leaves its arguments", pal_in_place),
+        ("a single token", lambda x, *rest: x + pal(x, *rest)),
+        ("a single token", lambda *given: pal(*given, inside=False)),
+        ("where all keys are zero", lambda x, e, q, k, v, d, heads: x @ e @ v @ d),
+        ("with one head", lambda *given: pal(*given, along=0)),
+        ("with one head", lambda *given: pal(*given, root="none")),
+        ("with more heads", lambda *given: pal(*given, root="size")),
+        ("with more heads", lambda *given: pal(*given, shared_heads=True)),
+    ],
+    "begin": [
+        ("gives two matrices", lambda h, s: torch.zeros(h, s)),
+        ("gives two matrices", lambda h, s: (begin(h, s)[0].T, begin(h, s)[1].T)),
+        ("adds exactly nothing", lambda h, s: (begin(h, s)[0], 0.02 * torch.randn(s, h))),
+        ("adds exactly nothing", lambda h, s: (begin(h, s)[0], 1e-6 * torch.randn(s, h))),
+        ("it can learn", lambda h, s: (torch.zeros(h, s), torch.zeros(s, h))),
+        ("every call gives other numbers", drawn_once),
+        ("drawn independently", lambda h, s: (torch.ones(h, s) * torch.rand(()) / 20, torch.zeros(s, h))),
+        ("drawn independently", lambda h, s: (torch.randn(h, 1).expand(h, s) / 50, torch.zeros(s, h))),
+        ("a vector keeps its scale", lambda h, s: begin(h, s, 6.0)),
+        ("a vector keeps its scale", lambda h, s: begin(h, s, 0.1)),
+    ],
+    "count": [
+        ("is a whole number", lambda h, s, n: count(h, s, n) + 0.5),
+        ("without layers", lambda h, s, n: count(h, s, n) - h + s),
+        ("without layers", lambda h, s, n: count(h, s, n, biases=False)),
+        ("V^E and V^D are shared", lambda h, s, n: count(h, s, n, output=True)),
+        ("V^E and V^D are shared", lambda h, s, n: 2 * h * s + s + h + 3 * n * s**2),
+        ("a PAL of 204", lambda h, s, n: count(h, s, n) + (h if n else 0)),
+    ],
+    "route": [
+        ("keeps the shape", lambda x, lengths, adapters: x[: lengths["sst"]]),
+        ("leaves x as it was", route_in_place),
+        ("one task, one adapter", lambda x, lengths, adapters: x.clone()),
+        ("one task, one adapter", route_replaced),
+        ("several tasks", route_never_moves),
+        ("several tasks", lambda *given: route(*given, order=lambda lengths, adapters: sorted(lengths))),
+        (
+            "the order is that of lengths",
+            lambda *given: route(*given, order=lambda n, a: [t for t in ("sst", "quora", "sts") if t in n]),
+        ),
+        (
+            "a task without an adapter",
+            lambda x, lengths, adapters: torch.cat(
+                [o + adapters[t](o) for t, o in zip(lengths, x.split(list(lengths.values())), strict=True)]
+            ),
+        ),
+        (
+            "a task without an adapter",
+            lambda *given: route(*given, order=lambda n, a: [task for task in n if task in a]),
+        ),
+        ("an adapter sees the tokens of its own task", route_masked),
+    ],
+}

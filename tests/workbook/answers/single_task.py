@@ -1,0 +1,91 @@
+"""Answers to the exercises of notebook 04: right ones, and usual mistakes by the property that they break."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+
+def head_and_tail(ids, max_length, head):
+    if len(ids) <= max_length:
+        return ids
+    tail = max_length - 2 - head
+    return [ids[0], *ids[1 : head + 1], *ids[len(ids) - 1 - tail : -1], ids[-1]]
+
+
+def early_stopping(scores, patience):
+    best = 1
+    for epoch, score in enumerate(scores, start=1):
+        if score > scores[best - 1]:
+            best = epoch
+        if epoch - best >= patience:
+            return best, epoch
+    return best, len(scores)
+
+
+def naive(logits, labels):
+    shares = logits.exp() / logits.exp().sum(1, keepdim=True)
+    return -shares[range(len(labels)), labels].log().mean()
+
+
+def never_stops(scores, patience):
+    return scores.index(max(scores)) + 1, len(scores)
+
+
+def counts_equal_as_better(scores, patience):
+    best = 1
+    for epoch, score in enumerate(scores, start=1):
+        if score >= scores[best - 1]:
+            best = epoch
+        if epoch - best >= patience:
+            return best, epoch
+    return best, len(scores)
+
+
+def patience_in_all(scores, patience):
+    best, bad = 1, 0
+    for epoch, score in enumerate(scores, start=1):
+        if score > scores[best - 1]:
+            best = epoch
+        elif epoch > 1:
+            bad += 1
+        if bad >= patience:
+            return best, epoch
+    return best, len(scores)
+
+
+RIGHT = {
+    "cross_entropy": [lambda logits, labels: (logits.logsumexp(1) - logits[range(len(labels)), labels]).mean()],
+    "standard_error": [lambda p, n: math.sqrt(p * (1 - p) / n)],
+    "head_and_tail": [head_and_tail],
+    "early_stopping": [early_stopping],
+}
+WRONG = {
+    "cross_entropy": [
+        ("one number", lambda x, y: F.cross_entropy(x, y, reduction="none")),
+        ("ln(classes)", lambda x, y: x.mean()),
+        ("ln(classes)", lambda x, y: F.cross_entropy(x, y, reduction="sum")),
+        ("the logit of the label", lambda x, y: torch.tensor(math.log(x.shape[1]))),
+        ("averaged", lambda x, y: F.cross_entropy(x / 2, y)),
+        ("a thousand", naive),
+    ],
+    "standard_error": [
+        ("every answer is right", lambda p, n: 1 / math.sqrt(n)),
+        ("four times", lambda p, n: p * (1 - p) / n),
+        ("p and 1 - p", lambda p, n: p * math.sqrt((1 - p) / n)),
+        ("standard deviation", lambda p, n: p * (1 - p) / math.sqrt(n)),
+    ],
+    "head_and_tail": [
+        ("alone", lambda ids, length, head: ids[1:]),
+        ("cuts", lambda ids, length, head: ids),
+        ("[CLS] at the front", lambda ids, length, head: ids[:length]),
+        ("last pieces", lambda ids, length, head: [*ids[: length - 1], ids[-1]]),
+        ("first", lambda ids, length, head: ids if len(ids) <= length else [ids[0], *ids[1 - length :]]),
+    ],
+    "early_stopping": [
+        ("still rises", lambda scores, patience: (0, 0)),
+        ("stops after", never_stops),
+        ("earliest", counts_equal_as_better),
+        ("waits anew", patience_in_all),
+    ],
+}

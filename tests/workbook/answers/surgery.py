@@ -1,0 +1,195 @@
+"""Answers to the exercises of notebook 06: right ones, and usual mistakes by the property that they break."""
+
+import math
+
+import torch
+
+
+def project(gradient, other, by=lambda gradient, other: other @ other, sign=-1, along="other", when="conflict"):
+    product = gradient @ other
+    if {"conflict": product < 0, "always": True, "agree": product > 0}[when]:
+        away = {"other": other, "itself": gradient}[along]
+        return gradient + sign * product / by(gradient, other) * away
+    return gradient
+
+
+def project_in_place(gradient, other):
+    if gradient @ other < 0:
+        gradient -= (gradient @ other) / (other @ other) * other
+    return gradient
+
+
+def project_without_if(gradient, other):
+    return gradient - (gradient @ other).clamp(max=0) / (other @ other) * other
+
+
+def pcgrad(gradients, order):
+    changed = gradients.clone()
+    for i, others in enumerate(order):
+        for j in others:
+            product = changed[i] @ gradients[j]
+            if product < 0:
+                changed[i] -= product / gradients[j].square().sum() * gradients[j]
+    return changed.sum(0)
+
+
+def pcgrad_on_changed(gradients, order):
+    """Takes the others as they are by now."""
+    changed = gradients.clone()
+    for i, others in enumerate(order):
+        for j in others:
+            changed[i] = project(changed[i], changed[j])
+    return changed.sum(0)
+
+
+def pcgrad_in_place(gradients, order):
+    for i, others in enumerate(order):
+        for j in others:
+            gradients[i] = project(gradients[i], gradients[j])
+    return gradients.sum(0)
+
+
+def pcgrad_asks_the_first(gradients, order):
+    """Asks of the first gradient whether there is a conflict."""
+    changed = gradients.clone()
+    for i, others in enumerate(order):
+        for j in others:
+            if gradients[i] @ gradients[j] < 0:
+                changed[i] = project(changed[i], gradients[j], when="always")
+    return changed.sum(0)
+
+
+def pcgrad_takes_from_the_first(gradients, order):
+    """Asks of the changed gradient, but takes away what the first one had."""
+    changed = gradients.clone()
+    for i, others in enumerate(order):
+        for j in others:
+            if changed[i] @ gradients[j] < 0:
+                changed[i] -= (gradients[i] @ gradients[j]) / (gradients[j] @ gradients[j]) * gradients[j]
+    return changed.sum(0)
+
+
+def pcgrad_all_at_once(gradients, order):
+    """All products of the first gradients, taken away together."""
+    gramian = gradients @ gradients.T
+    return ((torch.eye(len(gramian)) - gramian.clamp(max=0) / gramian.diagonal()) @ gradients).sum(0)
+
+
+def pcgrad_one_way(gradients, order):
+    return pcgrad(gradients, [[j for j in others if j > i] for i, others in enumerate(order)])
+
+
+def pcgrad_forgets_the_original(gradients, order):
+    """A name for the same tensor is no copy."""
+    copy = gradients
+    given = gradients.clone()
+    for i, others in enumerate(order):
+        for j in others:
+            copy[i] = project(copy[i], given[j])
+    return copy.sum(0)
+
+
+def weights(gramian, order, guard=True, own=False, axis=0, changed_rows=True, mean=False):
+    changed = torch.eye(len(gramian))
+    for i, others in enumerate(order):
+        for j in others:
+            product = changed[i] @ gramian[:, j] if changed_rows else gramian[i, j]
+            if product < 0 or not guard:
+                changed[i, j] -= product.clamp(max=0) / (gramian[i, i] if own else gramian[j, j])
+    return changed.mean(axis) if mean else changed.sum(axis)
+
+
+def weights_of_the_written_over(gramian, order):
+    for i, others in enumerate(order):
+        for j in others:
+            if gramian[i, j] < 0:
+                gramian[i] -= gramian[i, j] / gramian[j, j] * gramian[j]
+    return torch.ones(len(gramian))
+
+
+def weights_that_keep_no_copy(gramian, order):
+    given = gramian.clone()
+    gramian.zero_()
+    return weights(given, order)
+
+
+def vaccine(gradient, other, target, guard=True, always=False, swapped=False, root=True, sign=1):
+    own, length = gradient.norm(), other.norm()
+    if guard and own * length == 0:
+        return 0.0
+    cosine = float(gradient @ other / (own * length))
+    if cosine >= target and not always:
+        return 0.0
+    bent = math.sqrt(1 - target**2)
+    amount = sign * (target * math.sqrt(max(0, 1 - cosine**2)) - cosine * bent) / (bent if root else 1)
+    return amount * (length / own if swapped else own / length)
+
+
+def vaccine_as_printed(gradient, other, target):
+    """As in algorithm 2 of Marchini, Callon & Cussen: lengths and cosines change places, a bracket is misplaced."""
+    own, length = gradient.norm(), other.norm()
+    cosine = gradient @ other / (own * length)
+    bent = math.sqrt(1 - target**2)
+    return length * (cosine * bent - target) * bent / (own * bent) if cosine < target else 0.0
+
+
+RIGHT = {
+    "project": [project, lambda g, o: g if g @ o >= 0 else g - (g @ o) / o.norm() * (o / o.norm())],
+    "pcgrad": [pcgrad],
+    "weights": [weights],
+    "vaccine": [vaccine],
+}
+WRONG = {
+    "project": [
+        ("gives a vector", lambda g, o: (g @ o) / (o @ o)),
+        ("changes nothing", lambda g, o: project(o, g)),
+        ("changes nothing", lambda g, o: project(g, o, when="agree")),
+        ("in a conflict", lambda g, o: g),
+        ("in a conflict", lambda g, o: project(g, o, sign=1)),
+        ("the length of the other", lambda g, o: project(g, o, by=lambda g, o: 1)),
+        ("the length of the other", lambda g, o: project(g, o, by=lambda g, o: o.norm())),
+        ("makes a new tensor", project_in_place),
+        ("an other of all zeros", project_without_if),
+    ],
+    "pcgrad": [
+        ("gives one vector", lambda g, order: g),
+        ("without a conflict", lambda g, order: pcgrad(g, order) / len(g)),
+        ("without a conflict", lambda g, order: pcgrad(-g, order)),
+        ("two gradients in conflict", lambda g, order: g.sum(0)),
+        ("two gradients in conflict", pcgrad_one_way),
+        ("two gradients in conflict", pcgrad_on_changed),
+        ("leaves the gradients", pcgrad_in_place),
+        ("leaves the gradients", pcgrad_forgets_the_original),
+        ("whether two conflict", pcgrad_asks_the_first),
+        ("whether two conflict", pcgrad_all_at_once),
+        ("so does how much", pcgrad_takes_from_the_first),
+        ("takes the others", lambda g, order: pcgrad(g, [sorted(others) for others in order])),
+    ],
+    "weights": [
+        ("gives one weight", lambda g, order: g),
+        ("without a conflict", lambda g, order: weights(g, order, mean=True)),
+        ("without a conflict", lambda g, order: weights(-g, order)),
+        ("two gradients of length 1", lambda g, order: torch.ones(len(g))),
+        ("two gradients of length 1", lambda g, order: 2 - weights(g, order)),
+        ("leaves the Gramian", weights_of_the_written_over),
+        ("leaves the Gramian", weights_that_keep_no_copy),
+        ("for unequal lengths", lambda g, order: weights(g, order, own=True)),
+        ("for unequal lengths", lambda g, order: weights(g, order, axis=1)),
+        ("the products are those", lambda g, order: weights(g, order, changed_rows=False)),
+        ("takes the others", lambda g, order: weights(g, [sorted(others) for others in order])),
+        ("a gradient of all zeros", lambda g, order: weights(g, order, guard=False)),
+    ],
+    "vaccine": [
+        ("is one number", lambda g, o, target: g + vaccine(g, o, target) * o),
+        ("is 0 where the cosine", lambda g, o, target: vaccine(g, o, target, always=True)),
+        ("is 0 where the cosine", lambda g, o, target: vaccine(g, o, target) + 0.1),
+        ("and a target of 0", lambda g, o, target: 0.0),
+        ("and a target of 0", lambda g, o, target: vaccine(g, o, target, sign=-1)),
+        ("and a target of 0", vaccine_as_printed),
+        ("and any target", lambda g, o, target: vaccine(g, o, target, root=False)),
+        ("and any target", lambda g, o, target: min(vaccine(g, o, 0.0), vaccine(g, o, target))),
+        ("of any lengths", lambda g, o, target: vaccine(g, o, target, swapped=True)),
+        ("of any lengths", lambda g, o, target: vaccine(g, o, target) * float(g.norm())),
+        ("either gradient is all zeros", lambda g, o, target: vaccine(g, o, target, guard=False)),
+    ],
+}

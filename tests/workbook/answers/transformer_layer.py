@@ -1,0 +1,88 @@
+"""Answers to the exercises of notebook 02: right ones, and usual mistakes by the property that they break."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+
+def layer_norm(x, gain, bias, eps, dim=-1, correction=0, inside=True):
+    centred = x - x.mean(dim, keepdim=True)
+    variance = x.var(dim, keepdim=True, correction=correction)
+    below = (variance + eps).sqrt() if inside else variance.sqrt() + eps
+    return centred / below * gain + bias
+
+
+def spoiling(x, gain, bias, eps):
+    right = layer_norm(x, gain, bias, eps)
+    x -= x.mean(-1, keepdim=True)
+    return right
+
+
+def only_rows(x, gain, bias, eps):
+    return torch.stack([layer_norm(row, gain, bias, eps) for row in x]) if x.ndim == 2 else x
+
+
+def count(h, m, squares=4, biases=5, norms=2, per_norm=2):
+    return squares * h * h + 2 * h * m + m + biases * h + norms * per_norm * h
+
+
+RIGHT = {
+    "layer_norm": [layer_norm, lambda x, g, b, eps: F.layer_norm(x, g.shape, g, b, eps)],
+    "gelu": [F.gelu, lambda x: x * torch.distributions.Normal(0, 1).cdf(x)],
+    "sublayer": [lambda x, mixed, dense, drop, norm: norm(x + drop(dense(mixed)))],
+    "layer_parameters": [count],
+}
+WRONG = {
+    "layer_norm": [
+        ("keeps the shape", lambda x, g, b, eps: layer_norm(x, g, b, eps).flatten()),
+        ("over the last dimension", lambda x, g, b, eps: layer_norm(x, g, b, eps, dim=0)),
+        ("mean 0", lambda x, g, b, eps: x * g + b),
+        ("mean square 1", lambda x, g, b, eps: (x - x.mean(-1, keepdim=True)) * g + b),
+        ("not by n - 1", lambda x, g, b, eps: layer_norm(x, g, b, eps, correction=1)),
+        ("eps is added", lambda x, g, b, eps: layer_norm(x, g, b, 0.0)),
+        ("inside the root", lambda x, g, b, eps: layer_norm(x, g, b, eps, inside=False)),
+        ("inside the root", lambda x, g, b, eps: layer_norm(x, g, b, 1e-12)),
+        ("multiplies by the gain", lambda x, g, b, eps: layer_norm(x, 1, b, eps)),
+        ("then adds the bias", lambda x, g, b, eps: layer_norm(x, g, 0, eps)),
+        ("then adds the bias", lambda x, g, b, eps: (layer_norm(x, 1, 0, eps) + b) * g),
+        ("any number of dimensions", only_rows),
+        ("does not change x", spoiling),
+    ],
+    "gelu": [
+        ("keeps the shape", lambda x: F.gelu(x).sum()),
+        ("stay as they are", lambda x: x * torch.sigmoid(x)),
+        ("stay as they are", lambda x: x * (1 + torch.erf(x / math.sqrt(2)))),
+        ("large negative numbers become 0", lambda x: x * torch.erf(x / math.sqrt(2))),
+        ("not ReLU", torch.relu),
+        ("erf of x / sqrt(2)", lambda x: x * (1 + torch.erf(x)) / 2),
+        ("erf of x / sqrt(2)", lambda x: x * torch.sigmoid(1.702 * x)),
+        ("not an approximation", lambda x: F.gelu(x, approximate="tanh")),
+        ("other shapes", lambda x: F.gelu(x) if x.ndim < 3 else x),
+    ],
+    "sublayer": [
+        ("gives (tokens, hidden)", lambda x, m, dense, drop, norm: m),
+        ("adds x", lambda x, m, dense, drop, norm: norm(drop(dense(m)))),
+        ("adds x", lambda x, m, dense, drop, norm: norm(x + drop(x))),
+        ("adds dense(mixed)", lambda x, m, dense, drop, norm: norm(x)),
+        ("the norm comes last", lambda x, m, dense, drop, norm: x + drop(dense(m))),
+        ("the norm comes last", lambda x, m, dense, drop, norm: x + drop(norm(dense(m)))),
+        ("uses dropout", lambda x, m, dense, drop, norm: norm(x + dense(m))),
+        ("x is never dropped", lambda x, m, dense, drop, norm: norm(drop(x + dense(m)))),
+        ("x is never dropped", lambda x, m, dense, drop, norm: drop(norm(x + dense(m)))),
+        ("after the dense layer", lambda x, m, dense, drop, norm: norm(x + dense(drop(m)))),
+        ("applied once", lambda x, m, dense, drop, norm: norm(x + drop(dense(drop(m))))),
+        ("applied once", lambda x, m, dense, drop, norm: norm(x + drop(drop(dense(m))))),
+    ],
+    "layer_parameters": [
+        ("one whole number", lambda h, m: "many"),
+        ("one more intermediate unit", lambda h, m: 7_087_872),
+        ("one more intermediate unit", lambda h, m: count(h, m) - m),
+        ("four square matrices", lambda h, m: count(h, m, squares=3)),
+        ("four square matrices", lambda h, m: count(h, m) + 36 * h * h),
+        ("five biases", lambda h, m: count(h, m, biases=1)),
+        ("two layer norms", lambda h, m: count(h, m, norms=1)),
+        ("two layer norms", lambda h, m: count(h, m, per_norm=1)),
+        ("agrees with mtbert's layer", lambda h, m: count(h, m) + (h > 100)),
+    ],
+}
