@@ -14,7 +14,7 @@ import torch
 
 from mtbert.bench.timing import read_records
 from mtbert.utils import paths
-from mtbert.utils.device import environment_info, processors
+from mtbert.utils.device import available_cpus, environment_info
 from mtbert.utils.errors import UserError
 from mtbert.utils.tables import upsert_csv
 
@@ -67,7 +67,7 @@ def measure(notebooks: Iterable[Path]) -> Iterator[dict[str, Any]]:
             "seconds": round(seconds, 1),
             "peak_memory_mb": round(usage.ru_maxrss / unit),
             "device": about["device"],
-            "cores": processors(),
+            "cores": available_cpus(),
             "torch": about["versions"]["torch"],
             "revision": about["revision"],
         }

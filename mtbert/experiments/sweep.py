@@ -25,7 +25,7 @@ from mtbert.training.interrupt import STOP_AT
 from mtbert.training.recipe import Recipe, settings
 from mtbert.training.run import read_run
 from mtbert.utils import paths
-from mtbert.utils.device import processors
+from mtbert.utils.device import available_cpus
 from mtbert.utils.errors import UserError
 from mtbert.utils.files import write_json
 
@@ -100,13 +100,13 @@ def jobs(
         out: the folder of all runs.
         data: the data folder.
         changes: recipe fields to change in all jobs.
-        workers: how many jobs share the processors.
+        workers: how many jobs share the CPUs.
 
     Raises:
         UserError: ``changes`` has a seed, or a field cannot have the given value.
     """
     _check_no_seed(changes)
-    threads = max(1, processors() // workers)
+    threads = max(1, available_cpus() // workers)
     return [
         Job(
             scaled(recipe(name), scale).replace(**changes, seed=seed),
@@ -136,7 +136,7 @@ def jobs_from_file(
         UserError: the file cannot be used; the message names file and line.
     """
     _check_no_seed(changes)
-    threads = max(1, processors() // workers)
+    threads = max(1, available_cpus() // workers)
     jobs_by_folder: dict[Path, Job] = {}
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

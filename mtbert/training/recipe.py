@@ -32,7 +32,7 @@ from mtbert.optim.weightings.build import WEIGHTINGS
 from mtbert.optim.weightings.torchjd import TORCHJD_METHODS
 from mtbert.training.compatibility import conflicts
 from mtbert.training.frozen import Frozen
-from mtbert.utils.device import LARGEST_SEED
+from mtbert.utils.device import MAX_SEED
 from mtbert.utils.errors import UserError, did_you_mean
 
 SURGERIES = ("none", *WEIGHTINGS)  # or torchjd:NAME
@@ -228,7 +228,7 @@ class Recipe(BaseModel):
     dev_rows: Count | None = None
     overlap: Literal["refuse", "drop", "keep"] = "refuse"
     precision: Literal["float32", "bfloat16"] = "float32"
-    seed: Annotated[int, Field(ge=0, le=LARGEST_SEED), BeforeValidator(_whole_number)] = 0
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED), BeforeValidator(_whole_number)] = 0
 
     def __init__(self, /, **fields: Any):
         try:

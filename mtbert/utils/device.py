@@ -1,4 +1,4 @@
-"""What a run ran on: device, versions, memory, revision; and how to make it repeat."""
+"""Devices, seeds, and what a run record says about the machine."""
 
 import importlib.metadata
 import os
@@ -13,14 +13,18 @@ import torch
 from mtbert.utils import paths
 from mtbert.utils.errors import UserError
 
-LARGEST_SEED = 2**32 - 1  # NumPy's
+MAX_SEED = 2**32 - 1  # NumPy's limit
 _PACKAGES = ("torch", "tokenizers", "safetensors", "numpy")
 
 
 def seed_everything(seed: int = 0) -> None:
-    """Seed Python, NumPy and torch, and keep the tokenizer from forking threads. UserError for a seed out of range."""
-    if not 0 <= seed <= LARGEST_SEED:
-        raise UserError(f"seed is {seed}, but must be from 0 to {LARGEST_SEED:,}")
+    """Seed Python, NumPy and torch, and turn off the tokenizer's own threads.
+
+    Raises:
+        UserError: unless the seed is from 0 to 2**32 - 1.
+    """
+    if not 0 <= seed <= MAX_SEED:
+        raise UserError(f"seed is {seed}, but must be from 0 to {MAX_SEED:,}")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     random.seed(seed)
     np.random.seed(seed)
@@ -28,8 +32,14 @@ def seed_everything(seed: int = 0) -> None:
 
 
 def get_device(name: str | None = None) -> torch.device:
-    """The device of that name, as its tensors name it ("cuda" becomes "cuda:0"); by default CUDA if there is one, else
-    the CPU. UserError if it is not there."""
+    """A device, with its index ("cuda" becomes "cuda:0").
+
+    Args:
+        name: the device's name; by default CUDA if available, else the CPU.
+
+    Raises:
+        UserError: if the device is not available.
+    """
     name = name or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         return torch.empty(1, device=name).device
@@ -38,21 +48,21 @@ def get_device(name: str | None = None) -> torch.device:
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """The arithmetic of a recipe's precision: with "bfloat16" matrix products in it, else everything in float32."""
+    """Context for a recipe's precision: "bfloat16" matrix products, or everything in "float32"."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
-def processors() -> int:
-    """How many processors this process may use: fewer than the machine has where a scheduler or taskset says so."""
+def available_cpus() -> int:
+    """The number of CPUs this process may use, which a scheduler or taskset may limit."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def environment_info(device: torch.device) -> dict:
-    """Device, threads and versions, as run.json keeps them."""
-    kind = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
-    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    """Device, threads, package versions and git revision, as stored in run.json."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
+    versions = {package: importlib.metadata.version(package) for package in _PACKAGES}
     return {
-        "device": f"{device.type} ({kind})",
+        "device": f"{device.type} ({name})",
         "threads": torch.get_num_threads(),
         "versions": {"python": platform.python_version(), **versions},
         "revision": _revision(),
@@ -60,10 +70,10 @@ def environment_info(device: torch.device) -> dict:
 
 
 def peak_memory_mb(device: torch.device) -> float | None:
-    """The most memory used so far: on CUDA the allocator's, else the process's; None where it cannot be told."""
+    """Peak memory so far in MiB: of the allocator on CUDA, else of the process; None if the system does not tell."""
     if device.type == "cuda":
         return round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
-    if sys.platform == "linux":  # getrusage would count the parent's memory too
+    if sys.platform == "linux":  # getrusage would include the parent's memory
         with open("/proc/self/status", encoding="utf-8") as status:
             peak = next((line for line in status if line.startswith("VmHWM")), None)
         return round(int(peak.split()[1]) / 2**10, 1) if peak else None
@@ -74,7 +84,7 @@ def peak_memory_mb(device: torch.device) -> float | None:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 1)  # bytes on macOS
 
 
-def _processor() -> str:
+def _cpu_name() -> str:
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
@@ -83,7 +93,7 @@ def _processor() -> str:
 
 
 def _revision() -> str | None:
-    """The git revision of the project, marked if files differ from it; None outside a repository."""
+    """The project's git revision, marked "-dirty" if files differ from it; None outside a repository."""
     command = ["git", "-C", str(paths.ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()

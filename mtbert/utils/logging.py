@@ -1,4 +1,4 @@
-"""The package's messages: one logger, "mtbert", whose lines go to standard output unless an application takes them."""
+"""The package's logger, "mtbert", which writes to standard output."""
 
 import logging
 import sys
@@ -10,7 +10,7 @@ LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNI
 
 
 class _StdoutHandler(logging.StreamHandler):
-    """Writes to whatever ``sys.stdout`` is at the time: a notebook cell, a captured stream, a terminal."""
+    """Writes to the current ``sys.stdout``: a notebook cell, a captured stream, or a terminal."""
 
     def __init__(self):
         logging.Handler.__init__(self)
@@ -35,7 +35,7 @@ def set_verbosity(level: str) -> None:
 
 @contextmanager
 def verbosity(level: str) -> Iterator[None]:
-    """Show messages from this level up for as long as the block runs."""
+    """Show messages from this level up within the block."""
     before = logger.level
     set_verbosity(level)
     try:

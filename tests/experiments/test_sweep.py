@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import threading
 import time
 from dataclasses import replace
@@ -15,15 +14,11 @@ import pytest
 
 import mtbert
 from mtbert import UserError
-from mtbert.data.sampling import SAMPLERS, SamplerConfig
 from mtbert.experiments import sweep
-from mtbert.experiments.predictions import predictions
-from mtbert.experiments.recipes import RECIPES, scaled
-from mtbert.experiments.results import archive, gather
+from mtbert.experiments.recipes import RECIPES
 from mtbert.experiments.sweep import Job
 from mtbert.training.checkpoint import checkpoints
 from mtbert.training.cuda_graphs import Execution
-from mtbert.training.recipe import Recipe
 from mtbert.utils import paths
 
 
@@ -36,10 +31,6 @@ def job(tmp_path, sample):
         return Job(recipe.replace(**changes), tmp_path / folder, sample, threads=1)
 
     return build
-
-
-def refuse(job):
-    raise AssertionError(f"{job.name} should not run")
 
 
 def test_a_report_stands_for_all_its_recipes():
@@ -57,7 +48,7 @@ def test_there_is_a_job_for_each_recipe_and_seed_and_first_seeds_come_first(tmp_
     assert todo[0].recipe.name == "li-tang/seq"
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system does not bind processes to processors")
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system does not bind processes to CPUs")
 def test_workers_share_the_processors_that_the_process_may_use(tmp_path, sample):
     allowed = os.sched_getaffinity(0)
     try:
@@ -71,79 +62,40 @@ def test_workers_share_the_processors_that_the_process_may_use(tmp_path, sample)
     assert alone.threads == len(allowed)
 
 
-@pytest.mark.parametrize("name", [name for name in RECIPES if "/" in name])
-def test_every_row_of_a_report_can_be_scaled_down_and_keeps_what_sets_it_apart(name):
-    full = RECIPES[name].recipe
-    small, demo = scaled(full, "small"), scaled(full, "demo")
-    assert scaled(full, "full") == full
-    changed = {"encoder", "steps_per_epoch", "train_rows", "dev_rows", "epochs", "lr", "adapter_size"}
-    assert set(small.differences(full)) <= changed
-    assert (small.train_rows is None) == (full.trainable != "heads")
-    assert small.encoder == "minilm" and demo.num_layers == 2 and demo.train_rows == 100
-    a_step = rows_of_a_step(full)
-    assert small.steps_per_epoch * a_step == pytest.approx(4800, abs=a_step / 2)
-    assert small.name == demo.name == name
-
-
-def rows_of_a_step(recipe):
-    """The mean over all steps that the recipe's sampler plans on the course's sets."""
-    rows = {"sst": 8538, "cfimdb": 1701, "quora": 75_842, "sts": 5996, "yelp": 50_000}
-    sampler = SAMPLERS[recipe.sampler](
-        {task: rows[task] for task in recipe.tasks}, recipe.batch_size, 0, SamplerConfig(epochs=recipe.epochs)
-    )
-    steps = [step for epoch in range(recipe.epochs) for step in sampler.epoch(epoch)]
-    return sum(recipe.batch_size[task] for step in steps for task in step) / len(steps)
-
-
-def test_another_scale_is_refused():
-    with pytest.raises(UserError, match="scale is 'huge': choose from full, small, demo"):
-        scaled(Recipe(), "huge")
-
-
 def test_a_job_leaves_a_run_an_executed_notebook_and_its_recipe(job):
-    one = job()
+    one = replace(job(), execution=Execution(cuda_graphs=True))
     assert not one.finished
     assert sweep.run_job(one) is None
     assert one.finished
     cells = nbformat.read(one.beside(".ipynb"), 4).cells
     assert all(cell.execution_count for cell in cells if cell.cell_type == "code")
     assert mtbert.recipe(one.beside(".recipe.json")) == one.recipe
-    table = sweep.beside_printed(gather([one.folder]))
-    assert table.loc["tiny", "seeds"] == 1 and table.loc["tiny", "sst"] == one_score(one, "sst")
-
-
-def test_a_job_tells_its_run_how_to_carry_out_steps(job):
-    one = replace(job(), execution=Execution(cuda_graphs=True))
-    assert sweep.run_job(one) is None
     assert mtbert.open_run(one.folder).record["execution"] == {"compile": False, "cuda_graphs": True}
 
 
-def one_score(job, task):
-    return mtbert.open_run(job.folder).scores[task]
+def test_a_failing_run_says_why_on_one_line(job, tmp_path, monkeypatch):
+    broken = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("raise ValueError('one\\nnowhere')")])
+    broken.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(broken, tmp_path / "broken.ipynb")
+    monkeypatch.setattr(sweep, "NOTEBOOK", tmp_path / "broken.ipynb")
+    bad = job()
+    error = sweep.run_job(bad)
+    assert "nowhere" in error and "\n" not in error and "nowhere" in bad.beside(".log").read_text()
 
 
-def test_finished_runs_are_skipped_and_failures_are_told(job, monkeypatch):
+def test_finished_runs_are_skipped_and_failures_reported(job, monkeypatch, sample, tmp_path):
     done, left, bad = job("done"), job("left", seed=1), job("bad", seed=2)
     mtbert.train(done.recipe, done.folder, done.data, progress=False)
     ran = []
-    monkeypatch.setattr(sweep, "run_job", lambda job, stop: ran.append(job.name) or ("no luck" if job is bad else None))
-    assert dict((job.name, wrong) for job, wrong in sweep.sweep([done, left, bad], "local", 2)) == {
-        "left": None,
-        "bad": "no luck",
-    }
+    error = {"left": None, "bad": "no luck"}
+    monkeypatch.setattr(sweep, "run_job", lambda job, stop: ran.append(job.name) or error[job.name])
+    assert {job.name: error for job, error in sweep.sweep([done, left, bad], "local", 2)} == error
     assert sorted(ran) == ["bad", "left"]
-    changed = job("done", lr=1e-4)  # the folder holds another recipe's run
-    assert not changed.finished
-
-
-def test_a_run_of_other_data_is_not_finished(job, sample, tmp_path):
-    one = job()
-    mtbert.train(one.recipe, one.folder, one.data, progress=False)
-    data = shutil.copytree(sample, tmp_path / "data")
-    there = replace(one, data=data)
-    assert one.finished and there.finished
-    (data / "sts-train.csv").write_text((data / "sts-dev.csv").read_text())
-    assert one.finished and not there.finished
+    assert not job("done", lr=1e-4).finished  # the folder holds another recipe's run
+    elsewhere = replace(done, data=shutil.copytree(sample, tmp_path / "data"))
+    assert done.finished and elsewhere.finished
+    (elsewhere.data / "sts-train.csv").write_text((elsewhere.data / "sts-dev.csv").read_text())
+    assert done.finished and not elsewhere.finished
 
 
 def test_a_sweep_that_is_left_ends_what_runs_and_starts_nothing_else(job, monkeypatch):
@@ -171,27 +123,9 @@ def test_a_job_that_is_stopped_is_not_finished(job):
 
 def test_kill_is_like_ctrl_c_while_a_sweep_runs():
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(KeyboardInterrupt), sweep.ended_like_ctrl_c():
+    with pytest.raises(KeyboardInterrupt), sweep.sigterm_as_ctrl_c():
         signal.raise_signal(signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) == before
-
-
-def test_a_failing_run_says_why_on_one_line(job, tmp_path):
-    bad = job(encoder=str(tmp_path / "nowhere"))
-    said = sweep.run_job(bad)
-    assert "nowhere" in said and "\n" not in said
-    assert "nowhere" in bad.beside(".log").read_text()
-
-
-def test_means_stand_beside_what_a_report_prints(job, monkeypatch):
-    jobs = [job(f"s{seed}", name="li-tang/seq", seed=seed) for seed in range(2)]
-    for each in jobs:
-        mtbert.train(each.recipe, each.folder, each.data, progress=False)
-    table = sweep.beside_printed(gather([each.folder for each in jobs]))
-    row = table.loc["li-tang/seq"]
-    assert row["seeds"] == 2 and row["quora, printed"] == 0.877 and row["overall, printed"] == 0.739
-    assert "overall" not in row  # nothing of ours goes by that name
-    assert row["sst"] == pytest.approx(sum(one_score(each, "sst") for each in jobs) / 2)
 
 
 def test_an_unknown_executor_is_named(job):
@@ -202,7 +136,7 @@ def test_an_unknown_executor_is_named(job):
 @pytest.mark.parametrize(("executor", "package"), [("ray", "ray"), ("slurm", "submitit")])
 def test_a_missing_package_is_named(job, monkeypatch, executor, package):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(UserError, match=f"this executor needs {package}: pip install {package}"):
+    with pytest.raises(UserError, match=rf"needs {package}: pip install 'mtbert\[sweep\]'"):
         list(sweep.sweep([job()], executor, 1))
 
 
@@ -219,7 +153,7 @@ def test_ray_runs_jobs_in_processes_of_one_node(job, monkeypatch):
     monkeypatch.setattr(sweep, "run_job", run)
     todo = [job("one"), job("bad", seed=1), job("two", seed=2)]
     try:
-        done = {job.name: said for job, said in sweep.sweep(todo, "ray", 1, minutes=60)}
+        done = {job.name: outcome for job, outcome in sweep.sweep(todo, "ray", 1, minutes=60)}
     except UserError as error:
         pytest.skip(str(error))  # ray gives its own processes half a minute, which a busy machine may exceed
     finally:
@@ -240,7 +174,7 @@ def test_a_notebook_ends_with_the_one_who_waits_for_it(monkeypatch):
 
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     with pytest.raises(KeyboardInterrupt):
-        sweep._ended(child, Interrupting(), time.time() + 60)
+        sweep._wait(child, Interrupting(), time.time() + 60)
     assert child.wait(timeout=10) == -signal.SIGTERM
 
 
@@ -284,9 +218,9 @@ def test_a_list_has_a_recipe_a_line_with_its_seeds_and_changes(tmp_path, sample)
         ("mixed\nmixed seeds=0", "line 2: seeds is 0"),
         ("mixed seeds=1.9", "line 1: seeds is 1.9"),
         ("mixed seeds=true", "line 1: seeds is True"),
-        ("tiny seed=3", "line 1: seed is 3, but a sweep counts seeds from 0 on"),
+        ("tiny seed=3", "line 1: seed is 3, but a sweep counts seeds from 0"),
         ("mixed\nmixed name='a", "line 2: No closing quotation"),
-        ("mixed\nmixed lr=1e-3", "line 2: mixed-s0 stands there twice"),
+        ("mixed\nmixed lr=1e-3", "line 2: mixed-s0 is listed twice"),
     ],
 )
 def test_a_mistake_in_a_list_is_named(tmp_path, sample, lines, expected):
@@ -304,7 +238,7 @@ def test_changes_of_all_lines_come_after_a_lines_own(tmp_path, sample):
 
 def test_a_seed_for_all_runs_is_refused(tmp_path, sample):
     (tmp_path / "list.txt").write_text("tiny\n")
-    with pytest.raises(UserError, match="seed is 3, but a sweep counts seeds from 0 on"):
+    with pytest.raises(UserError, match="seed is 3, but a sweep counts seeds from 0"):
         sweep.jobs(["tiny"], 1, "full", tmp_path, sample, {"seed": 3})
     with pytest.raises(UserError, match="give their number as seeds"):
         sweep.jobs_from_file(tmp_path / "list.txt", "full", tmp_path, sample, {"seed": 3}, 1)
@@ -323,7 +257,7 @@ def test_a_run_whose_time_is_over_stops_with_a_checkpoint_and_goes_on_later(job,
         mtbert.train(one.recipe, one.folder, one.data, progress=False)
     assert checkpoints(one.folder) and not one.finished
     ran = []
-    monkeypatch.setattr(sweep, "_BEGINNING", 0)
+    monkeypatch.setattr(sweep, "_STARTUP_SECONDS", 0)
     monkeypatch.setattr(sweep.subprocess, "Popen", lambda *a, **k: ran.append(a))
     assert sweep.run_job(one) == sweep.TIME_LIMIT and not ran  # over before it begins
 
@@ -336,24 +270,9 @@ def test_a_run_that_does_not_end_in_time_is_ended_and_left(job, monkeypatch):
         return begun[-1]
 
     monkeypatch.setattr(sweep.subprocess, "Popen", asleep)
-    monkeypatch.setattr(sweep, "_BEGINNING", 0)
-    monkeypatch.setattr(sweep, "_LAST_STEPS", 0)
+    monkeypatch.setattr(sweep, "_STARTUP_SECONDS", 0)
+    monkeypatch.setattr(sweep, "_STOP_MARGIN_SECONDS", 0)
     one = job()
     assert list(sweep.sweep([one], "local", 1, minutes=0.02)) == [(one, sweep.TIME_LIMIT)]
     assert begun[0].returncode
     assert "MTBERT_STOP_AT" not in os.environ
-
-
-def test_an_archive_holds_all_of_a_run_but_weights(job, tmp_path):
-    one = job()
-    mtbert.train(one.recipe, one.folder, one.data, progress=False)
-    archive([one.folder], tmp_path / "home.tar.xz")
-    with tarfile.open(tmp_path / "home.tar.xz") as packed:
-        packed.extractall(tmp_path / "home", filter="data")
-    assert not list((tmp_path / "home").rglob("*.safetensors"))
-    there, here = gather([one.folder]), gather([tmp_path / "home" / one.name])
-    assert there.equals(here)
-    kept = predictions(mtbert.open_run(tmp_path / "home" / one.name), one.data)
-    assert set(kept) == {"sst", "quora", "sts"}
-    with pytest.raises(UserError, match="are called one"):
-        archive([one.folder, tmp_path / "home" / one.name], tmp_path / "twice.tar.xz")

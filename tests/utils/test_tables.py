@@ -9,14 +9,10 @@ from mtbert.utils import paths
 from mtbert.utils.tables import read_csv, upsert_csv
 
 
-def test_a_row_with_a_known_key_takes_the_place_of_the_older_one_and_others_are_appended(tmp_path):
+def test_a_row_with_a_known_key_replaces_the_older_one_in_place_and_others_are_appended(tmp_path):
     path, key = tmp_path / "table.csv", ["recipe", "seed"]
-    upsert_csv(
-        path, [{"recipe": "NA", "seed": 0, "sst": 0.1}, {"recipe": "None", "seed": 0, "sst": 0.2}], ["recipe", "seed"]
-    )
-    upsert_csv(
-        path, [{"recipe": "NA", "seed": 1, "sts": 1 / 3}, {"recipe": "NA", "seed": 0, "sst": 0.3}], ["recipe", "seed"]
-    )
+    upsert_csv(path, [{"recipe": "NA", "seed": 0, "sst": 0.1}, {"recipe": "None", "seed": 0, "sst": 0.2}], key)
+    upsert_csv(path, [{"recipe": "NA", "seed": 1, "sts": 1 / 3}, {"recipe": "NA", "seed": 0, "sst": 0.3}], key)
     assert path.read_text() == "recipe,seed,sst,sts\nNA,0,0.3,\nNone,0,0.2,\nNA,1,,0.3333333333333333\n"
 
 
