@@ -1,8 +1,8 @@
-"""Write the sample data: small files in the form of the course's data, every sentence of them made here.
+"""Write the sample data: small files in the format of the course's data, with generated sentences.
 
     python data/sample/generate.py [FOLDER]
 
-The files go into FOLDER, by default the one this file is in. The same seed always gives the same bytes.
+FOLDER is where to write, by default the folder of this file. The same seed always gives the same bytes.
 """
 
 import csv
@@ -18,7 +18,7 @@ SEED = 11711
 HERE = Path(__file__).resolve().parent
 ONE, TWO = ("sentence",), ("sentence1", "sentence2")
 
-# file stem -> (writer, shares of the labels, text columns, label column, rows per split)
+# file stem -> (writer, proportions of the labels, text columns, label column, rows per split)
 TASKS = {
     "ids-sst": (sst, sst.SHARES, ONE, "sentiment", (1500, 300, 300)),
     "ids-cfimdb": (cfimdb, cfimdb.SHARES, ONE, "sentiment", (300, 60, 60)),
@@ -47,7 +47,7 @@ def write_split(task, split, total, register):
 
 
 def write_task(task):
-    """The rows of every split; the small splits are drawn first, so that the large one leaves them room."""
+    """The rows of every split. The small splits are drawn first, so that the large one does not use up their texts."""
     totals = TASKS[task][4]
     register = Register()
     drawn = {
@@ -62,13 +62,13 @@ def table(task, split, rows):
     texts, label = TASKS[task][2:4]
     if split != "test-student":
         yield ["", "id", *texts, label]
-        yield from ([number, row_id(row), *row, found] for number, (row, found) in enumerate(rows))
+        yield from ([index, row_id(row), *row, value] for index, (row, value) in enumerate(rows))
     elif task in NUMBERED_TWICE:
         yield [0, "", "id", *texts]
-        yield from ([number + 1, float(number), row_id(row), *row] for number, (row, _) in enumerate(rows))
+        yield from ([index + 1, float(index), row_id(row), *row] for index, (row, _) in enumerate(rows))
     else:
         yield ["", "id", *texts]
-        yield from ([number, row_id(row), *row] for number, (row, _) in enumerate(rows))
+        yield from ([index, row_id(row), *row] for index, (row, _) in enumerate(rows))
 
 
 def generate(folder=HERE):

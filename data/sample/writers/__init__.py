@@ -1,1 +1,1 @@
-"""The writers of the sample data: one module per task, and the tools they share."""
+"""The writers of the sample data: one module per task, and their shared tools."""

@@ -1,8 +1,7 @@
-"""Long film reviews, labelled 1 (the writer recommends the film) or 0 (the writer does not).
+"""Long film reviews, labeled 1 (the writer recommends the film) or 0 (the writer does not).
 
-The verdict decides the label. Most of the remarks in the body agree with it, but some speak against it,
-other people are quoted with the opposite opinion, and the plot is told without judgement, so that a review
-has to be read as a whole.
+The verdict decides the label. Most remarks agree with it, but some disagree, other people are quoted with the opposite
+opinion, and the plot is told without judgment, so that a review has to be read as a whole.
 """
 
 from writers.common import Slots, lines, tidy, words
@@ -10,8 +9,8 @@ from writers.film_words import SLOT_LISTS
 from writers.sst import aspect_clause
 
 SHARES = {0: 50, 1: 50}
-AGREEING = 0.77  # the share of remarks that agree with the verdict
-LONG_SHARE = 0.12  # the share of reviews that run on to about 512 word pieces and beyond
+AGREEING = 0.77  # share of remarks that agree with the verdict
+LONG_SHARE = 0.12  # share of reviews of about 512 tokens or more
 
 OPENINGS = lines("""
     I saw {title} at a small cinema in {place} with about {few} other people.
@@ -45,7 +44,7 @@ PREMISE = lines("""
     It all leads up to a long night on the {place3} road.
     The {job} has until {weekday} to sell the {thing} and leave.""")
 
-# the n-th remark of PRAISE and of BLAME have the same subject
+# the n-th remarks of PRAISE and BLAME have the same subject
 PRAISE = lines("""
     {name2} is very good in the early scenes, especially when there is nothing to say.
     The scene with the {thing} made me laugh out loud.
@@ -161,7 +160,7 @@ LISTS = SLOT_LISTS | {
 
 
 def remark(pen, positive):
-    """A remark about the film and its subject: a stock one or a clause about an aspect of it."""
+    """A remark about the film, stock or about one aspect, and its subject."""
     if pen.chance(0.65):
         stock = PRAISE if positive else BLAME
         text = pen.pick(stock)
@@ -173,9 +172,9 @@ def remark(pen, positive):
 
 
 def body(pen, label, count):
-    """The remarks, most of them in favour of the verdict, each on a subject of its own.
+    """The remarks, most of which agree with the verdict, each on a different subject.
 
-    A turn of phrase often marks the place where the tendency changes.
+    A turn of phrase often marks a change of tone.
     """
     sentences, subjects, before = [], set(), None
     while len(sentences) < count:
@@ -191,13 +190,13 @@ def body(pen, label, count):
 
 
 def lower_first(text):
-    """A sentence as it goes on after an opening phrase."""
+    """A sentence as it continues an opening phrase."""
     keep = text.startswith(("I ", "{"))
     return text if keep else text[0].lower() + text[1:]
 
 
 def in_order(pen, options, count):
-    """A number of different entries in the order of the list."""
+    """``count`` different entries, in the order of the list."""
     chosen = pen.several(options, count)
     return [option for option in options if option in chosen]
 

@@ -13,19 +13,19 @@ def words(text):
 
 
 def lines(text):
-    """The entries of a phrase list, one to a line."""
+    """The entries of a phrase list, one per line."""
     return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
 def families(text):
-    """The families of a text, divided by blank lines, as {mark: [entries]}; a line is a mark and an entry."""
-    found = []
+    """The families of a text, separated by blank lines, as {mark: [entries]}; each line is a mark and an entry."""
+    parsed = []
     for block in re.split(r"\n\s*\n", text.strip()):
-        found.append({})
+        parsed.append({})
         for line in lines(block):
             mark, entry = line.split(" ", 1)
-            found[-1].setdefault(mark, []).append(entry)
-    return tuple(found)
+            parsed[-1].setdefault(mark, []).append(entry)
+    return tuple(parsed)
 
 
 class Pen:
@@ -44,7 +44,7 @@ class Pen:
         return self.random.random() < probability
 
     def pick(self, options):
-        """One entry of a word list, rare or common as the split asks."""
+        """One entry of a word list, rare or common depending on the split."""
         if len(options) < 6:
             return self.random.choice(options)
         cut = len(options) - len(options) // 3
@@ -64,7 +64,7 @@ class Pen:
         return option
 
     def several(self, options, count):
-        """A number of different entries of a list, in random order."""
+        """``count`` different entries of a list, in random order."""
         chosen = []
         while len(chosen) < count:
             option = self.pick(options)
@@ -80,7 +80,7 @@ class Pen:
 
 
 class Slots(dict):
-    """Slot values drawn on first use: {town} and {town2} are different entries of the list `town`."""
+    """Slot values drawn on first use: {town} and {town2} are different entries of the list ``town``."""
 
     def __init__(self, pen, lists):
         super().__init__()
@@ -107,7 +107,7 @@ def tidy(text):
 
 
 def key(text):
-    """A text as it is compared with others: lower case, letters and digits only."""
+    """The form in which texts are compared: lower case, letters and digits only."""
     return " ".join(re.sub(r"[^\w\s]", "", text.casefold()).split())
 
 
@@ -119,7 +119,7 @@ class Register:
         self.rows = set()
 
     def admit(self, split, texts):
-        """Whether a row is new and none of its texts belongs to another split; if so, note it."""
+        """Register a row if it is new and none of its texts belongs to another split; whether it was."""
         keys = tuple(key(text) for text in texts)
         if keys in self.rows or any(self.owner.get(one, split) != split for one in keys):
             return False
@@ -131,13 +131,13 @@ class Register:
 
 
 def fill_quota(label, count, write, admit, tries=4000):
-    """Draw rows until `count` with the wanted label are admitted; `write()` gives (texts, label)."""
+    """Draw rows until ``count`` with the label are admitted; ``write()`` returns (texts, label)."""
     rows = []
     for _ in range(tries * count):
         if len(rows) == count:
             return rows
-        texts, found = write()
-        if found == label and admit(texts):
+        texts, drawn_label = write()
+        if drawn_label == label and admit(texts):
             rows.append((texts, label))
     if len(rows) < count:
         raise RuntimeError(f"only {len(rows)} of {count} rows with label {label}")
@@ -145,7 +145,7 @@ def fill_quota(label, count, write, admit, tries=4000):
 
 
 def shares_to_counts(total, shares):
-    """Whole numbers in the given proportions that add up to `total`."""
+    """Whole numbers in the given proportions that add up to ``total``."""
     counts = {label: int(total * share / sum(shares.values())) for label, share in shares.items()}
     for label in list(counts)[: total - sum(counts.values())]:
         counts[label] += 1

@@ -37,7 +37,7 @@ STORY_ADJECTIVES = {
     -3: words("idiotic, mind-numbing, offensive, insulting, unwatchable, stupefying, brainless, repellent"),
 }
 
-# aspects that only the adjectives for any craft fit, and aspects that tell a story; singular, then plural
+# aspects that only general adjectives fit, and aspects that tell a story; singular, then plural
 CRAFT = (
     words("""the acting, the music, the camera work, the direction, the editing, the lead performance, the
         casting, the set design, the lighting, the staging, the sound, the photography, the score, the
@@ -141,7 +141,7 @@ EFFECTS = {
         ought to come with an apology"""),
 }
 
-# whole sentences whose sense is not the sum of their words, by label
+# sentences whose meaning is not the sum of their words, by label
 IDIOMS = {
     0: lines("""
         I have had more fun watching {paint} dry.

@@ -1,9 +1,9 @@
-"""Pairs of questions, labelled 1.0 if they ask the same thing and 0.0 if not.
+"""Pairs of questions, labeled 1.0 if they ask the same thing and 0.0 if not.
 
-A family of activities has wordings that mean the same and others that share most of their words and mean
-something else. A frame asks one thing about an activity ("how", "how long", "what does it cost" ...) in
-several wordings. A pair is a duplicate if both the frame and the meaning of the activity agree. Open families
-do the same for whole questions. An easy negative joins questions from two families.
+A family of activities has wordings with the same meaning, and others that share most of the words but mean something
+else. A frame asks one thing about an activity ("how", "how long", "what does it cost" ...) in several wordings. A pair
+is a duplicate if both the frame and the meaning of the activity agree. Open families do the same for whole questions.
+An easy negative combines questions from two families.
 """
 
 import re
@@ -114,15 +114,15 @@ def different(pen, options, entry):
 
 
 def ask(wording, activity):
-    """A question about an activity; a question about other people speaks of them, not of me."""
+    """A question about an activity; in a question about other people, "my" becomes "their"."""
     if re.search(r"\b(people|someone)\b", wording):
-        for mine, theirs in THIRD_PERSON.items():
-            activity = re.sub(rf"\b{mine}\b", theirs, activity)
+        for first_person, third_person in THIRD_PERSON.items():
+            activity = re.sub(rf"\b{first_person}\b", third_person, activity)
     return wording.replace("{do}", activity)
 
 
 def activity_pair(pen, duplicate):
-    """Two questions about an activity: same frame and meaning, or one of the two changed."""
+    """Two questions about an activity: same frame and meaning, or a different frame or meaning."""
     family = pen.pick(ACTIVITY_FAMILIES)
     same, near = family["="], family["-"]
     frames = {frame: weight for frame, weight in FRAME_WEIGHTS.items() if frame != "cost" or "$" in family}
@@ -147,7 +147,7 @@ def open_pair(pen, duplicate):
 
 
 def unrelated_pair(pen):
-    """Two questions from different families; the slots they share may give them a word in common."""
+    """Two questions from different families; shared slots may give them a word in common."""
     first = pen.pick(ACTIVITY_FAMILIES)
     second = different(pen, ACTIVITY_FAMILIES + OPEN_FAMILIES, first)
     return tuple(question(pen, family) for family in (first, second))

@@ -1,6 +1,6 @@
-"""The families of questions: after = wordings that mean the same, after - what is only near to them.
+"""The families of questions: = marks wordings with the same meaning, - wordings with a similar one.
 
-A blank line ends a family; $ marks the activities whose price one may ask.
+A blank line ends a family; $ marks activities that have a price.
 """
 
 ACTIVITIES = """

@@ -1,10 +1,9 @@
-"""Sentences about films, labelled from 0 (very bad) to 4 (very good).
+"""Sentences about films, labeled from 0 (very bad) to 4 (very good).
 
-Every clause has a score from -3 to 3. It starts from the level of its word (see `film_words`), and the form
-around the word changes it: "a little dull" is milder than "dull", "very dull" stronger, "never dull" is mild
-praise. Two clauses are joined into one score: the mean if they stand side by side; if one is set against the
-other ("but", "although"), the clause the sentence rests on counts twice. The score of the sentence gives
-its label by the bounds in `label_of`. Idioms carry their label themselves; statements of fact are neutral.
+Every clause has a score from -3 to 3. It is the level of its word (see ``film_words``), changed by the form around the
+word: "a little dull" is milder than "dull", "very dull" stronger, and "never dull" is mild praise. The score of two
+clauses is their mean; if they contrast ("but", "although"), the main one counts twice. The bounds in ``label_of`` turn
+the score into a label. Idioms have a fixed label; statements of fact are neutral.
 """
 
 from writers.common import Slots, tidy
@@ -26,7 +25,7 @@ from writers.film_words import (
 
 SHARES = {0: 14, 1: 25, 2: 20, 3: 26, 4: 15}
 
-# form -> (weight, the score it gives to a word of each level it takes)
+# form -> (weight, {level of the word: score})
 ADJECTIVE_FORMS = {
     "{word}": (12, {3: 3, 2: 2, 1: 1, -1: -1, -2: -2, -3: -3}),
     "{softener} {word}": (5, {2: 1, 1: 0.7, -1: -0.7, -2: -1}),
@@ -67,7 +66,7 @@ OPENERS = (
     "on a second viewing",
     "truth be told",
 )
-SIMPLE = 3  # adjectives of more words than this stand alone
+SIMPLE = 3  # adjectives of more words than this are used alone
 
 
 def label_of(score):
@@ -83,7 +82,7 @@ def aspect(pen):
 
 
 def adjective(pen, level, story, plain=False):
-    """An adjective of the level; `plain` ones are single words that take an adverb or a negation."""
+    """An adjective of the level; ``plain`` ones are single words that an adverb or a negation may precede."""
     source = STORY_ADJECTIVES if story and pen.chance(0.45) else ADJECTIVES
     while True:
         word = pen.pick(source[level])
@@ -92,7 +91,7 @@ def adjective(pen, level, story, plain=False):
 
 
 def draw_form(pen, forms):
-    """A form and a level that it takes, with the score that results."""
+    """A form, a level that it allows, and the resulting score."""
     form = pen.weighted({form: weight for form, (weight, _) in forms.items()})
     level = pen.any(tuple(forms[form][1]))
     return form, level, forms[form][1][level]
@@ -135,7 +134,7 @@ def fill(pen, template):
 
 
 def film_clause(pen, subject=None):
-    """A clause about the film as a whole: an adjective, a noun or what it does to the viewer."""
+    """A clause about the film as a whole: an adjective, a noun, or its effect on the viewer."""
     subject = subject or whole(pen)
     kind = pen.any(("adjective", "noun", "effect", "effect"))
     if kind == "adjective":
@@ -154,7 +153,7 @@ def clause(pen):
 
 
 def two_clauses(pen, opposed):
-    """Two clauses of opposite or of like sign, the second about the film as "it" or about an aspect."""
+    """Two clauses of opposite or equal sign, the second about the film as "it" or about an aspect."""
     while True:
         first = clause(pen)
         second = aspect_clause(pen) if pen.chance(0.6) else film_clause(pen, "it")
@@ -164,13 +163,13 @@ def two_clauses(pen, opposed):
 
 
 def single(pen):
-    """One clause, at times with an opening phrase."""
+    """One clause, sometimes with an opening phrase."""
     text, score = clause(pen)
     return (f"{pen.pick(OPENERS)}, {text}." if pen.chance(0.3) else f"{text}."), score
 
 
 def side_by_side(pen):
-    """Two clauses of one tendency; the score is their mean."""
+    """Two clauses of equal sign; the score is their mean."""
     (first, score), (second, score2) = two_clauses(pen, opposed=False)
     clear = min(abs(score), abs(score2)) >= 1.2
     link = pen.any((", and", ";", ", and what is more,", ", and on top of that") if clear else (", and", ";"))
@@ -178,7 +177,7 @@ def side_by_side(pen):
 
 
 def balanced(pen):
-    """Two opposite clauses of like weight; the score is their mean."""
+    """Two opposite clauses of equal weight; the score is their mean."""
     (first, score), (second, score2) = two_clauses(pen, opposed=True)
     form = pen.any(
         (
@@ -194,7 +193,7 @@ def balanced(pen):
 
 
 def contrast(pen):
-    """Two opposite clauses; the one that the sentence rests on counts twice."""
+    """Two opposite clauses; the main one counts twice."""
     (light, score), (heavy, score2) = two_clauses(pen, opposed=True)
     form = pen.any(
         (
@@ -248,7 +247,7 @@ UNCOUNTED = (
 
 
 def unfulfilled(pen):
-    """What might have been: praise or blame in the conditional says the opposite, mildly."""
+    """Praise or blame in the conditional, which mildly says the opposite."""
     level = pen.any((3, 2, -2, -3))
     noun, verb, _ = aspect(pen)
     word = adjective(pen, level, True, plain=True)
@@ -274,7 +273,7 @@ def unfulfilled(pen):
 
 
 def against_expectation(pen):
-    """What others say, or what was expected, is set aside; the writer's own clause is the score."""
+    """The opinion of others, or an expectation, and the writer's own, which gives the score."""
     level = pen.any((3, 2, -2, -3))
     own = pen.any(tuple(ADJECTIVES))
     while own * level > 0:
@@ -290,12 +289,12 @@ def against_expectation(pen):
             "it is {own}, whatever my {{relative}} says about it being {said}.",
         )
     )
-    said, mine = (adjective(pen, one, True, plain=True) for one in (level, own))
-    return fill(pen, form.format(said=said, own=mine)), own
+    others, writers = (adjective(pen, one, True, plain=True) for one in (level, own))
+    return fill(pen, form.format(said=others, own=writers)), own
 
 
 def idiom(pen):
-    """A saying or an ironic turn with a fixed label."""
+    """An idiom or an ironic phrase with a fixed label."""
     label = pen.any(tuple(IDIOMS))
     return fill(pen, pen.pick(IDIOMS[label])), {0: -3, 1: -1.5, 3: 1.5, 4: 3}[label]
 

@@ -1,16 +1,16 @@
 """Pairs of sentences, graded from 0 (unrelated) to 5 (same meaning).
 
-A family holds wordings of one meaning and three kinds of changes to it. What changed sets the grade:
-5 the same meaning in other words, 4 an unimportant detail changed or left out, 3 an important detail changed,
-2 the same scene with a different action, 1 the same topic only, 0 nothing in common. The score of a pair is
-the mean of five imagined annotators, some of whom are one off the grade.
+A family has wordings of one meaning and three kinds of changes to it. The change decides the grade: 5 for the same
+meaning in other words, 4 for an unimportant detail changed or left out, 3 for an important detail changed, 2 for the
+same scene with a different action, 1 for the same topic only, 0 for nothing in common. The score of a pair is the mean
+of five simulated annotators, some of whom are one off the grade.
 """
 
 from writers.common import Slots, families, tidy, words
 from writers.sts_families import CAPTIONS, FORUM, HEADLINES
 
 GRADES = {5: 20, 4: 19, 3: 18, 2: 16, 1: 14, 0: 13}
-OFF_BY_ONE = 0.16  # how often an annotator is one above the grade, and as often one below
+OFF_BY_ONE = 0.16  # probability that an annotator is one above the grade, and one below
 ANNOTATORS = 5
 
 LISTS = {
@@ -55,7 +55,7 @@ def votes(pen, grade):
 
 
 def within_family(pen, family, grade):
-    """Two sentences of one family that differ as the grade says."""
+    """Two sentences of one family that differ as much as the grade says."""
     same = family["="]
     first = pen.any(same)
     if grade == 5:
@@ -64,14 +64,14 @@ def within_family(pen, family, grade):
 
 
 def other_family(pen, genre, family, grade):
-    """A family of the same topic (grade 1) or of another topic, at times of another genre (grade 0)."""
+    """A family of the same topic (grade 1) or of another topic, sometimes of another genre (grade 0)."""
     if grade == 0 and pen.chance(0.3):
         genre = GENRES[pen.weighted(GENRE_WEIGHTS)]
     return pen.any([one for one in genre if one is not family and (one[0] == family[0]) == (grade == 1)])
 
 
 def write(pen):
-    """One pair as ((sentence, sentence), grade); `votes` turns the grade into a score."""
+    """One pair as ((sentence, sentence), grade); ``votes`` turns the grade into a score."""
     grade = pen.any(tuple(GRADES))
     genre = GENRES[pen.weighted(GENRE_WEIGHTS)]
     family = pen.pick(genre)

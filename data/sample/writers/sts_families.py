@@ -1,7 +1,7 @@
 """Families of sentences by genre and topic.
 
-Wordings of the same meaning stand after =; after 4, 3 and 2 stand those with an unimportant detail changed,
-an important detail changed and a different action. A blank line ends a family.
+= marks wordings with the same meaning; 4, 3 and 2 mark a changed unimportant detail, a changed important detail, and a
+different action. A blank line ends a family.
 """
 
 CAPTIONS = {

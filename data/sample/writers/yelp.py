@@ -1,6 +1,6 @@
-"""Reviews of shops and restaurants, labelled from 0 (one star) to 4 (five stars).
+"""Reviews of shops and restaurants, labeled from 0 (one star) to 4 (five stars).
 
-Each star has its plans, and a plan gives the value of every sentence from -2 to 2: five stars praise without
+Each star rating has its plans. A plan gives the value of every sentence, from -2 to 2: five stars praise without
 reserve, four have a small complaint, three are balanced, two have one good word, one has none.
 """
 
@@ -135,7 +135,7 @@ SHOPS = tuple(SHOP_THINGS)
 
 
 def slot_lists(business):
-    """The slot values for a kind of business; a shop has no waiter, and goods of its own."""
+    """The slot values for a kind of business; a shop has no waiter but goods of its own."""
     lists = {**LISTS, "business": (business,)}
     if business in SHOPS:
         lists["owner"] = (*LISTS["owner"][:4], "the assistant")
