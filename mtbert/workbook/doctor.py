@@ -1,28 +1,34 @@
-"""Is everything here that the workbook needs? One line for each thing, [OK] or [FAIL] with what to do."""
+"""Check that everything the workbook needs is in place: one line each, [ OK ] or [FAIL] with what to do."""
 
 import importlib.metadata
 import os
 import platform
 import sys
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from packaging.requirements import Requirement
 
-from mtbert.data.check import check
+from mtbert.data.checking import check_folder
 from mtbert.data.read import data_folder
 from mtbert.nn.pretrained import load_encoder
 from mtbert.utils import paths
 from mtbert.utils.errors import UserError
 
 _NEEDED_GB = 3.0
+_OPTIONAL = ("surgery", "sweep")  # extras of pyproject.toml without which the workbook runs
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. text: what was found, and after a failure what to do."""
+    """The result of one check.
+
+    Attributes:
+        ok: Whether it passed.
+        thing: What was checked.
+        text: Details, and after a failure what to do.
+    """
 
     ok: bool
     thing: str
@@ -33,8 +39,12 @@ class Finding:
 
 
 def inspect_environment() -> list[Finding]:
-    """Python, packages, pretrained weights, data, memory, device and the folder for runs, in this order."""
-    looks: dict[str, Callable[[], tuple[bool, str]]] = {
+    """Check Python, packages, pretrained weights, data, memory, device and the folder for runs.
+
+    Returns:
+        A Finding each, in this order.
+    """
+    checks = {
         "Python": _python,
         "packages": _packages,
         "pretrained weights": _weights,
@@ -45,9 +55,9 @@ def inspect_environment() -> list[Finding]:
         "folder for runs": _writable,
     }
     findings = []
-    for thing, look in looks.items():
+    for thing, check in checks.items():
         try:
-            ok, text = look()
+            ok, text = check()
         except (UserError, OSError, ImportError) as error:
             ok, text = False, str(error)
         findings.append(Finding(ok, thing, text))
@@ -61,60 +71,72 @@ def _python() -> tuple[bool, str]:
 
 def _packages() -> tuple[bool, str]:
     try:
-        wanted = [Requirement(text) for text in importlib.metadata.requires("mtbert") or []]
+        requirements = [Requirement(text) for text in importlib.metadata.requires("mtbert") or []]
     except importlib.metadata.PackageNotFoundError:
         return False, "mtbert itself is not installed: pip install -r requirements.txt"
-    wanted = [each for each in wanted if each.marker is None or each.marker.evaluate({"extra": "notebooks"})]
-    wrong = []
-    for each in wanted:
-        try:
-            version = importlib.metadata.version(each.name)
-        except importlib.metadata.PackageNotFoundError:
-            wrong.append(f"{each.name} is missing")
-        else:
-            if not each.specifier.contains(version, prereleases=True):
-                wrong.append(f"{each.name} is {version}, but {each.specifier} is needed")
-    if wrong:
-        return False, f"{'; '.join(wrong)}: pip install -r requirements.txt"
-    return True, f"{len(wanted)} found, torch {torch.__version__}"
+    needed = _of_extra(requirements, "notebooks")
+    problems = [problem for requirement in needed if (problem := _problem(requirement))]
+    if problems:
+        return False, f"{'; '.join(problems)}: pip install -r requirements.txt"
+    names = {requirement.name for requirement in needed}
+    text = f"{len(names)} installed, torch {torch.__version__}"
+    for extra in _OPTIONAL:
+        others = [requirement for requirement in _of_extra(requirements, extra) if requirement.name not in names]
+        if problems := [problem for requirement in others if (problem := _problem(requirement))]:
+            text += f"; optional: {', '.join(problems)} (pip install 'mtbert[{extra}]')"
+    return True, text
+
+
+def _of_extra(requirements: list[Requirement], extra: str) -> list[Requirement]:
+    """The requirements that hold on this system, with one extra installed."""
+    return [one for one in requirements if one.marker is None or one.marker.evaluate({"extra": extra})]
+
+
+def _problem(requirement: Requirement) -> str | None:
+    try:
+        version = importlib.metadata.version(requirement.name)
+    except importlib.metadata.PackageNotFoundError:
+        return f"{requirement.name} is missing"
+    if requirement.specifier.contains(version, prereleases=True):
+        return None
+    return f"{requirement.name} is {version}, but {requirement.specifier} is needed"
 
 
 def _weights() -> tuple[bool, str]:
-    encoder = load_encoder("minilm")
-    numbers = sum(parameter.numel() for parameter in encoder.bert.parameters())
-    return True, f"minilm, {numbers:,} numbers, checksum right"
+    parameters = sum(parameter.numel() for parameter in load_encoder("minilm").bert.parameters())
+    return True, f"minilm, {parameters:,} parameters, checksum verified"
 
 
 def _sample() -> tuple[bool, str]:
-    report = check(paths.SAMPLE)
+    report = check_folder(paths.SAMPLE)
     if report.errors:
-        return False, f"{report.errors[0]}: python data/sample/generate.py writes the files anew"
-    return True, f"complete, in {paths.shown(paths.SAMPLE)}"
+        return False, f"{report.errors[0]}: write the files again with python data/sample/generate.py"
+    return True, f"complete, in {paths.display_path(paths.SAMPLE)}"
 
 
 def _real() -> tuple[bool, str]:
     folder = data_folder(None)
     if folder == paths.SAMPLE:
-        return True, "none here, and none needed for the demo (python -m mtbert data fetch)"
-    return True, f"found in {paths.shown(folder)}"
+        return True, "none; the demo does not need them (python -m mtbert data fetch)"
+    return True, f"in {paths.display_path(folder)}"
 
 
 def _memory() -> tuple[bool, str]:
     if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
-        return True, f"cannot be told on this system; {_NEEDED_GB:.0f} GB are enough"
+        return True, f"unknown on this system; {_NEEDED_GB:.0f} GB are enough"
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
     if total < _NEEDED_GB:
-        return False, f"{total:.1f} GB, but the notebooks take up to {_NEEDED_GB:.0f}: close other programs"
+        return False, f"{total:.1f} GB, but the notebooks need up to {_NEEDED_GB:.0f}: close other programs"
     return True, "enough"
 
 
 def _device() -> tuple[bool, str]:
     if torch.cuda.is_available():
         return True, torch.cuda.get_device_name(0)
-    return True, "CPU (the demo was made for it)"
+    return True, "CPU (the demo is made for it)"
 
 
 def _writable() -> tuple[bool, str]:
     paths.RUNS.mkdir(exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=paths.RUNS):
-        return True, f"{paths.shown(paths.RUNS)} can be written to"
+        return True, f"{paths.display_path(paths.RUNS)} is writable"
