@@ -1,24 +1,26 @@
 """All trainable parameters as one vector, and their gradients as another.
 
-The papers write an optimiser for a vector theta and a gradient g. Here they are exactly that: every parameter is a
-view into ``theta``, and each backward pass leaves its gradients in ``gradient``, at the same places.
+The papers write an optimizer for a vector theta and its gradient g. Here they are exactly that: every parameter is a
+view into ``theta``, and each backward pass leaves its gradients in ``gradient``, in the same layout.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from mtbert.utils.torch_private import sparse_rows
+
 
 @dataclass
 class ParameterShard:
-    """A stretch of the vector whose parameters share an owner and a decay rule.
+    """A range of the vector, ``where``, whose parameters have the same owner and the same decay rule.
 
-    parameter: (size,) a leaf that views the stretch; its ``grad`` is the matching stretch of the gradient after a
-    backward pass that reached it, and None otherwise.
+    parameter: (size,), a leaf that views the range. Its ``grad`` is the same range of the gradient after a backward
+    pass that reached it, and None otherwise.
     """
 
     owner: str
@@ -29,95 +31,112 @@ class ParameterShard:
 
 
 class Destination(Protocol):
-    """What takes the gradients of a backward pass, parameter by parameter."""
+    """What receives the gradients of a backward pass, one parameter at a time."""
 
-    def add(self, name: str, where: slice, shape: torch.Size, gradient: Tensor) -> None: ...
+    def add(self, name: str, gradient: Tensor) -> None: ...
 
 
-@dataclass
 class GradientVector:
-    """A gradient in the layout of the parameters: zeros where nothing was added since ``start``.
+    """A gradient in the layout of the parameters.
 
-    values: (size,). reached: names of the parameters that something was added to. rows: per embedding whose gradient
-    came as rows, the numbers of those that may differ from zero.
+    Attributes:
+        values: (size,). Those of parameters outside ``has_grad`` are left over from an earlier step.
+        has_grad: Names of the parameters that a gradient was added to since ``zero_grad``.
+        rows: For each embedding whose gradient came as sparse rows, the indices of those that may be nonzero.
     """
 
-    values: Tensor
-    has_grad: set[str] = field(default_factory=set)
-    rows: dict[str, Tensor] = field(default_factory=dict)
+    def __init__(self, flat: "FlatParameters", values: Tensor):
+        self.flat, self.values = flat, values
+        self.has_grad: set[str] = set()
+        self.rows: dict[str, Tensor] = {}
 
-    def start(self) -> None:
-        """Forget what was added; the numbers themselves are overwritten by what comes first."""
+    def __getitem__(self, name: str) -> Tensor:
+        """A view of one parameter's gradient, in its shape."""
+        return self.values[self.flat.slices[name]].view(self.flat.shapes[name])
+
+    def zero_grad(self) -> None:
+        """Start over. Nothing is written yet: the first gradient added to a parameter overwrites the old values."""
         self.has_grad.clear()
 
-    def add(self, name: str, where: slice, shape: torch.Size, gradient: Tensor) -> None:
-        place = self.values[where].view(shape)
-        first = name not in self.has_grad
+    def add(self, name: str, gradient: Tensor) -> None:
+        """Add a gradient of one parameter."""
+        values, first = self[name], name not in self.has_grad
         self.has_grad.add(name)
         if gradient.is_sparse:
-            rows = gradient._indices().squeeze(0)
+            rows, row_gradients = sparse_rows(gradient)
             if first:
-                place[self.rows.get(name, rows)] = 0
+                values[self.rows.get(name, rows)] = 0
             self.rows[name] = rows if first else torch.cat([self.rows[name], rows])
-            place.index_add_(0, rows, gradient._values())
+            values.index_add_(0, rows, row_gradients)
         elif first:
-            place.copy_(gradient)
+            values.copy_(gradient)
         else:
-            place.add_(gradient)
+            values.add_(gradient)
 
-    def add_product(self, name: str, where: slice, left: Tensor, right: Tensor) -> None:
-        """Add left^T right, of (n, rows) and (n, columns); written straight to its place if the types agree."""
-        shape = torch.Size([left.shape[1], right.shape[1]])
+    def add_product(self, name: str, left: Tensor, right: Tensor) -> None:
+        """Add left^T right, of (n, rows) and (n, columns), without a temporary if the types agree."""
         if left.dtype != self.values.dtype:
-            self.add(name, where, shape, left.T @ right)
+            self.add(name, left.T @ right)
             return
-        before = 1 if name in self.has_grad else 0
+        self[name].addmm_(left.T, right, beta=1 if name in self.has_grad else 0)
         self.has_grad.add(name)
-        self.values[where].view(shape).addmm_(left.T, right, beta=before)
 
 
 class FlatParameters:
-    """Moves a model's trainable parameters into one vector; the model goes on working, on views.
+    """Moves a model's trainable parameters into one vector. The model works on as before, on views.
 
-    Parameters are laid out by owner (the encoder, or one task's head), those that weight decay applies to first.
-    Biases and LayerNorm, the tensors of fewer than two dimensions, do not decay. Frozen parameters are left out.
+    Parameters are laid out in shards: those that weight decay applies to first, and by owner. Tensors with fewer than
+    two dimensions (biases and LayerNorm) do not decay. On a CPU, the model's embeddings are switched to sparse
+    gradients: a batch reads only a few of their rows.
 
-    owner: maps a parameter's name to its owner; a step that does not reach an owner leaves it untouched.
-    On a CPU, the embeddings of ``model`` are told to give their gradient as the few rows that a batch reads.
+    Args:
+        model: The model. Its frozen parameters are left out.
+        owner: Maps a parameter's name to its owner: "encoder", or a task. A step that does not reach an owner leaves
+            its parameters alone.
+
+    Attributes:
+        theta: (size,), the parameters.
+        vector: Their gradient.
+        slices, shapes, owners: Each parameter's range in ``theta``, its shape and its owner, by name.
+        destination: What receives the gradients of the backward pass under way; None between backward passes.
+
+    Raises:
+        ValueError: If everything is frozen.
     """
 
     def __init__(self, model: nn.Module, owner: Callable[[str], str]):
-        kept = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
-        if not kept:
+        trainable = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+        if not trainable:
             raise ValueError("no trainable parameter: everything is frozen")
         groups: dict[tuple[str, bool], list[tuple[str, nn.Parameter]]] = {}
-        for name, parameter in kept:
+        for name, parameter in trainable:
             groups.setdefault((owner(name), parameter.ndim > 1), []).append((name, parameter))
 
-        first = kept[0][1]
-        size = sum(parameter.numel() for _, parameter in kept)
+        first = trainable[0][1]
+        size = sum(parameter.numel() for _, parameter in trainable)
         self.theta = torch.empty(size, dtype=first.dtype, device=first.device)
-        self.vector = GradientVector(torch.zeros_like(self.theta))
+        self.vector = GradientVector(self, torch.zeros_like(self.theta))
         self.shards: list[ParameterShard] = []
         self.slices: dict[str, slice] = {}
         self.shapes: dict[str, torch.Size] = {}
         self.owners: dict[str, str] = {}
         self.names: dict[nn.Parameter, str] = {}
-        self.destination: Destination = self.vector  # where a backward pass leaves its gradients
+        self.destination: Destination | None = None
         for module in model.modules():
             if isinstance(module, nn.Embedding):
                 module.sparse = first.device.type == "cpu"
         end = 0
-        for (of, decays), members in sorted(groups.items(), key=lambda item: (not item[0][1], item[0][0])):
+        for (shard_owner, decays), members in sorted(groups.items(), key=lambda item: (not item[0][1], item[0][0])):
             start = end
             for name, parameter in members:
                 end = self._move(name, parameter, end)
-                self.owners[name], self.names[parameter] = of, name
+                self.owners[name], self.names[parameter] = shard_owner, name
             view = nn.Parameter(self.theta[start:end])
-            self.shards.append(ParameterShard(of, decays, [name for name, _ in members], slice(start, end), view))
+            names = [name for name, _ in members]
+            self.shards.append(ParameterShard(shard_owner, decays, names, slice(start, end), view))
 
     def _move(self, name: str, parameter: nn.Parameter, start: int) -> int:
-        """Make one parameter a view from ``start`` on, and let its gradient flow to the same place."""
+        """Make a parameter a view of the vector from ``start`` on, and collect its gradients; returns its end."""
         end = start + parameter.numel()
         view = self.theta[start:end].view_as(parameter)
         view.copy_(parameter.detach())
@@ -127,63 +146,52 @@ class FlatParameters:
         return end
 
     def _collect(self, name: str, parameter: nn.Parameter) -> None:
-        """Called by autograd once a parameter's gradient is complete; there is none where it was taken on the way."""
+        """Called by autograd once a parameter's gradient is complete; it is None where ``PerTaskGradMode`` takes it."""
         gradient, parameter.grad = parameter.grad, None
         if gradient is not None:
-            self.destination.add(name, self.slices[name], self.shapes[name], gradient)
+            (self.destination or self.vector).add(name, gradient)
+        elif self.destination is None:
+            raise RuntimeError(f"{name} has per-task gradients only: use Surgery.backward")
 
     def __len__(self) -> int:
         return len(self.theta)
 
     @property
     def gradient(self) -> Tensor:
-        """(size,): the gradient that the optimiser will see."""
+        """(size,): the gradient that the optimizer will see."""
         return self.vector.values
 
     def groups(self, weight_decay: float) -> list[dict]:
-        """The segments as parameter groups for an optimiser: decayed ones, then the others."""
+        """The shards as two parameter groups for an optimizer: those that decay, then the others."""
         return [
-            {"params": [part.parameter for part in self.shards if part.decays], "weight_decay": weight_decay},
-            {"params": [part.parameter for part in self.shards if not part.decays], "weight_decay": 0.0},
+            {"params": [shard.parameter for shard in self.shards if shard.decays], "weight_decay": weight_decay},
+            {"params": [shard.parameter for shard in self.shards if not shard.decays], "weight_decay": 0.0},
         ]
 
     def backward(self, *losses: Tensor) -> list[nn.Parameter]:
-        """Leave the gradient of the losses' sum in ``gradient``. Returns the segments that it reached.
-
-        Raises RuntimeError as ``reached`` does.
-        """
-        self.vector.start()
+        """Leave the gradient of the losses' sum in ``gradient``; returns and raises as ``assign_grads`` does."""
+        self.vector.zero_grad()
         for loss in losses:
             self.add(loss, self.vector)
         return self.assign_grads()
 
     def add(self, loss: Tensor, destination: Destination) -> None:
-        """Add the gradient of ``loss`` to a vector, or hand it to whatever else takes it."""
+        """Add the gradient of ``loss`` to a ``GradientVector``, or hand it to another destination."""
         if not loss.requires_grad:  # a frozen encoder under a head without weights has nothing to learn
             return
         self.destination = destination
         try:
             loss.backward()
         finally:
-            self.destination = self.vector
+            self.destination = None
 
-    def add_gradient(self, destination: GradientVector, parameter: nn.Parameter, gradient: Tensor) -> None:
-        """Add a gradient of one parameter."""
-        name = self.names[parameter]
-        destination.add(name, self.slices[name], self.shapes[name], gradient)
+    def shards_with_grad(self, vector: GradientVector) -> list[ParameterShard]:
+        """The shards that ``vector`` has the gradient of.
 
-    def add_product(self, destination: GradientVector, parameter: nn.Parameter, left: Tensor, right: Tensor) -> None:
-        """Add left^T right to the gradient of one matrix."""
-        name = self.names[parameter]
-        destination.add_product(name, self.slices[name], left, right)
-
-    def has_grad(self, vector: GradientVector) -> list[ParameterShard]:
-        """The segments that a vector has the gradient of.
-
-        Raises RuntimeError naming a parameter that has none while others of the same segment do: such a parameter
-        belongs frozen, or under an owner of its own.
+        Raises:
+            RuntimeError: If only some parameters of a shard have a gradient, naming one that has none.
         """
-        found = []
+        shards = []
         for shard in self.shards:
             missing = [name for name in shard.names if name not in vector.has_grad]
             if missing and len(missing) < len(shard.names):
@@ -192,14 +200,18 @@ class FlatParameters:
                     "freeze it or give it an owner of its own"
                 )
             if not missing:
-                found.append(shard)
-        return found
+                shards.append(shard)
+        return shards
 
     def assign_grads(self) -> list[nn.Parameter]:
-        """Give each segment that ``vector`` reached its stretch of the gradient, and the others none; return those."""
-        has_grad = self.has_grad(self.vector)
+        """Set ``grad`` of every shard's parameter: its range of the gradient, or None where ``vector`` has none.
+
+        Returns:
+            The shards' parameters that have a gradient now. Raises as ``shards_with_grad`` does.
+        """
+        shards = self.shards_with_grad(self.vector)
         for shard in self.shards:
             shard.parameter.grad = None
-        for shard in has_grad:
+        for shard in shards:
             shard.parameter.grad = self.gradient[shard.where]
-        return [shard.parameter for shard in has_grad]
+        return [shard.parameter for shard in shards]

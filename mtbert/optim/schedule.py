@@ -6,12 +6,18 @@ LRSchedule = Literal["linear", "constant"]
 
 
 def learning_rate_factor(step: int, total: int, warmup_ratio: float, lr_schedule: LRSchedule) -> float:
-    """The share of the full learning rate used in ``step`` (from 0) of ``total``.
+    """What the learning rate is multiplied by in one step.
 
-    It rises linearly over the first ``warmup_ratio`` share of the steps, then falls linearly to 0 ("linear", as BERT's
-    authors do) or stays ("constant").
+    Args:
+        step: From 0.
+        total: Number of steps of the run.
+        warmup_ratio: Share of the steps in which the factor rises linearly to 1.
+        lr_schedule: How it goes on: "linear" falls to 0 by the end, as BERT's authors do; "constant" stays at 1.
+
+    Returns:
+        The factor, in [0, 1].
     """
-    rising = int(warmup_ratio * total)
-    if step < rising:
-        return (step + 1) / (rising + 1)
-    return 1.0 if lr_schedule == "constant" else (total - step) / max(1, total - rising)
+    warmup_steps = int(warmup_ratio * total)
+    if step < warmup_steps:
+        return (step + 1) / (warmup_steps + 1)
+    return 1.0 if lr_schedule == "constant" else (total - step) / max(1, total - warmup_steps)

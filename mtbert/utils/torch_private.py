@@ -61,14 +61,6 @@ def softmax_backward(grad: Tensor, weights: Tensor) -> Tensor:
     return torch._softmax_backward_data(grad, weights, -1, weights.dtype)
 
 
-def is_needed(node: torch.autograd.graph.Node) -> bool:
-    """Whether the running backward pass will execute a node of the graph.
-
-    A custom autograd function is not told when ``torch.autograd.grad`` asks for the gradient of its input alone.
-    """
-    return torch._C._will_engine_execute_node(node)
-
-
 def sparse_rows(gradient: Tensor) -> tuple[Tensor, Tensor]:
     """The row indices (n,) and the rows (n, width) of a sparse gradient, which may name a row more than once.
 

@@ -1,4 +1,4 @@
-"""The GPU's kernels over flat vectors: each does what the lines of tensor operations do.
+"""The GPU's kernels over flat vectors: each equals the tensor operations that it replaces.
 
 Without a GPU they run in Triton's interpreter, where Triton is installed.
 """
@@ -18,18 +18,18 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 def test_adamw_in_one_pass_equals_torchs(size, dtype):
     torch.manual_seed(0)
     lr, betas, eps, decay = 0.01, (0.9, 0.999), 1e-8, 0.1
-    theirs = torch.nn.Parameter(torch.randn(size, dtype=dtype, device=DEVICE))
-    optimizer = torch.optim.AdamW([theirs], lr, betas, eps, decay)
-    ours, m, v = theirs.detach().clone(), torch.zeros_like(theirs), torch.zeros_like(theirs)
+    peer = torch.nn.Parameter(torch.randn(size, dtype=dtype, device=DEVICE))
+    optimizer = torch.optim.AdamW([peer], lr, betas, eps, decay)
+    ours, m, v = peer.detach().clone(), torch.zeros_like(peer), torch.zeros_like(peer)
     for step in range(1, 21):
-        theirs.grad = torch.randn_like(ours)
+        peer.grad = torch.randn_like(ours)
         optimizer.step()
         correction = (1 - betas[1] ** step) ** 0.5
         alpha = lr * correction / (1 - betas[0] ** step)
-        numbers = [lr * decay, 1 - betas[0], betas[1], 1 - betas[1], alpha, eps * correction]
-        kernels.adamw(ours, theirs.grad, m, v, torch.tensor(numbers, dtype=torch.float64, device=DEVICE))
+        coefficients = [lr * decay, 1 - betas[0], betas[1], 1 - betas[1], alpha, eps * correction]
+        kernels.adamw(ours, peer.grad, m, v, torch.tensor(coefficients, dtype=torch.float64, device=DEVICE))
     rtol = 1e-12 if dtype == torch.float64 else 1e-5
-    torch.testing.assert_close(ours, theirs.detach(), rtol=rtol, atol=rtol)
+    torch.testing.assert_close(ours, peer.detach(), rtol=rtol, atol=rtol)
 
 
 @pytest.mark.parametrize("tasks", [1, 2, 3, 5])
@@ -40,6 +40,6 @@ def test_the_gramian_and_the_weighted_sum_equal_products_of_matrices(tasks, size
     rows = whole[:, 3 : 3 + size]  # a stretch of the columns
     exact = rows.double() @ rows.double().T
     torch.testing.assert_close(kernels.gramian(rows), exact, rtol=0, atol=1e-5 * size**0.5 + 1e-5 * size)
-    weights, into = torch.randn(tasks, device=DEVICE), torch.full((size,), torch.nan, device=DEVICE)
-    kernels.weighted_sum(rows, weights, into)
-    torch.testing.assert_close(into, weights @ rows, rtol=1e-5, atol=1e-5)
+    weights, destination = torch.randn(tasks, device=DEVICE), torch.full((size,), torch.nan, device=DEVICE)
+    kernels.weighted_sum(rows, weights, destination)
+    torch.testing.assert_close(destination, weights @ rows, rtol=1e-5, atol=1e-5)

@@ -36,25 +36,6 @@ def test_softmax_backward_is_autograds():
     assert torch.equal(torch_private.softmax_backward(grad, weights.detach()), expected)
 
 
-def test_a_node_is_needed_only_where_its_gradient_is_asked_for():
-    needed = []
-
-    class Identity(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, x, weight):
-            return x.clone()
-
-        @staticmethod
-        def backward(ctx, grad):
-            needed.append(torch_private.is_needed(ctx.next_functions[1][0]))
-            return grad, None
-
-    x, weight = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)
-    torch.autograd.grad(Identity.apply(x, weight).sum(), x)
-    Identity.apply(x, weight).sum().backward()
-    assert needed == [False, True]
-
-
 def test_sparse_rows_keep_repeated_rows():
     embedding = torch.nn.Embedding(4, 3, sparse=True)
     embedding(torch.tensor([2, 0, 2])).sum().backward()

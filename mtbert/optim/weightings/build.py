@@ -1,0 +1,32 @@
+"""The weightings by name, as recipes have them."""
+
+from collections.abc import Callable
+from functools import partial
+
+from mtbert.optim.weightings.gradvac import GradVac
+from mtbert.optim.weightings.gramian import Weighting
+from mtbert.optim.weightings.pcgrad import pcgrad
+from mtbert.optim.weightings.permutations import RandomOrder
+from mtbert.optim.weightings.sum import sum_weights
+from mtbert.optim.weightings.torchjd import TorchJD
+
+# name in a recipe: (GradVac's beta, random order) -> weighting
+WEIGHTINGS: dict[str, Callable[[float, RandomOrder], Weighting]] = {
+    "sum": lambda beta, order: sum_weights,
+    "pcgrad": lambda beta, order: partial(pcgrad, generator=order),
+    "gradvac": GradVac,
+}
+
+
+def build_weighting(name: str, tasks: int, beta: float, generator: RandomOrder) -> Weighting:
+    """The weighting of that name.
+
+    Args:
+        name: One of ``WEIGHTINGS``, or "torchjd:NAME" (see ``TorchJD``).
+        tasks: How many tasks there are.
+        beta: GradVac's.
+        generator: Draws the random order of PCGrad and GradVac.
+    """
+    if name.startswith("torchjd:"):
+        return TorchJD(name.removeprefix("torchjd:"), tasks)
+    return WEIGHTINGS[name](beta, generator)

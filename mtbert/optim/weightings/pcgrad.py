@@ -1,0 +1,30 @@
+"""PCGrad: project conflicting gradients."""
+
+import torch
+from torch import Tensor
+
+from mtbert.optim.weightings.permutations import RandomOrder, identity_coefficients, visits
+
+
+def pcgrad(gramian: Tensor, generator: RandomOrder = None) -> Tensor:
+    """PCGrad (Yu et al. 2020, Algorithm 1): remove from each gradient what points against another task's.
+
+    For every task i, and every other task j in random order: if g_i' . g_j < 0, then g_i' loses its component along the
+    original g_j. The step is the sum of the g_i'. A zero gradient conflicts with none. All tasks meet their first j at
+    once, then their second: what one of them loses does not depend on the others.
+
+    Args:
+        gramian: (..., T, T).
+        generator: Draws the random order; None for torch's global generator.
+
+    Returns:
+        Weights, (..., T).
+    """
+    coefficients = identity_coefficients(gramian)  # C: g_i' = sum_k C_ik g_k
+    tasks = torch.arange(gramian.shape[-1], device=gramian.device)
+    for others in visits(gramian, generator):  # (T,): the j of every i
+        products_with_j = gramian.mT[..., others, :]  # [..., i, k]: g_k . g_j
+        product = (coefficients * products_with_j).sum(-1)  # g_i' . g_j
+        squared_norm = gramian.diagonal(dim1=-2, dim2=-1)[..., others]
+        coefficients[..., tasks, others] -= torch.where(squared_norm > 0, product.clamp(max=0) / squared_norm, 0)
+    return coefficients.sum(-2)

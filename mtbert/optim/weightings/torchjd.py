@@ -1,0 +1,93 @@
+"""Weightings of the TorchJD package (Quinton & Rey 2024), by their names there."""
+
+from collections.abc import Mapping
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from mtbert.utils.errors import UserError
+
+# Methods whose weights depend on the Gramian alone. Others need the gradients themselves (such as ConFIG, GradDrop and
+# ExcessMTL), several gradients per task (MoDo, SDMGrad), or settings that a recipe does not have (Krum).
+_PLAIN = ("AlignedMTL", "DualProj", "GradVac", "IMTLG", "MGDA", "Mean", "PCD", "PCGrad", "Random", "Sum", "UPGrad")
+_SETTINGS = {"CAGrad": {"c": 0.5}, "FairGrad": {"alpha": 1.0}}  # where TorchJD has no default
+TORCHJD_METHODS = (*_PLAIN, *_SETTINGS, "NashMTL")
+
+
+class TorchJD:
+    """A weighting of the TorchJD package, with an object of its own, and so a memory, for every group of parameters.
+
+    Methods that expect the gradients get a root of the Gramian, R with R R^T = G: its rows have the same inner
+    products. A group whose gradients are all zero gets weights of one.
+
+    Args:
+        name: One of ``TORCHJD_METHODS``.
+        tasks: T.
+
+    Raises:
+        UserError: If there is no such method here, or a package that it needs is not installed.
+        ValueError: On a call, if the Gramian is not that of T tasks.
+    """
+
+    def __init__(self, name: str, tasks: int):
+        if name not in TORCHJD_METHODS:
+            raise UserError(
+                f"surgery is 'torchjd:{name}', but {name!r} is no TorchJD method that needs only the Gramian: "
+                f"choose from {', '.join(TORCHJD_METHODS)}"
+            )
+        self.name, self.tasks = name, tasks
+        settings = {"n_tasks": tasks} if name == "NashMTL" else _SETTINGS.get(name, {})
+        try:
+            from torchjd import aggregation
+
+            self._new_aggregator = partial(getattr(aggregation, name), **settings)
+            aggregator = self._new_aggregator()
+        except (ImportError, AttributeError) as error:
+            raise UserError(
+                f"surgery is 'torchjd:{name}', but it cannot be loaded ({error}): pip install 'torchjd[full]>=0.18'"
+            ) from None
+        self._takes_gramian = hasattr(aggregator, "gramian_weighting")
+        self._weightings: dict[int, nn.Module] = {}  # by group
+
+    def __call__(self, gramian: Tensor) -> Tensor:
+        """Weights (..., T) from a Gramian (..., T, T), one group after the other."""
+        if gramian.shape[-1] != self.tasks:
+            raise ValueError(f"the Gramian is {tuple(gramian.shape)}, but the weighting is for {self.tasks} tasks")
+        groups = gramian.reshape(-1, self.tasks, self.tasks)
+        weights = [self._weights(index, group) for index, group in enumerate(groups)]
+        return torch.stack(weights).reshape(gramian.shape[:-1]).to(gramian)
+
+    def _weights(self, index: int, gramian: Tensor) -> Tensor:
+        if not gramian.any():  # NashMTL would divide by its norm
+            return torch.ones_like(gramian[0])
+        if index not in self._weightings:
+            aggregator = self._new_aggregator()
+            self._weightings[index] = aggregator.gramian_weighting if self._takes_gramian else aggregator.weighting
+        return self._weightings[index](gramian if self._takes_gramian else _root(gramian))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What the method remembers of earlier steps, by group; empty for most methods."""
+        state = {}
+        for index, weighting in self._weightings.items():
+            memory = dict(weighting.state_dict())
+            if self.name == "NashMTL":  # its memory, the solver's last solution, is a NumPy array and no buffer
+                memory["prvs_alpha"] = torch.from_numpy(weighting.prvs_alpha)
+            state |= {f"{index}.{key}": value.clone() for key, value in memory.items()}
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        self._weightings = {}
+        for index in sorted({int(key.split(".")[0]) for key in state}):
+            memory = {key.split(".", 1)[1]: value for key, value in state.items() if key.startswith(f"{index}.")}
+            with torch.random.fork_rng(devices=[]):
+                self._weights(index, torch.eye(self.tasks, dtype=torch.float64))  # allocates the buffers
+            if self.name == "NashMTL":
+                self._weightings[index].prvs_alpha = memory.pop("prvs_alpha").cpu().numpy()
+            self._weightings[index].load_state_dict(memory)
+
+
+def _root(gramian: Tensor) -> Tensor:
+    """(T, T): R with R R^T = G."""
+    values, vectors = torch.linalg.eigh(gramian)
+    return vectors * values.clamp(min=0).sqrt()
