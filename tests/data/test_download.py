@@ -31,22 +31,10 @@ class Handler(BaseHTTPRequestHandler):
     """Answers each request with the next behavior of the server's plan, the last one again and again."""
 
     def do_GET(self):
-        with self.server.lock:
-            requests = self.server.requests
-            behave = self.server.plan[min(len(requests), len(self.server.plan) - 1)]
-            requests.append((self.path, self.headers.get("Range")))
-            assert self.headers.get("Accept-Encoding") == "identity"
-        behave(self)
-
-    def reply(self, status: int, body: bytes, length: int = 0, span: str = "", encoding: str = ""):
-        self.send_response(status)
-        self.send_header("Content-Length", str(length or len(body)))
-        if span:
-            self.send_header("Content-Range", f"bytes {span}")
-        if encoding:
-            self.send_header("Content-Encoding", encoding)
-        self.end_headers()
-        self.wfile.write(body)
+        server = self.server
+        server.requests.append((self.path, self.headers.get("Range")))
+        assert self.headers.get("Accept-Encoding") == "identity"
+        server.plan[min(len(server.requests), len(server.plan)) - 1](self)
 
     def log_message(self, *args):
         pass
@@ -57,8 +45,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, *plan: Callable[[Handler], None]):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.plan, self.lock = plan, threading.Lock()
-        self.requests: list[tuple[str, str | None]] = []
+        self.plan, self.requests = plan, []
         self.host = f"127.0.0.1:{self.server_port}"
         self.base = f"http://{self.host}"
 
@@ -67,27 +54,38 @@ class Server(ThreadingHTTPServer):
         return [span for _, span in self.requests]
 
 
+def reply(status: int, body: bytes = b"sorry", **headers: str) -> Callable[[Handler], None]:
+    """The behavior of one fixed answer, with headers such as ``Content_Range``."""
+
+    def behave(handler):
+        handler.send_response(status)
+        for name, value in ({"Content_Length": str(len(body))} | headers).items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    return behave
+
+
+def span(start: int, stop: int, body: bytes = BODY) -> Callable[[Handler], None]:
+    return reply(206, body[start:stop], Content_Range=f"bytes {start}-{stop - 1}/{len(body)}")
+
+
 def good(handler: Handler, body: bytes = BODY):
-    span = handler.headers.get("Range")
-    if span is None:
-        return handler.reply(200, body)
-    start = int(span.removeprefix("bytes=").removesuffix("-"))
+    requested = handler.headers.get("Range")
+    start = int(requested.removeprefix("bytes=").removesuffix("-")) if requested else 0
     if start >= len(body):
-        return handler.reply(416, b"no such range", span=f"*/{len(body)}")
-    handler.reply(206, body[start:], span=f"{start}-{len(body) - 1}/{len(body)}")
+        reply(416, Content_Range=f"bytes */{len(body)}")(handler)
+    else:
+        (span(start, len(body), body) if requested else reply(200, body))(handler)
 
 
 def corrupt(handler: Handler):
     good(handler, OTHER)
 
 
-def drops(handler: Handler):
-    """Promises all of the body and closes the connection at CUT."""
-    handler.reply(200, BODY[:CUT], length=len(BODY))
-
-
 def drops_chunked(handler: Handler):
-    """Names no length, and closes the connection before the last chunk."""
+    """Gives no length, and closes the connection before the last chunk."""
     handler.protocol_version = "HTTP/1.1"
     handler.send_response(200)
     handler.send_header("Transfer-Encoding", "chunked")
@@ -96,24 +94,8 @@ def drops_chunked(handler: Handler):
     handler.close_connection = True
 
 
-def wrong_span(handler: Handler):
-    handler.reply(206, BODY, span=f"0-{len(BODY) - 1}/{len(BODY)}")
-
-
-def compresses(handler: Handler):
-    handler.reply(200, gzip.compress(BODY), encoding="gzip")
-
-
-def ignores_range(handler: Handler):
-    handler.reply(200, BODY)
-
-
-def short_range(start: int, stop: int) -> Callable[[Handler], None]:
-    return lambda handler: handler.reply(206, BODY[start:stop], span=f"{start}-{stop - 1}/{len(BODY)}")
-
-
-def status(code: int) -> Callable[[Handler], None]:
-    return lambda handler: handler.reply(code, b"sorry")
+drops = reply(200, BODY[:CUT], Content_Length=str(len(BODY)))  # announces all and closes the connection at CUT
+compresses = reply(200, gzip.compress(BODY), Content_Encoding="gzip")
 
 
 @pytest.fixture(autouse=True)
@@ -182,15 +164,15 @@ RESUMED = f"bytes={CUT}-"
         (b"", [compresses], [None]),  # its length is not measured by that of the compressed body
         (b"", [drops, good], [None, RESUMED]),
         (b"", [drops_chunked, good], [None, RESUMED]),
-        (b"", [drops, ignores_range], [None, RESUMED]),
-        (b"", [drops, wrong_span, good], [None, RESUMED, None]),  # a wrong range is not appended
-        (BODY[:10], [short_range(10, 20), short_range(20, 30), good], ["bytes=10-", "bytes=20-", "bytes=30-"]),
+        (b"", [drops, reply(200, BODY)], [None, RESUMED]),
+        (b"", [drops, span(0, SIZE), good], [None, RESUMED, None]),  # a wrong range is not appended
+        (BODY[:10], [span(10, 20), span(20, 30), good], ["bytes=10-", "bytes=20-", "bytes=30-"]),
         (BODY, [good], [f"bytes={SIZE}-"]),  # complete already: checked and used
         (BODY + b"more", [good], [f"bytes={SIZE + 4}-", None]),
         (OTHER[:CUT], [good], [RESUMED, None]),  # a stale part costs one try
         (b"", [corrupt, good], [None, None]),  # nothing of a corrupt body is used
-        (b"", [status(429), status(500), good], [None, None, None]),
-        (b"", [status(503), good], [None, None]),
+        (b"", [reply(429), reply(500), good], [None, None, None]),
+        (b"", [reply(503), good], [None, None]),
     ],
 )
 def test_a_download_ends_with_the_whole_file(tmp_path, serve, messages, part, plan, ranges):
@@ -206,10 +188,10 @@ def test_a_download_ends_with_the_whole_file(tmp_path, serve, messages, part, pl
     ("plan", "message", "part"),
     [
         ([drops], "the connection was lost", BODY[:CUT]),
-        ([drops, status(500)], "HTTP 500", BODY[:CUT]),
-        ([short_range(0, 10), short_range(10, 20), short_range(20, 30)], f"only 30 of {SIZE:,} bytes", BODY[:30]),
+        ([drops, reply(500)], "HTTP 500", BODY[:CUT]),
+        ([span(0, 10), span(10, 20), span(20, 30)], f"only 30 of {SIZE:,} bytes", BODY[:30]),
         ([corrupt], f"expected sha256 {SHA256}, found {OTHER_SHA256}", None),
-        ([status(404)], "HTTP 404", None),
+        ([reply(404)], "HTTP 404", None),
     ],
 )
 def test_a_failed_download_leaves_no_target_and_is_resumed_by_the_next_call(tmp_path, serve, plan, message, part):
@@ -253,10 +235,10 @@ def test_the_waits_between_tries_double(tmp_path, closed, monkeypatch):
 @pytest.mark.parametrize(
     ("plan", "tries", "ranges"),
     [
-        ([drops, status(404)], 2, [RESUMED]),  # resumes at the second address
+        ([drops, reply(404)], 2, [RESUMED]),  # resumes at the second address
         ([corrupt], TRIES, [None]),
-        ([status(403)], 1, [None]),  # an address without the file is tried once
-        ([status(404)], 1, [None]),
+        ([reply(403)], 1, [None]),  # an address without the file is tried once
+        ([reply(404)], 1, [None]),
     ],
 )
 def test_the_next_address_is_tried_after_a_failure(tmp_path, serve, plan, tries, ranges):
@@ -266,7 +248,7 @@ def test_the_next_address_is_tried_after_a_failure(tmp_path, serve, plan, tries,
 
 
 def test_failure_everywhere_names_every_host(tmp_path, serve, closed):
-    server = serve(status(404))
+    server = serve(reply(404))
     message = refused(tmp_path, remote(server, closed))
     assert f"{server.host}: HTTP 404" in message and closed.removeprefix("http://") in message
     assert list(tmp_path.iterdir()) == []
@@ -279,7 +261,7 @@ def test_no_network_is_one_line_that_names_the_hosts_but_no_password(tmp_path, c
 
 
 def test_mirrors_are_tried_before_the_public_addresses(tmp_path, serve, closed, monkeypatch):
-    mirror, public = serve(status(404)), serve(good)
+    mirror, public = serve(reply(404)), serve(good)
     monkeypatch.setenv("MTBERT_DATA_URL", f"{closed} {mirror.base}/some/folder/\n no-address")
     get(tmp_path, remote(public))
     assert holds(tmp_path) and len(public.requests) == 1
@@ -298,7 +280,7 @@ def test_the_expected_file_is_left_alone_and_another_one_is_overwritten_only_if_
     message = refused(tmp_path, remote(server))
     assert str(tmp_path / NAME) in message and "force=True" in message
     assert holds(tmp_path, body=OTHER) and server.requests == []
-    refused(tmp_path, remote(serve(status(404))), force=True)
+    refused(tmp_path, remote(serve(reply(404))), force=True)
     assert holds(tmp_path, body=OTHER)
     get(tmp_path, remote(server), force=True)
     assert holds(tmp_path)
