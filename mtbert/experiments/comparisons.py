@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mtbert.data.tasks import TASKS
+from mtbert.data.tasks import OVERALL_TASKS, TASKS
 from mtbert.experiments.claims import load_claims
-from mtbert.experiments.metrics import OVERALL_TASKS, Pair, resampled_pearson
+from mtbert.experiments.metrics import Pair, resampled_pearson
 from mtbert.experiments.predictions import DevPredictions, load_predictions
 from mtbert.experiments.recipes import scale_of
 from mtbert.experiments.results import encoder_name, read_table

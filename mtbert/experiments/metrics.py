@@ -15,8 +15,6 @@ from torch import Tensor
 from mtbert.data.tasks import Task
 from mtbert.nn.model import labels_from, probabilities
 
-OVERALL_TASKS = ("sst", "quora", "sts")  # the course's overall scores are means over these
-
 
 def confusion_matrix(labels: ArrayLike, predicted: ArrayLike, classes: int) -> NDArray[np.int64]:
     """Count each pair of true and predicted class.

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mtbert.data.tasks import TASKS, overall
-from mtbert.experiments.metrics import OVERALL_TASKS
+from mtbert.data.tasks import OVERALL_TASKS, TASKS, overall
 from mtbert.utils import paths
 from mtbert.utils.errors import UserError
 

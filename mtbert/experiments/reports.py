@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from mtbert.data.tasks import TASKS
-from mtbert.experiments.metrics import OVERALL_TASKS
+from mtbert.data.tasks import OVERALL_TASKS, TASKS
 from mtbert.experiments.recipes import RECIPES, Scale, scale_of
 from mtbert.experiments.report_tables import SCORES, overall_definition
 from mtbert.experiments.results import half_interval, read_table, recipe_of

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 from scipy import stats
 
+from mtbert.data.tasks import TASKS
 from mtbert.nn.pretrained import MINILM_SHA256
 from mtbert.training.recipe import Recipe, from_dict
 from mtbert.training.run import Run, open_run
@@ -54,7 +55,7 @@ def run_row(run: Run) -> dict[str, Any]:
         "seed": recipe.seed,
         "encoder": encoder_name(recipe.encoder, record["encoder_sha256"]),
         "num_layers": recipe.num_layers,
-        **{task: run.scores.get(task) for task in ("sst", "cfimdb", "quora", "sts", "yelp", "plain", "normalised")},
+        **{task: run.scores.get(task) for task in (*TASKS, "plain", "normalised")},
         "best_epoch": record["best_epoch"],
         "epochs": len(run.epochs),
         "steps": run.epochs[-1]["step"],

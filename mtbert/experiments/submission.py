@@ -11,8 +11,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from mtbert.data.read import Rows, read_split
-from mtbert.data.tasks import overall
-from mtbert.experiments.metrics import OVERALL_TASKS
+from mtbert.data.tasks import OVERALL_TASKS, overall
 from mtbert.experiments.results import encoder_name
 from mtbert.training.evaluation import predict_logits, score, write_predictions
 from mtbert.training.run import Run, load_model, open_run

@@ -1,6 +1,8 @@
 """Every feature that named recipes use trains: two steps of a small encoder on few rows."""
 
+import dataclasses
 import math
+import shutil
 
 import pytest
 import torch
@@ -65,3 +67,17 @@ def test_every_feature_trains(name, encoder, few_rows, tmp_path, monkeypatch):
     assert not torch.equal(before, training.flat.theta) and training.flat.theta.isfinite().all()
     values = [*run.epochs[-1]["losses"].values(), *run.epochs[-1]["scores"].values()]
     assert values and all(map(math.isfinite, values))
+
+
+def test_a_task_is_added_by_one_entry(encoder, few_rows, tmp_path, monkeypatch):
+    data = tmp_path / "data"
+    data.mkdir()
+    files = {split: f"films-{split}.csv" for split in TASKS["cfimdb"].files}
+    for split, file in files.items():
+        shutil.copy(few_rows / TASKS["cfimdb"].files[split], data / file)
+    films = dataclasses.replace(TASKS["cfimdb"], name="films", files=files, max_length=200)
+    monkeypatch.setitem(TASKS, "films", films)
+    recipe = Recipe(tasks="films", encoder=encoder, steps_per_epoch=1, epochs=1)
+    assert recipe.max_length == {"films": 200} and recipe.head == {"films": "linear"}
+    training = trainer.Trainer(recipe, tmp_path / "run", data, torch.device("cpu"), progress=False)
+    assert training.run(math.inf, lambda: False).scores.keys() == {"films", "plain", "normalised"}
