@@ -26,8 +26,10 @@ def assert_same_walk(ours, peers, optimizer, peer_optimizer, steps: int, seed: i
     for step in range(steps):
         for parameter, peer in zip(ours, peers, strict=True):
             scale = 10 ** torch.empty(()).uniform_(-4, 2, generator=generator).item()
-            parameter.grad = torch.randn(parameter.shape, generator=generator, dtype=torch.float64) * scale
-            peer.grad = parameter.grad.clone()
+            peer.grad = torch.randn(parameter.shape, generator=generator, dtype=torch.float64) * scale
+            parameter.grad = peer.grad.clone()
+            if parameter.ndim == 2 and step % 2:  # the layout of a gradient does not matter
+                parameter.grad = parameter.grad.t().contiguous().t()
         optimizer.step()
         peer_optimizer.step()
         if step % 10 == 9:
@@ -49,7 +51,8 @@ def test_adamw_equals_torchs_over_hundreds_of_steps_of_two_groups(kind, lr, beta
         group = {"params": of[2:], "lr": 0.03, "weight_decay": 0.2, "betas": (0.5, 0.7)}
         return kind([{"params": of[:2]}, group], lr, (beta1, beta2), eps, weight_decay)
 
-    ours = parameters(seed, (3, 2), (), (5,), (4, 1))
+    ours = parameters(seed, (3, 2), (), (5,), (4, 3))
+    ours[3].data = ours[3].data.t().contiguous().t()  # now a parameter that is not contiguous
     peers = copy.deepcopy(ours)
     assert_same_walk(ours, peers, optimizer(ours, kind), optimizer(peers, torch.optim.AdamW), 300, seed)
 
@@ -79,30 +82,20 @@ def test_the_efficient_form_is_the_documented_one():
 
 
 @both
-def test_a_parameter_without_a_gradient_is_not_touched(kind):
+def test_a_parameter_without_a_gradient_is_not_touched_and_counts_only_its_own_steps(kind):
     """A gradient of zeros is another thing: momentum and decay move its parameter."""
-    without, zero, ones = parameters(0, (4, 3), (4, 3), (4, 3))
-    before = [parameter.detach().clone() for parameter in (without, zero, ones)]
-    optimizer = kind([without, zero, ones], lr=0.1, weight_decay=0.1)
-    zero.grad, ones.grad = torch.zeros_like(zero), torch.ones_like(ones)
-    optimizer.step()
-    assert torch.equal(without, before[0]) and without not in optimizer.state
-    assert not torch.equal(zero, before[1]) and not torch.equal(ones, before[2])
-
-
-@both
-def test_a_parameter_left_out_for_some_steps_counts_only_its_own(kind):
-    ours = parameters(0, (3,), (3,))
+    ours = parameters(0, (3,), (3,), (3,))
     peers = copy.deepcopy(ours)
     optimizers = kind(ours, lr=0.1), torch.optim.AdamW(peers, lr=0.1)
     for step in range(12):
         for parameter, peer in zip(ours, peers, strict=True):
-            parameter.grad, peer.grad = torch.full((2, 3), step - 5.5, dtype=torch.float64).unbind(0)
+            parameter.grad, peer.grad = torch.full((2, 3), step % 5 * 0.5, dtype=torch.float64).unbind(0)
+        ours[0].grad = peers[0].grad = None
         if step % 3:
             ours[1].grad = peers[1].grad = None
         for optimizer in optimizers:
             optimizer.step()
-    assert optimizers[0].state[ours[1]]["step"] == 4
+    assert ours[0] not in optimizers[0].state and optimizers[0].state[ours[1]]["step"] == 4
     torch.testing.assert_close(ours, peers, rtol=0, atol=1e-12)
 
 
@@ -115,10 +108,8 @@ def test_adamw_trains_any_module_as_torchs_does(kind):
     ours.to(memory_format=torch.channels_last)  # the weights of the convolution are not contiguous
     peer = copy.deepcopy(ours)
     losses = []
-    for model, optimizer in (
-        (ours, kind(ours.parameters(), lr=0.01)),
-        (peer, torch.optim.AdamW(peer.parameters(), lr=0.01)),
-    ):
+    for model, model_kind in ((ours, kind), (peer, torch.optim.AdamW)):
+        optimizer = model_kind(model.parameters(), lr=0.01)
         for _ in range(30):
             optimizer.zero_grad()
             loss = nn.functional.mse_loss(model(images), target)
@@ -127,21 +118,6 @@ def test_adamw_trains_any_module_as_torchs_does(kind):
             losses.append(loss.item())
     torch.testing.assert_close(list(ours.parameters()), list(peer.parameters()), rtol=0, atol=1e-9)
     assert losses[29] < 0.5 * losses[0]
-
-
-@both
-def test_the_layout_of_a_gradient_does_not_matter(kind):
-    ours = parameters(0, (6, 4), (6, 4))
-    ours[1].data = ours[1].data.t().contiguous().t()  # now a parameter that is not contiguous
-    peers = copy.deepcopy(ours)
-    optimizers = kind(ours, lr=0.1), torch.optim.AdamW(peers, lr=0.1)
-    for _ in range(3):
-        for parameter, peer in zip(ours, peers, strict=True):
-            peer.grad = torch.randn(6, 4, dtype=torch.float64)
-            parameter.grad = peer.grad.t().contiguous().t() if parameter is ours[0] else peer.grad
-        for optimizer in optimizers:
-            optimizer.step()
-    torch.testing.assert_close(ours, peers, rtol=0, atol=1e-12)
 
 
 @both

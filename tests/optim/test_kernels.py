@@ -8,7 +8,7 @@ import torch
 
 pytest.importorskip("triton", reason="needs Triton, which comes with torch for CUDA")
 
-from mtbert.optim import kernels  # noqa: E402
+from mtbert.optim import AdamW, kernels  # noqa: E402
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -17,17 +17,17 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_adamw_in_one_pass_equals_torchs(size, dtype):
     torch.manual_seed(0)
-    lr, betas, eps, decay = 0.01, (0.9, 0.999), 1e-8, 0.1
     peer = torch.nn.Parameter(torch.randn(size, dtype=dtype, device=DEVICE))
-    optimizer = torch.optim.AdamW([peer], lr, betas, eps, decay)
-    ours, m, v = peer.detach().clone(), torch.zeros_like(peer), torch.zeros_like(peer)
-    for step in range(1, 21):
+    peer_optimizer = torch.optim.AdamW([peer], lr=0.01, weight_decay=0.1)
+    ours = peer.detach().clone()
+    optimizer = AdamW([ours], lr=0.01, weight_decay=0.1)
+    for _ in range(20):
         peer.grad = torch.randn_like(ours)
-        optimizer.step()
-        correction = (1 - betas[1] ** step) ** 0.5
-        alpha = lr * correction / (1 - betas[0] ** step)
-        coefficients = [lr * decay, 1 - betas[0], betas[1], 1 - betas[1], alpha, eps * correction]
-        kernels.adamw(ours, peer.grad, m, v, torch.tensor(coefficients, dtype=torch.float64, device=DEVICE))
+        peer_optimizer.step()
+        coefficients = optimizer._next_coefficients(ours, optimizer.param_groups[0])
+        on_device = torch.tensor(coefficients, dtype=torch.float64, device=DEVICE)
+        state = optimizer.state[ours]
+        kernels.adamw(ours, peer.grad, state["exp_avg"], state["exp_avg_sq"], on_device)
     rtol = 1e-12 if dtype == torch.float64 else 1e-5
     torch.testing.assert_close(ours, peer.detach(), rtol=rtol, atol=rtol)
 

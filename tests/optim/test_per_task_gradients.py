@@ -43,9 +43,8 @@ def owner(name: str) -> str:
     return name.split(".")[1] if name.startswith(("heads.", "adapters.")) else "encoder"
 
 
-def build(model: nn.Module) -> tuple[FlatParameters, Surgery]:
-    flat = FlatParameters(model, owner)
-    return flat, Surgery(flat, TASK_NAMES, pcgrad)
+def build(model: nn.Module) -> Surgery:
+    return Surgery(FlatParameters(model, owner), TASK_NAMES, pcgrad)
 
 
 def losses(model: MultitaskModel, batch: PackedBatch) -> dict[str, torch.Tensor]:
@@ -54,16 +53,12 @@ def losses(model: MultitaskModel, batch: PackedBatch) -> dict[str, torch.Tensor]
     return model.losses(batch, labels)
 
 
-def add_joint_rows(model: MultitaskModel, surgery: Surgery, batch: PackedBatch, forward=losses) -> None:
+def joint_rows(model: MultitaskModel, batch: PackedBatch, forward=losses, surgery: Surgery | None = None) -> Surgery:
     """Add what one forward and one backward give to the rows."""
+    surgery = surgery or build(model)
     with surgery.per_task_gradients(batch):
         task_losses = forward(model, batch)
     surgery.backward(task_losses)
-
-
-def joint_rows(model: MultitaskModel, batch: PackedBatch, forward=losses) -> Surgery:
-    _, surgery = build(model)
-    add_joint_rows(model, surgery, batch, forward)
     return surgery
 
 
@@ -144,11 +139,11 @@ def test_so_they_do_with_frozen_and_repeated_and_missing_parts(change: Callable[
 
 def test_so_they_do_with_dense_gradients_of_embeddings():
     model, batch = model_of(), all_tasks()
-    _, surgery = build(model)
+    surgery = build(model)
     for module in model.modules():
         if isinstance(module, nn.Embedding):
             module.sparse = False
-    add_joint_rows(model, surgery, batch)
+    joint_rows(model, batch, surgery=surgery)
     assert_rows_equal(model, surgery, batch)
     assert not any(row.rows for row in surgery.rows.values())
 
@@ -171,15 +166,15 @@ def test_under_autocast_rows_are_those_of_autocast():
 
 def test_several_batches_add_up_whatever_rows_the_last_step_left():
     model = model_of()
-    flat, surgery = build(model)
+    surgery = build(model)
     expected = torch.zeros_like(surgery.jacobian)
     for seeds in ((7,), (0, 3)):
         surgery.zero_grad()
         for seed in seeds:
             batch = PackedBatch.join({task: packed(task, seed) for task in TASK_NAMES})
-            add_joint_rows(model, surgery, batch)
+            joint_rows(model, batch, surgery=surgery)
             if seeds != (7,):
-                expected += separate_rows(model, flat, batch)
+                expected += separate_rows(model, surgery.flat, batch)
     assert (surgery.jacobian - expected).abs().max() <= 1e-12
 
 
@@ -240,31 +235,28 @@ def test_a_shared_weight_in_any_other_use_is_refused_by_name(forward):
 
 def test_a_forward_without_per_task_gradients_is_refused():
     model, batch = model_of(), all_tasks()
-    _, surgery = build(model)
     with pytest.raises(RuntimeError, match="cannot be told apart"):
-        surgery.backward(losses(model, batch))
+        build(model).backward(losses(model, batch))
 
 
 @pytest.mark.parametrize("backward", [lambda flat, loss: flat.backward(loss), lambda flat, loss: loss.backward()])
 def test_a_forward_with_per_task_gradients_is_refused_by_any_other_backward(backward):
     model, batch = model_of(), all_tasks()
-    flat, surgery = build(model)
+    surgery = build(model)
     with surgery.per_task_gradients(batch):
         task_losses = losses(model, batch)
     with pytest.raises(RuntimeError, match="per-task gradients.*Surgery.backward"):
-        backward(flat, sum(task_losses.values()))
+        backward(surgery.flat, sum(task_losses.values()))
 
 
 def test_a_batch_with_rows_of_no_task_is_refused():
-    _, surgery = build(model_of())
     with pytest.raises(ValueError, match="slices must name the task of all 2 sequences"):
-        surgery.per_task_gradients(packed("sst"))
+        build(model_of()).per_task_gradients(packed("sst"))
 
 
 def test_without_gradients_nothing_is_prepared():
     model, batch = model_of(), all_tasks()
-    _, surgery = build(model)
-    with torch.no_grad(), surgery.per_task_gradients(batch):
+    with torch.no_grad(), build(model).per_task_gradients(batch):
         assert not any(loss.requires_grad for loss in losses(model, batch).values())
 
 
@@ -284,7 +276,7 @@ def saved_bytes(run: Callable[[], object]) -> int:
 @pytest.mark.parametrize("forward", [losses, in_bfloat16])
 def test_per_task_gradients_save_no_more_than_a_plain_forward(forward):
     model, batch = model_of(p=0.1, dtype=torch.float32), all_tasks()
-    _, surgery = build(model)
+    surgery = build(model)
     plain = saved_bytes(lambda: forward(model, batch))
     with surgery.per_task_gradients(batch):
         assert saved_bytes(lambda: forward(model, batch)) <= plain
