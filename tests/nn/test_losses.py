@@ -1,14 +1,14 @@
-"""Ranking losses, beside float64 references of their formulas and beside sentence-transformers' classes."""
+"""Losses, compared with float64 references of their formulas and with sentence-transformers' classes."""
 
 import math
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtbert.data.tasks import get_task
+from mtbert.data.tasks import TASKS, get_task
 from mtbert.nn.losses import LOSSES, LossSettings, build_loss, cosent, graded_mnrl, mnrl, task_loss, triplet
 
 SEEDS, ROWS = st.integers(0, 2**32), st.integers(2, 9)
@@ -29,19 +29,51 @@ def scores(labels_seed: int, rows: int) -> torch.Tensor:
     return torch.randint(0, 11, (rows,), generator=torch.Generator().manual_seed(labels_seed)).double() / 2
 
 
+# -- by the kind of task ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("task", "logits", "labels", "expected"),
+    [
+        ("sst", [[0, math.log(3), 0, 0, 0], [0] * 5], [1, 4], (-math.log(3 / 7) - math.log(1 / 5)) / 2),
+        ("quora", [[math.log(3)], [0]], [0, 1], (-math.log(1 / 4) - math.log(1 / 2)) / 2),  # probabilities 3/4 and 1/2
+        ("sts", [[1], [4]], [3, 5], (4 + 1) / 2),
+    ],
+)
+def test_a_task_has_the_loss_of_its_kind(task, logits, labels, expected):
+    task, logits, labels = get_task(task), torch.tensor(logits, dtype=torch.float32), torch.tensor(labels).float()
+    assert task_loss(task, logits, labels).item() == pytest.approx(expected)
+    assert build_loss("default", task)(logits, None, labels).item() == pytest.approx(expected)
+    named = build_loss("mse" if task.kind == "regression" else "cross_entropy", task)
+    assert named(logits, None, labels).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
+def test_a_loss_is_the_mean_over_rows(task):
+    logits, labels = torch.randn(6, task.num_outputs), torch.randint(0, task.labels, (6,)).float()
+    losses = [task_loss(task, logits[row : row + 1], labels[row : row + 1]) for row in range(6)]
+    torch.testing.assert_close(task_loss(task, logits, labels), torch.stack(losses).mean())
+
+
+def test_a_loss_knows_whether_it_ranks():
+    assert {name for name, loss in LOSSES.items() if loss.ranks} == {"mnrl", "mnrl_graded", "triplet", "cosent"}
+
+
 # -- against the formulas ---------------------------------------------------------------------------------------------
 
 
+@settings(max_examples=25)
 @given(ROWS, SEEDS, st.sampled_from([1.0, 20.0]))
 def test_mnrl_is_the_formula(rows, seed, scale):
     u, v = vectors(rows, seed)
-    each = []
+    losses = []
     for i in range(rows):
         similar = [math.exp(scale * cosine(u[i], v[j])) for j in range(rows)]
-        each.append(-math.log(similar[i] / sum(similar)))
-    assert mnrl(u, v, scale).item() == pytest.approx(np.mean(each), abs=1e-10)
+        losses.append(-math.log(similar[i] / sum(similar)))
+    assert mnrl(u, v, scale).item() == pytest.approx(np.mean(losses), abs=1e-10)
 
 
+@settings(max_examples=25)
 @given(st.integers(1, 8), SEEDS, st.sampled_from([1.0, 20.0]))
 def test_graded_mnrl_is_the_formula(negatives, seed, scale):
     values = torch.rand(negatives + 1, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
@@ -50,6 +82,7 @@ def test_graded_mnrl_is_the_formula(negatives, seed, scale):
     assert graded_mnrl(values, positive, scale).item() == pytest.approx(-math.log(p / (p + rest)), abs=1e-10)
 
 
+@settings(max_examples=25)
 @given(ROWS, SEEDS, st.floats(0, 1))
 def test_triplet_is_the_formula(rows, seed, triplet_margin):
     a, p, n = vectors(rows, seed, 3)
@@ -57,6 +90,7 @@ def test_triplet_is_the_formula(rows, seed, triplet_margin):
     np.testing.assert_allclose(triplet(a, p, n, triplet_margin), expected, atol=1e-10)
 
 
+@settings(max_examples=25)
 @given(ROWS, SEEDS, SEEDS, st.sampled_from([1.0, 20.0]))
 def test_cosent_is_the_formula(rows, seed, labels_seed, scale):
     u, v = vectors(rows, seed)
@@ -64,8 +98,8 @@ def test_cosent_is_the_formula(rows, seed, labels_seed, scale):
     terms = [
         math.exp(scale * (cosines[j] - cosines[i])) for i in range(rows) for j in range(rows) if labels[i] > labels[j]
     ]
-    found = cosent(torch.tensor(cosines, dtype=torch.float64), labels, scale)
-    assert found.item() == pytest.approx(math.log(1 + sum(terms)), abs=1e-9)
+    loss = cosent(torch.tensor(cosines, dtype=torch.float64), labels, scale)
+    assert loss.item() == pytest.approx(math.log(1 + sum(terms)), abs=1e-9)
 
 
 # -- against sentence-transformers ------------------------------------------------------------------------------------
@@ -77,7 +111,7 @@ def peer():
 
 
 def test_losses_equal_those_of_sentence_transformers(peer):
-    u, v, n = (each.float() for each in vectors(8, 3, 3))
+    u, v, n = (x.float() for x in vectors(8, 3, 3))
     labels = scores(4, 8).float()
     expected = peer.MultipleNegativesRankingLoss(None, scale=20.0).compute_loss_from_embeddings([u, v], None)
     torch.testing.assert_close(mnrl(u, v), expected, rtol=0, atol=1e-5)
@@ -91,6 +125,7 @@ def test_losses_equal_those_of_sentence_transformers(peer):
 # -- laws -------------------------------------------------------------------------------------------------------------
 
 
+@settings(max_examples=25)
 @given(ROWS, SEEDS, SEEDS)
 def test_the_length_of_a_vector_does_not_matter(rows, seed, lengths_seed):
     """A dot product of raw vectors would fail here."""
@@ -100,6 +135,7 @@ def test_the_length_of_a_vector_does_not_matter(rows, seed, lengths_seed):
     torch.testing.assert_close(triplet(a * u, b * v, c * n), triplet(u, v, n))
 
 
+@settings(max_examples=25)
 @given(ROWS, SEEDS)
 def test_mnrl_of_vectors_that_say_nothing_is_the_logarithm_of_the_rows(rows, seed):
     (u,) = vectors(1, seed, 1)
@@ -107,6 +143,7 @@ def test_mnrl_of_vectors_that_say_nothing_is_the_logarithm_of_the_rows(rows, see
     assert mnrl(same, same).item() == pytest.approx(math.log(rows), abs=1e-9)
 
 
+@settings(max_examples=25)
 @given(st.integers(2, 9), SEEDS)
 def test_cosent_asks_for_the_order_of_the_labels_and_no_more(rows, seed):
     cosines = torch.rand(rows, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
@@ -115,6 +152,7 @@ def test_cosent_asks_for_the_order_of_the_labels_and_no_more(rows, seed):
     assert cosent(cosines, torch.full((rows,), 3.0)) == 0
 
 
+@settings(max_examples=25)
 @given(st.integers(1, 8), SEEDS)
 def test_graded_mnrl_does_not_see_grades(negatives, seed):
     """What is above the bound is one class and what is below another: the reason why it forgets the scores."""
@@ -134,18 +172,18 @@ def test_a_triplet_whose_negative_is_far_enough_has_no_loss_and_no_gradient():
 
 def test_less_similar_pairs_weigh_less_in_a_triplet():
     u, v = vectors(3, 0)
-    seen = torch.stack([u, v], dim=1).flatten(0, 1)
+    inputs = torch.stack([u, v], dim=1).flatten(0, 1)
     plain = triplet(u, v, u.roll(-1, 0), 2.0)
-    weighted = build_loss("triplet", STS, LossSettings(triplet_margin=2.0))(None, seen, torch.tensor([5.0, 4.0, 3.0]))
+    weighted = build_loss("triplet", STS, LossSettings(triplet_margin=2.0))(None, inputs, torch.tensor([5.0, 4.0, 3.0]))
     torch.testing.assert_close(weighted, (plain * torch.tensor([1.0, 0.8, 0.6])).mean())
 
 
 @pytest.mark.parametrize("name", ["mnrl", "triplet"])
 def test_a_row_alone_has_no_negative_and_so_no_loss(name):
-    seen = torch.randn(2, 6, requires_grad=True)
-    loss = build_loss(name, STS)(None, seen, torch.tensor([5.0]))
+    inputs = torch.randn(2, 6, requires_grad=True)
+    loss = build_loss(name, STS)(None, inputs, torch.tensor([5.0]))
     loss.backward()
-    assert loss == 0 and not seen.grad.any()
+    assert loss == 0 and not inputs.grad.any()
 
 
 # -- what a task uses -------------------------------------------------------------------------------------------------
@@ -154,21 +192,10 @@ def test_a_row_alone_has_no_negative_and_so_no_loss(name):
 @pytest.mark.parametrize("name", [name for name, loss in LOSSES.items() if loss.input_kind == "pair"])
 def test_losses_of_vectors_read_left_and_right_in_turn(name):
     u, v = vectors(4, 1)
-    seen, labels = torch.stack([u, v], dim=1).flatten(0, 1), torch.tensor([5.0, 4.0, 3.5, 1.0])
+    inputs, labels = torch.stack([u, v], dim=1).flatten(0, 1), torch.tensor([5.0, 4.0, 3.5, 1.0])
     expected = {
         "mnrl": mnrl(u, v, 3.0),
         "triplet": (labels / 5 * triplet(u, v, u.roll(-1, 0), 0.9)).mean(),
         "cosent": cosent(torch.cosine_similarity(u, v), labels, 3.0),
     }
-    torch.testing.assert_close(build_loss(name, STS, LossSettings(3.0, 0.9))(None, seen, labels), expected[name])
-
-
-@pytest.mark.parametrize(("name", "task"), [("mse", "sts"), ("cross_entropy", "sst"), ("cross_entropy", "quora")])
-def test_a_named_loss_is_that_of_the_kind_of_task(name, task):
-    task = get_task(task)
-    outputs, labels = torch.randn(6, task.num_outputs), torch.randint(0, 2, (6,)).float()
-    expected = task_loss(task, outputs, labels)
-    assert (
-        build_loss(name, task)(outputs, None, labels) == build_loss("default", task)(outputs, None, labels) == expected
-    )
-    assert not LOSSES[name].ranks and LOSSES["cosent"].ranks
+    torch.testing.assert_close(build_loss(name, STS, LossSettings(3.0, 0.9))(None, inputs, labels), expected[name])

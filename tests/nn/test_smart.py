@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mtbert
@@ -37,18 +37,20 @@ def loss_of(model, batch, labels) -> torch.Tensor:
 # -- the distance -----------------------------------------------------------------------------------------------------
 
 
+@settings(max_examples=15)
 @given(SEEDS)
 def test_classes_are_apart_by_the_symmetric_divergence(seed):
     one, other = outputs(get_task("sst"), seed)
-    p, q = (np.exp(each.numpy()) / np.exp(each.numpy()).sum(1, keepdims=True) for each in (one, other))
+    p, q = (np.exp(x.numpy()) / np.exp(x.numpy()).sum(1, keepdims=True) for x in (one, other))
     expected = ((p * np.log(p / q)).sum(1) + (q * np.log(q / p)).sum(1)).mean()
     assert smoothness(get_task("sst"), one, other).item() == pytest.approx(expected, abs=1e-10)
 
 
+@settings(max_examples=15)
 @given(SEEDS)
 def test_a_yes_or_no_is_a_choice_of_two_classes(seed):
     one, other = outputs(get_task("quora"), seed)
-    p, q = (1 / (1 + np.exp(-each.numpy()[:, 0])) for each in (one, other))
+    p, q = (1 / (1 + np.exp(-x.numpy()[:, 0])) for x in (one, other))
     divergence = p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))
     divergence += q * np.log(q / p) + (1 - q) * np.log((1 - q) / (1 - p))
     assert smoothness(get_task("quora"), one, other).item() == pytest.approx(divergence.mean(), abs=1e-10)
@@ -58,6 +60,7 @@ def test_scores_are_apart_by_their_squared_difference():
     assert smoothness(get_task("sts"), torch.tensor([[1.0], [4.0]]), torch.tensor([[3.0], [4.0]])).item() == 2
 
 
+@settings(max_examples=15)
 @given(SEEDS, st.sampled_from(list(TASKS)))
 def test_the_distance_is_symmetric_and_zero_only_to_itself(seed, name):
     one, other = outputs(get_task(name), seed)

