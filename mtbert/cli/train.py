@@ -32,7 +32,7 @@ def train(
     from mtbert.experiments import recipes
     from mtbert.training import trainer
     from mtbert.training.cuda_graphs import Execution
-    from mtbert.training.distributed import process_number
+    from mtbert.training.distributed import process_rank
     from mtbert.training.recipe import settings
     from mtbert.utils import paths
 
@@ -46,7 +46,7 @@ def train(
         checkpoint_seconds,
         override_execution(Execution.from_env(), compile_, cuda_graphs),
     )
-    if process_number():
+    if process_rank():
         return
     typer.echo(f"best epoch {run.record['best_epoch']}: {format_scores(run.scores)}")
     typer.echo(f"run: {paths.display_path(run.folder)}")

@@ -1,8 +1,13 @@
-"""The state of an unfinished run on disk: written whole, told apart from a damaged one, two kept."""
+"""The state of an unfinished run on disk: written atomically, checked when it is read, two kept.
+
+A state is a nested dictionary as PyTorch's ``state_dict`` methods return them. It is stored flat, without pickle: each
+tensor and each value (anything JSON holds) under its path, the list of its keys.
+"""
 
 import hashlib
 import json
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +19,26 @@ from mtbert.utils.errors import UserError
 from mtbert.utils.files import atomic_write
 from mtbert.utils.logging import logger
 
+FORMAT = 2  # increased whenever older checkpoints can no longer be loaded
 _NAME = re.compile(r"checkpoint-(\d+)\.safetensors")
 
 
-def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], facts: dict[str, Any]) -> Path:
-    """Write checkpoint-STEP.safetensors, then remove all but the two newest.
+def save_checkpoint(folder: Path, step: int, state: Mapping[str, Any]) -> Path:
+    """Write checkpoint-STEP.safetensors with a checksum, then remove all but the two newest.
 
-    facts: anything JSON holds. A checksum of facts and tensors goes with them.
+    Args:
+        folder: The run's folder.
+        step: Number of steps taken so far.
+        state: Nested dictionary of tensors and values that JSON holds; its keys are strings or integers.
+
+    Returns:
+        The file's path.
     """
     path = folder / f"checkpoint-{step:08d}.safetensors"
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    facts = json.dumps({**facts, "step": step})
+    items = list(_flatten(state))
+    tensors = {json.dumps(keys): _detached(value) for keys, value in items if isinstance(value, Tensor)}
+    values = [(keys, value) for keys, value in items if not isinstance(value, Tensor)]
+    facts = json.dumps({"format": FORMAT, "values": values})
     atomic_write(path, save(tensors, {"facts": facts, "checksum": _checksum(facts, tensors)}))
     for old in checkpoints(folder)[2:]:
         old.unlink()
@@ -36,29 +50,59 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted((path for path in folder.glob("checkpoint-*") if _NAME.fullmatch(path.name)), reverse=True)
 
 
-def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """The newest checkpoint that is intact: (tensors, facts); None if there is none at all.
+def load_checkpoint(folder: Path) -> dict[str, Any] | None:
+    """Read the newest intact checkpoint; a damaged one is logged, and the one before it is used.
 
-    A damaged one is named and the one before it used. Raises UserError if all are damaged.
+    Returns:
+        The state, its tensors on the CPU; None if there is no checkpoint.
+
+    Raises:
+        UserError: If all checkpoints are damaged, or one is of another version's format.
     """
-    found = checkpoints(folder)
-    for path in found:
+    paths = checkpoints(folder)
+    for path in paths:
         try:
             return _read(path)
         except (SafetensorError, LookupError, ValueError, OSError) as error:
+            if isinstance(error, UserError):
+                raise
             logger.warning(f"{path.name} is damaged ({error}); trying the one before it")
-    if found:
-        raise UserError(f"{folder}: every checkpoint is damaged: delete the folder to start the run anew")
+    if paths:
+        raise UserError(f"{folder}: every checkpoint is damaged: delete the folder to train from the start")
     return None
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _read(path: Path) -> dict[str, Any]:
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if _checksum(metadata["facts"], tensors) != metadata["checksum"]:
         raise ValueError("its contents do not match their checksum")
-    return tensors, json.loads(metadata["facts"])
+    facts = json.loads(metadata["facts"])
+    if facts["format"] != FORMAT:
+        raise UserError(f"{path.parent} was begun by another version of mtbert: choose another folder")
+    state: dict[str, Any] = {}
+    for keys, value in [*facts["values"], *((json.loads(name), tensor) for name, tensor in tensors.items())]:
+        level = state
+        for key in keys[:-1]:
+            level = level.setdefault(key, {})
+        level[keys[-1]] = value
+    return state
+
+
+def _flatten(state: Mapping, keys: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """The path and value of every leaf; an empty dictionary is a leaf, too."""
+    for key, value in state.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flatten(value, (*keys, key))
+        else:
+            yield (*keys, key), value
+
+
+def _detached(tensor: Tensor) -> Tensor:
+    """The tensor on the CPU; a view is copied, for safetensors refuses tensors that share memory."""
+    tensor = tensor.detach().cpu().contiguous()
+    return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
 
 
 def _checksum(facts: str, tensors: dict[str, Tensor]) -> str:

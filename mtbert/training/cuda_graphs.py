@@ -1,44 +1,48 @@
-"""How a device carries out training steps: the choices that decide what a step costs, and not what it computes.
+"""How steps are carried out on a device: what decides the cost of a step, and not its result.
 
-On a GPU most of a small step is not arithmetic: the host hands over a thousand little kernels, one after the other. A
-CUDA graph records them once and starts them all at a time. For that, every step must have the same shape, know nothing
-of its rows but what lies in fixed places on the device, and never wait for the device.
+On a GPU most of a small step is not arithmetic but the CPU launching a thousand small kernels one after the other. A
+CUDA graph captures them once and launches them all together. For that every step must have the same shape, take its
+rows from fixed addresses on the device, and never wait for the device.
 """
 
 import os
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
-from mtbert.data.batch import StaticBatch, StaticShape
+from mtbert.data.batch import PackedBatch, on_device
+from mtbert.data.static_batch import StaticBatch, StaticShape
 from mtbert.data.tokens import EncodedDataset
+from mtbert.nn.compile import compile_layers
 from mtbert.nn.heads import HEADS
 from mtbert.nn.losses import LOSSES
 from mtbert.nn.model import MultitaskModel
-from mtbert.training.distributed import World
+from mtbert.training.dataset import MicroBatch, TaskDataset
+from mtbert.training.distributed import ALONE, World
 from mtbert.training.recipe import Recipe
 from mtbert.utils.errors import UserError
+from mtbert.utils.logging import logger
 
-Found = TypeVar("Found")
-# (batch, labels of each task, whether it is being recorded) -> anything
-Compute = Callable[[StaticBatch, dict[str, Tensor], bool], Found]
+Result = TypeVar("Result")
+Update = Callable[[Iterable[MicroBatch]], Result]
 
 EXECUTION = "MTBERT_EXECUTION"
-_WARM_UP = 2  # steps of a shape are carried out as ever before one is recorded: kernels are built and tuned then
-_MOST = 64  # shapes that are recorded; steps of yet other shapes are carried out as ever
+_WARM_UP_STEPS = 2  # of a shape, before it is captured: kernels are built and tuned in them
+_MAX_GRAPHS = 64  # shapes that are captured; steps of further shapes run eagerly
 
 
 @dataclass(frozen=True)
 class Execution:
-    """What a run may choose beside its recipe. Results stay the same but for rounding and the numbers dropout draws.
+    """What a run may choose beside its recipe. Results differ only by rounding and by the random numbers of dropout.
 
-    compile: encoder layers go through torch.compile, which makes one kernel of neighbouring elementwise operations;
-    not with gradient surgery, which looks into the layers. cuda_graphs: steps have fixed shapes (see ``StaticShape``) and, on
-    a GPU, are recorded as CUDA graphs; on a CPU only the shapes differ.
+    Attributes:
+        compile: Run encoder layers through torch.compile, which fuses neighboring elementwise operations; not with
+            gradient surgery, which intercepts the layers' operations.
+        cuda_graphs: Give steps static shapes (see ``StaticShape``) and, on a GPU, capture them as CUDA graphs.
     """
 
     compile: bool = False
@@ -46,135 +50,211 @@ class Execution:
 
     @classmethod
     def from_env(cls) -> "Execution":
-        """What ``$MTBERT_EXECUTION`` asks for, of all runs that are not told otherwise: "compile", "cuda_graphs", or both
-        with a comma between. Raises UserError for another word."""
+        """The default of all runs, from ``$MTBERT_EXECUTION``: "compile", "cuda_graphs", or both joined by a comma.
+
+        Raises:
+            UserError: For another word.
+        """
         words = [word.strip() for word in os.environ.get(EXECUTION, "").split(",") if word.strip()]
-        known = [field.name for field in fields(cls)]
+        names = [field.name for field in fields(cls)]
         for word in words:
-            if word not in known:
-                raise UserError(f"{EXECUTION} asks for {word!r}: choose from {', '.join(known)}")
+            if word not in names:
+                raise UserError(f"{EXECUTION} contains {word!r}: choose from {', '.join(names)}")
         return cls(**dict.fromkeys(words, True))
 
     def __str__(self) -> str:
         """As ``from_env`` reads it."""
-        return ",".join(name for name, chosen in asdict(self).items() if chosen)
+        return ",".join(name for name, enabled in asdict(self).items() if enabled)
+
+
+class Runner(Protocol):
+    """Carries out steps."""
+
+    def __call__(
+        self,
+        rows: Mapping[str, Tensor],
+        update: Update[Result],
+        key: Hashable = None,
+        before_replay: Callable[[Result], object] | None = None,
+    ) -> Result:
+        """Carry out ``update`` on the rows of a step.
+
+        Args:
+            rows: Each task's rows, (n,) int64 on the CPU.
+            update: Computes the step from its micro-batches.
+            key: What tells this update from others on rows of the same shape.
+            before_replay: Does the CPU's part of a captured step, ahead of each replay, from the update's result.
+
+        Returns:
+            What ``update`` returned.
+        """
+
+
+class Eager:
+    """Carries out steps operation by operation, in any shape and in as many parts as gradients are accumulated over."""
+
+    def __init__(self, datasets: Mapping[str, TaskDataset], device: torch.device, parts: int = 1, world: World = ALONE):
+        self.datasets, self.device, self.parts, self.world = datasets, device, parts, world
+
+    def __call__(
+        self, rows: Mapping[str, Tensor], update: Update[Result], key: Hashable = None, before_replay=None
+    ) -> Result:
+        return update(self.micro_batches(rows))
+
+    def micro_batches(self, rows: Mapping[str, Tensor]) -> Iterator[MicroBatch]:
+        """This process's rows of a step, in parts; a part without rows is left out."""
+        pieces = {task: task_rows.tensor_split(self.parts * self.world.size) for task, task_rows in rows.items()}
+        for index in self.world.parts(self.parts):
+            part = {task: pieces[task][index] for task in rows if len(pieces[task][index])}
+            if part:
+                shares = {task: len(part[task]) / len(rows[task]) for task in part}
+                yield MicroBatch(self._inputs(part), self._labels(part), shares)
+
+    def _inputs(self, rows: Mapping[str, Tensor]) -> PackedBatch | dict[str, Tensor]:
+        datasets = {task: self.datasets[task] for task in rows}
+        if all(dataset.vectors is not None for dataset in datasets.values()):
+            return {task: dataset.cached_vectors(rows[task]) for task, dataset in datasets.items()}
+        return PackedBatch.join({task: dataset.sequences.batch(rows[task]) for task, dataset in datasets.items()})
+
+    def _labels(self, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {task: on_device(self.datasets[task].labels[rows[task]], self.device) for task in rows}
 
 
 @dataclass
-class _Place:
-    """The fixed places on the device that steps of one shape read from, and the recording that does."""
+class _StaticStep:
+    """The fixed addresses on the device that steps of one shape read from, and the graph captured from them."""
 
     shapes: dict[str, StaticShape]
-    sizes: list[int]  # of each task after the other: starts and lengths of its sequences, and numbers of its rows
-    inputs: Tensor  # these numbers
+    sizes: list[int]  # for each task: how many starts and lengths of sequences, and how many row indices
+    inputs: Tensor  # these integers
     runs: int = 0
     graph: Any = None
-    found: Any = None
-
-
-def unsupported_reason(recipe: Recipe, model: MultitaskModel, world: World) -> str | None:
-    """Why steps of this recipe cannot have fixed shapes, or cannot be recorded; None if they can."""
-    if world.size > 1:
-        return f"{world.size} processes share out the rows of a step"
-    if recipe.trainable == "heads":
-        return "the encoder stays as it is, and its vectors are kept"
-    if recipe.gradient_accumulation_steps > 1:
-        return "a step takes its rows in parts"
-    if model.smart_weight:
-        return "SMART draws the same dropout masks twice"
-    if recipe.loss_weighting not in ("equal", "uw"):
-        return f"loss weighting {recipe.loss_weighting} is worked out on the host"
-    if recipe.surgery.startswith("torchjd:"):
-        return f"{recipe.surgery} is worked out on the host"
-    for task in recipe.tasks:
-        if LOSSES[recipe.loss[task]].ranks:
-            return f"loss {recipe.loss[task]} chooses rows by their labels"
-        if HEADS[recipe.head[task]].input_kind == "tokens":
-            return f"head {recipe.head[task]} asks for the length of each sequence"
-        if task in recipe.tokens_per_batch:
-            return "batches of like lengths have any number of rows"
-    return None
+    result: Any = None
 
 
 class CUDAGraphRunner:
-    """Steps of fixed shapes, over tables and labels that lie on the device.
+    """Carries out steps of static shapes; on a GPU each shape is captured as a CUDA graph and then replayed.
 
-    tables: of each task, its sequences. labels: of each task, those of all rows, (rows,), on the same device.
+    An update may only read its micro-batch and tensors that stay where they are, and change such in place. Once it is
+    captured, only the values of the tensors in its result change from step to step.
+
+    Args:
+        datasets: Each task's encoded rows, on the device.
+        labels: Each task's labels, (rows,) on the device.
     """
 
-    def __init__(self, tables: Mapping[str, EncodedDataset], labels: Mapping[str, Tensor]):
-        self.tables, self.labels = tables, labels
+    def __init__(self, datasets: Mapping[str, EncodedDataset], labels: Mapping[str, Tensor]):
+        self.datasets, self.labels = datasets, labels
         self.device = next(iter(labels.values())).device
-        self._places: dict[Hashable, _Place] = {}
+        self._steps: dict[Hashable, _StaticStep] = {}
         if self.device.type == "cuda":
-            self._stream = torch.cuda.Stream(self.device)  # nothing can be recorded on the usual one
+            self._stream = torch.cuda.Stream(self.device)  # nothing can be captured on the default stream
             self._pool = torch.cuda.graph_pool_handle()
 
     def __call__(
-        self, rows: Mapping[str, Tensor], kind: Hashable, compute: Compute, before: Callable[[Found], None]
-    ) -> Found:
-        """Carry out ``compute`` for a step on these rows of each task, (n,) int64 on the host; returns what it found.
-
-        It may only read the batch, the labels, and tensors that stay where they are, and changes such in place. kind:
-        whatever else tells two computations apart. Once one is recorded, only the tensors that it found change from
-        step to step. before: called ahead of each replay with what was found, for what the host has to do.
-        """
-        place = self._place(rows, kind)
+        self,
+        rows: Mapping[str, Tensor],
+        update: Update[Result],
+        key: Hashable = None,
+        before_replay: Callable[[Result], object] | None = None,
+    ) -> Result:
+        step = self._static_step(rows, key)
         with self._on_stream():
-            place.inputs.copy_(self._laid_out(rows, place.shapes), non_blocking=True)
-            if place.graph is None and (self.device.type != "cuda" or place.runs < _WARM_UP or self._full(place)):
-                place.runs += 1
-                return compute(*self._batch(place), False)
-            if place.graph is None:
-                place.graph = torch.cuda.CUDAGraph()
-                with torch.cuda.graph(place.graph, pool=self._pool, stream=self._stream):
-                    place.found = compute(*self._batch(place), True)
-            before(place.found)
-            place.graph.replay()
-            return place.found
+            step.inputs.copy_(self._integers(rows, step.shapes), non_blocking=True)
+            if step.graph is None and not self._can_capture(step):
+                step.runs += 1
+                return update([self._micro_batch(step)])
+            if step.graph is None:
+                step.graph = torch.cuda.CUDAGraph()
+                with torch.cuda.graph(step.graph, pool=self._pool, stream=self._stream):
+                    step.result = update([self._micro_batch(step)])
+            if before_replay is not None:
+                before_replay(step.result)
+            step.graph.replay()
+            return step.result
 
     @property
-    def recorded(self) -> int:
-        """How many shapes of steps have been recorded."""
-        return sum(place.graph is not None for place in self._places.values())
+    def num_graphs(self) -> int:
+        """How many shapes of steps have been captured."""
+        return sum(step.graph is not None for step in self._steps.values())
 
-    def _full(self, place: _Place) -> bool:
-        return place.graph is None and self.recorded >= _MOST
+    def _can_capture(self, step: _StaticStep) -> bool:
+        return self.device.type == "cuda" and step.runs >= _WARM_UP_STEPS and self.num_graphs < _MAX_GRAPHS
 
-    def _place(self, rows: Mapping[str, Tensor], kind: Hashable) -> _Place:
-        shapes = {task: self.tables[task].static_shape(of_task) for task, of_task in rows.items()}
-        key = kind, tuple(shapes.items()), tuple(len(of_task) for of_task in rows.values())
-        if key not in self._places:
+    def _static_step(self, rows: Mapping[str, Tensor], key: Hashable) -> _StaticStep:
+        shapes = {task: StaticShape.for_rows(self.datasets[task], task_rows) for task, task_rows in rows.items()}
+        key = key, tuple(shapes.items()), tuple(len(task_rows) for task_rows in rows.values())
+        if key not in self._steps:
             sizes = []
             for task, shape in shapes.items():
                 sizes += [2 * (shape.sequences + shape.dummy_sequences), len(rows[task])]
-            self._places[key] = _Place(shapes, sizes, torch.zeros(sum(sizes), dtype=torch.int64, device=self.device))
-        return self._places[key]
+            inputs = torch.zeros(sum(sizes), dtype=torch.int64, device=self.device)
+            self._steps[key] = _StaticStep(shapes, sizes, inputs)
+        return self._steps[key]
 
-    def _laid_out(self, rows: Mapping[str, Tensor], shapes: Mapping[str, StaticShape]) -> Tensor:
-        """What goes to the device for a step: a few numbers for each sequence, in one copy."""
+    def _integers(self, rows: Mapping[str, Tensor], shapes: Mapping[str, StaticShape]) -> Tensor:
+        """What goes to the device for a step: a few integers for each sequence, in one copy."""
         parts = []
-        for task, of_task in rows.items():
-            parts += [shapes[task].spans(*self.tables[task].spans(of_task)).flatten(), of_task]
-        whole = torch.cat(parts)
-        return whole.pin_memory() if self.device.type == "cuda" else whole
+        for task, task_rows in rows.items():
+            parts += [shapes[task].spans(*self.datasets[task].spans(task_rows)).flatten(), task_rows]
+        integers = torch.cat(parts)
+        return integers.pin_memory() if self.device.type == "cuda" else integers
 
-    def _batch(self, place: _Place) -> tuple[StaticBatch, dict[str, Tensor]]:
-        """The batch and labels that lie in a place; made anew, on the device, each time it is read."""
-        parts = iter(place.inputs.split(place.sizes))
+    def _micro_batch(self, step: _StaticStep) -> MicroBatch:
+        """The batch and labels, made on the device from a step's inputs."""
+        parts = iter(step.inputs.split(step.sizes))
         batches, labels = {}, {}
-        for task, shape in place.shapes.items():
-            batches[task] = self.tables[task].static_batch(task, next(parts).view(2, -1), shape)
+        for task, shape in step.shapes.items():
+            batches[task] = StaticBatch.from_spans(self.datasets[task], task, next(parts).view(2, -1), shape)
             labels[task] = self.labels[task][next(parts)]
-        return StaticBatch.join(batches), labels
+        return MicroBatch(StaticBatch.join(batches), labels, dict.fromkeys(batches, 1.0))
 
     @contextmanager
     def _on_stream(self) -> Iterator[None]:
         if self.device.type != "cuda":
             yield
             return
-        usual = torch.cuda.current_stream(self.device)
-        self._stream.wait_stream(usual)
+        default = torch.cuda.current_stream(self.device)
+        self._stream.wait_stream(default)
         with torch.cuda.stream(self._stream):
             yield
-        usual.wait_stream(self._stream)
+        default.wait_stream(self._stream)
+
+
+def build_runner(
+    execution: Execution, recipe: Recipe, model: MultitaskModel, datasets: Mapping[str, TaskDataset], world: World
+) -> Runner:
+    """The runner of a recipe's steps; also compiles the model's layers if ``execution`` says so."""
+    if execution.compile and recipe.surgery != "none":
+        logger.info("layers are not compiled: surgery intercepts their operations")
+    elif execution.compile:
+        compile_layers(model.bert, dynamic=None if execution.cuda_graphs else True)
+    if execution.cuda_graphs:
+        reason = unsupported_reason(recipe, model, world)
+        if not reason:
+            labels = {task: dataset.labels.to(model.device) for task, dataset in datasets.items()}
+            return CUDAGraphRunner({task: dataset.sequences for task, dataset in datasets.items()}, labels)
+        logger.info(f"no CUDA graphs: {reason}")
+    return Eager(datasets, model.device, recipe.gradient_accumulation_steps, world)
+
+
+def unsupported_reason(recipe: Recipe, model: MultitaskModel, world: World) -> str | None:
+    """Why steps of this recipe cannot have static shapes or be captured; None if they can."""
+    if world.size > 1:
+        return f"{world.size} processes split the rows of a step"
+    if recipe.trainable == "heads":
+        return "trainable is heads: the vectors of the frozen encoder are cached"
+    if recipe.gradient_accumulation_steps > 1:
+        return "gradient_accumulation_steps splits the rows of a step"
+    if model.smart_weight:
+        return "smart_weight: SMART restores the random state to repeat its dropout masks"
+    if recipe.surgery.startswith("torchjd:"):
+        return f"surgery {recipe.surgery} is computed on the CPU"
+    for task in recipe.tasks:
+        if LOSSES[recipe.loss[task]].ranks:
+            return f"loss {recipe.loss[task]} selects rows by their labels"
+        if HEADS[recipe.head[task]].input_kind == "tokens":
+            return f"head {recipe.head[task]} needs the length of each sequence"
+        if task in recipe.tokens_per_batch:
+            return "tokens_per_batch: batches differ in their number of rows"
+    return None

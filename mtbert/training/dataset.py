@@ -1,16 +1,18 @@
-"""What a run reads: the rows that its recipe leaves, laid out for its model, in the order of their batches."""
+"""What a run reads: the rows that its recipe selects, encoded for its model, and the order of their batches."""
 
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from mtbert.data.augment import augmented
-from mtbert.data.read import Rows, overlap, read_split
-from mtbert.data.sampling import BatchSampler, LengthGroupedBatchSampler, batch_sampler
+from mtbert.data.augment import augment_rows
+from mtbert.data.batch import PackedBatch
+from mtbert.data.batch_samplers import BatchSampler, LengthGroupedBatchSampler, build_batch_sampler
+from mtbert.data.read import Rows, count_overlap, read_split
 from mtbert.data.tasks import Task
 from mtbert.data.tokens import EncodedDataset, TokenizedDataset
 from mtbert.nn.losses import LOSSES
@@ -21,56 +23,82 @@ from mtbert.utils.logging import logger
 
 
 def read_tasks(recipe: Recipe, folder: Path) -> dict[str, dict[str, Rows]]:
-    """Train and dev rows of each task of a recipe, with overlaps treated as the recipe says.
+    """Read the training and dev rows of each task of a recipe.
 
-    Raises UserError for unreadable files, and for train rows that also stand in dev or test if the recipe refuses them
-    or, where it drops them, no other is left.
+    Returns:
+        Task -> split -> rows, with the recipe's limits, overlap rule and augmented copies applied.
+
+    Raises:
+        UserError: For unreadable files; for training rows that are also in dev or test, if the recipe refuses them or,
+            where it drops them, no other row is left.
     """
-    found = {}
+    tasks = {}
     for task in recipe.task_list:
         splits = {split: read_split(folder, task, split) for split in ("train", "dev") if split in task.files}
         for rows in splits.values():
             for note in rows.notes():
                 logger.info(note)
-        train = _guarded(recipe, folder, task, splits).spread(recipe.train_rows)
+        train = _without_overlap(recipe, folder, task, splits).subsample(recipe.train_rows)
         splits["train"] = _with_copies(recipe, train)
         if "dev" in splits:
-            splits["dev"] = splits["dev"].spread(recipe.dev_rows)
-        found[task.name] = splits
-    return found
+            splits["dev"] = splits["dev"].subsample(recipe.dev_rows)
+        tasks[task.name] = splits
+    return tasks
 
 
-def _guarded(recipe: Recipe, folder: Path, task: Task, splits: dict[str, Rows]) -> Rows:
-    """The train rows after the overlap guard."""
+def _without_overlap(recipe: Recipe, folder: Path, task: Task, splits: dict[str, Rows]) -> Rows:
+    """The training rows under the recipe's overlap rule."""
     train = splits["train"]
     others = [rows for split, rows in splits.items() if split != "train"]
     if "test" in task.files and (folder / task.files["test"]).exists():
         others.append(read_split(folder, task, "test"))
-    counts = {other.path.name: count for other in others if (count := overlap(train, other))}
+    counts = {other.path.name: count for other in others if (count := count_overlap(train, other))}
     if not counts:
         return train
-    shared = f"{train.path.name}: " + ", ".join(f"{count} rows also stand in {name}" for name, count in counts.items())
+    shared = f"{train.path.name}: " + ", ".join(f"{count} rows are also in {name}" for name, count in counts.items())
     if recipe.overlap == "refuse":
         raise UserError(f"{shared}: set overlap to drop (leave them out) or keep (train on them)")
     logger.info(f"{shared}: {'left out' if recipe.overlap == 'drop' else 'kept'}")
-    kept = train.without(others) if recipe.overlap == "drop" else train
-    if not len(kept):
-        raise UserError(f"{train.path}: overlap is drop, which leaves no row: give other train rows, or set it to keep")
-    return dataclasses.replace(kept, overlaps=counts)
+    remaining = train.without_overlap(others) if recipe.overlap == "drop" else train
+    if not len(remaining):
+        raise UserError(f"{train.path}: overlap is drop, which leaves no row: add training rows, or set it to keep")
+    return dataclasses.replace(remaining, overlaps=counts)
 
 
 def _with_copies(recipe: Recipe, train: Rows) -> Rows:
-    """The train rows and the noisy copies that the recipe asks for, of these rows alone."""
+    """The training rows and, if the recipe augments the task, their augmented copies."""
     copies = recipe.augment_copies.get(train.task.name)
     if not copies:
         return train
-    rows = augmented(train, copies, recipe.augment_fraction, recipe.seed, recipe.augment_scores)
-    logger.info(f"{train.path.name}: {rows.copies} noisy copies of {len(train)} rows")
+    rows = augment_rows(train, copies, recipe.augment_fraction, recipe.seed, recipe.augment_scores)
+    logger.info(f"{train.path.name}: {rows.copies} augmented copies of {len(train)} rows")
     return rows
 
 
+class MicroBatch(NamedTuple):
+    """A part of a step's rows, ready for a forward pass.
+
+    Attributes:
+        inputs: A batch of sequences; with a frozen encoder, each task's vectors, (sequences, hidden).
+        labels: Each task's labels, (rows,).
+        shares: The fraction of each task's rows in the step that is in this part.
+    """
+
+    inputs: PackedBatch | dict[str, Tensor]
+    labels: dict[str, Tensor]
+    shares: dict[str, float]
+
+
 class TaskDataset:
-    """The rows of one file as the model reads them: sequences, labels, and their vectors if the encoder is frozen."""
+    """The rows of one file as the model reads them.
+
+    Args:
+        rows: The rows themselves.
+        model: The model they are encoded for.
+        sequences: The encoded rows, on the model's device.
+        labels: (rows,).
+        vectors: (sequences, hidden), computed once, if the encoder is frozen; else None.
+    """
 
     def __init__(
         self, rows: Rows, model: MultitaskModel, sequences: EncodedDataset, labels: Tensor, vectors: Tensor | None
@@ -78,69 +106,65 @@ class TaskDataset:
         self.rows, self.model, self.sequences, self.labels, self.vectors = rows, model, sequences, labels, vectors
 
     @classmethod
-    def of(cls, rows: Rows, model: MultitaskModel, recipe: Recipe, progress: bool):
-        """Rows laid out for a model under a recipe; takes the vectors of them all if its encoder stays as it is."""
+    def from_rows(cls, rows: Rows, model: MultitaskModel, recipe: Recipe, progress: bool) -> "TaskDataset":
+        """Encode rows for a model; with a frozen encoder, compute the vectors of all of them."""
         name = rows.task.name
-        table = TokenizedDataset.of_rows(rows, model.encoder.tokenizer, progress=progress)
-        sequences = model.sequences(name, table)
+        table = TokenizedDataset.from_rows(rows, model.encoder.tokenizer, progress=progress)
+        sequences = model.encode_dataset(name, table)
         for note in sequences.notes(rows.path.name, recipe.max_length[name]):
             logger.info(note)
         vectors = None
         if recipe.trainable == "heads":
-            with tqdm(
-                total=len(rows), desc=f"features of {rows.path.name}", unit="row", leave=False, disable=not progress
-            ) as bar:
-                vectors = model.table_vectors(sequences, bar.update)
+            description = f"features of {rows.path.name}"
+            with tqdm(total=len(rows), desc=description, unit="row", leave=False, disable=not progress) as bar:
+                vectors = model.dataset_vectors(sequences, bar.update)
         return cls(rows, model, sequences.to(model.device), table.labels, vectors)
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def cached(self, rows: Tensor) -> Tensor:
+    def cached_vectors(self, rows: Tensor) -> Tensor:
         """(sequences of these rows, hidden)."""
-        per_row = self.sequences.per_row
+        per_row = self.sequences.sequences_per_row
         return self.vectors[(rows[:, None] * per_row + torch.arange(per_row)).flatten().to(self.vectors.device)]
 
-    @property
-    def row_tokens(self) -> Tensor:
-        """(rows,) int64: tokens of each row."""
-        return self.sequences.cu_seqlens[:: self.sequences.per_row].diff()
-
     def lengths(self, rows: Tensor) -> Tensor:
-        """(n,) int64: tokens of each sequence that the encoder reads for these rows; none where vectors are kept."""
+        """(n,) int64: tokens of each sequence that the encoder reads for these rows; empty if vectors are cached."""
         return self.sequences.spans(rows)[1] if self.vectors is None else torch.zeros(0, dtype=torch.int64)
 
-    def logits(self, progress: Callable[[int], object]) -> Tensor:
-        """(rows, outputs) of the task's head, on the host; the model must be in evaluation mode."""
+    def predict_logits(self, progress: Callable[[int], object]) -> Tensor:
+        """(rows, outputs) of the task's head, on the CPU; the model must be in evaluation mode."""
         if self.vectors is None:
             return self.model.predict_logits(self.rows.task.name, self.sequences, progress)
         progress(len(self))
         return self.model.logits(self.rows.task.name, self.vectors).cpu()
 
 
-def task_batch_sampler(source: TaskDataset, recipe: Recipe) -> BatchSampler:
-    """The batches of a task: shuffled rows, rows of similar length, or such as its loss needs."""
-    name, loss = source.rows.task.name, LOSSES[recipe.loss[source.rows.task.name]]
+def task_batch_sampler(dataset: TaskDataset, recipe: Recipe) -> BatchSampler:
+    """The batches of a task: shuffled rows, rows of similar length, or what its loss needs."""
+    name, loss = dataset.rows.task.name, LOSSES[recipe.loss[dataset.rows.task.name]]
     if loss.ranks:
-        return _ranking_order(source, recipe)
+        return _ranking_batch_sampler(dataset, recipe)
     if name in recipe.tokens_per_batch:
-        return LengthGroupedBatchSampler(name, source.row_tokens, recipe.tokens_per_batch[name], recipe.seed)
-    return BatchSampler(name, len(source), recipe.batch_size[name], recipe.seed)
+        return LengthGroupedBatchSampler(
+            name, dataset.sequences.row_lengths, recipe.tokens_per_batch[name], recipe.seed
+        )
+    return BatchSampler(name, len(dataset), recipe.batch_size[name], recipe.seed)
 
 
-def _ranking_order(source: TaskDataset, recipe: Recipe) -> BatchSampler:
-    rows, name = source.rows, source.rows.task.name
-    loss, bound = LOSSES[recipe.loss[name]], recipe.positive_threshold[name]
-    if loss.input_kind == "pair" and any(True for _ in source.model.heads[name].parameters()):
+def _ranking_batch_sampler(dataset: TaskDataset, recipe: Recipe) -> BatchSampler:
+    rows, name = dataset.rows, dataset.rows.task.name
+    loss, threshold = LOSSES[recipe.loss[name]], recipe.positive_threshold[name]
+    if loss.input_kind == "pair" and any(True for _ in dataset.model.heads[name].parameters()):
         logger.info(
-            f"{name}: loss {recipe.loss[name]} trains the vectors, and no weight of the head {recipe.head[name]!r}, "
-            "which stays as it was drawn"
+            f"{name}: loss {recipe.loss[name]} trains the sentence vectors; the head {recipe.head[name]!r} keeps its "
+            "random weights"
         )
-    order = batch_sampler(loss.rows, rows, recipe.batch_size[name], recipe.seed, bound)
-    if loss.rows != "all":
-        positives = sum(label >= bound for label in rows.labels)
+    sampler = build_batch_sampler(loss.batch_kind, rows, recipe.batch_size[name], recipe.seed, threshold)
+    if loss.batch_kind != "all":
+        positives = sum(label >= threshold for label in rows.labels)
         logger.info(
-            f"{rows.path.name}: {positives} of {len(rows)} rows are positive ({rows.task.label_column} from "
-            f"{bound:g}); loss {recipe.loss[name]} makes {order.batches} batches of {loss.rows}"
+            f"{rows.path.name}: {positives} of {len(rows)} rows are positive ({rows.task.label_column} at least "
+            f"{threshold:g}); loss {recipe.loss[name]} makes {sampler.num_batches} batches of {loss.batch_kind}"
         )
-    return order
+    return sampler

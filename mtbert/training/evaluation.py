@@ -1,4 +1,4 @@
-"""Scores: over a whole set at once, never a mean of batches."""
+"""Scores of a whole set at once, never a mean over batches; and files of predictions."""
 
 import csv
 import io
@@ -6,39 +6,48 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from mtbert.data.read import Rows
-from mtbert.data.tasks import TASKS, Task
+from mtbert.data.tasks import Task, overall
 from mtbert.data.tokens import TokenizedDataset
 from mtbert.nn.model import MultitaskModel, labels_from
+from mtbert.training.dataset import TaskDataset
+from mtbert.training.distributed import World
 from mtbert.utils.errors import UserError
 from mtbert.utils.files import atomic_write
 from mtbert.utils.logging import logger
 
 
-def accuracy(predicted: Sequence[float], labels: Sequence[float]) -> float:
-    """Share of predictions that equal their label. Raises UserError as ``pearson`` does."""
-    x, y = _numbers(predicted, labels)
+def accuracy(predictions: Sequence[float], labels: Sequence[float]) -> float:
+    """The fraction of predictions that equal their label. Raises UserError as ``pearson`` does."""
+    x, y = _arrays(predictions, labels)
     return float(np.mean(x == y))
 
 
-def pearson(predicted: Sequence[float], labels: Sequence[float]) -> float:
+def pearson(predictions: Sequence[float], labels: Sequence[float]) -> float:
     """Pearson's correlation; 0.0, never NaN, if either side is constant (nothing varies, so nothing is explained).
 
-    predicted, labels: (rows,) each. Raises UserError if there are no rows, not equally many, or one is not finite.
+    Args:
+        predictions: (rows,).
+        labels: (rows,).
+
+    Raises:
+        UserError: If there are no rows, the lengths differ, or a number is not finite.
     """
-    x, y = _numbers(predicted, labels)
+    x, y = _arrays(predictions, labels)
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         return 0.0
     x, y = x - x.mean(), y - y.mean()
-    x, y = x / np.abs(x).max(), y / np.abs(y).max()  # tiny differences would vanish when squared
+    x, y = x / np.abs(x).max(), y / np.abs(y).max()  # squares of tiny differences would underflow
     return float(np.clip((x * y).sum() / np.sqrt((x * x).sum() * (y * y).sum()), -1, 1))
 
 
-def _numbers(predicted: Sequence[float], labels: Sequence[float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    x, y = np.asarray(predicted, dtype=np.float64), np.asarray(labels, dtype=np.float64)
+def _arrays(predictions: Sequence[float], labels: Sequence[float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    x, y = np.asarray(predictions, dtype=np.float64), np.asarray(labels, dtype=np.float64)
     if not len(x) or len(x) != len(y):
         raise UserError(f"{len(x)} predictions and {len(y)} labels have no score: give one of each for every row")
     for row in np.flatnonzero(~(np.isfinite(x) & np.isfinite(y))):
@@ -47,44 +56,87 @@ def _numbers(predicted: Sequence[float], labels: Sequence[float]) -> tuple[NDArr
 
 
 def score(task: Task, logits: Tensor, labels: Sequence[float]) -> float:
-    """The task's metric of a head's (rows, outputs): accuracy, or Pearson's r for a score task."""
+    """The task's metric: accuracy, or Pearson's r for a regression task.
+
+    Args:
+        task: The task.
+        logits: (rows, outputs) of its head.
+        labels: (rows,).
+    """
     metric = pearson if task.kind == "regression" else accuracy
     return metric(labels_from(task, logits), labels)
 
 
-def overall(scores: Mapping[str, float]) -> dict[str, float]:
-    """Both definitions in use, over the tasks that count.
-
-    plain: the mean of the scores. normalised: the same with (r + 1) / 2 in place of a correlation r. With sst, quora
-    and sts these are the course's overall scores of 2023 and 2024.
-    """
-    counted = {name: value for name, value in scores.items() if name in TASKS and TASKS[name].in_overall}
-    if not counted:
-        return {"plain": 0.0, "normalised": 0.0}
-    shifted = [(value + 1) / 2 if TASKS[name].kind == "regression" else value for name, value in counted.items()]
-    return {"plain": float(np.mean(list(counted.values()))), "normalised": float(np.mean(shifted))}
+def score_all(sets: Mapping[str, Rows], logits: Mapping[str, Tensor]) -> dict[str, float]:
+    """Each task's score on its labeled rows, and both overall scores. logits: (rows, outputs) for each task."""
+    scores = {name: score(sets[name].task, task_logits, sets[name].labels) for name, task_logits in logits.items()}
+    return {**scores, **overall(scores)}
 
 
 def predict_logits(model: MultitaskModel, rows: Rows, progress: Callable[[int], object] | None = None) -> Tensor:
-    """(rows, outputs) of the task's head for a file's rows, in their order; says how many had to be truncated.
+    """The output of the task's head for a file's rows; logs how many sequences were truncated.
 
-    progress: told the number of rows that are done, batch after batch.
+    Args:
+        model: A model with a head for the rows' task.
+        rows: The rows, labeled or not.
+        progress: Called with the number of rows done, after each batch.
+
+    Returns:
+        (rows, outputs), in the rows' order.
     """
     task = rows.task.name
-    sequences = model.sequences(task, TokenizedDataset.of_rows(rows, model.encoder.tokenizer))
+    sequences = model.encode_dataset(task, TokenizedDataset.from_rows(rows, model.encoder.tokenizer))
     for note in sequences.notes(rows.path.name, model.max_length[task]):
         logger.info(note)
     return model.predict_logits(task, sequences, progress)
 
 
+class DevSets:
+    """The dev rows of a training run, each process scoring its part.
+
+    Args:
+        rows: Task -> all its dev rows.
+        datasets: Task -> those of this process, encoded; a task of which it has none is left out.
+        world: The processes.
+        progress: Whether to show a progress bar.
+    """
+
+    def __init__(self, rows: Mapping[str, Rows], datasets: Mapping[str, TaskDataset], world: World, progress: bool):
+        self.rows, self.datasets, self.world, self.progress = rows, datasets, world, progress
+
+    @torch.no_grad()
+    def predict_logits(self) -> dict[str, Tensor]:
+        """The logits of each task's dev rows, (rows, outputs) on the CPU; the model must be in evaluation mode.
+
+        Raises:
+            FloatingPointError: If one is not finite.
+        """
+        total = sum(len(dataset) for dataset in self.datasets.values())
+        with tqdm(total=total, desc="dev", unit="row", leave=False, disable=not self.progress) as bar:
+            shards = {name: dataset.predict_logits(bar.update) for name, dataset in self.datasets.items()}
+        logits = {
+            name: self.world.gather(shards.get(name), len(rows), rows.task.num_outputs)
+            for name, rows in self.rows.items()
+        }
+        for name, task_logits in logits.items():
+            if not task_logits.isfinite().all():
+                raise FloatingPointError(f"the predictions of {name} are not finite")
+        return logits
+
+
 def evaluate(model: MultitaskModel, sets: Mapping[str, Rows]) -> dict[str, float]:
-    """Each task's score on its labelled rows, and both overall scores."""
-    scores = {name: score(rows.task, predict_logits(model, rows), rows.labels) for name, rows in sets.items()}
-    return {**scores, **overall(scores)}
+    """Each task's score on its labeled rows, "plain" and "normalised" (see ``mtbert.data.tasks.overall``)."""
+    return score_all(sets, {name: predict_logits(model, rows) for name, rows in sets.items()})
 
 
 def write_predictions(path: Path, rows: Rows, logits: Tensor) -> None:
-    """A file ``id,prediction`` with one line for each row, in order; written whole or not at all."""
+    """Write a CSV file ``id,prediction`` with one line for each row, in order; atomically.
+
+    Args:
+        path: The file.
+        rows: The rows that were predicted.
+        logits: (rows, outputs) of the task's head.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["id", "prediction"])

@@ -1,4 +1,4 @@
-"""Stopping a run between two of its steps, whoever asks for it."""
+"""Stopping a run between two steps: by Ctrl-C, or at a given time."""
 
 import os
 import signal
@@ -7,35 +7,38 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-STOP_AT = "MTBERT_STOP_AT"  # a time, in seconds since 1970, from which on a run stops as if by Ctrl-C
+STOP_AT = "MTBERT_STOP_AT"  # seconds since 1970; from then on a run stops as if by Ctrl-C
 
 
 class Interrupted(Exception):
-    """Ctrl-C stopped a run between two steps; its checkpoint is written."""
+    """A run was stopped between two steps; its checkpoint is written."""
 
     exit_code = 130
 
 
 @contextmanager
 def graceful_interrupt() -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C into a question asked between steps; a second Ctrl-C stops at once. ``$MTBERT_STOP_AT`` asks too."""
-    asked = threading.Event()
+    """Turn Ctrl-C into a flag that is read between steps; a second Ctrl-C stops at once.
+
+    Yields a function that tells whether to stop: after Ctrl-C, or once the time in ``$MTBERT_STOP_AT`` has come.
+    """
+    requested = threading.Event()
     stop_at = float(os.environ.get(STOP_AT, "inf"))
 
-    def is_asked() -> bool:
-        return asked.is_set() or time.time() >= stop_at
+    def is_requested() -> bool:
+        return requested.is_set() or time.time() >= stop_at
 
     if threading.current_thread() is not threading.main_thread():
-        yield is_asked  # signals only reach the main thread
+        yield is_requested  # signals only reach the main thread
         return
-    before = signal.getsignal(signal.SIGINT)
+    previous = signal.getsignal(signal.SIGINT)
 
-    def ask(number, frame):
+    def handle(signum, frame):
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        asked.set()
+        requested.set()
 
-    signal.signal(signal.SIGINT, ask)
+    signal.signal(signal.SIGINT, handle)
     try:
-        yield is_asked
+        yield is_requested
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, previous)

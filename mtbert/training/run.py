@@ -161,14 +161,11 @@ def earlier_run(folder: Path, recipe: Recipe) -> Run | None:
         check_same_recipe(recipe, run.recipe, folder)
     elif folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: choose a folder")
-    elif folder.exists() and not checkpoints(folder) and any(not _left_by_run(path.name) for path in folder.iterdir()):
-        raise UserError(f"{folder} is not empty and holds no run: choose another folder")
+    elif folder.exists() and not checkpoints(folder):
+        leftovers = (LOCK, "run.json.")  # of a run that died before its record was written
+        if not all(path.name.startswith(leftovers) for path in folder.iterdir()):
+            raise UserError(f"{folder} is not empty and holds no run: choose another folder")
     return run
-
-
-def _left_by_run(name: str) -> bool:
-    """Whether a run that dies before its record is written leaves a file of this name."""
-    return name == LOCK or name.startswith("run.json.")
 
 
 def check_same_recipe(recipe: Recipe, other: Recipe, folder: Path) -> None:
@@ -216,7 +213,7 @@ def build_model(recipe: Recipe, encoder: Encoder) -> MultitaskModel:
         )
         if recipe.adapter != "none":
             shape = AdapterShape(
-                recipe.adapter_size, recipe.adapter_heads, recipe.adapter_projections, recipe.adapter_activation
+                recipe.adapter_size or 0, recipe.adapter_heads, recipe.adapter_projections, recipe.adapter_activation
             )
             for task in recipe.tasks:
                 model.adapters[task] = build_adapter(recipe.adapter, encoder.config, shape)

@@ -10,9 +10,10 @@ import mtbert
 from mtbert import UserError
 from mtbert.cli.main import app
 from mtbert.data import get_task, read_split
+from mtbert.data.tasks import overall
 from mtbert.experiments import submission
-from mtbert.training.evaluation import accuracy, overall, pearson, predict_logits, write_predictions
-from mtbert.utils.files import sha256_of
+from mtbert.training.evaluation import accuracy, pearson, predict_logits, write_predictions
+from mtbert.utils.files import file_sha256
 
 NAMES = {f"{task}-{split}-output.csv" for task in ("sst", "quora", "sts", "cfimdb") for split in ("test", "dev")}
 RECIPE = mtbert.recipe("tiny").replace(num_layers=1, epochs=1, steps_per_epoch=1)
@@ -41,7 +42,7 @@ def runs(tmp_path_factory, data):
 def submitted(tmp_path_factory, runs, data):
     """The folder of their submission. Not to be changed."""
     out = tmp_path_factory.mktemp("submission") / "deep"
-    submission.submit(submission.sheets(runs, data), out)
+    submission.submit(submission.submission_files(runs, data), out)
     return out
 
 
@@ -82,7 +83,7 @@ def test_the_record_names_files_with_checksums_and_dev_scores(submitted, data):
     for name, of in files.items():
         task, split, _ = name.split("-")
         rows = read_split(data, get_task(task), split)
-        assert of["sha256"] == sha256_of(submitted / name) and of["rows"] == len(answers(submitted / name))
+        assert of["sha256"] == file_sha256(submitted / name) and of["rows"] == len(answers(submitted / name))
         assert (of["data"], of["data_sha256"]) == (rows.path.name, rows.sha256)
         assert ("score" in of) == (split == "dev")
         if split == "dev":
@@ -95,7 +96,7 @@ def test_the_overall_score_is_that_of_the_courses_three_tasks(submitted, runs, d
     dev = json.loads((submitted / "predictions.json").read_text(encoding="utf-8"))["dev"]
     three = overall({task: dev[task] for task in ("sst", "quora", "sts")})
     assert {name: dev[name] for name in three} == three and "cfimdb" in dev
-    alone = submission.submit(submission.sheets(runs[1:], data), tmp_path / "alone")
+    alone = submission.submit(submission.submission_files(runs[1:], data), tmp_path / "alone")
     assert alone["dev"].keys() == {"cfimdb"}
 
 
@@ -112,7 +113,7 @@ def test_the_record_says_what_each_run_was(submitted, runs):
 def test_an_encoder_folder_is_not_named_by_its_path(runs, data, tmp_path):
     recipe = RECIPE.replace(tasks="sst", num_layers=None, encoder=str(runs[0] / "encoder"))
     run = mtbert.train(recipe, tmp_path / "run", data, progress=False)
-    record = submission.submit(submission.sheets([run.folder], data), tmp_path / "out")
+    record = submission.submit(submission.submission_files([run.folder], data), tmp_path / "out")
     assert record["runs"][0]["encoder"] == record["runs"][0]["fields"]["encoder"] == "encoder"
 
 
@@ -122,7 +123,7 @@ def test_an_encoder_folder_is_not_named_by_its_path(runs, data, tmp_path):
 def test_dev_rows_are_answered_in_the_precision_that_scored_them(data, tmp_path, capsys):
     recipe = RECIPE.replace(tasks="sts", precision="bfloat16")
     run = mtbert.train(recipe, tmp_path / "run", data, progress=False)
-    record = submission.submit(submission.sheets([run.folder], data), tmp_path / "out")
+    record = submission.submit(submission.submission_files([run.folder], data), tmp_path / "out")
     kept = (run.folder / "predictions" / "sts-dev.csv").read_text()
     assert (tmp_path / "out" / "sts-dev-output.csv").read_text() == kept
     assert record["dev"]["sts"] == pytest.approx(run.scores["sts"], abs=1e-6)
@@ -138,37 +139,37 @@ def test_dev_rows_are_answered_in_the_precision_that_scored_them(data, tmp_path,
 
 def test_a_task_of_two_runs_is_refused(runs, data):
     with pytest.raises(UserError, match=r"sst is a task of both .*three and .*three: give each task once"):
-        submission.sheets([runs[0], runs[1], runs[0]], data)
+        submission.submission_files([runs[0], runs[1], runs[0]], data)
 
 
 def test_a_file_that_is_missing_is_named_before_anything_is_predicted(runs, tmp_path):
     with pytest.raises(UserError, match=r"ids-sst-test-student.csv does not exist"):
-        submission.sheets(runs, tmp_path)
+        submission.submission_files(runs, tmp_path)
 
 
 def test_nothing_is_written_over_unless_forced(runs, data, tmp_path):
-    sheets = submission.sheets(runs[1:], data)
-    submission.check_output_dir(sheets, tmp_path, force=False)
+    files = submission.submission_files(runs[1:], data)
+    submission.check_output_dir(files, tmp_path, force=False)
     (tmp_path / "cfimdb-dev-output.csv").write_text("precious")
-    with pytest.raises(UserError, match=r"holds cfimdb-dev-output.csv: give another folder, or --force"):
-        submission.check_output_dir(sheets, tmp_path, force=False)
-    submission.check_output_dir(sheets, tmp_path, force=True)
+    with pytest.raises(UserError, match="holds cfimdb-dev-output.csv: .*--force"):
+        submission.check_output_dir(files, tmp_path, force=False)
+    submission.check_output_dir(files, tmp_path, force=True)
 
 
 def test_files_of_other_tasks_stay_alone_even_if_forced(runs, data, tmp_path):
     (tmp_path / "sst-dev-output.csv").write_text("of another run")
     with pytest.raises(UserError, match=r"holds sst-dev-output.csv, which these runs do not write"):
-        submission.check_output_dir(submission.sheets(runs[1:], data), tmp_path, force=True)
+        submission.check_output_dir(submission.submission_files(runs[1:], data), tmp_path, force=True)
 
 
 def test_nothing_is_written_if_a_later_model_is_damaged(runs, data, tmp_path):
-    sheets = submission.sheets(runs, data)
+    files = submission.submission_files(runs, data)
     heads = runs[1] / "heads.safetensors"
     whole = heads.read_bytes()
     heads.write_bytes(whole[:-1])
     try:
         with pytest.raises(UserError, match=r"heads.safetensors is damaged"):
-            submission.submit(sheets, tmp_path / "out")
+            submission.submit(files, tmp_path / "out")
     finally:
         heads.write_bytes(whole)
     assert not (tmp_path / "out").exists()
@@ -176,7 +177,7 @@ def test_nothing_is_written_if_a_later_model_is_damaged(runs, data, tmp_path):
 
 def test_an_auxiliary_task_has_no_files(data, tmp_path):
     run = mtbert.train(RECIPE.replace(tasks="sst,yelp"), tmp_path / "both", data, progress=False)
-    assert {sheet.rows.task.name for sheet in submission.sheets([run.folder], data)} == {"sst"}
+    assert {file.rows.task.name for file in submission.submission_files([run.folder], data)} == {"sst"}
     run = mtbert.train(RECIPE.replace(tasks="yelp"), tmp_path / "yelp", data, progress=False)
     with pytest.raises(UserError, match="yelp has neither a dev nor a test file"):
-        submission.sheets([run.folder], data)
+        submission.submission_files([run.folder], data)

@@ -1,5 +1,5 @@
-"""What only a GPU can show: its kernels compute what the definitions say, recorded and compiled steps train as usual
-ones do, and no step waits for the device. ``pytest tests/test_cuda.py`` takes a minute or two on one."""
+"""What only a GPU can show: its kernels compute what the definitions say, CUDA graphs and compiled layers train as
+eager steps do, and no step waits for the device. ``pytest tests/training/test_cuda.py`` takes a minute or two on one."""
 
 import itertools
 import math
@@ -14,14 +14,14 @@ import mtbert
 from mtbert.data.batch import pack_sequences
 from mtbert.nn.attention import attention, packed_attention
 from mtbert.nn.varlen import attention_backend, varlen_kernel
-from mtbert.optim import FusedAdamW, Surgery, pcgrad
+from mtbert.optim import FusedAdamW, pcgrad
+from mtbert.training import Trainer
 from mtbert.training.cuda_graphs import Execution
 from mtbert.training.interrupt import Interrupted
 from mtbert.training.run import build_model, recipe_encoder
-from mtbert.training.trainer import Trainer, train
 
 CUDA = torch.device("cuda", torch.cuda.current_device())
-SURE = {"hidden_dropout": 0.0, "attention_dropout": 0.0, "head_dropout": 0.0}
+NO_DROPOUT = {"hidden_dropout": 0.0, "attention_dropout": 0.0, "head_dropout": 0.0}
 QUICK = {"encoder": "tiny", "epochs": 1, "steps_per_epoch": 12, "batch_size": 8, "dev_rows": 40, "lr": 1e-3}
 LENGTHS = [1, 6, 9, 33, 64, 128, 3]
 
@@ -30,19 +30,19 @@ def recipe(**fields):
     return mtbert.recipe("demo").replace(**QUICK).replace(**fields)
 
 
-def run_of(folder, sample, wanted, execution=None, device="cuda"):
-    return train(wanted, folder, sample, device, False, execution=execution)
+def last_epoch(folder, sample, recipe, execution=None) -> dict:
+    return mtbert.train(recipe, folder, sample, "cuda", False, execution=execution).epochs[-1]
 
 
-def trainer_of(folder, sample, wanted, execution=None) -> Trainer:
-    return Trainer(wanted, folder, sample, CUDA, False, lambda message: None, execution=execution)
+def new_trainer(folder, sample, recipe, cuda_graphs=False, device=CUDA) -> Trainer:
+    return Trainer(recipe, folder, sample, device, False, execution=Execution(cuda_graphs=cuda_graphs))
 
 
-def error(found: torch.Tensor, exact: torch.Tensor) -> float:
-    return float((found.double().cpu() - exact).norm() / exact.norm())
+def relative_error(result: torch.Tensor, exact: torch.Tensor) -> float:
+    return float((result.double().cpu() - exact).norm() / exact.norm())
 
 
-def test_the_device_that_is_picked_is_that_of_its_tensors():
+def test_the_default_device_is_named_as_its_tensors_name_it():
     assert mtbert.get_device() == mtbert.get_device("cuda") == torch.empty(1, device="cuda").device
 
 
@@ -51,8 +51,8 @@ def test_the_device_that_is_picked_is_that_of_its_tensors():
 
 def one_by_one(qkv: torch.Tensor, heads: int) -> torch.Tensor:
     rows = []
-    for part in qkv.split(LENGTHS):
-        query, key, value = part.unflatten(1, (3, heads, -1)).permute(1, 2, 0, 3)
+    for sequence in qkv.split(LENGTHS):
+        query, key, value = sequence.unflatten(1, (3, heads, -1)).permute(1, 2, 0, 3)
         rows.append(attention(query, key, value).transpose(0, 1).flatten(1))
     return torch.cat(rows)
 
@@ -63,22 +63,20 @@ def test_attention_and_its_gradient_equal_the_definition(heads, width, dtype, bo
     torch.manual_seed(0)
     qkv = torch.randn(sum(LENGTHS), 3 * heads * width, device=CUDA).to(dtype).requires_grad_()
     exact = qkv.detach().double().cpu().requires_grad_()
-    batch, slope = (
-        pack_sequences([[1] * length for length in LENGTHS]).to(CUDA),
-        torch.randn(sum(LENGTHS), heads * width),
-    )
+    batch = pack_sequences([[1] * length for length in LENGTHS]).to(CUDA)
+    gradient = torch.randn(sum(LENGTHS), heads * width)
     assert varlen_kernel(CUDA, dtype, width) is not None
     out, expected = packed_attention(qkv, batch, heads), one_by_one(exact, heads)
-    out.backward(slope.to(out))
-    expected.backward(slope.double())
-    assert error(out, expected.detach()) < bound and error(qkv.grad, exact.grad) < 2 * bound
+    out.backward(gradient.to(out))
+    expected.backward(gradient.double())
+    assert relative_error(out, expected.detach()) < bound and relative_error(qkv.grad, exact.grad) < 2 * bound
     with attention_backend("groups"):
-        assert error(packed_attention(qkv, batch, heads), expected.detach()) < bound
+        assert relative_error(packed_attention(qkv, batch, heads), expected.detach()) < bound
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
-def test_attention_drops_the_share_it_should_and_the_same_weights_on_the_way_back(dtype):
-    """Values of one: a query's output is the sum of the weights that stayed; and O is linear in V, with slope dO/dV."""
+def test_attention_drops_the_right_fraction_and_the_same_weights_in_the_backward_pass(dtype):
+    """With values of one, a query's output is the sum of the weights that are left; and O is linear in V."""
     torch.manual_seed(0)
     heads, width, p = 4, 32, 0.25
     qkv = torch.zeros(sum(LENGTHS), 3, heads, width, device=CUDA, dtype=dtype)
@@ -92,157 +90,144 @@ def test_attention_drops_the_share_it_should_and_the_same_weights_on_the_way_bac
     assert float(by_value) == pytest.approx(float(out.float().sum()), rel=1e-2)  # the sum of O is dO/dV times V
 
 
-# -- optimiser and surgery --------------------------------------------------------------------------------------------
+# -- optimizer and surgery --------------------------------------------------------------------------------------------
 
 
 def test_adamw_equals_torchs():
     torch.manual_seed(0)
     ours = [torch.nn.Parameter(torch.randn(size, device=CUDA)) for size in (5, 1000, 12_345)]
-    theirs = [torch.nn.Parameter(each.detach().clone()) for each in ours]
-    lines = [torch.nn.Parameter(each.detach().clone()) for each in ours]
+    torchs, by_lines = ([torch.nn.Parameter(theta.detach().clone()) for theta in ours] for _ in range(2))
     settings = {"lr": 0.01, "weight_decay": 0.1}
     optimizers = (
         FusedAdamW(ours, **settings),
-        torch.optim.AdamW(theirs, **settings),
-        FusedAdamW(lines, **settings, use_kernel=False),
+        torch.optim.AdamW(torchs, **settings),
+        FusedAdamW(by_lines, **settings, use_kernel=False),
     )
     for _ in range(20):
-        for group in zip(ours, theirs, lines, strict=True):
-            gradient = torch.randn_like(group[0])
-            for each in group:
-                each.grad = gradient.clone()
+        for copies in zip(ours, torchs, by_lines, strict=True):
+            gradient = torch.randn_like(copies[0])
+            for theta in copies:
+                theta.grad = gradient.clone()
         for optimizer in optimizers:
             optimizer.step()
-    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(lines, theirs, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(ours, torchs, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(by_lines, torchs, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("granularity", ["model", "layer"])
-def test_surgery_on_the_device_equals_surgery_on_the_host(tmp_path, sample, granularity):
+def test_surgery_on_the_gpu_equals_surgery_on_the_cpu(tmp_path, sample, granularity):
     gradients = {}
     for device in ("cpu", "cuda"):
-        wanted = recipe(**SURE, surgery="pcgrad", granularity=granularity)
-        trainer = Trainer(wanted, tmp_path, sample, torch.device(device), False, lambda message: None)
+        changed = recipe(**NO_DROPOUT, surgery="pcgrad", granularity=granularity)
+        trainer = new_trainer(tmp_path, sample, changed, device=mtbert.get_device(device))
         trainer.surgery.weighting = lambda gramian: pcgrad(gramian, torch.Generator().manual_seed(1))
         trainer.model.train()
-        trainer._gradient_by_surgery(next(iter(trainer.sampler.steps(0))))
+        step = next(trainer.sampler.steps())
+        gradient = trainer.gradient.compute(step, trainer.runner.micro_batches(step.rows))
         gradients[device] = trainer.flat.gradient.cpu()
-        assert isinstance(trainer.surgery, Surgery) and trainer.surgery.last.gramians.device.type == device
-    assert error(gradients["cuda"], gradients["cpu"].double()) < 1e-3
+        assert gradient.aggregation.gramians.device.type == device
+    assert relative_error(gradients["cuda"], gradients["cpu"].double()) < 1e-3
 
 
 # -- whole steps ------------------------------------------------------------------------------------------------------
 
-KINDS = {
-    "one sum": {},
+CHANGES = {
+    "summed loss": {},
     "task by task": {"sampler": "round_robin"},
     "adapters": {"adapter": "pal", "trainable": "adapters"},
-    "surgery": {"surgery": "pcgrad"},
-    "vaccine": {"surgery": "gradvac", "surgery_beta": 0.1},
+    "PCGrad": {"surgery": "pcgrad"},
+    "GradVac": {"surgery": "gradvac", "surgery_beta": 0.1},
     "clipped": {"max_grad_norm": 0.5, "loss_weighting": "uw"},
 }
 
 
-@pytest.mark.parametrize("name", KINDS)
-def test_recorded_steps_train_as_usual_ones_do(tmp_path, sample, name):
-    wanted = recipe(**SURE, **KINDS[name])
-    usual, recorded = (
-        run_of(tmp_path / kind, sample, wanted, Execution(cuda_graphs=kind == "recorded")).epochs[-1]
-        for kind in ("usual", "recorded")
-    )
-    assert recorded["losses"] == pytest.approx(usual["losses"], rel=2e-3)
-    trainer = trainer_of(tmp_path / "again", sample, wanted, Execution(cuda_graphs=True))
-    for step, _ in zip(trainer.sampler.steps(0), range(12), strict=False):
-        trainer._train_step(step)
-    assert trainer.fixed_steps.recorded >= 1
+@pytest.mark.parametrize("name", CHANGES)
+def test_cuda_graphs_train_as_eager_steps_do(tmp_path, sample, name):
+    changed = recipe(**NO_DROPOUT, **CHANGES[name])
+    eager = last_epoch(tmp_path / "eager", sample, changed)
+    captured = last_epoch(tmp_path / "captured", sample, changed, Execution(cuda_graphs=True))
+    assert captured["losses"] == pytest.approx(eager["losses"], rel=2e-3)
+    trainer = new_trainer(tmp_path / "again", sample, changed, cuda_graphs=True)
+    for step in itertools.islice(trainer.sampler.steps(), 12):
+        trainer.train_step(step)
+    assert trainer.runner.num_graphs >= 1
 
 
-def test_the_orders_of_surgery_are_drawn_anew_for_every_replay(tmp_path, sample):
-    trainer = Trainer(
-        recipe(surgery="pcgrad"),
-        tmp_path,
-        sample,
-        mtbert.get_device("cuda"),
-        False,
-        str,
-        execution=Execution(cuda_graphs=True),
-    )
-    drawn = []
-    for step, _ in zip(trainer.sampler.steps(0), range(12), strict=False):
-        trainer._train_step(step)
-        drawn += [tuple(kept.flatten().tolist()) for kept in trainer.orders._kept.values()]
-    assert trainer.fixed_steps.recorded >= 1 and len(set(drawn[-8:])) > 1
+def test_the_permutations_of_surgery_are_drawn_again_for_every_replay(tmp_path, sample):
+    trainer = new_trainer(tmp_path, sample, recipe(surgery="pcgrad"), cuda_graphs=True)
+    states = []
+    for step in itertools.islice(trainer.sampler.steps(), 12):
+        trainer.train_step(step)
+        states.append(tuple(trainer.generator.get_state().tolist()))
+    assert trainer.runner.num_graphs >= 1 and len(set(states)) == len(states)
 
 
-@pytest.mark.parametrize("name", ["one sum", "surgery"])
-def test_a_run_goes_on_from_its_checkpoint(tmp_path, sample, name):
-    wanted, asked = recipe(**SURE, **KINDS[name]), itertools.count()
-    trainer_of(tmp_path / "whole", sample, wanted).run(1e9, lambda: False)
+@pytest.mark.parametrize("name", ["summed loss", "PCGrad", "GradVac"])
+def test_a_run_resumes_from_its_checkpoint(tmp_path, sample, name):
+    changed, calls = recipe(**NO_DROPOUT, **CHANGES[name]), itertools.count()
+    new_trainer(tmp_path / "whole", sample, changed).run(1e9, lambda: False)
     with pytest.raises(Interrupted):
-        trainer_of(tmp_path / "run", sample, wanted).run(1e9, lambda: next(asked) == 4)
-    trainer_of(tmp_path / "run", sample, wanted).run(1e9, lambda: False)
-    whole, apart = (mtbert.open_run(tmp_path / folder).epochs[-1] for folder in ("whole", "run"))
-    assert apart["losses"] == pytest.approx(whole["losses"], rel=2e-3)
+        new_trainer(tmp_path / "run", sample, changed).run(1e9, lambda: next(calls) == 4)
+    new_trainer(tmp_path / "run", sample, changed).run(1e9, lambda: False)
+    whole, resumed = (mtbert.open_run(tmp_path / folder).epochs[-1] for folder in ("whole", "run"))
+    assert resumed["losses"] == pytest.approx(whole["losses"], rel=2e-3)
 
 
-@pytest.mark.parametrize("execution", [Execution(compile=True), Execution(compile=True, cuda_graphs=True)])
-def test_compiled_layers_train_as_usual_ones_do(tmp_path, sample, execution):
-    wanted = recipe(**SURE)
-    usual, other = (run_of(tmp_path / str(kind), sample, wanted, kind).epochs[-1] for kind in (None, execution))
-    assert other["losses"] == pytest.approx(usual["losses"], rel=2e-3)
+@pytest.mark.parametrize("cuda_graphs", [False, True])
+def test_compiled_layers_train_as_others_do(tmp_path, sample, cuda_graphs):
+    execution = Execution(compile=True, cuda_graphs=cuda_graphs)
+    plain, compiled = (last_epoch(tmp_path / str(way), sample, recipe(**NO_DROPOUT), way) for way in (None, execution))
+    assert compiled["losses"] == pytest.approx(plain["losses"], rel=2e-3)
 
 
-@pytest.mark.parametrize("name", KINDS)
-def test_dropout_is_drawn_anew_in_every_replay(tmp_path, sample, name):
-    trainer = trainer_of(
-        tmp_path, sample, recipe(**KINDS[name], lr=1e-6, precision="bfloat16"), Execution(cuda_graphs=True)
-    )
-    step = next(iter(trainer.sampler.steps(0)))
+@pytest.mark.parametrize("name", CHANGES)
+def test_dropout_is_drawn_again_in_every_replay(tmp_path, sample, name):
+    changed = recipe(**CHANGES[name], lr=1e-6, precision="bfloat16")
+    trainer = new_trainer(tmp_path, sample, changed, cuda_graphs=True)
+    step = next(trainer.sampler.steps())
     sums = []
     for _ in range(6):
-        trainer._begin_epoch()
-        trainer._train_step(step)
-        sums.append(tuple(float(total) for total in trainer.loss_sums.values()))
-    assert len(set(sums)) == len(sums) and all(math.isfinite(value) for total in sums for value in total)
+        trainer.meters.reset()
+        trainer.train_step(step)
+        sums.append(tuple(trainer.meters.loss_sums.tolist()))
+    assert len(set(sums)) == len(sums) and all(math.isfinite(value) for values in sums for value in values)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("cuda_graphs", [False, True])
-@pytest.mark.parametrize("name", KINDS)
-def test_no_step_waits_for_the_device(tmp_path, sample, name, graphs, precision):
-    wanted = recipe(**KINDS[name], precision=precision)
-    trainer = trainer_of(tmp_path, sample, wanted, Execution(cuda_graphs=graphs))
-    step = next(iter(trainer.sampler.steps(0)))
-    for _ in range(5):  # in the first ones kernels are built, and recording waits once
-        trainer._train_step(step)
+@pytest.mark.parametrize("name", CHANGES)
+def test_no_step_waits_for_the_device(tmp_path, sample, name, cuda_graphs, precision):
+    trainer = new_trainer(tmp_path, sample, recipe(**CHANGES[name], precision=precision), cuda_graphs)
+    step = next(trainer.sampler.steps())
+    for _ in range(5):  # the first ones build kernels, and the capture waits once
+        trainer.train_step(step)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        trainer._train_step(step)
-        trainer._train_step(step)
+        trainer.train_step(step)
+        trainer.train_step(step)
     finally:
         torch.cuda.set_sync_debug_mode("default")
 
 
 def test_bfloat16_learns_as_float32_does(tmp_path, sample):
-    curves = {}
+    losses = {}
     for precision in ("float32", "bfloat16"):
-        wanted = recipe(precision=precision, epochs=3, **SURE)
-        curves[precision] = [
-            sum(epoch["losses"].values()) for epoch in run_of(tmp_path / precision, sample, wanted).epochs
-        ]
-    assert curves["bfloat16"] == pytest.approx(curves["float32"], rel=0.05)
+        changed = recipe(precision=precision, epochs=3, **NO_DROPOUT)
+        run = mtbert.train(changed, tmp_path / precision, sample, "cuda", False)
+        losses[precision] = [sum(epoch["losses"].values()) for epoch in run.epochs]
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.05)
 
 
 # -- evaluation -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_evaluation_equals_that_on_the_host(sample, precision):
+def test_evaluation_equals_that_on_the_cpu(sample, precision):
     texts = ["a film", "The plot is thin, but the two leads are superb.", "no " * 40] * 50
-    wanted = recipe(tasks=("sst",))
-    model = build_model(wanted, recipe_encoder(wanted)).eval()
+    single = recipe(tasks=("sst",))
+    model = build_model(single, recipe_encoder(single)).eval()
     expected = model.predict_proba("sst", texts)
     model.to(CUDA)
     with torch.autocast("cuda", torch.bfloat16, enabled=precision == "bfloat16"):
-        found = model.predict_proba("sst", texts)
-    torch.testing.assert_close(found.float(), expected, rtol=0, atol=1e-3 if precision == "float32" else 2e-2)
+        result = model.predict_proba("sst", texts)
+    torch.testing.assert_close(result.float(), expected, rtol=0, atol=1e-3 if precision == "float32" else 2e-2)

@@ -1,96 +1,82 @@
-"""What makes a step cheaper on a GPU: fixed shapes, recorded steps, compiled layers. None of it changes a result."""
+"""What makes a step cheaper on a GPU: static shapes, CUDA graphs, compiled layers. None of it changes a result."""
+
+import itertools
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-import mtbert
 from mtbert.nn import attention as attention_module
-from mtbert.training.cuda_graphs import Execution
-from mtbert.training.trainer import Trainer, train
+from mtbert.training.cuda_graphs import CUDAGraphRunner, Eager, Execution
 from mtbert.utils.errors import UserError
 
-# without dropout: the random numbers of a padded batch are others
-SURE = {"hidden_dropout": 0.0, "attention_dropout": 0.0, "head_dropout": 0.0}
-QUICK = {"encoder": "tiny", "epochs": 1, "steps_per_epoch": 4, "dev_rows": 20, "batch_size": 6, **SURE}
-RECIPES = {
-    "one sum": {},
-    "mean pooling, learnt weights": {"pooling": "mean", "loss_weighting": "uw"},
-    "task by task": {"sampler": "round_robin"},
-    "an optimiser for each": {"sampler": "round_robin", "optimizer_state": "per_task"},
-    "adapters": {"adapter": "pal+lora", "trainable": "adapters"},
-    "surgery": {"surgery": "pcgrad"},
-    "vaccine by layer": {"surgery": "gradvac", "surgery_beta": 0.1, "granularity": "layer"},
-    "clipped": {"max_grad_norm": 0.1},
+# without dropout: a padded batch draws other random numbers
+NO_DROPOUT = {"hidden_dropout": 0.0, "attention_dropout": 0.0, "head_dropout": 0.0}
+CHANGES = {
+    "summed loss": {"max_grad_norm": 0.1},
+    "mean pooling, learned weights": {"pooling": "mean", "loss_weighting": "uw"},
+    "an optimizer per task": {"sampler": "round_robin", "optimizer_state": "per_task"},
+    "adapters": {"adapter": "pal+lora", "trainable": "adapters", "sampler": "round_robin"},
+    "PCGrad": {"surgery": "pcgrad"},
+    "GradVac by layer": {"surgery": "gradvac", "surgery_beta": 0.1, "granularity": "layer"},
 }
+GRAPHS = Execution(cuda_graphs=True)
 
 
-def recipe_of(name: str):
-    return mtbert.recipe("demo").replace(**QUICK, **RECIPES[name])
+@pytest.fixture(params=CHANGES)
+def changed(request, recipe):
+    return recipe.replace(**NO_DROPOUT, epochs=1, steps_per_epoch=4, **CHANGES[request.param])
 
 
-def trainer_of(recipe, tmp_path, sample, execution=None) -> Trainer:
-    return Trainer(recipe, tmp_path, sample, torch.device("cpu"), progress=False, execution=execution)
-
-
-@pytest.mark.parametrize("name", RECIPES)
-def test_steps_of_fixed_shapes_train_the_same(tmp_path, sample, name):
-    runs = [
-        train(recipe_of(name), tmp_path / kind, sample, "cpu", False, execution=execution)
-        for kind, execution in (("usual", None), ("fixed", Execution(cuda_graphs=True)))
-    ]
-    usual, fixed = (run.epochs[-1] for run in runs)
-    assert fixed["losses"] == pytest.approx(usual["losses"], abs=1e-5)
-    assert fixed["scores"] == pytest.approx(usual["scores"], abs=1e-4)
-    assert (fixed["examples"], fixed.get("surgery", {}).get("conflicts")) == (
-        usual["examples"],
-        usual.get("surgery", {}).get("conflicts"),
-    )
-    assert [run.record["execution"]["cuda_graphs"] for run in runs] == [False, True]
+def test_steps_of_static_shapes_train_the_same(changed, train, tmp_path):
+    eager = train(changed, tmp_path / "eager", checkpoint_seconds=1e9)
+    static = train(changed, tmp_path / "static", checkpoint_seconds=1e9, execution=GRAPHS)
+    assert [run.record["execution"]["cuda_graphs"] for run in (eager, static)] == [False, True]
+    epochs = [run.epochs[-1] for run in (eager, static)]
+    assert epochs[1]["losses"] == pytest.approx(epochs[0]["losses"], abs=1e-5)
+    assert epochs[1]["scores"] == pytest.approx(epochs[0]["scores"], abs=1e-4)
+    for key in ("examples", "surgery"):
+        first, second = (epoch.get(key) for epoch in epochs)
+        if isinstance(first, dict):
+            first, second = first["conflicts"], second["conflicts"]
+        assert first == second
 
 
 @pytest.mark.parametrize(
-    ("fields", "why"),
+    ("fields", "words"),
     [
-        ({"gradient_accumulation_steps": 2}, "in parts"),
+        ({"gradient_accumulation_steps": 2}, "gradient_accumulation_steps"),
         ({"smart_weight": 1.0}, "SMART"),
-        ({"loss_weighting": "famo"}, "famo"),
-        ({"trainable": "heads"}, "stays as it is"),
+        ({"trainable": "heads"}, "frozen"),
         ({"surgery": "torchjd:UPGrad"}, "torchjd:UPGrad"),
-        ({"loss": {"sts": "cosent"}}, "cosent"),
-        ({"head": {"sst": "convolution", "quora": "concat_diff", "sts": "cosine"}}, "convolution"),
-        ({"tokens_per_batch": 300, "sampler": "round_robin"}, "like lengths"),
+        ({"encoding": {"sts": "bi"}, "head": {"sts": "cosine"}, "loss": {"sts": "cosent"}}, "cosent"),
+        ({"head": {"sst": "convolution"}}, "convolution"),
+        ({"tokens_per_batch": 300, "sampler": "round_robin"}, "tokens_per_batch"),
     ],
 )
-def test_a_recipe_whose_steps_cannot_be_recorded_says_why_and_trains_as_ever(tmp_path, sample, messages, fields, why):
-    recipe = mtbert.recipe("demo").replace(**QUICK).replace(**fields)
-    trainer = Trainer(recipe, tmp_path, sample, torch.device("cpu"), False, execution=Execution(cuda_graphs=True))
-    assert trainer.fixed_steps is None
-    assert any(line.startswith("steps are not recorded") and why in line for line in messages)
+def test_a_recipe_without_static_shapes_says_why_and_runs_eagerly(recipe, new_trainer, messages, fields, words):
+    assert isinstance(new_trainer(recipe.replace(**fields), GRAPHS).runner, Eager)
+    assert any(line.startswith("no CUDA graphs: ") and words in line for line in messages)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [("", Execution()), ("cuda_graphs", GRAPHS), ("compile, cuda_graphs", Execution(compile=True, cuda_graphs=True))],
+)
+def test_the_environment_sets_the_default_execution(monkeypatch, words, expected):
+    monkeypatch.setenv("MTBERT_EXECUTION", words)
+    assert Execution.from_env() == expected
+    monkeypatch.setenv("MTBERT_EXECUTION", str(expected))
+    assert Execution.from_env() == expected
+
+
+def test_an_unknown_execution_is_named(monkeypatch):
+    monkeypatch.setenv("MTBERT_EXECUTION", "graph")
+    with pytest.raises(UserError, match="MTBERT_EXECUTION .*'graph': choose from compile, cuda_graphs"):
+        Execution.from_env()
 
 
 # -- no wait for the device -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("words", "asked"),
-    [
-        ("", Execution()),
-        ("cuda_graphs", Execution(cuda_graphs=True)),
-        ("compile, cuda_graphs", Execution(compile=True, cuda_graphs=True)),
-    ],
-)
-def test_runs_that_are_not_told_otherwise_do_what_the_environment_asks(monkeypatch, words, asked):
-    monkeypatch.setenv("MTBERT_EXECUTION", words)
-    assert Execution.from_env() == asked
-    monkeypatch.setenv("MTBERT_EXECUTION", str(asked))
-    assert Execution.from_env() == asked
-
-
-def test_a_way_of_execution_that_does_not_exist_is_named(monkeypatch):
-    monkeypatch.setenv("MTBERT_EXECUTION", "graph")
-    with pytest.raises(UserError, match="MTBERT_EXECUTION asks for 'graph': choose fromcompile, cuda_graphs"):
-        Execution.from_env()
 
 
 class NoWait(TorchDispatchMode):
@@ -108,34 +94,36 @@ class NoWait(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def sliced_attention(query, key, value, cu_seqlens, longest, p, scale):
-    """Stands for a kernel that needs no lengths on the host: attention under a mask over the whole batch."""
+def masked_attention(query, key, value, cu_seqlens, max_seqlen, p, scale):
+    """In place of a kernel that needs no lengths on the host: attention under a mask over the whole batch."""
     seq_ids = torch.searchsorted(cu_seqlens, torch.arange(len(query), dtype=cu_seqlens.dtype), right=True)
     mask = seq_ids[:, None] == seq_ids[None, :]
     heads_first = (part.transpose(0, 1) for part in (query, key, value))
     return attention_module.attention(*heads_first, mask).transpose(0, 1)
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_what_a_step_leaves_to_the_device_waits_for_nothing(tmp_path, sample, monkeypatch, name):
-    """What is recorded: from the fixed places to the changed weights, as on a GPU but for the kernel of attention."""
-    trainer = trainer_of(recipe_of(name), tmp_path, sample, Execution(cuda_graphs=True))
-    monkeypatch.setattr(attention_module, "varlen_kernel", lambda device, dtype, width: sliced_attention)
-    for module in trainer.model.modules():  # as on a GPU: there embeddings have dense gradients
+def test_what_a_graph_captures_waits_for_nothing(changed, new_trainer, monkeypatch):
+    """From the static inputs to the changed weights, as on a GPU but for the kernel of attention."""
+    trainer = new_trainer(changed, GRAPHS)
+    monkeypatch.setattr(attention_module, "varlen_kernel", lambda device, dtype, width: masked_attention)
+    for module in trainer.model.modules():  # on a GPU, embeddings have dense gradients
         if isinstance(module, torch.nn.Embedding):
             module.sparse = False
     monkeypatch.setattr(torch.Tensor, "isfinite", lambda self: torch.ones(1, dtype=torch.bool).numpy())
-    usual = trainer._update
+    runner, steps = trainer.runner, trainer.sampler.steps()
+    assert isinstance(runner, CUDAGraphRunner)
+    trainer.train_step(next(steps))
 
-    def watched(*arguments):
-        with NoWait():
-            return usual(*arguments)
+    def watched(rows, update, **options):
+        def watched_update(micro_batches):
+            with NoWait():
+                return update(micro_batches)
 
-    steps = iter(trainer.sampler.steps(0))
-    trainer._train_step(next(steps))
-    trainer._update = watched
-    for _ in range(3):
-        trainer._train_step(next(steps))
+        return runner(rows, watched_update, **options)
+
+    trainer.runner = watched
+    for step in itertools.islice(steps, 3):
+        trainer.train_step(step)
 
 
 def test_the_watch_itself_notices_a_wait():
@@ -147,31 +135,29 @@ def test_the_watch_itself_notices_a_wait():
 # -- compiled layers --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["one sum", "mean pooling, learnt weights"])
-def test_compiled_layers_train_the_same(tmp_path, sample, monkeypatch, name):
-    monkeypatch.setattr(torch, "compile", lambda of, **options: compiled(of, backend="aot_eager", **options))
-    trainers = [trainer_of(recipe_of(name), tmp_path, sample, Execution(compile=wanted)) for wanted in (False, True)]
+def test_compiled_layers_train_the_same(recipe, new_trainer, monkeypatch):
+    compile = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda function, **options: compile(function, backend="aot_eager", **options))
+    trainers = [new_trainer(recipe.replace(**NO_DROPOUT), Execution(compile=compiled)) for compiled in (False, True)]
     for trainer in trainers:
-        for step, _ in zip(trainer.sampler.steps(0), range(3), strict=False):
-            trainer._train_step(step)
+        for step in itertools.islice(trainer.sampler.steps(), 3):
+            trainer.train_step(step)
     torch.testing.assert_close(trainers[1].flat.theta, trainers[0].flat.theta, rtol=0, atol=1e-5)
-    assert trainers[1].model.bert._compiled and not trainers[0].model.bert._compiled
+    assert ["forward" in vars(trainer.model.bert.layers[0]) for trainer in trainers] == [False, True]
 
 
-compiled = torch.compile
-
-
-def test_evaluation_and_surgery_do_not_go_through_compiled_layers(tmp_path, sample, monkeypatch):
-    def never(of, **options):
+def test_evaluation_and_surgery_do_not_go_through_compiled_layers(recipe, new_trainer, monkeypatch):
+    def never(function, **options):
         def run(*arguments):
             raise AssertionError("a compiled layer ran")
 
         return run
 
     monkeypatch.setattr(torch, "compile", never)
-    trainer = trainer_of(recipe_of("one sum"), tmp_path, sample, Execution(compile=True))
-    trainer._dev_outputs()
+    trainer = new_trainer(recipe, Execution(compile=True))
+    trainer.model.eval()
+    trainer.dev_sets.predict_logits()
     with pytest.raises(AssertionError, match="a compiled layer ran"):
-        trainer._train_step(next(iter(trainer.sampler.steps(0))))
-    operated = trainer_of(recipe_of("surgery"), tmp_path, sample, Execution(compile=True))
-    operated._train_step(next(iter(operated.sampler.steps(0))))
+        trainer.train_step(next(trainer.sampler.steps()))
+    trainer = new_trainer(recipe.replace(surgery="pcgrad"), Execution(compile=True))
+    trainer.train_step(next(trainer.sampler.steps()))

@@ -14,14 +14,13 @@ from helpers import listen
 
 import mtbert
 from mtbert import UserError
+from mtbert.training import Trainer
 from mtbert.training.checkpoint import checkpoints
-from mtbert.training.distributed import PeerLostError, World, processes
+from mtbert.training.distributed import PeerLostError, World, process_group
 from mtbert.training.interrupt import Interrupted
-from mtbert.training.trainer import Trainer
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="these processes are forked")
 NO_DROPOUT = {"head_dropout": 0, "hidden_dropout": 0, "attention_dropout": 0}
-STEPS = 6
 
 
 @pytest.fixture(scope="module")
@@ -30,42 +29,37 @@ def data(first_rows):
 
 
 @pytest.fixture(scope="module")
-def recipe(tmp_path_factory):
-    """Six steps of a very small encoder, without dropout."""
-    folder = tmp_path_factory.mktemp("encoder")
-    mtbert.load_encoder("tiny", hidden_size=16, intermediate_size=32).save(folder)
-    tiny = mtbert.recipe("tiny").replace(
-        encoder=str(folder), num_layers=1, epochs=2, steps_per_epoch=STEPS // 2, lr=1e-4
-    )
-    return tiny.replace(batch_size=5, **NO_DROPOUT)
+def plain(recipe):
+    """Six steps without dropout, whose random numbers depend on the number of processes."""
+    return recipe.replace(train_rows=None, batch_size=5, lr=1e-4, **NO_DROPOUT)
 
 
 @pytest.fixture(scope="module")
-def train(data):
-    """What a recipe's run ends with, in so many processes: a record for each. stop: after so many steps."""
+def train_in(data):
+    """Trains in so many processes, until the end or until ``stop`` steps; returns the result of each process."""
 
     def in_one(recipe, out, stop=None):
-        said = listen()
-        with processes() as world:
+        messages = listen()
+        with process_group() as world:
             trainer = Trainer(recipe, out, data, world.device("cpu"), False, world)
             try:
                 trainer.run(1e9, lambda: trainer.step == stop)
             except Interrupted as end:
-                said.append(str(end))
-        losses = [epoch["losses"] for epoch in trainer.record["epochs"]]
-        scores = [epoch["scores"] for epoch in trainer.record["epochs"]]
-        return {"theta": trainer.flat.theta.numpy(), "losses": losses, "scores": scores, "said": said}
+                messages.append(str(end))
+        epochs = trainer.record["epochs"]
+        figures = {key: [epoch[key] for epoch in epochs] for key in ("losses", "scores")}
+        return {"theta": trainer.flat.theta.numpy(), **figures, "messages": messages}
 
-    def run(recipe, out, size, stop=None):
-        return [in_one(recipe, out, stop)] if size == 1 else started(size, lambda rank: in_one(recipe, out, stop))
+    def run(size, recipe, out, stop=None):
+        return [in_one(recipe, out, stop)] if size == 1 else fork(size, lambda rank: in_one(recipe, out, stop))
 
     return run
 
 
-def started(size: int, work) -> list:
-    """What ``work(rank)`` returns in each of so many processes that know of each other; the exception it raises, or
-    the exit code of a process that says nothing."""
-    fork = multiprocessing.get_context("fork")
+def fork(size: int, work) -> list:
+    """What ``work(rank)`` returns in each of so many connected processes; the exception it raises, or the exit code of
+    a process that ends without either."""
+    context = multiprocessing.get_context("fork")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -78,28 +72,28 @@ def started(size: int, work) -> list:
         except Exception as error:
             pipe.send(error)
 
-    pipes = [fork.Pipe(duplex=False) for _ in range(size)]
-    children = [fork.Process(target=enter, args=(rank, pipe)) for rank, (_, pipe) in enumerate(pipes)]
+    pipes = [context.Pipe(duplex=False) for _ in range(size)]
+    children = [context.Process(target=enter, args=(rank, pipe)) for rank, (_, pipe) in enumerate(pipes)]
     for child, (_, pipe) in zip(children, pipes, strict=True):
         child.start()
         pipe.close()
-    found = []
+    results = []
     for child, (pipe, _) in zip(children, pipes, strict=True):
         try:
-            found.append(pipe.recv())
+            results.append(pipe.recv())
         except EOFError:
             child.join()
-            found.append(child.exitcode)
+            results.append(child.exitcode)
     for child in children:
         child.join()
-    return found
+    return results
 
 
-def same(found: dict, expected: dict, within: float = 1e-5) -> None:
-    np.testing.assert_allclose(found["theta"], expected["theta"], rtol=0, atol=within)
-    for kind in ("losses", "scores"):
-        for mine, other in zip(found[kind], expected[kind], strict=True):
-            assert mine == pytest.approx(other, abs=within)
+def assert_same(result: dict, expected: dict, tolerance: float = 1e-5) -> None:
+    np.testing.assert_allclose(result["theta"], expected["theta"], rtol=0, atol=tolerance)
+    for key in ("losses", "scores"):
+        for epoch, other in zip(result[key], expected[key], strict=True):
+            assert epoch == pytest.approx(other, abs=tolerance)
 
 
 # -- the same result --------------------------------------------------------------------------------------------------
@@ -108,178 +102,168 @@ def same(found: dict, expected: dict, within: float = 1e-5) -> None:
 @pytest.mark.parametrize(
     ("size", "changes"),
     [
-        (2, {}),
-        (2, {"sampler": "round_robin"}),
-        (2, {"surgery": "pcgrad"}),
+        (2, {"sampler": "round_robin", "optimizer_state": "per_task"}),
         (2, {"surgery": "gradvac", "granularity": "layer", "gradient_accumulation_steps": 2}),
         (2, {"surgery": "pcgrad", "sampler": "temperature"}),
-        (2, {"gradient_accumulation_steps": 2, "loss_weighting": "uw"}),
-        (2, {"loss_weighting": "dwa", "max_grad_norm": 0.1, "epochs": 3, "steps_per_epoch": 2}),
-        (2, {"sampler": "round_robin", "optimizer_state": "per_task"}),
+        (2, {"gradient_accumulation_steps": 2, "loss_weighting": "uw", "max_grad_norm": 0.1}),
         (2, {"trainable": "adapters", "adapter": "low_rank", "adapter_size": 4}),
         (2, {"trainable": "heads"}),
         (3, {"batch_size": 2}),
         (3, {"batch_size": 2, "surgery": "pcgrad"}),
         (3, {"batch_size": 2, "sampler": "round_robin", "dev_rows": 2}),
     ],
-    ids=lambda value: str(value) if isinstance(value, int) else " ".join(map(str, value.values())) or "mixed",
+    ids=str,
 )
-def test_several_processes_end_with_the_weights_of_one(recipe, train, tmp_path, size, changes):
-    wanted = recipe.replace(**changes)
-    (alone,) = train(wanted, tmp_path / "alone", 1)
-    several = train(wanted, tmp_path / "several", size)
-    for each in several:
-        assert np.array_equal(each["theta"], several[0]["theta"])
-        same(each, alone)
-    kept = [mtbert.load_model(tmp_path / name).state_dict() for name in ("alone", "several")]
-    for name in kept[0]:
-        torch.testing.assert_close(kept[0][name], kept[1][name], rtol=0, atol=1e-5)
+def test_several_processes_end_with_the_weights_of_one(plain, train_in, tmp_path, size, changes):
+    recipe = plain.replace(**changes)
+    (alone,) = train_in(1, recipe, tmp_path / "alone")
+    several = train_in(size, recipe, tmp_path / "several")
+    for result in several:
+        assert np.array_equal(result["theta"], several[0]["theta"])
+        assert_same(result, alone)
+    saved = [mtbert.load_model(tmp_path / name).state_dict() for name in ("alone", "several")]
+    for name in saved[0]:
+        torch.testing.assert_close(saved[0][name], saved[1][name], rtol=0, atol=1e-5)
 
 
-def test_a_weighting_that_draws_its_orders_draws_the_same_in_all_processes(recipe, train, tmp_path):
+def test_a_weighting_that_draws_random_numbers_draws_the_same_in_all_processes(plain, train_in, tmp_path):
     pytest.importorskip("torchjd")
-    first, second = train(recipe.replace(surgery="torchjd:PCGrad", hidden_dropout=0.1), tmp_path / "run", 2)
+    recipe = plain.replace(surgery="torchjd:PCGrad", hidden_dropout=0.1)
+    first, second = train_in(2, recipe, tmp_path / "run")
     assert np.array_equal(first["theta"], second["theta"])
 
 
-def test_a_run_goes_on_in_another_number_of_processes(recipe, train, tmp_path):
-    wanted = recipe.replace(surgery="gradvac", sampler="mixed")
-    (alone,) = train(wanted, tmp_path / "alone", 1)
+def test_a_run_resumes_in_another_number_of_processes(plain, train_in, tmp_path):
+    recipe = plain.replace(surgery="gradvac", sampler="mixed")
+    (alone,) = train_in(1, recipe, tmp_path / "alone")
     for size, stop in ((2, 1), (1, 2), (3, 4), (2, None)):
-        end = train(wanted, tmp_path / "run", size, stop)
-    same(end[0], alone)
-    assert "going on after step 4 of 6" in end[0]["said"]
+        results = train_in(size, recipe, tmp_path / "run", stop)
+    assert_same(results[0], alone)
+    assert "resuming after step 4 of 6" in results[0]["messages"]
     assert mtbert.open_run(tmp_path / "run").record["world_size"] == 2
 
 
-def test_with_dropout_a_run_that_was_stopped_ends_with_the_same_weights(recipe, train, tmp_path):
-    wanted = recipe.replace(hidden_dropout=0.3)
-    undisturbed = train(wanted, tmp_path / "undisturbed", 2)
-    train(wanted, tmp_path / "run", 2, stop=2)
-    assert np.array_equal(train(wanted, tmp_path / "run", 2)[0]["theta"], undisturbed[0]["theta"])
-    assert np.array_equal(undisturbed[0]["theta"], undisturbed[1]["theta"])
+def test_with_dropout_a_run_that_was_stopped_ends_with_the_same_weights(plain, train_in, tmp_path):
+    recipe = plain.replace(hidden_dropout=0.3)
+    undisturbed = train_in(2, recipe, tmp_path / "undisturbed")
+    train_in(2, recipe, tmp_path / "run", stop=2)
+    resumed = train_in(2, recipe, tmp_path / "run")
+    assert all(np.array_equal(result["theta"], undisturbed[0]["theta"]) for result in (*resumed, *undisturbed))
 
 
-def test_chance_is_apart_or_alike_as_asked_and_one_that_is_alone_draws_on():
-    def draws(world, draw):
+def test_random_numbers_are_per_rank_or_shared_and_a_single_process_continues_its_stream():
+    def draws(world, method):
         torch.manual_seed(0)
-        getattr(world, draw)(7, 3)
+        getattr(world, method)(7, 3)
         return torch.rand(4).tolist()
 
     first, second, alone = World(0, 2), World(1, 2), World()
-    assert draws(first, "draw_apart") != draws(second, "draw_apart")
-    assert draws(first, "draw_apart") == draws(first, "draw_apart")
-    assert draws(first, "draw_alike") == draws(second, "draw_alike")
+    assert draws(first, "seed_per_rank") != draws(second, "seed_per_rank")
+    assert draws(first, "seed_per_rank") == draws(first, "seed_per_rank")
+    assert draws(first, "seed_shared") == draws(second, "seed_shared")
     torch.manual_seed(0)
     undisturbed = torch.rand(4).tolist()
-    assert draws(alone, "draw_apart") == draws(alone, "draw_alike") == undisturbed
+    assert draws(alone, "seed_per_rank") == draws(alone, "seed_shared") == undisturbed
 
 
-# -- what is shared out -----------------------------------------------------------------------------------------------
+# -- splitting the work -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rows", [1, 2, 7])
-def test_what_the_processes_find_for_their_shards_comes_together_in_order(rows):
+@pytest.mark.parametrize("rows", [1, 7])
+def test_shards_are_gathered_in_order(rows):
     whole = torch.arange(rows * 2.0).view(rows, 2)
 
     def work(rank):
-        with processes() as world:
-            mine = whole[rank :: world.size]
-            return world.together(mine if len(mine) else None, rows, 2).tolist()
+        with process_group() as world:
+            shard = whole[rank :: world.size]
+            return world.gather(shard if len(shard) else None, rows, 2).tolist()
 
-    assert started(3, work) == [whole.tolist()] * 3
+    assert fork(3, work) == [whole.tolist()] * 3
 
 
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ({"encoding": {"sts": "bi"}, "head": {"sts": "cosine"}, "loss": {"sts": "cosent"}}, "'cosent' compares"),
-        ({"loss_weighting": "famo"}, "famo weighs the losses of whole steps"),
-    ],
-)
-def test_losses_that_see_the_whole_step_are_refused(recipe, changes, expected):
-    wanted = recipe.replace(**changes)
-    World().refuse(wanted)
-    with pytest.raises(UserError, match=expected):
-        World(1, 2).refuse(wanted)
+def test_a_loss_that_compares_rows_is_refused(plain):
+    recipe = plain.replace(encoding={"sts": "bi"}, head={"sts": "cosine"}, loss={"sts": "cosent"})
+    World().check_supported(recipe)
+    with pytest.raises(UserError, match=r"loss.sts: 'cosent' .* 2 processes"):
+        World(1, 2).check_supported(recipe)
 
 
 # -- one end for all --------------------------------------------------------------------------------------------------
 
 
-def train_until(recipe, data, out, happens):
-    """Train in two processes; in step 2, something happens in the second one."""
+def train_until(recipe, data, out, event):
+    """Train in two processes; in step 2, an event happens in the second one."""
 
     def work(rank):
-        step_of, said = Trainer._train_step, listen()
+        train_step, messages = Trainer.train_step, listen()
 
         def step(self, step):
             if rank == 1 and step.number == 2:
-                happens()
-            step_of(self, step)
+                event()
+            train_step(self, step)
 
-        Trainer._train_step = step
+        Trainer.train_step = step
         try:
             mtbert.train(recipe, out, data, "cpu", False, 1e9)
         except SystemExit as end:
             return end.code
-        return said
+        return messages
 
-    return started(2, work)
+    return fork(2, work)
 
 
-def test_ctrl_c_in_one_process_stops_all_after_the_same_step(recipe, data, train, tmp_path):
-    first, second = train_until(recipe, data, tmp_path / "run", lambda: os.kill(os.getpid(), signal.SIGINT))
+def test_ctrl_c_in_one_process_stops_all_after_the_same_step(plain, data, train_in, tmp_path):
+    first, second = train_until(plain, data, tmp_path / "run", lambda: os.kill(os.getpid(), signal.SIGINT))
     assert isinstance(first, Interrupted) and "after step 3 of 6" in str(first)
     assert second == 130
     assert [path.name for path in checkpoints(tmp_path / "run")] == ["checkpoint-00000003.safetensors"]
-    (alone,) = train(recipe, tmp_path / "alone", 1)
-    same(train(recipe, tmp_path / "run", 2)[1], alone)
+    (alone,) = train_in(1, plain, tmp_path / "alone")
+    assert_same(train_in(2, plain, tmp_path / "run")[1], alone)
 
 
-def test_of_a_failure_one_process_speaks_and_all_end(recipe, data, tmp_path):
+def test_a_failure_is_reported_by_one_process_and_ends_all(plain, data, tmp_path):
     def fail():
-        raise UserError("the second one has had enough")
+        raise UserError("the second process failed")
 
-    first, second = train_until(recipe, data, tmp_path / "run", fail)
-    assert first == 1 and str(second) == "the second one has had enough"
+    first, second = train_until(plain, data, tmp_path / "run", fail)
+    assert first == 1 and str(second) == "the second process failed"
 
 
-def test_a_killed_process_is_missed(recipe, data, tmp_path):
-    first, second = train_until(recipe, data, tmp_path / "run", lambda: os.kill(os.getpid(), signal.SIGKILL))
+def test_a_killed_process_is_missed(plain, data, tmp_path):
+    first, second = train_until(plain, data, tmp_path / "run", lambda: os.kill(os.getpid(), signal.SIGKILL))
     assert second == -signal.SIGKILL
     assert isinstance(first, PeerLostError) and "another of the 2 processes ended" in str(first)
 
 
-def test_only_the_first_process_speaks(recipe, data, tmp_path):
-    first, second = train_until(recipe, data, tmp_path / "run", lambda: None)
+def test_only_the_main_process_logs(plain, data, tmp_path):
+    first, second = train_until(plain, data, tmp_path / "run", lambda: None)
     assert first[0].startswith("data: ") and second == []
 
 
-def test_processes_with_other_checkpoints_do_not_go_on_together():
+def test_processes_with_different_checkpoints_do_not_resume_together():
     def work(rank):
-        with processes() as world:
+        with process_group() as world:
             world.assert_same_step(4)
             try:
                 world.assert_same_step(4 + rank)
             except UserError as error:
                 return str(error)
 
-    assert started(2, work) == ["the processes found checkpoints of steps 4 to 5: all must see the same run folder"] * 2
+    assert fork(2, work) == ["the processes found checkpoints of steps 4 to 5: all must see the same run folder"] * 2
 
 
-def test_processes_that_cannot_meet_are_told_how_to(monkeypatch):
+def test_processes_that_cannot_connect_are_told_how_to(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(UserError, match="start them with torchrun"), processes():
+    with pytest.raises(UserError, match="start them with torchrun"), process_group():
         pass
 
 
-def test_torchrun_trains_on_the_command_line(recipe, data, tmp_path):
+def test_torchrun_trains_on_the_command_line(tiny_encoder, data, tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
     command += ["mtbert", "train", "tiny", "--data", str(data), "--out", str(tmp_path / "run"), "--device", "cpu"]
-    command += ["--set", f"encoder={recipe.encoder}", "--set", "num_layers=1", "--set", "steps_per_epoch=2"]
+    command += ["--set", f"encoder={tiny_encoder}", "--set", "num_layers=1", "--set", "steps_per_epoch=2"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     run = mtbert.open_run(tmp_path / "run")

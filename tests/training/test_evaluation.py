@@ -1,6 +1,7 @@
-"""Scores: over whole sets, never NaN, both overall scores, and the file of predictions."""
+"""Scores over whole sets, never NaN; both overall scores; and the file of predictions."""
 
 import csv
+import dataclasses
 import math
 
 import numpy as np
@@ -12,9 +13,10 @@ from scipy import stats
 
 import mtbert
 from mtbert import Recipe, UserError, load_encoder
-from mtbert.data import TASKS, Example, Rows, get_task, read_rows
+from mtbert.data import TASKS, Example, Rows, get_task, read_split
+from mtbert.data.tasks import overall
 from mtbert.nn.model import labels_from, probabilities
-from mtbert.training.evaluation import accuracy, evaluate, overall, pearson, predict_logits, score, write_predictions
+from mtbert.training.evaluation import accuracy, evaluate, pearson, predict_logits, score, write_predictions
 from mtbert.training.run import build_model
 
 NUMBERS = st.floats(-1e3, 1e3, allow_subnormal=False)
@@ -54,7 +56,7 @@ def test_pearson_sees_differences_too_small_to_be_squared():
 
 @pytest.mark.parametrize("metric", [pearson, accuracy])
 @pytest.mark.parametrize(
-    ("predicted", "labels", "words"),
+    ("predictions", "labels", "words"),
     [
         ([], [], "0 predictions and 0 labels have no score"),
         ([1], [1, 2, 3], "1 predictions and 3 labels have"),
@@ -62,16 +64,16 @@ def test_pearson_sees_differences_too_small_to_be_squared():
         ([1, 2], [1, math.inf], "row 2 has prediction 2.0 and label inf: only finite"),
     ],
 )
-def test_what_has_no_score_is_said(metric, predicted, labels, words):
+def test_what_has_no_score_is_refused(metric, predictions, labels, words):
     with pytest.raises(UserError, match=words):
-        metric(predicted, labels)
+        metric(predictions, labels)
 
 
 @given(st.lists(NUMBERS, min_size=3, unique=True), st.floats(0.1, 10), NUMBERS)
 def test_pearson_does_not_depend_on_scale_and_origin(x, scale, origin):
     assume(np.std(x) > 1e-3)
-    assert pearson([scale * each + origin for each in x], x) == pytest.approx(1, abs=1e-6)
-    assert pearson([-each for each in x], x) == pytest.approx(-1, abs=1e-6)
+    assert pearson([scale * value + origin for value in x], x) == pytest.approx(1, abs=1e-6)
+    assert pearson([-value for value in x], x) == pytest.approx(-1, abs=1e-6)
 
 
 # -- accuracy and ties ------------------------------------------------------------------------------------------------
@@ -105,9 +107,9 @@ def test_each_task_is_scored_by_its_own_metric():
 
 @given(SHARES, SHARES, st.floats(-1, 1))
 def test_overall_is_the_courses_score_of_2023_and_of_2024(sst, quora, sts):
-    found = overall({"sst": sst, "quora": quora, "sts": sts})
-    assert found["plain"] == pytest.approx((sst + quora + sts) / 3)
-    assert found["normalised"] == pytest.approx((sst + quora + (sts + 1) / 2) / 3)
+    scores = overall({"sst": sst, "quora": quora, "sts": sts})
+    assert scores["plain"] == pytest.approx((sst + quora + sts) / 3)
+    assert scores["normalised"] == pytest.approx((sst + quora + (sts + 1) / 2) / 3)
 
 
 @given(st.dictionaries(st.sampled_from(list(TASKS)), SHARES), SHARES)
@@ -129,28 +131,20 @@ def test_overall_scores_themselves_do_not_count():
 
 
 @pytest.fixture(scope="module")
-def model():
-    return build_model(Recipe(encoder="tiny", head_dropout=0.5), load_encoder("tiny")).train()
+def model(tiny_encoder):
+    return build_model(Recipe(encoder=tiny_encoder, head_dropout=0.5), load_encoder(tiny_encoder)).train()
 
 
 @pytest.fixture(scope="module")
-def few(sample, tmp_path_factory):
-    """The first rows of each dev file."""
-    found = {}
-    for name in ("sst", "quora", "sts"):
-        path = tmp_path_factory.mktemp("few") / f"{name}.csv"
-        lines = (sample / get_task(name).files["dev"]).read_text(encoding="utf-8").splitlines(keepends=True)
-        path.write_text("".join(lines[:24]), encoding="utf-8")
-        found[name] = read_rows(path, get_task(name), "dev")
-    return found
+def few(data):
+    return {name: read_split(data, get_task(name), "dev") for name in ("sst", "quora", "sts")}
 
 
-def test_outputs_are_those_of_each_row_alone_in_the_files_order(model, few):
-    for name, rows in few.items():
-        outputs = predict_logits(model, rows)
-        texts = [each.texts if rows.task.is_pair else each.texts[0] for each in rows.examples]
-        alone = torch.cat([model._outputs_of_texts(name, [text]) for text in texts])
-        torch.testing.assert_close(outputs, alone, rtol=1e-4, atol=1e-5)
+def test_logits_are_those_of_each_row_alone_in_the_files_order(model, few):
+    for rows in few.values():
+        single = [dataclasses.replace(rows, examples=[example]) for example in rows.examples]
+        alone = torch.cat([predict_logits(model, row) for row in single])
+        torch.testing.assert_close(predict_logits(model, rows), alone, rtol=1e-4, atol=1e-5)
 
 
 def test_evaluation_is_repeatable_without_gradients_and_leaves_the_models_mode(model, few):
@@ -190,7 +184,7 @@ def test_ids_with_commas_and_quotes_come_back(tmp_path):
         assert list(csv.DictReader(file)) == [{"id": 'a,"b"', "prediction": "0"}]
 
 
-def test_rows_and_outputs_must_be_equally_many_and_nothing_is_written_if_not(tmp_path):
+def test_a_missing_row_of_logits_is_refused_and_nothing_is_written(tmp_path):
     with pytest.raises(ValueError):
         write_predictions(tmp_path / "out.csv", rows_of(get_task("sst"), 3), torch.eye(5)[:2])
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,83 @@
+"""How the losses of a step become one gradient: two strategies with the same method, ``compute``.
+
+Both leave the gradient in the flat parameters, whose shards the optimizer updates.
+"""
+
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from mtbert.data.batch import PackedBatch
+from mtbert.data.sampling import Step
+from mtbert.optim import AggregationInfo, FlatParameters, Surgery, build_loss_weighting
+from mtbert.training.dataset import MicroBatch
+from mtbert.training.distributed import Exchange
+from mtbert.training.recipe import Recipe
+
+Losses = Callable[[MicroBatch], dict[str, Tensor]]  # each task's mean loss over a micro-batch
+
+
+class Gradient(NamedTuple):
+    """What ``compute`` leaves behind.
+
+    Attributes:
+        parameters: The shards of the flat parameters that have a gradient.
+        aggregation: How surgery combined the tasks' gradients.
+    """
+
+    parameters: list[nn.Parameter]
+    aggregation: AggregationInfo | None = None
+
+
+class SummedLoss:
+    """One forward pass for all tasks, and one backward pass of the weighted sum of their losses."""
+
+    def __init__(self, losses: Losses, flat: FlatParameters, exchange: Exchange, weighting: nn.Module):
+        self.losses, self.flat, self.exchange, self.weighting = losses, flat, exchange, weighting
+
+    def compute(self, step: Step, micro_batches: Iterable[MicroBatch]) -> Gradient:
+        """Compute the gradient of a step.
+
+        Args:
+            step: The step, for the names of its tasks.
+            micro_batches: This process's part of the step's rows; the gradients of all processes are summed.
+        """
+        self.flat.vector.zero_grad()
+        for micro_batch in micro_batches:
+            weighted = self.weighting(self.losses(micro_batch))
+            shares = [micro_batch.shares[task] * loss for task, loss in weighted.items()]
+            self.flat.add(torch.stack(shares).sum(), self.flat.vector)
+        self.exchange.all_reduce_gradients({tuple(step.rows): self.flat.vector})
+        return Gradient(self.flat.assign_grads())
+
+
+class SurgeryGradient:
+    """One forward pass, and one backward pass that keeps the tasks' gradients apart; surgery combines them."""
+
+    def __init__(self, losses: Losses, surgery: Surgery, exchange: Exchange, seed: int):
+        self.losses, self.surgery, self.exchange, self.seed = losses, surgery, exchange, seed
+
+    def compute(self, step: Step, micro_batches: Iterable[MicroBatch]) -> Gradient:
+        """As ``SummedLoss.compute``. Raises FloatingPointError naming a task whose gradient is not finite."""
+        self.surgery.zero_grad()
+        for micro_batch in micro_batches:
+            packed = isinstance(micro_batch.inputs, PackedBatch)  # vectors of a frozen encoder share no parameter
+            with self.surgery.per_task_gradients(micro_batch.inputs) if packed else nullcontext():
+                losses = self.losses(micro_batch)
+            self.surgery.backward({task: micro_batch.shares[task] * loss for task, loss in losses.items()})
+        self.exchange.all_reduce_gradients({(task,): self.surgery.rows[task] for task in step.rows})
+        self.exchange.world.seed_shared(self.seed, step.number)  # a weighting must draw the same in all processes
+        return Gradient(self.surgery.aggregate(), self.surgery.last)
+
+
+def recipe_loss_weighting(recipe: Recipe) -> nn.Module:
+    """The loss weighting of a recipe; its parameters are trained with the model's."""
+    squared = [
+        task.name
+        for task in recipe.task_list
+        if task.kind == "regression" and recipe.loss[task.name] in ("default", "mse")
+    ]
+    return build_loss_weighting(recipe.loss_weighting, recipe.tasks, squared)

@@ -1,0 +1,52 @@
+"""The optimizers of a run, and the learning rate of each step."""
+
+import itertools
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from mtbert.data.sampling import Sampler, Step
+from mtbert.optim import FlatParameters, FusedAdamW, learning_rate_factor
+from mtbert.training.recipe import Recipe
+
+ALL_TASKS = "all"
+
+
+class ScheduledOptimizers:
+    """One AdamW for all tasks or, with ``optimizer_state="per_task"``, one for each, on a schedule of its own steps.
+
+    Args:
+        recipe: The learning rate and its schedule, and whether tasks share moments.
+        flat: The parameters.
+        sampler: It tells how many steps each task takes.
+        total_steps: Steps of the whole run.
+    """
+
+    def __init__(self, recipe: Recipe, flat: FlatParameters, sampler: Sampler, total_steps: int):
+        self.recipe = recipe
+        if recipe.optimizer_state == "per_task":
+            plan = itertools.chain.from_iterable(sampler.epoch(epoch) for epoch in itertools.count())
+            self.total_steps = Counter(task for tasks in itertools.islice(plan, total_steps) for task in tasks)
+        else:
+            self.total_steps = {ALL_TASKS: total_steps}
+        owners = (ALL_TASKS,) if ALL_TASKS in self.total_steps else recipe.tasks
+        self.by_owner = {owner: FusedAdamW(flat.groups(recipe.weight_decay), lr=recipe.lr) for owner in owners}
+
+    def for_step(self, step: Step) -> tuple[str, FusedAdamW]:
+        """The owner of the optimizer that takes a step ("all", or a task), and the optimizer at its learning rate."""
+        owner, number = ALL_TASKS, step.number
+        if owner not in self.by_owner:
+            (owner,) = step.rows
+            number = step.batch_indices[owner]
+        recipe, total = self.recipe, self.total_steps[owner]
+        factor = learning_rate_factor(number, total, recipe.warmup_ratio, recipe.lr_schedule)
+        for group in self.by_owner[owner].param_groups:
+            group["lr"] = recipe.lr * factor
+        return owner, self.by_owner[owner]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {owner: optimizer.state_dict() for owner, optimizer in self.by_owner.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        for owner, optimizer in self.by_owner.items():
+            optimizer.load_state_dict(state[owner])

@@ -1,0 +1,251 @@
+"""Whatever stops a run, it resumes, and ends with the same weights, bit for bit, as one that was never stopped."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import mtbert
+from mtbert.data import SAMPLERS
+from mtbert.training import Trainer
+from mtbert.training.checkpoint import checkpoints
+from mtbert.utils import files
+from mtbert.utils.errors import UserError
+
+BI = {"encoding": "bi", "head": "cosine"}
+CHANGES = {
+    "everything is trained": {},
+    "augmented copies": {"augment_copies": {"sst": 2}},
+    "adapters": {"trainable": "adapters", "adapter": "low_rank", "adapter_size": 4},
+    "an optimizer per task": {"sampler": "round_robin", "optimizer_state": "per_task", "warmup_ratio": 0.5},
+    "uncertainty": {"loss_weighting": "uw"},
+    "PCGrad in parts": {"surgery": "pcgrad", "gradient_accumulation_steps": 2, "precision": "bfloat16"},
+    "GradVac": {"surgery": "gradvac", "surgery_beta": 0.5, "granularity": "layer"},
+    "NashMTL": {"surgery": "torchjd:NashMTL", "granularity": "layer"},
+    "GradVac on cached vectors": {
+        "surgery": "gradvac",
+        "trainable": "heads",
+        "encoding": "bi",
+        "head": {"quora": "concat_diff"},
+    },
+    "one positive": {"tasks": ("sts",), **BI, "loss": "mnrl_graded"},
+    "cosent": {"tasks": ("sts",), **BI, "loss": "cosent"},
+    "SMART on tokens": {
+        "tasks": ("sst", "sts"),
+        "head": {"sst": "convolution"},
+        "loss": {"sts": "mnrl"},
+        "smart_weight": 1.0,
+    },
+    "SMART and PCGrad": {
+        "tasks": ("quora", "sts"),
+        **BI,
+        "loss": "mnrl",
+        "surgery": "pcgrad",
+        "smart_weight": {"sts": 0.5},
+    },
+}
+
+
+def stop_four_times(recipe, out, train, train_until):
+    for number, after in ((0, False), (1, True), (3, False), (5, True)):
+        train_until(recipe, out, number, after)
+    train(recipe, out)
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_run_stopped_in_any_step_ends_with_the_same_weights(
+    recipe, train, train_until, assert_undisturbed, tmp_path, name
+):
+    changed = recipe.replace(epochs=3, steps_per_epoch=2, **CHANGES[name])
+    stop_four_times(changed, tmp_path / "run", train, train_until)
+    assert_undisturbed(tmp_path / "run", changed)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_sampler_resumes_at_the_step_where_it_was(
+    frozen, train, train_until, assert_undisturbed, tmp_path, sampler
+):
+    changed = frozen.replace(sampler=sampler, epochs=3, steps_per_epoch=2)
+    stop_four_times(changed, tmp_path / "run", train, train_until)
+    assert_undisturbed(tmp_path / "run", changed)
+
+
+class PowerCut(BaseException):
+    """Simulates the end of the process while a file is written."""
+
+
+@given(moments=st.lists(st.integers(1, 60), min_size=1, max_size=3), seconds=st.sampled_from([0, 0, 1e9]))
+@settings(max_examples=8, deadline=None)
+def test_a_run_stopped_while_it_writes_any_file_ends_with_the_same_weights(
+    recipe, train, assert_undisturbed, tmp_path_factory, moments, seconds
+):
+    out, replace = tmp_path_factory.mktemp("run") / "out", os.replace
+    for moment in moments:
+        remaining = [moment]
+
+        def dying(source, target, remaining=remaining):
+            remaining[0] -= 1
+            if not remaining[0]:
+                raise PowerCut
+            replace(source, target)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(files.os, "replace", dying)
+            try:
+                train(recipe, out, checkpoint_seconds=seconds)
+            except PowerCut:
+                continue
+    train(recipe, out)
+    assert_undisturbed(out, recipe)
+
+
+KILLER = """
+import os, signal, sys
+import torch
+torch.set_num_threads(1)
+import mtbert
+from mtbert.training import Trainer
+from mtbert.utils import files
+
+recipe, data, out, *moments = sys.argv[1:]
+recipe, train_step, replace = mtbert.recipe(recipe), Trainer.train_step, os.replace
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+for moment in moments:
+    kind, value = moment.split(":")
+
+    def step(self, step):
+        if kind == "before" and step.number == int(value):
+            die()
+        train_step(self, step)
+        if kind == "after" and step.number == int(value):
+            die()
+
+    def half(source, target):
+        if kind == "writing" and value in str(target):
+            os.truncate(source, os.path.getsize(source) // 2)
+            die()
+        replace(source, target)
+
+    child = os.fork()
+    if not child:
+        Trainer.train_step, os.replace = step, half
+        mtbert.train(recipe, out, data, "cpu", False, 0)
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, (moment, status)
+"""
+MOMENTS = [
+    "writing:run.json",
+    "writing:recipe.json",
+    "before:0",
+    "after:1",
+    "writing:checkpoint-00000003",
+    "writing:encoder/model.safetensors",
+    "writing:heads.safetensors",
+    "writing:predictions",
+    "before:4",
+    "writing:checkpoint-00000006",
+]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
+def test_a_killed_process_loses_nothing(recipe, data, train, assert_undisturbed, tmp_path):
+    """SIGKILL: no handler runs, and half-written files remain."""
+    out = tmp_path / "run"
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe.as_dict()))
+    command = [sys.executable, "-c", KILLER, str(tmp_path / "recipe.json"), str(data), str(out), *MOMENTS]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert list(out.rglob("*.part"))
+    train(recipe, out)
+    assert_undisturbed(out, recipe)
+
+
+# -- Ctrl-C -----------------------------------------------------------------------------------------------------------
+
+
+def test_ctrl_c_stops_after_the_step_with_a_checkpoint(
+    recipe, train, assert_undisturbed, tmp_path, messages, monkeypatch
+):
+    train_step = Trainer.train_step
+
+    def step(self, step):
+        if step.number == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        train_step(self, step)
+
+    before = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch, pytest.raises(mtbert.Interrupted, match="after step 2 of 6"):
+        patch.setattr(Trainer, "train_step", step)
+        train(recipe, tmp_path / "run", checkpoint_seconds=1e9)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert [path.name for path in checkpoints(tmp_path / "run")] == ["checkpoint-00000002.safetensors"]
+    train(recipe, tmp_path / "run")
+    assert "resuming after step 2 of 6" in messages
+    assert_undisturbed(tmp_path / "run", recipe)
+
+
+def test_a_second_ctrl_c_stops_at_once(recipe, train, tmp_path, monkeypatch):
+    def step(self, step):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        pytest.fail("the second one was held back")
+
+    monkeypatch.setattr(Trainer, "train_step", step)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path / "run")
+
+
+# -- what is resumed, and what is not ---------------------------------------------------------------------------------
+
+
+def halve(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(
+    recipe, train, train_until, assert_undisturbed, tmp_path, messages
+):
+    out = train_until(recipe, tmp_path / "run", 4)
+    halve(checkpoints(out)[0])
+    train(recipe, out)
+    assert any(line.startswith("checkpoint-00000004.safetensors is damaged") for line in messages)
+    assert "resuming after step 3 of 6" in messages
+    assert_undisturbed(out, recipe)
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_does_not_start_again(recipe, train, train_until, tmp_path):
+    out = train_until(recipe, tmp_path / "run", 5)
+    assert [path.name[11:19] for path in checkpoints(out)] == ["00000005", "00000004"]
+    for path in checkpoints(out):
+        halve(path)
+    with pytest.raises(UserError, match="every checkpoint is damaged"):
+        train(recipe, out)
+    assert len(checkpoints(out)) == 2
+
+
+def test_a_run_of_another_recipe_is_refused(finished, recipe, train, train_until, tmp_path):
+    with pytest.raises(UserError, match=r"lr is 0.5, there 0.001"):
+        train(recipe.replace(lr=0.5), finished.folder)
+    out = train_until(recipe, tmp_path / "run", 1)
+    with pytest.raises(UserError, match="seed is 9, there 0"):
+        train(recipe.replace(seed=9), out)
+    (out / "run.json").unlink()  # the checkpoint knows as well
+    with pytest.raises(UserError, match="seed is 9, there 0"):
+        train(recipe.replace(seed=9), out)
+
+
+def test_a_run_does_not_resume_with_other_data(recipe, first_rows, train, train_until, tmp_path):
+    out = train_until(recipe, tmp_path / "run", 2)
+    with pytest.raises(UserError, match="other data"):
+        train(recipe, out, first_rows("sst", "quora", "sts", train=24, dev=15))
