@@ -133,7 +133,10 @@ def synonym_table() -> dict[str, tuple[str, ...]]:
 
 def _split_punctuation(word: str) -> tuple[str, str, str]:
     """Leading punctuation, the word itself, trailing punctuation."""
-    return _PARTS.fullmatch(word).groups()
+    match = _PARTS.fullmatch(word)
+    assert match  # every word does
+    leading, core, trailing = match.groups()
+    return leading, core, trailing
 
 
 def _word_positions(words: list[str]) -> list[int]:

@@ -40,7 +40,8 @@ class BatchSampler:
     """
 
     def __init__(self, task: str, num_rows: int, batch_size: int, seed: int):
-        self.task, self.num_rows, self.batch_size, self.seed = task, num_rows, batch_size, seed
+        self.task, self.num_rows, self.seed = task, num_rows, seed
+        self.batch_size: float = batch_size
         self.num_batches = -(-num_rows // batch_size)
         self._cached_pass: tuple[int, Sequence[Tensor]] | None = None
 

@@ -32,7 +32,8 @@ class FolderReport:
 
 def check_folder(folder: Path) -> FolderReport:
     """Read every file in ``folder`` that has one of the course's names. A folder without any is an error."""
-    report, splits_by_task = FolderReport(), {}
+    report = FolderReport()
+    splits_by_task: dict[str, list[Rows]] = {}
     for task, split in available(folder):
         try:
             splits_by_task.setdefault(task.name, []).append(read_split(folder, task, split))

@@ -207,7 +207,8 @@ def _parse(path: Path, text: str) -> list[tuple[int, list[str]]]:
     delimiter = "\t" if "\t" in text.lstrip("\r\n").split("\n", 1)[0] else ","
     # strict: otherwise a quote that is never closed would swallow all rows after it
     reader = csv.reader(io.StringIO(text.rstrip("\r\n"), newline=""), delimiter=delimiter, strict=True)
-    table, last_line = [], 0
+    table: list[tuple[int, list[str]]] = []
+    last_line = 0
     try:
         for fields in reader:
             line, last_line = last_line + 1, reader.line_num

@@ -42,7 +42,7 @@ class Task:
     labels: int
     text_columns: tuple[str, ...]
     label_column: str
-    files: dict[str, str]
+    files: dict[Split, str]
     train_rows: int
     max_length: int = 128
     positive_threshold: float = 3.0
@@ -67,11 +67,11 @@ class Task:
         return "Pearson r" if self.kind == "regression" else "accuracy"
 
 
-def _files(stem: str, *splits: str) -> dict[str, str]:
+def _files(stem: str, *splits: Split) -> dict[Split, str]:
     return {split: f"{stem}-{'test-student' if split == 'test' else split}.csv" for split in splits}
 
 
-_ALL = ("train", "dev", "test")
+_ALL: tuple[Split, ...] = ("train", "dev", "test")
 _PAIR = ("sentence1", "sentence2")
 _ONE = ("sentence",)
 

@@ -6,8 +6,6 @@ tensors, so that they move to a device in one copy and a batch is a gather.
 """
 
 import hashlib
-import itertools
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,7 +19,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from mtbert.data.batch import PackedBatch, StaticBatch, StaticShape, on_device
+from mtbert.data.batch import PackedBatch, on_device
 from mtbert.data.read import Rows
 from mtbert.utils import paths
 from mtbert.utils.errors import UserError
@@ -29,8 +27,6 @@ from mtbert.utils.files import atomic_write
 
 Encoding = Literal["cross", "bi"]
 _CHUNK = 4096
-_GRANULARITY = 64  # a static shape's tokens are a multiple of this: matrix kernels work on tiles of rows
-_MIN_MAX_SEQLEN = 16  # of a static shape: shorter dummy sequences would be too many
 
 
 class Tokenizer:
@@ -47,17 +43,18 @@ class Tokenizer:
         backend.no_truncation()
         backend.no_padding()
         self.backend = backend
-        self.cls, self.sep = backend.token_to_id("[CLS]"), backend.token_to_id("[SEP]")
-        if self.cls is None or self.sep is None:
+        cls, sep = backend.token_to_id("[CLS]"), backend.token_to_id("[SEP]")
+        if cls is None or sep is None:
             raise UserError("the tokenizer has no [CLS] and [SEP]: give one that was made for BERT")
+        self.cls, self.sep = cls, sep
         self.fingerprint = hashlib.sha256(backend.to_str().encode()).hexdigest()
 
     def __call__(self, texts: Sequence[str]) -> list[list[int]]:
         """The token ids of each text, without special tokens."""
         return [encoding.ids for encoding in self.backend.encode_batch(list(texts), add_special_tokens=False)]
 
-    def convert_ids_to_tokens(self, ids: Sequence[int] | Tensor) -> list[str]:
-        """The WordPiece tokens with these ids."""
+    def convert_ids_to_tokens(self, ids: Sequence[int] | Tensor) -> list[str | None]:
+        """The WordPiece tokens with these ids; None for an id that the vocabulary does not have."""
         return [self.backend.id_to_token(int(token_id)) for token_id in ids]
 
 
@@ -169,6 +166,12 @@ class EncodedDataset:
         """(rows,) int64, tokens in each row."""
         return self.lengths.view(-1, self.sequences_per_row).sum(1)
 
+    @cached_property
+    def row_length_statistics(self) -> tuple[float, float]:
+        """Mean and standard deviation of ``row_lengths``."""
+        lengths = self.row_lengths.double()
+        return float(lengths.mean()), float(lengths.std(correction=0))
+
     def notes(self, file: str, max_length: int) -> list[str]:
         """Sentences about the sequences for the log."""
         if not self.num_truncated:
@@ -197,41 +200,8 @@ class EncodedDataset:
         """The sequences of these rows, (n,) int64, packed in the order given."""
         starts, lengths = self.spans(rows)
         spans = on_device(torch.stack([starts, lengths]), self.ids.device)  # all else is arithmetic on the device
-        indices = _span_indices(*spans, int(lengths.sum()))
+        indices = span_indices(spans[0], spans[1], int(lengths.sum()))
         return PackedBatch(self.ids[indices].long(), self.token_types[indices].long(), lengths.tolist())
-
-    @cached_property
-    def _row_length_statistics(self) -> tuple[float, float]:
-        """Mean and standard deviation of ``row_lengths``."""
-        lengths = self.row_lengths.double()
-        return float(lengths.mean()), float(lengths.std(correction=0))
-
-    def static_shape(self, rows: Tensor) -> StaticShape:
-        """The smallest of a few fixed shapes, shared by all batches of as many rows, that these rows fit into.
-
-        The smallest has room for two standard deviations more than as many random rows have on average; each larger
-        one adds an eighth of that.
-        """
-        mean, deviation = self._row_length_statistics
-        usual = len(rows) * mean + 2 * math.sqrt(len(rows)) * deviation
-        lengths = self.spans(rows)[1]
-        for eighths in itertools.count(8):
-            tokens = math.ceil(usual * eighths / 8 / _GRANULARITY) * _GRANULARITY
-            shape = StaticShape(len(lengths), tokens, max(self.max_seqlen, _MIN_MAX_SEQLEN))
-            if shape.fits(lengths):
-                return shape
-
-    def static_batch(self, task: str, spans: Tensor, shape: StaticShape) -> StaticBatch:
-        """A batch of a fixed shape.
-
-        Args:
-            task: the task's name.
-            spans: (2, sequences), from ``shape.spans``, on the data set's device.
-            shape: the shape, from ``static_shape``.
-        """
-        indices = _span_indices(*spans, shape.tokens)
-        indices = indices.clamp(max=len(self.ids) - 1)  # a dummy sequence may be longer than the data set
-        return StaticBatch(self.ids[indices].long(), self.token_types[indices].long(), spans[1], {task: shape})
 
     def batches(self, tokens_per_batch: int) -> Iterator[tuple[Tensor, PackedBatch]]:
         """(rows, batch) for all rows, those of similar length together, about ``tokens_per_batch`` tokens each."""
@@ -241,7 +211,7 @@ class EncodedDataset:
             yield rows, self.batch(rows)
 
 
-def _span_indices(starts: Tensor, lengths: Tensor, tokens: int) -> Tensor:
+def span_indices(starts: Tensor, lengths: Tensor, tokens: int) -> Tensor:
     """(tokens,) int64: starts[0], starts[0] + 1, ... for lengths[0] indices, then the same for the next span.
 
     tokens: the sum of the lengths, which a GPU need not be asked for.
@@ -274,8 +244,8 @@ def _with_special_tokens(
     first_tokens = begins.clone()
     first_tokens[:, 0] += 1
     num_tokens = int(lengths.sum())
-    sources = _span_indices(starts.flatten(), lengths.flatten(), num_tokens)
-    tokens[_span_indices(first_tokens.flatten(), lengths.flatten(), num_tokens)] = ids[sources]
+    sources = span_indices(starts.flatten(), lengths.flatten(), num_tokens)
+    tokens[span_indices(first_tokens.flatten(), lengths.flatten(), num_tokens)] = ids[sources]
     types = torch.arange(lengths.shape[1], dtype=torch.uint8).repeat(len(lengths)).repeat_interleave(sizes.flatten())
     cu_seqlens = torch.cat([ends.new_zeros(1), ends.view_as(sizes)[:, -1]])
     return EncodedDataset(tokens, types, cu_seqlens, sequences_per_row, num_truncated)

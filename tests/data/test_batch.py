@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtbert.data import PackedBatch, pack_sequences
-from mtbert.data.batch import LengthGroups, StaticBatch, StaticShape
+from mtbert.data.batch import LengthGroups
+from mtbert.data.static_batch import StaticBatch, StaticShape
 from mtbert.data.tokens import EncodedDataset
 
 LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=25)
@@ -79,15 +80,15 @@ def dataset_of(lengths, sequences_per_row=1) -> EncodedDataset:
 
 
 def static(dataset: EncodedDataset, task: str, rows: torch.Tensor) -> StaticBatch:
-    shape = dataset.static_shape(rows)
-    return dataset.static_batch(task, shape.spans(*dataset.spans(rows)), shape)
+    shape = StaticShape.for_rows(dataset, rows)
+    return StaticBatch.from_spans(dataset, task, shape.spans(*dataset.spans(rows)), shape)
 
 
 @given(LENGTHS, st.data())
 def test_a_static_batch_begins_with_the_rows_and_fills_up_with_dummy_sequences(lengths, data):
     dataset = dataset_of(lengths)
     rows = torch.tensor(data.draw(st.lists(st.integers(0, len(lengths) - 1), min_size=1, max_size=12)))
-    shape, batch, plain = dataset.static_shape(rows), static(dataset, "sst", rows), dataset.batch(rows)
+    shape, batch, plain = StaticShape.for_rows(dataset, rows), static(dataset, "sst", rows), dataset.batch(rows)
     for name in ("ids", "token_types", "positions"):
         assert torch.equal(getattr(batch, name)[: plain.tokens], getattr(plain, name))
     assert batch.lengths[: len(plain)] == plain.lengths and batch.slices == {"sst": slice(0, len(plain))}
@@ -100,7 +101,7 @@ def test_batches_of_as_many_rows_share_few_shapes():
     generator = torch.Generator().manual_seed(0)
     dataset = dataset_of(torch.randint(5, 60, (500,), generator=generator).tolist())
     batches = [torch.randint(500, (32,), generator=generator) for _ in range(300)]
-    shapes = [dataset.static_shape(rows) for rows in batches]
+    shapes = [StaticShape.for_rows(dataset, rows) for rows in batches]
     assert len(set(shapes)) <= 2
     assert sum(dataset.spans(rows)[1].sum() for rows in batches) > 0.75 * sum(shape.tokens for shape in shapes)
 
