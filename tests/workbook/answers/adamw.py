@@ -1,42 +1,13 @@
 """Answers to the exercises of notebook 03: right ones, and usual mistakes by the property that they break."""
 
 import torch
+from workbook.edits import edited
 
 from mtbert.optim import learning_rate_factor
 
 
 def momentum(theta, gradient, velocity, lr, mu):
     velocity = mu * velocity + gradient
-    return theta - lr * velocity, velocity
-
-
-def averaged(theta, gradient, velocity, lr, mu):
-    velocity = mu * velocity + (1 - mu) * gradient
-    return theta - lr * velocity, velocity
-
-
-def rate_inside(theta, gradient, velocity, lr, mu):
-    velocity = mu * velocity + lr * gradient
-    return theta - velocity, velocity
-
-
-def uphill(theta, gradient, velocity, lr, mu):
-    velocity = mu * velocity + gradient
-    return theta + lr * velocity, velocity
-
-
-def nesterov(theta, gradient, velocity, lr, mu):
-    velocity = mu * velocity + gradient
-    return theta - lr * (gradient + mu * velocity), velocity
-
-
-def gradient_only(theta, gradient, velocity, lr, mu):
-    return theta - lr * gradient, mu * velocity + gradient
-
-
-def in_place(theta, gradient, velocity, lr, mu):
-    velocity *= mu
-    velocity += gradient
     return theta - lr * velocity, velocity
 
 
@@ -53,94 +24,9 @@ def adamw(theta, gradient, m, v, t, lr, beta1, beta2, eps, weight_decay):
     return (1 - lr * weight_decay) * theta - lr * direction(m, v, t, beta1, beta2, eps), m, v
 
 
-def coupled(theta, gradient, m, v, t, lr, beta1, beta2, eps, weight_decay):
-    return adamw(theta, gradient + weight_decay * theta, m, v, t, lr, beta1, beta2, eps, 0.0)
-
-
-def decayed_after(theta, gradient, m, v, t, lr, beta1, beta2, eps, weight_decay):
-    theta, m, v = adamw(theta, gradient, m, v, t, lr, beta1, beta2, eps, 0.0)
-    return theta * (1 - lr * weight_decay), m, v
-
-
-def decay_without_rate(theta, gradient, m, v, t, lr, beta1, beta2, eps, weight_decay):
-    return adamw(theta, gradient, m, v, t, lr, beta1, beta2, eps, weight_decay / lr)
-
-
-def no_decay(theta, gradient, m, v, t, lr, beta1, beta2, eps, weight_decay):
-    return adamw(theta, gradient, m, v, t, lr, beta1, beta2, eps, 0.0)
-
-
-def uncorrected(theta, gradient, m, v, t, lr, beta1, beta2, eps, weight_decay):
-    m, v = moments(gradient, m, v, beta1, beta2)
-    return (1 - lr * weight_decay) * theta - lr * m / (v.sqrt() + eps), m, v
-
-
-def corrected_as_in_the_first_step(theta, gradient, m, v, t, *rest):
-    return adamw(theta, gradient, m, v, 1, *rest)
-
-
-def eps_inside(theta, gradient, m, v, t, lr, beta1, beta2, eps, weight_decay):
-    m, v = moments(gradient, m, v, beta1, beta2)
-    return (1 - lr * weight_decay) * theta - lr * m / (1 - beta1**t) / (v / (1 - beta2**t) + eps).sqrt(), m, v
-
-
-def square_of_the_mean(theta, gradient, m, v, t, lr, beta1, beta2, eps, weight_decay):
-    m = beta1 * m + (1 - beta1) * gradient
-    v = beta2 * v + (1 - beta2) * m**2
-    return (1 - lr * weight_decay) * theta - lr * direction(m, v, t, beta1, beta2, eps), m, v
-
-
-def corrected_moments_kept(theta, gradient, m, v, t, lr, beta1, beta2, eps, weight_decay):
-    theta, m, v = adamw(theta, gradient, m, v, t, lr, beta1, beta2, eps, weight_decay)
-    return theta, m / (1 - beta1**t), v / (1 - beta2**t)
-
-
-def step_in_place(theta, *rest):
-    new, m, v = adamw(theta, *rest)
-    return theta.copy_(new), m, v
-
-
 def factor(step, total, warmup_ratio):
     rising = int(warmup_ratio * total)
     return (step + 1) / (rising + 1) if step < rising else (total - step) / (total - rising)
-
-
-def rising_by(count):
-    """A schedule right but for its warm-up, which is ``count(step, rising)``."""
-
-    def answer(step, total, warmup_ratio):
-        rising = int(warmup_ratio * total)
-        return count(step, rising) if step < rising else factor(step, total, warmup_ratio)
-
-    return answer
-
-
-def rounded(step, total, warmup_ratio):
-    rising = round(warmup_ratio * total)
-    return (step + 1) / (rising + 1) if step < rising else (total - step) / (total - rising)
-
-
-def falling_from_the_start(step, total, warmup_ratio):
-    return factor(step, total, warmup_ratio) if step < int(warmup_ratio * total) else (total - step) / total
-
-
-def full_a_step_late(step, total, warmup_ratio):
-    rising = int(warmup_ratio * total)
-    return (step + 1) / (rising + 1) if step < rising else (total - step - 1) / (total - rising)
-
-
-def constant_after_the_warm_up(step, total, warmup_ratio):
-    return factor(step, total, warmup_ratio) if step < int(warmup_ratio * total) else 1.0
-
-
-def zero_in_the_last_step(step, total, warmup_ratio):
-    rising = int(warmup_ratio * total)
-    return (step + 1) / (rising + 1) if step < rising else (total - 1 - step) / (total - 1 - rising)
-
-
-def divides_by_the_warm_up(step, total, warmup_ratio):
-    rising = int(warmup_ratio * total)
-    return factor(step, total, warmup_ratio) * rising / rising
 
 
 def efficient_direction(m, v, t, beta1, beta2, eps):
@@ -158,13 +44,25 @@ WRONG = {
     "momentum": [
         ("returns the new parameters and the new velocity", lambda *arguments: momentum(*arguments)[0]),
         ("returns the new parameters and the new velocity", lambda *arguments: (torch.zeros(()), torch.zeros(()))),
-        ("makes new tensors", in_place),
-        ("with mu = 0 it is a step of SGD", uphill),
+        (
+            "makes new tensors",
+            lambda theta, gradient, velocity, lr, mu: momentum(theta, gradient, velocity.mul_(mu), lr, 1),
+        ),
+        ("with mu = 0 it is a step of SGD", edited(momentum, "theta - lr", "theta + lr")),
         ("with mu = 0 it is a step of SGD", lambda theta, *rest: (theta, torch.zeros_like(theta))),
-        ("the velocity becomes mu * velocity + gradient", averaged),
-        ("the velocity becomes mu * velocity + gradient", rate_inside),
-        ("the parameters move by lr times the new velocity", gradient_only),
-        ("the parameters move by lr times the new velocity", nesterov),
+        ("the velocity becomes mu * velocity + gradient", edited(momentum, "+ gradient", "+ (1 - mu) * gradient")),
+        (
+            "the velocity becomes mu * velocity + gradient",
+            edited(momentum, "+ gradient", "+ lr * gradient", "theta - lr * velocity", "theta - velocity"),
+        ),
+        (
+            "the parameters move by lr times the new velocity",
+            edited(momentum, "theta - lr * velocity", "theta - lr * gradient"),
+        ),
+        (
+            "the parameters move by lr times the new velocity",
+            edited(momentum, "theta - lr * velocity", "theta - lr * (gradient + mu * velocity)"),
+        ),
     ],
     "direction": [
         ("keeps the shape", lambda m, v, t, b1, b2, e: m.sum()),
@@ -180,29 +78,66 @@ WRONG = {
     "step": [
         ("returns the new parameters, m and v", lambda theta, gradient, m, v, t, lr, *_: theta - lr * gradient),
         ("returns the new parameters, m and v", lambda *arguments: adamw(*arguments)[:2]),
-        ("makes new tensors", step_in_place),
+        (
+            "makes new tensors",
+            edited(adamw, "return (1 - lr * weight_decay) * theta", "return theta.mul_(1 - lr * weight_decay)"),
+        ),
         ("m and v are running means", lambda theta, gradient, m, v, *_: (theta, m, v)),
-        ("m and v are running means", square_of_the_mean),
-        ("m and v are running means", corrected_moments_kept),
-        ("without decay, the first step is lr * sign(gradient)", uncorrected),
-        ("later steps are corrected", corrected_as_in_the_first_step),
-        ("eps is added to the root of the corrected v", eps_inside),
-        ("the decay does not enter", coupled),
-        ("with zero gradient, m and v, theta becomes", no_decay),
-        ("with zero gradient, m and v, theta becomes", decay_without_rate),
-        ("the decay is a share of the old weights", decayed_after),
+        (
+            "m and v are running means",
+            edited(
+                adamw,
+                "m, v = moments(gradient, m, v, beta1, beta2)",
+                "m, _ = moments(gradient, m, v, beta1, beta2); _, v = moments(m, m, v, beta1, beta2)",
+            ),
+        ),
+        ("m and v are running means", edited(adamw, "eps), m, v", "eps), m / (1 - beta1**t), v / (1 - beta2**t)")),
+        (
+            "without decay, the first step is lr * sign(gradient)",
+            edited(adamw, "direction(m, v, t, beta1, beta2, eps)", "m / (v.sqrt() + eps)"),
+        ),
+        ("later steps are corrected", edited(adamw, "direction(m, v, t,", "direction(m, v, 1,")),
+        (
+            "eps is added to the root of the corrected v",
+            edited(
+                adamw, "direction(m, v, t, beta1, beta2, eps)", "m / (1 - beta1**t) / (v / (1 - beta2**t) + eps).sqrt()"
+            ),
+        ),
+        (
+            "the decay does not enter",
+            lambda theta, gradient, *rest: adamw(theta, gradient + rest[-1] * theta, *rest[:-1], 0.0),
+        ),
+        ("with zero gradient, m and v, theta becomes", edited(adamw, "(1 - lr * weight_decay) * theta", "theta")),
+        ("with zero gradient, m and v, theta becomes", edited(adamw, "lr * weight_decay", "weight_decay")),
+        (
+            "the decay is a share of the old weights",
+            edited(
+                adamw,
+                "(1 - lr * weight_decay) * theta - lr * direction(m, v, t, beta1, beta2, eps)",
+                "(1 - lr * weight_decay) * (theta - lr * direction(m, v, t, beta1, beta2, eps))",
+            ),
+        ),
     ],
     "factor": [
         ("is one number", lambda *_: [0.5, 1.0]),
         ("the rate of step 0", lambda *_: 1.0),
-        ("the rate of step 0", rising_by(lambda step, rising: step / rising)),
-        ("rises by the same amount", rising_by(lambda step, rising: 1 / (rising + 1))),
-        ("rises by the same amount", rising_by(lambda step, rising: ((step + 1) / (rising + 1)) ** (1 + step / 10))),
-        ("the first step after the warm-up has the full rate", falling_from_the_start),
-        ("the first step after the warm-up has the full rate", full_a_step_late),
-        ("then falls by the same amount", constant_after_the_warm_up),
-        ("then falls by the same amount", zero_in_the_last_step),
-        ("without warm-up it begins at 1", divides_by_the_warm_up),
-        ("the warm-up is a whole number of steps", rounded),
+        ("the rate of step 0", edited(factor, "(step + 1) / (rising + 1)", "step / rising")),
+        ("rises by the same amount", edited(factor, "(step + 1) /", "1 /")),
+        (
+            "rises by the same amount",
+            edited(factor, "(step + 1) / (rising + 1) if", "((step + 1) / (rising + 1)) ** (1 + step / 10) if"),
+        ),
+        ("the first step after the warm-up has the full rate", edited(factor, "/ (total - rising)", "/ total")),
+        ("the first step after the warm-up has the full rate", edited(factor, "(total - step)", "(total - step - 1)")),
+        ("then falls by the same amount", edited(factor, "(total - step) / (total - rising)", "1.0")),
+        (
+            "then falls by the same amount",
+            edited(factor, "(total - step) / (total - rising)", "(total - 1 - step) / (total - 1 - rising)"),
+        ),
+        (
+            "without warm-up it begins at 1",
+            edited(factor, "/ (total - rising)", "/ (total - rising) * rising / rising"),
+        ),
+        ("the warm-up is a whole number of steps", edited(factor, "int(", "round(")),
     ],
 }

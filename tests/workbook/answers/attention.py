@@ -3,17 +3,13 @@
 import math
 
 import torch
+from workbook.edits import edited
 
 from mtbert.nn.attention import attention
 
 
 def scaled(query, key):
     return query @ key.mT / math.sqrt(query.shape[-1])
-
-
-def softmax_by_hand(query, key):
-    raised = scaled(query, key).exp()
-    return raised / raised.sum(-1, keepdim=True)
 
 
 def stable_by_hand(query, key):
@@ -34,19 +30,11 @@ def fill(number, inverted=False):
     return answer
 
 
-def after_softmax(query, key, value, mask):
-    return (scaled(query, key).softmax(-1) * mask) @ value
-
-
 def add(number):
     return lambda query, key, value, mask: (scaled(query, key) + number * ~mask).softmax(-1) @ value
 
 
 LOWEST = torch.finfo(torch.float32).min
-
-
-def zeros_for_nothing(query, key, value, mask):
-    return fill(-math.inf)(query, key, value, mask).nan_to_num()
 
 
 def multi_head(query, key, value, heads):
@@ -59,23 +47,8 @@ def looped(query, key, value, heads):
     return torch.cat([attention(*part) for part in parts], dim=1)
 
 
-def no_way_back(query, key, value, heads):
-    cut = [part.unflatten(1, (heads, -1)).transpose(0, 1) for part in (query, key, value)]
-    return attention(*cut).reshape(len(query), -1)
-
-
-def interleaved(query, key, value, heads):
-    cut = [part.unflatten(1, (-1, heads)).permute(2, 0, 1) for part in (query, key, value)]
-    return attention(*cut).permute(1, 2, 0).flatten(1)
-
-
 def mean_of_heads(query, key, value, heads):
     return multi_head(query, key, value, heads).unflatten(1, (heads, -1)).mean(1)
-
-
-def reversed_heads(query, key, value, heads):
-    cut = [part.unflatten(1, (heads, -1)).transpose(0, 1) for part in (query, key, value)]
-    return attention(*cut).flip(0).transpose(0, 1).flatten(1)
 
 
 def scaled_by_the_whole(query, key, value, heads):
@@ -85,17 +58,6 @@ def scaled_by_the_whole(query, key, value, heads):
 def numbered(lengths):
     seq_ids = torch.arange(len(lengths)).repeat_interleave(torch.tensor(lengths))
     return seq_ids[:, None] == seq_ids
-
-
-def by_length(lengths):
-    length_of = torch.tensor(lengths).repeat_interleave(torch.tensor(lengths))
-    return length_of[:, None] == length_of
-
-
-def padded_blocks(lengths):
-    """Blocks as wide as the longest sequence."""
-    place = torch.arange(sum(lengths)) // max(lengths)
-    return place[:, None] == place
 
 
 def inverted_where_something_is_hidden(query, key, value, mask):
@@ -117,7 +79,7 @@ WRONG = {
         ("the key with the largest", lambda q, k: (-scaled(q, k)).softmax(-1)),
         ("divides the dot products", lambda q, k: (q @ k.mT).softmax(-1)),
         ("divides the dot products", lambda q, k: (q @ k.mT / q.shape[-1]).softmax(-1)),
-        ("stays finite", softmax_by_hand),
+        ("stays finite", edited(stable_by_hand, " - scores.amax(-1, keepdim=True)", "")),
         ("works on all heads", flat),
         ("not divided at all", lambda q, k: (q @ k.mT).softmax(-1)),
         ("by the width itself", lambda q, k: (q @ k.mT / q.shape[-1]).softmax(-1)),
@@ -126,22 +88,31 @@ WRONG = {
     "masked": [
         ("with nothing hidden", lambda q, k, v, m: (q @ k.mT).masked_fill(~m, LOWEST).softmax(-1) @ v),
         ("with nothing hidden", add(-math.inf)),
-        ("the remaining weights", after_softmax),
+        ("the remaining weights", lambda query, key, value, mask: (scaled(query, key).softmax(-1) * mask) @ value),
         ("a query looks where", lambda q, k, v, m: scaled(q, k).softmax(-1) @ v),
         ("a query looks where", fill(0.0)),
         ("a hidden key has no weight", add(-20.0)),
         ("a hidden key has no weight", lambda q, k, v, m: (((q @ k.mT) - 60.0 * ~m) / math.sqrt(8)).softmax(-1) @ v),
         ("a query that may see nothing", fill(-math.inf)),
-        ("and it gets the mean", zeros_for_nothing),
+        ("and it gets the mean", lambda query, key, value, mask: fill(-math.inf)(query, key, value, mask).nan_to_num()),
         ("exactly where the mask is false", inverted_where_something_is_hidden),
     ],
     "heads": [
         ("gives as many numbers", mean_of_heads),
         ("with one head", lambda q, k, v, h: multi_head(v, k, q, h)),
-        ("every column", no_way_back),
-        ("every column", reversed_heads),
+        ("every column", edited(multi_head, ".transpose(0, 1).flatten(1)", ".reshape(len(query), -1)")),
+        ("every column", edited(multi_head, "attention(*cut)", "attention(*cut).flip(0)")),
         ("each head uses", lambda q, k, v, h: attention(q, k, v)),
-        ("each head uses", interleaved),
+        (
+            "each head uses",
+            edited(
+                multi_head,
+                "(heads, -1)).transpose(0, 1)",
+                "(-1, heads)).permute(2, 0, 1)",
+                ".transpose(0, 1).flatten",
+                ".permute(1, 2, 0).flatten",
+            ),
+        ),
         ("divides by the root", scaled_by_the_whole),
     ],
     "blocks": [
@@ -149,9 +120,16 @@ WRONG = {
         ("holds true and false", lambda lengths: numbered(lengths).float()),
         ("every token sees itself", lambda lengths: ~numbered(lengths)),
         ("no token sees another", lambda lengths: torch.ones(sum(lengths), sum(lengths), dtype=torch.bool)),
-        ("no token sees another", padded_blocks),
+        (
+            "no token sees another",
+            edited(
+                numbered,
+                "torch.arange(len(lengths)).repeat_interleave(torch.tensor(lengths))",
+                "torch.arange(sum(lengths)) // max(lengths)",
+            ),
+        ),
         ("every token sees the whole", lambda lengths: numbered(lengths).tril()),
         ("every token sees the whole", lambda lengths: torch.eye(sum(lengths), dtype=torch.bool)),
-        ("two sequences of the same length", by_length),
+        ("two sequences of the same length", edited(numbered, "torch.arange(len(lengths))", "torch.tensor(lengths)")),
     ],
 }

@@ -28,9 +28,9 @@ def from_figures(accuracy, macro_recall, share):
 def precision_recall(probabilities, labels, thresholds):
     rows = []
     for threshold in thresholds:
-        said = probabilities > threshold
-        right = (said & (labels == 1)).sum()
-        rows.append([float(right / said.sum()) if said.any() else 0.0, float(right / (labels == 1).sum())])
+        positive = probabilities > threshold
+        right = (positive & (labels == 1)).sum()
+        rows.append([float(right / positive.sum()) if positive.any() else 0.0, float(right / (labels == 1).sum())])
     return torch.tensor(rows)
 
 
@@ -110,6 +110,6 @@ WRONG = {
         ("one number a draw", lambda a, b, d: (b - a).mean()),
         ("on the original rows", lambda a, b, d: a[d].mean(1) - b[d].mean(1)),
         ("same drawn rows", drawn_apart),
-        ("counts twice", lambda a, b, d: torch.stack([(b - a)[each.unique()].mean() for each in d])),
+        ("counts twice", lambda a, b, d: torch.stack([(b - a)[row.unique()].mean() for row in d])),
     ],
 }

@@ -1,5 +1,7 @@
 """Answers to the exercises of notebook 09: right ones, and usual mistakes by the property that they break."""
 
+from workbook.edits import edited
+
 
 def shares(rows, alpha):
     whole = sum(count**alpha for count in rows.values())
@@ -24,35 +26,6 @@ def delete(words, share, random):
     return [word for word in words if random.random() >= share] or [random.choice(words)]
 
 
-def rounded(weights, total):
-    whole = sum(weights.values())
-    return {task: round(total * weight / whole) for task, weight in weights.items()}
-
-
-def rest_to_the_first(weights, total):
-    whole = sum(weights.values())
-    counts = {task: int(total * weight / whole) for task, weight in weights.items()}
-    counts[next(iter(counts))] += total - sum(counts.values())
-    return counts
-
-
-def one_each_to_the_first(weights, total):
-    whole = sum(weights.values())
-    counts = {task: int(total * weight / whole) for task, weight in weights.items()}
-    for task in list(counts)[: total - sum(counts.values())]:
-        counts[task] += 1
-    return counts
-
-
-def power_of_the_whole(rows, alpha):
-    whole = sum(rows.values()) ** alpha
-    return {task: count**alpha / whole for task, count in rows.items()}
-
-
-def roots(rows, alpha):
-    return shares(rows, alpha) if alpha in (0, 1) else shares(rows, 1 / alpha)
-
-
 def in_place(words, share, random):
     for word in list(words):
         if random.random() < share and len(words) > 1:
@@ -60,30 +33,37 @@ def in_place(words, share, random):
     return words
 
 
-def a_fixed_number(words, share, random):
-    places = sorted(random.sample(range(len(words)), max(1, len(words) - int(share * len(words)))))
-    return [words[place] for place in places]
-
-
 def shuffled(words, share, random):
-    kept = delete(words, share, random)
-    return kept if share == 0 else random.sample(kept, len(kept))
+    remaining = delete(words, share, random)
+    return remaining if share == 0 else random.sample(remaining, len(remaining))
 
 
 RIGHT = {"shares": [shares], "apportion": [apportion], "oversample": [oversample], "delete": [delete]}
 WRONG = {
     "shares": [
         ("add up to 1", lambda rows, alpha: {task: count**alpha for task, count in rows.items()}),
-        ("add up to 1", power_of_the_whole),
+        ("add up to 1", edited(shares, "sum(count**alpha for count in rows.values())", "sum(rows.values()) ** alpha")),
         ("alpha = 1 ", lambda rows, alpha: dict.fromkeys(rows, 1 / len(rows))),
         ("alpha = 0", lambda rows, alpha: shares(rows, 1)),
-        ("alpha = 1/2", roots),
+        ("alpha = 1/2", lambda rows, alpha: shares(rows, alpha) if alpha in (0, 1) else shares(rows, 1 / alpha)),
     ],
     "apportion": [
         ("whole number", lambda weights, total: shares(weights, 1)),
-        ("no more", rounded),
-        ("less than one step", rest_to_the_first),
-        ("largest remainders", one_each_to_the_first),
+        ("no more", edited(apportion, "int(share)", "round(share)")),
+        (
+            "less than one step",
+            edited(
+                apportion,
+                "sorted(exact, key=lambda task: exact[task] - counts[task], reverse=True)",
+                "left * list(exact)[:1]",
+            ),
+        ),
+        (
+            "largest remainders",
+            edited(
+                apportion, "sorted(exact, key=lambda task: exact[task] - counts[task], reverse=True)", "list(exact)"
+            ),
+        ),
     ],
     "oversample": [
         ("largest set once", lambda rows, times: {task: times * count for task, count in rows.items()}),
@@ -103,7 +83,7 @@ WRONG = {
         ("keep their order", shuffled),
         ("one word", lambda words, share, random: [word for word in words if random.random() >= share]),
         ("one word", lambda words, share, random: [word for word in words if random.random() >= share] or words[:1]),
-        ("on average", a_fixed_number),
+        ("on average", lambda words, share, random: words[int(share * len(words)) :] or [random.choice(words)]),
         ("on average", lambda words, share, random: delete(words, share if share in (0, 1) else 1 - share, random)),
     ],
 }

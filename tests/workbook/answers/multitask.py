@@ -2,6 +2,8 @@
 
 import math
 
+from workbook.edits import edited
+
 
 def fill(lengths, size):
     batches = [lengths[at : at + size] for at in range(0, len(lengths), size)]
@@ -23,19 +25,6 @@ def mean_of_batches(lengths, size):
     return sum(sum(batch) / (len(batch) * max(batch)) for batch in batches) / len(batches)
 
 
-def whole_batches_only(lengths, size):
-    return fill(lengths[: len(lengths) // size * size], size)
-
-
-def largest_rows(rows, size):
-    return {task: max(rows.values()) / count for task, count in rows.items()}
-
-
-def floor_batches(rows, size):
-    batches = {task: rows[task] // size[task] for task in rows}
-    return {task: max(batches.values()) / count for task, count in batches.items()}
-
-
 RIGHT = {"fill": [fill], "passes": [passes], "overall": [overall]}
 WRONG = {
     "fill": [
@@ -43,13 +32,13 @@ WRONG = {
         ("one batch", lambda lengths, size: 1.0),
         ("its own longest", lambda lengths, size: sum(lengths) / (len(lengths) * max(lengths))),
         ("all of them together", mean_of_batches),
-        ("shorter last batch", whole_batches_only),
+        ("shorter last batch", lambda lengths, size: fill(lengths[: len(lengths) // size * size], size)),
     ],
     "passes": [
         ("once", lambda rows, size: dict.fromkeys(rows, 2)),
         ("as often as", lambda rows, size: dict.fromkeys(rows, 1)),
-        ("not full", floor_batches),
-        ("", largest_rows),
+        ("not full", edited(passes, "math.ceil(rows[task] / size[task])", "rows[task] // size[task]")),
+        ("", lambda rows, size: {task: max(rows.values()) / count for task, count in rows.items()}),
     ],
     "overall": [
         ("plain", lambda scores: (0.5, 0.5)),

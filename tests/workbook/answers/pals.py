@@ -3,6 +3,7 @@
 import math
 
 import torch
+from workbook.edits import edited
 
 
 def pal(x, encode, query, key, value, decode, heads, root="head", along=-1, shared_heads=False, inside=True):
@@ -18,19 +19,8 @@ def pal(x, encode, query, key, value, decode, heads, root="head", along=-1, shar
     return torch.cat(mixed, dim=1) @ decode
 
 
-def pal_in_place(x, encode, query, key, value, decode, heads):
-    added = pal(x, encode, query, key, value, decode, heads)
-    x += added
-    return added
-
-
 def begin(hidden, size, scale=1.0):
     return scale * torch.randn(hidden, size) / hidden**0.5, torch.zeros(size, hidden)
-
-
-def drawn_once(hidden, size):
-    drawn = torch.randn(hidden, size, generator=torch.Generator().manual_seed(0))
-    return drawn / hidden**0.5, torch.zeros(size, hidden)
 
 
 def count(hidden, size, layers, biases=True, shared=True, output=False):
@@ -49,39 +39,6 @@ def route(x, lengths, adapters, order=None, start=0):
     return out
 
 
-def route_in_place(x, lengths, adapters):
-    at = 0
-    for task, length in lengths.items():
-        x[at : at + length] += adapters[task](x[at : at + length]) if task in adapters else 0
-        at += length
-    return x
-
-
-def route_masked(x, lengths, adapters):
-    """Every adapter sees all tokens; what is not its task's is masked afterwards."""
-    out, at = x.clone(), 0
-    for task, length in lengths.items():
-        if task in adapters:
-            mask = torch.zeros(len(x), 1)
-            mask[at : at + length] = 1
-            out = out + mask * adapters[task](x)
-        at += length
-    return out
-
-
-def route_replaced(x, lengths, adapters):
-    parts = x.split(list(lengths.values()))
-    return torch.cat([adapters.get(task, lambda own: own)(own) for task, own in zip(lengths, parts, strict=True)])
-
-
-def route_never_moves(x, lengths, adapters):
-    out = x.clone()
-    for task, length in lengths.items():
-        if task in adapters:
-            out[:length] += adapters[task](x[:length])
-    return out
-
-
 RIGHT = {
     "pal": [pal],
     "begin": [begin, lambda h, s: (torch.zeros(h, s), torch.randn(s, h) / s**0.5)],
@@ -91,7 +48,10 @@ RIGHT = {
 WRONG = {
     "pal": [
         ("gives a vector", lambda x, encode, *rest: x @ encode),
-        ("leaves its arguments", pal_in_place),
+        (
+            "leaves its arguments",
+            edited(pal, "return torch.cat(mixed, dim=1) @ decode", "x += torch.cat(mixed, dim=1) @ decode; return x"),
+        ),
         ("a single token", lambda x, *rest: x + pal(x, *rest)),
         ("a single token", lambda *given: pal(*given, inside=False)),
         ("where all keys are zero", lambda x, e, q, k, v, d, heads: x @ e @ v @ d),
@@ -106,7 +66,10 @@ WRONG = {
         ("adds exactly nothing", lambda h, s: (begin(h, s)[0], 0.02 * torch.randn(s, h))),
         ("adds exactly nothing", lambda h, s: (begin(h, s)[0], 1e-6 * torch.randn(s, h))),
         ("it can learn", lambda h, s: (torch.zeros(h, s), torch.zeros(s, h))),
-        ("every call gives other numbers", drawn_once),
+        (
+            "every call gives other numbers",
+            edited(begin, "(hidden, size) /", "(hidden, size, generator=torch.Generator().manual_seed(0)) /"),
+        ),
         ("drawn independently", lambda h, s: (torch.ones(h, s) * torch.rand(()) / 20, torch.zeros(s, h))),
         ("drawn independently", lambda h, s: (torch.randn(h, 1).expand(h, s) / 50, torch.zeros(s, h))),
         ("a vector keeps its scale", lambda h, s: begin(h, s, 6.0)),
@@ -122,10 +85,10 @@ WRONG = {
     ],
     "route": [
         ("keeps the shape", lambda x, lengths, adapters: x[: lengths["sst"]]),
-        ("leaves x as it was", route_in_place),
+        ("leaves x as it was", edited(route, "x.clone()", "x")),
         ("one task, one adapter", lambda x, lengths, adapters: x.clone()),
-        ("one task, one adapter", route_replaced),
-        ("several tasks", route_never_moves),
+        ("one task, one adapter", edited(route, "+= adapters", "= adapters")),
+        ("several tasks", edited(route, "        at += lengths[task]\n", "")),
         ("several tasks", lambda *given: route(*given, order=lambda lengths, adapters: sorted(lengths))),
         (
             "the order is that of lengths",
@@ -141,6 +104,9 @@ WRONG = {
             "a task without an adapter",
             lambda *given: route(*given, order=lambda n, a: [task for task in n if task in a]),
         ),
-        ("an adapter sees the tokens of its own task", route_masked),
+        (
+            "an adapter sees the tokens of its own task",
+            edited(route, "adapters[task](x[own])", "adapters[task](x)[own]"),
+        ),
     ],
 }

@@ -4,6 +4,7 @@ import itertools
 
 import torch
 from scipy import stats
+from workbook.edits import edited
 
 
 def which_overall(sst, quora, sts, printed):
@@ -23,8 +24,8 @@ def half(differences):
     return float(stats.t.ppf(0.975, len(differences) - 1)) * differences.std() / len(differences) ** 0.5
 
 
-def paired_interval(first, against):
-    differences = first - against
+def paired_interval(first, second):
+    differences = first - second
     return differences.mean() - half(differences), differences.mean() + half(differences)
 
 
@@ -37,8 +38,8 @@ def sign_flips(differences):
 
 
 def pooled_noise(rows):
-    of = [(len(row) - 1, float(row.var())) for row in rows if len(row) > 1]
-    return (sum(df * variance for df, variance in of) / sum(df for df, _ in of)) ** 0.5
+    spreads = [(len(row) - 1, float(row.var())) for row in rows if len(row) > 1]
+    return (sum(df * variance for df, variance in spreads) / sum(df for df, _ in spreads)) ** 0.5
 
 
 def holm(ps):
@@ -47,18 +48,6 @@ def holm(ps):
         most = max(most, min(1.0, float(ps[at]) * (len(ps) - step)))
         adjusted[at] = most
     return adjusted
-
-
-def never_neither(sst, quora, sts, printed):
-    return "plain" if abs((sst + quora + sts) / 3 - printed) < 0.001 else "normalised"
-
-
-def exact_only(sst, quora, sts, printed):
-    return which_overall(sst, quora, sts, printed) if abs(printed * 1000 % 1) < 1e-6 else "neither"
-
-
-def clipped(sst, quora, sts, printed):
-    return which_overall(sst, quora, max(sts, 0), printed)
 
 
 def by_the_middle(low, high, region):
@@ -75,51 +64,7 @@ def one_sided_alike(low, high, region):
     return "undecided" if high < region[0] > -1 and region[0] != 0 else verdict(low, high, region)
 
 
-def unpaired(first, against):
-    middle, width = (first - against).mean(), half(first) + half(against)
-    return middle - width, middle + width
-
-
-def of_the_normal(first, against):
-    low, high = paired_interval(first, against)
-    middle, shrink = (low + high) / 2, 1.96 / float(stats.t.ppf(0.975, len(first) - 1))
-    return middle - shrink * (high - low) / 2, middle + shrink * (high - low) / 2
-
-
-def one_direction(differences):
-    count = [
-        sum(s * d for s, d in zip(signs, differences.tolist(), strict=True)) >= float(differences.sum()) - 1e-6
-        for signs in itertools.product([-1, 1], repeat=len(differences))
-    ]
-    return sum(count) / len(count)
-
-
-def doubled(differences):
-    return min(1.0, 2 * one_direction(differences))
-
-
-def without_itself(differences):
-    return sign_flips(differences) - 2 / 2 ** len(differences)
-
-
-def every_row_alike(rows):
-    return (sum(float(row.var()) for row in rows) / len(rows)) ** 0.5
-
-
-def by_seeds(rows):
-    return (sum(len(row) * float(row.var()) for row in rows) / sum(map(len, rows))) ** 0.5
-
-
-def one_seed_is_no_noise(rows):
-    return pooled_noise([row if len(row) > 1 else torch.zeros(2) for row in rows])
-
-
-def without_the_maximum(ps):
-    adjusted = torch.zeros(len(ps))
-    for step, at in enumerate(ps.argsort()):
-        adjusted[at] = min(1.0, float(ps[at]) * (len(ps) - step))
-    return adjusted
-
+one_direction = edited(sign_flips, "abs(sum(", "(sum(", "abs(float(differences.sum()))", "float(differences.sum())")
 
 RIGHT = {
     "which_overall": [which_overall],
@@ -133,9 +78,9 @@ WRONG = {
     "which_overall": [
         ("plain mean", lambda a, b, c, p: "neither"),
         ('it is "normalised"', lambda a, b, c, p: "plain"),
-        ("negative", clipped),
-        ('is "neither"', never_neither),
-        ("rounded before", exact_only),
+        ("negative", lambda sst, quora, sts, printed: which_overall(sst, quora, max(sts, 0), printed)),
+        ('is "neither"', edited(which_overall, 'return "neither"', 'return "normalised"')),
+        ("rounded before", edited(which_overall, "<= 0.001 + 1e-9", "<= 0.0005 + 1e-9")),
     ],
     "verdict": [
         ("lies above 0", lambda low, high, region: "undecided"),
@@ -147,14 +92,17 @@ WRONG = {
     "paired_interval": [
         ("two numbers", lambda a, b: (a - b).mean()),
         ("its middle", lambda a, b: paired_interval(b, a)),
-        ("good for both rows", unpaired),
-        ("half width", of_the_normal),
+        ("good for both rows", edited(paired_interval, "half(differences)", "(half(first) + half(second))")),
+        (
+            "half width",
+            edited(paired_interval, "half(differences)", "1.96 * differences.std() / len(differences) ** 0.5"),
+        ),
     ],
     "sign_flips": [
         ("a share", lambda d: 0.0),
         ("three differences", one_direction),
-        ("three differences", without_itself),
-        ("both directions", doubled),
+        ("three differences", lambda differences: sign_flips(differences) - 2 / 2 ** len(differences)),
+        ("both directions", lambda differences: min(1.0, 2 * one_direction(differences))),
         ("over all sign choices", lambda d: 2 / 2 ** len(d)),
     ],
     "pooled_noise": [
@@ -163,9 +111,12 @@ WRONG = {
         ("for a single row", lambda rows: torch.cat([row - row.mean() for row in rows]).std(correction=0)),
         ("differences between rows", lambda rows: torch.cat(rows).std()),
         ("variances are averaged", lambda rows: sum(float(row.std()) for row in rows) / len(rows)),
-        ("degrees of freedom", every_row_alike),
-        ("degrees of freedom", by_seeds),
-        ("one seed", one_seed_is_no_noise),
+        ("degrees of freedom", edited(pooled_noise, "(len(row) - 1, float(row.var()))", "(1, float(row.var()))")),
+        (
+            "degrees of freedom",
+            edited(pooled_noise, "(len(row) - 1, float(row.var()))", "(len(row), float(row.var()))"),
+        ),
+        ("one seed", lambda rows: pooled_noise([row if len(row) > 1 else torch.zeros(2) for row in rows])),
     ],
     "holm": [
         ("for each test", lambda ps: ps[:1]),
@@ -173,7 +124,7 @@ WRONG = {
         ("the smallest p", lambda ps: ps),
         ("the smallest p", lambda ps: holm(ps).sort().values),
         ("above 1", lambda ps: ps * len(ps)),
-        ("keep their order", without_the_maximum),
+        ("keep their order", edited(holm, "max(most, min(", "max(0.0, min(")),
         ("keep their order", lambda ps: (ps * len(ps)).clamp(max=1)),
     ],
 }

@@ -4,6 +4,7 @@ import math
 
 import torch
 import torch.nn.functional as F
+from workbook.edits import edited
 
 
 def head_and_tail(ids, max_length, head):
@@ -26,32 +27,6 @@ def early_stopping(scores, patience):
 def naive(logits, labels):
     shares = logits.exp() / logits.exp().sum(1, keepdim=True)
     return -shares[range(len(labels)), labels].log().mean()
-
-
-def never_stops(scores, patience):
-    return scores.index(max(scores)) + 1, len(scores)
-
-
-def counts_equal_as_better(scores, patience):
-    best = 1
-    for epoch, score in enumerate(scores, start=1):
-        if score >= scores[best - 1]:
-            best = epoch
-        if epoch - best >= patience:
-            return best, epoch
-    return best, len(scores)
-
-
-def patience_in_all(scores, patience):
-    best, bad = 1, 0
-    for epoch, score in enumerate(scores, start=1):
-        if score > scores[best - 1]:
-            best = epoch
-        elif epoch > 1:
-            bad += 1
-        if bad >= patience:
-            return best, epoch
-    return best, len(scores)
 
 
 RIGHT = {
@@ -84,8 +59,15 @@ WRONG = {
     ],
     "early_stopping": [
         ("still rises", lambda scores, patience: (0, 0)),
-        ("stops after", never_stops),
-        ("earliest", counts_equal_as_better),
-        ("waits anew", patience_in_all),
+        ("stops after", lambda scores, patience: (scores.index(max(scores)) + 1, len(scores))),
+        ("earliest", edited(early_stopping, "score > ", "score >= ")),
+        (
+            "waits anew",
+            edited(
+                early_stopping,
+                "epoch - best >= patience",
+                "sum(score <= max(scores[: i + 1]) for i, score in enumerate(scores[1:epoch])) >= patience",
+            ),
+        ),
     ],
 }

@@ -2,6 +2,7 @@
 
 import torch
 import torch.nn.functional as F
+from workbook.edits import edited
 
 
 def cosine_score(u, v):
@@ -35,25 +36,10 @@ def cosent(cosines, labels, scale, one=True, above=lambda a, b: a > b, sign=1):
     return torch.cat([torch.zeros(int(one)), terms]).logsumexp(0)
 
 
-def sum_of_logarithms(cosines, labels, scale):
-    differences = scale * (cosines[None, :] - cosines[:, None])
-    return F.softplus(differences[labels[:, None] > labels[None, :]]).sum()
-
-
-def overflowing(cosines, labels, scale):
-    differences = scale * (cosines[None, :] - cosines[:, None])
-    return (1 + differences[labels[:, None] > labels[None, :]].exp().sum()).log()
-
-
 def weighted(cosines, labels, scale):
     differences = scale * (cosines[None, :] - cosines[:, None])
     by = (labels[:, None] - labels[None, :]).clamp(min=0)
     return (1 + (by.clamp(max=1) * by / by.max().clamp(min=1) * differences.exp()).sum()).log()
-
-
-def one_length_for_all(u, v):
-    lengths = (u.norm() * v.norm() / len(u)).clamp(min=1e-8)
-    return 5 * ((u * v).sum(1) / lengths).relu()
 
 
 RIGHT = {
@@ -76,7 +62,7 @@ WRONG = {
         ("opposite directions", lambda u, v: 5 * torch.cosine_similarity(u, v)),
         ("opposite directions", lambda u, v: 5 * torch.cosine_similarity(u, v).abs()),
         ("a vector of zeros", lambda u, v: 5 * ((u * v).sum(1) / u.norm(dim=1) / v.norm(dim=1)).relu()),
-        ("", one_length_for_all),
+        ("", edited(cosine_score, "u.norm(dim=1) * v.norm(dim=1)", "u.norm() * v.norm() / len(u)")),
     ],
     "features": [
         ("gives one row of features", lambda u, v: torch.cat([u, v], dim=1)),
@@ -103,8 +89,14 @@ WRONG = {
         ("for two rows", lambda cosines, labels, scale: torch.zeros(())),
         ("for two rows", lambda cosines, labels, scale: cosent(cosines, labels, scale, sign=-1)),
         ("the scale multiplies", lambda cosines, labels, scale: cosent(cosines, labels, 1.0)),
-        ("every pair of rows", sum_of_logarithms),
-        ("does not overflow", overflowing),
+        (
+            "every pair of rows",
+            edited(cosent, "torch.cat([torch.zeros(int(one)), terms]).logsumexp(0)", "F.softplus(terms).sum()"),
+        ),
+        (
+            "does not overflow",
+            edited(cosent, "torch.cat([torch.zeros(int(one)), terms]).logsumexp(0)", "(1 + terms.exp().sum()).log()"),
+        ),
         ("", weighted),
     ],
 }

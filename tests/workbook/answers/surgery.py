@@ -3,6 +3,7 @@
 import math
 
 import torch
+from workbook.edits import edited
 
 
 def project(gradient, other, by=lambda gradient, other: other @ other, sign=-1, along="other", when="conflict"):
@@ -10,12 +11,6 @@ def project(gradient, other, by=lambda gradient, other: other @ other, sign=-1, 
     if {"conflict": product < 0, "always": True, "agree": product > 0}[when]:
         away = {"other": other, "itself": gradient}[along]
         return gradient + sign * product / by(gradient, other) * away
-    return gradient
-
-
-def project_in_place(gradient, other):
-    if gradient @ other < 0:
-        gradient -= (gradient @ other) / (other @ other) * other
     return gradient
 
 
@@ -33,42 +28,6 @@ def pcgrad(gradients, order):
     return changed.sum(0)
 
 
-def pcgrad_on_changed(gradients, order):
-    """Takes the others as they are by now."""
-    changed = gradients.clone()
-    for i, others in enumerate(order):
-        for j in others:
-            changed[i] = project(changed[i], changed[j])
-    return changed.sum(0)
-
-
-def pcgrad_in_place(gradients, order):
-    for i, others in enumerate(order):
-        for j in others:
-            gradients[i] = project(gradients[i], gradients[j])
-    return gradients.sum(0)
-
-
-def pcgrad_asks_the_first(gradients, order):
-    """Asks of the first gradient whether there is a conflict."""
-    changed = gradients.clone()
-    for i, others in enumerate(order):
-        for j in others:
-            if gradients[i] @ gradients[j] < 0:
-                changed[i] = project(changed[i], gradients[j], when="always")
-    return changed.sum(0)
-
-
-def pcgrad_takes_from_the_first(gradients, order):
-    """Asks of the changed gradient, but takes away what the first one had."""
-    changed = gradients.clone()
-    for i, others in enumerate(order):
-        for j in others:
-            if changed[i] @ gradients[j] < 0:
-                changed[i] -= (gradients[i] @ gradients[j]) / (gradients[j] @ gradients[j]) * gradients[j]
-    return changed.sum(0)
-
-
 def pcgrad_all_at_once(gradients, order):
     """All products of the first gradients, taken away together."""
     gramian = gradients @ gradients.T
@@ -77,16 +36,6 @@ def pcgrad_all_at_once(gradients, order):
 
 def pcgrad_one_way(gradients, order):
     return pcgrad(gradients, [[j for j in others if j > i] for i, others in enumerate(order)])
-
-
-def pcgrad_forgets_the_original(gradients, order):
-    """A name for the same tensor is no copy."""
-    copy = gradients
-    given = gradients.clone()
-    for i, others in enumerate(order):
-        for j in others:
-            copy[i] = project(copy[i], given[j])
-    return copy.sum(0)
 
 
 def weights(gramian, order, guard=True, own=False, axis=0, changed_rows=True, mean=False):
@@ -148,7 +97,16 @@ WRONG = {
         ("in a conflict", lambda g, o: project(g, o, sign=1)),
         ("the length of the other", lambda g, o: project(g, o, by=lambda g, o: 1)),
         ("the length of the other", lambda g, o: project(g, o, by=lambda g, o: o.norm())),
-        ("makes a new tensor", project_in_place),
+        (
+            "makes a new tensor",
+            edited(
+                project,
+                "return gradient + ",
+                "return gradient.add_",
+                "sign * product / by(gradient, other) * away",
+                "(sign * product / by(gradient, other) * away)",
+            ),
+        ),
         ("an other of all zeros", project_without_if),
     ],
     "pcgrad": [
@@ -157,12 +115,15 @@ WRONG = {
         ("without a conflict", lambda g, order: pcgrad(-g, order)),
         ("two gradients in conflict", lambda g, order: g.sum(0)),
         ("two gradients in conflict", pcgrad_one_way),
-        ("two gradients in conflict", pcgrad_on_changed),
-        ("leaves the gradients", pcgrad_in_place),
-        ("leaves the gradients", pcgrad_forgets_the_original),
-        ("whether two conflict", pcgrad_asks_the_first),
+        ("two gradients in conflict", edited(pcgrad, "gradients[j]", "changed[j]")),
+        ("leaves the gradients", edited(pcgrad, "gradients.clone()", "gradients")),
+        (
+            "leaves the gradients",
+            edited(pcgrad, "changed = gradients.clone()", "changed, gradients = gradients, gradients.clone()"),
+        ),
+        ("whether two conflict", edited(pcgrad, "product < 0", "gradients[i] @ gradients[j] < 0")),
         ("whether two conflict", pcgrad_all_at_once),
-        ("so does how much", pcgrad_takes_from_the_first),
+        ("so does how much", edited(pcgrad, "-= product /", "-= gradients[i] @ gradients[j] /")),
         ("takes the others", lambda g, order: pcgrad(g, [sorted(others) for others in order])),
     ],
     "weights": [

@@ -14,7 +14,7 @@ def floor(operations, moved, rate, bandwidth):
 def windows(lengths, order, window, size):
     batches = []
     for start in range(0, len(order), window):
-        part = sorted(order[start : start + window], key=lambda number: lengths[number])
+        part = sorted(order[start : start + window], key=lambda index: lengths[index])
         batches += [part[at : at + size] for at in range(0, len(part), size)]
     return batches
 
@@ -27,28 +27,12 @@ def mfu(per_token, lengths, seconds, peak):
     return per_token * sum(lengths) / seconds / peak
 
 
-def one_sequence(hidden, wide, layers, lengths):
-    return operations(hidden, wide, layers, [sum(lengths)])
-
-
 def attention_by_tokens(hidden, wide, layers, lengths):
     return sum(lengths) * operations(hidden, wide, layers, [1])
 
 
-def one_sort(lengths, order, window, size):
-    return windows(lengths, order, len(order), size)
-
-
 def full_batches_only(lengths, order, window, size):
     return [batch for batch in windows(lengths, order, window, size) if len(batch) == size]
-
-
-def not_shuffled(lengths, order, window, size):
-    return windows(lengths, sorted(order), window, size)
-
-
-def by_number(lengths, order, window, size):
-    return windows(list(range(len(lengths))), order, window, size)
 
 
 def window_by_window(lengths, order, window, size):
@@ -59,20 +43,8 @@ def longest_first(lengths, order, window, size):
     return windows([-length for length in lengths], order, window, size)
 
 
-def never_all(lengths, order, window, size):
-    return windows(lengths, order, min(window, 3 * size), size)
-
-
-def mean_of_factors(seconds, factors):
-    return sum(factors) / len(factors)
-
-
 def weighted_factors(seconds, factors):
     return sum(s * f for s, f in zip(seconds, factors, strict=True)) / sum(seconds)
-
-
-def harmonic(seconds, factors):
-    return len(factors) / sum(1 / f for f in factors)
 
 
 RIGHT = {"operations": [operations], "floor": [floor], "windows": [windows], "speedup": [speedup], "mfu": [mfu]}
@@ -82,7 +54,7 @@ WRONG = {
         ("single token", lambda *a: operations(*a) / 3),
         ("single token", lambda *a: operations(*a) / 2),
         ("square of its length", attention_by_tokens),
-        ("squares are summed", one_sequence),
+        ("squares are summed", lambda hidden, wide, layers, lengths: operations(hidden, wide, layers, [sum(lengths)])),
     ],
     "floor": [
         ("one number", lambda f, b, r, w: (f / r, b / w)),
@@ -94,20 +66,20 @@ WRONG = {
     "windows": [
         ("exactly one batch", full_batches_only),
         ("more than size", window_by_window),
-        ("neighbors", one_sort),
-        ("neighbors", not_shuffled),
-        ("lengths rise", by_number),
+        ("neighbors", lambda lengths, order, window, size: windows(lengths, order, len(order), size)),
+        ("neighbors", lambda lengths, order, window, size: windows(lengths, sorted(order), window, size)),
+        ("lengths rise", lambda lengths, order, window, size: windows(list(range(len(lengths))), order, window, size)),
         ("lengths rise", longest_first),
-        ("sorts everything", never_all),
+        ("sorts everything", lambda lengths, order, window, size: windows(lengths, order, min(window, 3 * size), size)),
         ("list of lists", lambda *arguments: 3),
     ],
     "speedup": [
         ("one number", lambda s, f: f),
         ("nothing becomes faster", lambda s, f: 2 * speedup(s, f)),
         ("every part", lambda s, f: 1 / speedup(s, f)),
-        ("two equal parts", mean_of_factors),
+        ("two equal parts", lambda seconds, factors: sum(factors) / len(factors)),
         ("two equal parts", weighted_factors),
-        ("takes no more time", harmonic),
+        ("takes no more time", lambda seconds, factors: len(factors) / sum(1 / f for f in factors)),
     ],
     "mfu": [
         ("one number", lambda p, n, s, peak: [p]),

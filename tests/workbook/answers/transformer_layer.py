@@ -4,19 +4,14 @@ import math
 
 import torch
 import torch.nn.functional as F
+from workbook.edits import edited
 
 
 def layer_norm(x, gain, bias, eps, dim=-1, correction=0, inside=True):
-    centred = x - x.mean(dim, keepdim=True)
+    centered = x - x.mean(dim, keepdim=True)
     variance = x.var(dim, keepdim=True, correction=correction)
     below = (variance + eps).sqrt() if inside else variance.sqrt() + eps
-    return centred / below * gain + bias
-
-
-def spoiling(x, gain, bias, eps):
-    right = layer_norm(x, gain, bias, eps)
-    x -= x.mean(-1, keepdim=True)
-    return right
+    return centered / below * gain + bias
 
 
 def only_rows(x, gain, bias, eps):
@@ -47,7 +42,10 @@ WRONG = {
         ("then adds the bias", lambda x, g, b, eps: layer_norm(x, g, 0, eps)),
         ("then adds the bias", lambda x, g, b, eps: (layer_norm(x, 1, 0, eps) + b) * g),
         ("any number of dimensions", only_rows),
-        ("does not change x", spoiling),
+        (
+            "does not change x",
+            edited(layer_norm, "centered = x - x", "x -= x.mean(dim, keepdim=True); centered = x - x"),
+        ),
     ],
     "gelu": [
         ("keeps the shape", lambda x: F.gelu(x).sum()),
