@@ -7,6 +7,7 @@ start from the same weights, read the same rows and compute the same losses; onl
 import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 import torch
@@ -45,6 +46,8 @@ Attend = Callable[[Tensor, Layer], Tensor]
 
 class Padded(Workload):
     """Batches padded to their longest sequence, a pass for each task, torch's dropout and torch's AdamW."""
+
+    optimizer: torch.optim.Optimizer
 
     def __init__(self, load: LoadEncoder, datasets: Datasets, device: torch.device):
         super().__init__(load, datasets, device)
@@ -88,7 +91,7 @@ class Padded(Workload):
         embeddings = self.model.bert.embeddings
         summed = embeddings.word(ids) + embeddings.position(positions) + embeddings.token_type(types)
         x = self.drop(embeddings.norm(summed), embeddings.p)
-        for layer in self.model.bert.layers:
+        for layer in cast(Iterable[Layer], self.model.bert.layers):
             mixed = layer.attention_output(attend(layer.qkv(x), layer))
             h = layer.attention_norm(x + self.drop(mixed, layer.p))
             narrow = layer.output(F.gelu(layer.intermediate(h)))
@@ -139,6 +142,7 @@ class LengthGrouped(CheapDropout):
 class FlatAdamW(LengthGrouped):
     """All parameters in one vector, and AdamW over chunks of it that fit into the processor's cache."""
 
+    optimizer: FusedAdamW
     use_kernel = False
 
     def prepare(self) -> None:
@@ -168,6 +172,7 @@ class OnePass(SparseEmbedding):
         return self.train_on(self.micro_batch(rows))
 
     def train_on(self, micro_batch: MicroBatch) -> dict[str, Tensor]:
+        assert isinstance(micro_batch.inputs, PackedBatch)
         with attention_backend(self.attention):
             losses = self.model.losses(micro_batch.inputs, micro_batch.labels)
         self.update({"all": torch.stack(list(losses.values())).sum()})

@@ -55,6 +55,7 @@ def measure(notebooks: Iterable[Path]) -> Iterator[dict[str, Any]]:
                 stderr=subprocess.PIPE,
                 env={**os.environ, "TQDM_DISABLE": "1"},
             )
+            assert process.stderr  # a pipe
             errors = process.stderr.read().decode(errors="replace").strip()
             _, status, usage = os.wait4(process.pid, 0)  # the usage of papermill, and of the kernel it waited for
             process.returncode = os.waitstatus_to_exitcode(status)

@@ -89,7 +89,7 @@ class Ours(PackedStep):
         if self.execution.compile:
             compile_layers(self.model.bert, dynamic=None if self.execution.cuda_graphs else True)
 
-    def step(self, rows: Tensor) -> None:
+    def step(self, rows: Tensor) -> None:  # type: ignore[override]  # one task: no mapping
         super().step({self.task: rows})
 
 
@@ -198,6 +198,7 @@ def bench_step(
         batches = [sampler.batch(index) for index in range(warm_up + steps)]
         seconds = _median_seconds(sides, batches, warm_up, device)
         ours = sides["mtbert"].side
+        assert isinstance(ours, Ours)
         lengths = [ours.sequences[name].spans(rows)[1].tolist() for rows in batches[warm_up:]]
         flops = sum(training_flops(ours.model.encoder.config, batch_lengths) for batch_lengths in lengths) / steps
         yield Timing(

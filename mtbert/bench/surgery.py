@@ -3,15 +3,17 @@
 import copy
 import random
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from mtbert.bench.timing import interleave, step_memory_mb, steps_per_turn
+from mtbert.bench.timing import Side, interleave, step_memory_mb, steps_per_turn
 from mtbert.bench.workload import LR, WEIGHT_DECAY, PackedStep, Rows, Workload, random_batches, read_datasets
+from mtbert.data.batch import PackedBatch
 from mtbert.nn.compile import compile_layers
 from mtbert.nn.pretrained import load_encoder
 from mtbert.optim import Surgery, TaskPermutations, pcgrad
@@ -57,6 +59,7 @@ class PCGrad(PlainSum):
 
     def gradient(self, micro_batch: MicroBatch) -> list[nn.Parameter]:
         self.surgery.zero_grad()
+        assert isinstance(micro_batch.inputs, PackedBatch)
         with self.surgery.per_task_gradients(micro_batch.inputs):
             losses = self.losses(micro_batch)
         self.surgery.backward(losses)
@@ -129,7 +132,7 @@ class TextbookPCGrad(_Peer):
             start += parameter.numel()
 
 
-SIDES: dict[str, type[Workload]] = {
+SIDES: dict[str, Callable[..., Side]] = {
     "plain sum": PlainSum,
     "surgery": PCGrad,
     "TorchJD": TorchJDPCGrad,
@@ -175,5 +178,5 @@ def bench_surgery(
     seconds = interleave(functions, batches, device, warm_up, steps_per_turn(device))
     holds_graphs = execution.cuda_graphs and device.type == "cuda"  # they keep a step's memory between steps
     for name, step in functions.items():
-        memory = None if holds_graphs else step_memory_mb(lambda step=step: step(batches[0]), device)
+        memory = None if holds_graphs else step_memory_mb(partial(step, batches[0]), device)
         yield Cost(name, statistics.median(seconds[name]), memory)

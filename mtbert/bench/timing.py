@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -72,10 +73,14 @@ def interleave(
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for turn, start in enumerate(range(warm_up, len(batches), turn_length)):
         chunk = batches[start : start + turn_length]
-        for name in list(sides) if turn % 2 else list(reversed(sides)):
-            spent = time_call(lambda function=sides[name], chunk=chunk: [function(batch) for batch in chunk], device)
+        for name in list(sides) if turn % 2 else list(sides)[::-1]:
+            spent = time_call(partial(_call_each, sides[name], chunk), device)
             seconds[name].append(spent / len(chunk))
     return seconds
+
+
+def _call_each(function: Callable[[Any], Any], batches: Iterable[Any]) -> list[Any]:
+    return [function(batch) for batch in batches]
 
 
 def steps_per_turn(device: torch.device) -> int:
@@ -95,7 +100,8 @@ class MemoryTracker:
     """
 
     def __init__(self, build: Callable[[], Side], device: torch.device):
-        self.device, self.memory_mb, self._held = device, None, 0
+        self.device, self._held = device, 0
+        self.memory_mb: float | None = None
         with self._tracking():
             self.side = build()
 

@@ -91,6 +91,7 @@ class Workload:
 
     def losses(self, micro_batch: MicroBatch) -> dict[str, Tensor]:
         """Each task's mean loss, in one forward pass for all of them."""
+        assert isinstance(micro_batch.inputs, PackedBatch)
         with autocast(self.device, self.precision):
             return self.model.losses(micro_batch.inputs, micro_batch.labels)
 

@@ -15,7 +15,7 @@ import tarfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import IO, Any
 
 import torch
 from safetensors.torch import load, save
@@ -228,12 +228,13 @@ class _SplitFile:
     def __init__(self, name: Path, limit: int):
         self.name, self.limit = name, limit
         self.paths: list[Path] = []
-        self.file, self.room = None, 0
+        self.file: IO[bytes] | None = None
+        self.room = 0  # bytes left in it
 
     def write(self, data: bytes) -> int:
         view = memoryview(data)
         while len(view):
-            if not self.room:
+            if not self.file or not self.room:
                 self.close()
                 self.paths.append(self.name.with_name(f"{self.name.name}.{len(self.paths) + 1:02}"))
                 self.file, self.room = open(self.paths[-1], "wb"), self.limit  # noqa: SIM115

@@ -95,7 +95,7 @@ def load_claims() -> tuple[Claim, ...]:
     """
     path = paths.REPORTS / CLAIMS_FILE
     with open(path, encoding="utf-8", newline="") as file:
-        claims = tuple(Claim(**row) for row in csv.DictReader(file))
+        claims = tuple(Claim(**row) for row in csv.DictReader(file))  # type: ignore[arg-type]  # checked below
     for index, claim in enumerate(claims, start=1):
         for name in claim.recipes:
             if name not in RECIPES:

@@ -150,7 +150,7 @@ def _scored_rows(run: Run, task: str, data: Path) -> Rows:
     recorded = run.record["data"].get(rows.path.name)
     if recorded is None or recorded["sha256"] != rows.sha256:
         raise UserError(f"{rows.path} is not the file that {run.folder} was scored on: give that data folder")
-    return rows.spread(run.recipe.dev_rows)
+    return rows.subsample(run.recipe.dev_rows)
 
 
 def _short_name(run: Run) -> str:

@@ -185,13 +185,10 @@ def verdicts(runs: pd.DataFrame, comparisons: pd.DataFrame, claims: Sequence[Cla
     """
     claims = load_claims() if claims is None else claims
     effects = [estimate_effect(claim, runs, comparisons) for claim in claims]
-    is_tested = [effect is not None and effect.seeds >= MIN_SEEDS for effect in effects]
-    ps = [
-        effect.p(claim.region) if tested else math.nan
-        for claim, effect, tested in zip(claims, effects, is_tested, strict=True)
-    ]
+    tested_effects = [effect if effect and effect.seeds >= MIN_SEEDS else None for effect in effects]
+    ps = [effect.p(claim.region) if effect else math.nan for claim, effect in zip(claims, tested_effects, strict=True)]
     lines = []
-    for claim, effect, tested, p, adjusted in zip(claims, effects, is_tested, ps, holm(ps), strict=True):
+    for claim, effect, tested, p, adjusted in zip(claims, effects, tested_effects, ps, holm(ps), strict=True):
         low, high = effect.interval() if effect else (math.nan, math.nan)
         verdict = "too few seeds" if effect else "not measured"
         lines.append(
@@ -209,7 +206,7 @@ def verdicts(runs: pd.DataFrame, comparisons: pd.DataFrame, claims: Sequence[Cla
                 "test": _describe_test(effect),
                 "p": p,
                 "holm": adjusted,
-                "verdict": effect.verdict(claim.region, adjusted) if tested else verdict,
+                "verdict": tested.verdict(claim.region, adjusted) if tested else verdict,
             }
         )
     return pd.DataFrame(lines)

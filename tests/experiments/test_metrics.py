@@ -20,7 +20,7 @@ from mtbert.experiments.metrics import (
     classes_of,
     column_shares,
     confidence,
-    confusion,
+    confusion_matrix,
     distances,
     expected_counts,
     quadratic_kappa,
@@ -29,11 +29,11 @@ from mtbert.experiments.metrics import (
 
 CLASSES = 4
 ANSWERS = st.lists(st.tuples(st.integers(0, CLASSES - 1), st.integers(0, CLASSES - 1)), min_size=1, max_size=60)
-MATRICES = ANSWERS.map(lambda pairs: confusion(*zip(*pairs, strict=True), CLASSES))
+MATRICES = ANSWERS.map(lambda pairs: confusion_matrix(*zip(*pairs, strict=True), CLASSES))
 
 
 def test_rows_are_the_truth_and_columns_the_prediction():
-    assert confusion([0, 0, 1], [1, 1, 0], 2).tolist() == [[0, 2], [1, 0]]
+    assert confusion_matrix([0, 0, 1], [1, 1, 0], 2).tolist() == [[0, 2], [1, 0]]
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_rows_are_the_truth_and_columns_the_prediction():
 )
 def test_what_is_no_class_is_refused_and_not_counted_elsewhere(labels, predicted, other):
     with pytest.raises(ValueError, match=f"{other} is none of the classes 0 to 2"):
-        confusion(labels, predicted, 3)
+        confusion_matrix(labels, predicted, 3)
 
 
 def test_tensors_are_as_good_as_arrays():
@@ -49,19 +49,21 @@ def test_tensors_are_as_good_as_arrays():
     assert averages(counts) == averages(counts.numpy()) and quadratic_kappa(counts) == quadratic_kappa(counts.numpy())
     assert (row_shares(counts) == row_shares(counts.numpy())).all() and distances(counts).tolist() == [5, 1]
     assert (column_shares(counts) == column_shares(counts.numpy())).all()
-    assert confusion(torch.tensor([0, 1]), torch.tensor([1, 1]), 2).tolist() == [[0, 1], [0, 1]]
+    assert confusion_matrix(torch.tensor([0, 1]), torch.tensor([1, 1]), 2).tolist() == [[0, 1], [0, 1]]
 
 
 @given(ANSWERS)
 def test_the_matrix_is_scikit_learns(pairs):
     labels, predicted = zip(*pairs, strict=True)
-    assert (confusion(labels, predicted, CLASSES) == metrics.confusion_matrix(labels, predicted, labels=range(4))).all()
+    assert (
+        confusion_matrix(labels, predicted, CLASSES) == metrics.confusion_matrix(labels, predicted, labels=range(4))
+    ).all()
 
 
 @given(ANSWERS)
 def test_scores_and_averages_are_scikit_learns(pairs):
     labels, predicted = zip(*pairs, strict=True)
-    matrix = confusion(labels, predicted, CLASSES)
+    matrix = confusion_matrix(labels, predicted, CLASSES)
     options = {"labels": range(CLASSES), "zero_division": 0}
     wanted = metrics.precision_recall_fscore_support(labels, predicted, **options)
     assert np.allclose(class_scores(matrix).to_numpy().T, wanted)
@@ -102,14 +104,14 @@ def test_shuffled_answers_give_the_matrix_of_independence():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 300)
     predicted = np.where(rng.random(300) < 0.7, labels, rng.integers(0, 3, 300))
-    mean = np.mean([confusion(labels, rng.permutation(predicted), 3) for _ in range(2000)], axis=0)
-    assert np.allclose(mean, expected_counts(confusion(labels, predicted, 3)), atol=0.5)
+    mean = np.mean([confusion_matrix(labels, rng.permutation(predicted), 3) for _ in range(2000)], axis=0)
+    assert np.allclose(mean, expected_counts(confusion_matrix(labels, predicted, 3)), atol=0.5)
 
 
 @given(ANSWERS)
 def test_kappa_is_scikit_learns(pairs):
     labels, predicted = zip(*pairs, strict=True)
-    got = quadratic_kappa(confusion(labels, predicted, CLASSES))
+    got = quadratic_kappa(confusion_matrix(labels, predicted, CLASSES))
     if len({*labels, *predicted}) == 1:
         assert got == 0  # scikit-learn has NaN there
     else:
@@ -120,7 +122,7 @@ def test_kappa_is_scikit_learns(pairs):
 @given(ANSWERS)
 def test_distances_count_rows_by_how_far_off_they_are(pairs):
     labels, predicted = map(np.array, zip(*pairs, strict=True))
-    got = distances(confusion(labels, predicted, CLASSES))
+    got = distances(confusion_matrix(labels, predicted, CLASSES))
     assert got.tolist() == [(abs(labels - predicted) == far).sum() for far in range(CLASSES)]
 
 
@@ -146,7 +148,7 @@ def test_calibration_by_hand():
         "low": [0, 0.5],
         "high": [0.5, 1],
         "rows": [2, 2],
-        "claimed": pytest.approx([0.15, 0.95]),
+        "confidence": pytest.approx([0.15, 0.95]),
         "true": [0.5, 1],
     }
     assert calibration_error(table) == pytest.approx((0.35 + 0.05) / 2)
@@ -156,7 +158,7 @@ def test_calibration_by_hand():
 def test_every_claim_is_in_the_bin_of_its_probability(pairs, bins):
     table = calibration(*zip(*pairs, strict=True), bins=bins)
     assert table.rows.sum() == len(pairs) and (table.rows > 0).all()
-    assert (table.claimed >= table.low - 1e-9).all() and (table.claimed <= table.high + 1e-9).all()
+    assert (table.confidence >= table.low - 1e-9).all() and (table.confidence <= table.high + 1e-9).all()
     assert 0 <= calibration_error(table) <= 1
 
 
@@ -168,14 +170,14 @@ def test_claims_that_come_true_as_often_as_they_say_have_no_error():
 
 
 def test_a_pair_is_counted_row_by_row():
-    pair = Pair.of([0, 1, 2, 0, 1], [0, 1, 0, 1, 1], [0, 0, 2, 2, 1])
+    pair = Pair.count([0, 1, 2, 0, 1], [0, 1, 0, 1, 1], [0, 0, 2, 2, 1])
     assert pair == Pair(both=2, only_first=1, only_second=1, neither=1) and pair.rows == 5 and pair.difference == 0
 
 
 def test_the_interval_is_that_of_rows_drawn_with_replacement():
     rng = np.random.default_rng(1)
     first, second = rng.random(400) < 0.6, rng.random(400) < 0.7
-    pair = Pair.of(np.ones(400), first, second)
+    pair = Pair.count(np.ones(400), first, second)
     rows = rng.integers(0, 400, (4000, 400))
     drawn = (second[rows].astype(float) - first[rows]).mean(axis=1)
     assert pair.difference == pytest.approx(second.mean() - first.mean())

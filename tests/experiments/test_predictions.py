@@ -8,26 +8,16 @@ import pandas as pd
 import pytest
 
 import mtbert
-from mtbert.experiments import predictions as dev_predictions
 from mtbert.experiments.metrics import Pair
+from mtbert.experiments.predictions import load_predictions, record_calibration, record_confusion
 from mtbert.utils.errors import UserError
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory, sample):
-    """Two short runs on the sample data; the second is scored on the first 40 rows of each dev file."""
-    folder = tmp_path_factory.mktemp("runs")
-    tiny = mtbert.recipe("tiny").replace(epochs=1, steps_per_epoch=2, num_layers=1)
-    for name, recipe in {"one": tiny, "two": tiny.replace(seed=1), "few": tiny.replace(seed=2, dev_rows=40)}.items():
-        mtbert.train(recipe, folder / name, sample, progress=False)
-    return folder
-
-
-def test_counts_add_up_to_the_runs_scores(runs, kept, sample):
-    dev_predictions.record_confusion([runs / "one", runs / "few"], sample)
-    table = pd.read_csv(kept / "confusion.csv")
+def test_counts_add_up_to_the_runs_scores(tiny_runs, results_dir, sample):
+    record_confusion([tiny_runs / "one", tiny_runs / "few"], sample)
+    table = pd.read_csv(results_dir / "confusion.csv")
     for name, seed in (("one", 0), ("few", 2)):
-        run = mtbert.open_run(runs / name)
+        run = mtbert.open_run(tiny_runs / name)
         for task in ("sst", "quora"):
             of = table[(table.seed == seed) & (table.task == task)]
             assert of.rows[of.true == of.predicted].sum() / of.rows.sum() == pytest.approx(run.scores[task])
@@ -36,76 +26,76 @@ def test_counts_add_up_to_the_runs_scores(runs, kept, sample):
     assert set(table.steps) == {2} and table.dev_sha256.nunique() == 3
 
 
-def test_a_pair_holds_the_accuracies_of_both(runs, kept, sample):
-    dev_predictions.record_confusion([runs / "one", runs / "two", runs / "few"], sample)
-    table = pd.read_csv(kept / "confusion_pairs.csv")
+def test_a_pair_holds_the_accuracies_of_both(tiny_runs, results_dir, sample):
+    record_confusion([tiny_runs / "one", tiny_runs / "two", tiny_runs / "few"], sample)
+    table = pd.read_csv(results_dir / "confusion_pairs.csv")
     assert list(zip(table["first"], table.second, table.task, strict=True)) == [
         ("tiny s0", "tiny s1", "sst"),
         ("tiny s0", "tiny s1", "quora"),
     ]  # no scores, and not the run that was scored on other rows
-    one, two = mtbert.open_run(runs / "one").scores, mtbert.open_run(runs / "two").scores
+    one, two = mtbert.open_run(tiny_runs / "one").scores, mtbert.open_run(tiny_runs / "two").scores
     for row in table.to_dict("records"):
         pair = Pair(*(row[name] for name in ("both", "only_first", "only_second", "neither")))
         assert (pair.both + pair.only_first) / pair.rows == pytest.approx(one[row["task"]])
         assert pair.difference == pytest.approx(two[row["task"]] - one[row["task"]])
 
 
-def test_runs_scored_on_different_rows_are_no_pair_and_it_is_said(runs, kept, sample, messages):
-    dev_predictions.record_confusion([runs / "one", runs / "few"], sample)
-    assert not (kept / "confusion_pairs.csv").exists()
-    dev = mtbert.open_run(runs / "one").record["data"]["ids-sst-dev.csv"]["rows"]
+def test_runs_scored_on_different_rows_are_no_pair_and_it_is_said(tiny_runs, results_dir, sample, messages):
+    record_confusion([tiny_runs / "one", tiny_runs / "few"], sample)
+    assert not (results_dir / "confusion_pairs.csv").exists()
+    dev = mtbert.open_run(tiny_runs / "one").record["data"]["ids-sst-dev.csv"]["rows"]
     assert (
-        f"are no pair in sst: one was scored on {dev} dev rows, the other on 40" in messages[0] and len(messages) == 2
+        f"not compared on sst: one was scored on {dev} dev rows, the other on 40" in messages[0] and len(messages) == 2
     )
 
 
-def test_recording_again_replaces_and_recording_another_adds(runs, kept, sample):
+def test_recording_again_replaces_and_recording_another_adds(tiny_runs, results_dir, sample):
     for names in (["one"], ["one"], ["two"]):
-        dev_predictions.record_confusion([runs / name for name in names], sample, "mine")
-    table = pd.read_csv(kept / "mine.csv")
-    assert len(table) == 2 * (25 + 4 + 36) and not (kept / "mine_pairs.csv").exists()
+        record_confusion([tiny_runs / name for name in names], sample, "mine")
+    table = pd.read_csv(results_dir / "mine.csv")
+    assert len(table) == 2 * (25 + 4 + 36) and not (results_dir / "mine_pairs.csv").exists()
 
 
-def test_neither_texts_nor_ids_are_kept(runs, kept, sample):
-    dev_predictions.record_confusion([runs / "one", runs / "two"], sample)
-    dev_predictions.record_calibration(runs / "one", sample, "sst")
-    ids = {line.split(",")[0] for line in (runs / "one/predictions/sst-dev.csv").read_text().splitlines()[1:]}
-    for path in kept.iterdir():
+def test_neither_texts_nor_ids_are_kept(tiny_runs, results_dir, sample):
+    record_confusion([tiny_runs / "one", tiny_runs / "two"], sample)
+    record_calibration(tiny_runs / "one", sample, "sst")
+    ids = {line.split(",")[0] for line in (tiny_runs / "one/predictions/sst-dev.csv").read_text().splitlines()[1:]}
+    for path in results_dir.iterdir():
         assert not ids & set(np.ravel(pd.read_csv(path, dtype=str).to_numpy()).astype(str)) - {"0", "1", "2", "3"}
         assert "sentence" not in path.read_text().replace("sentence-transformers", "")
 
 
-def test_calibration_holds_every_dev_row_once_and_the_accuracy(runs, kept, sample):
-    path = dev_predictions.record_calibration(runs / "one", sample, "sst")
-    table, run = pd.read_csv(path), mtbert.open_run(runs / "one")
+def test_calibration_holds_every_dev_row_once_and_the_accuracy(tiny_runs, results_dir, sample):
+    path = record_calibration(tiny_runs / "one", sample, "sst")
+    table, run = pd.read_csv(path), mtbert.open_run(tiny_runs / "one")
     assert table.rows.sum() == run.record["data"]["ids-sst-dev.csv"]["rows"]
     assert np.average(table.true, weights=table.rows) == pytest.approx(run.scores["sst"])
-    dev_predictions.record_calibration(runs / "one", sample, "quora")
+    record_calibration(tiny_runs / "one", sample, "quora")
     table = pd.read_csv(path)
     assert set(table.task) == {"sst", "quora"}
     with pytest.raises(UserError, match="'sts' predicts scores"):
-        dev_predictions.record_calibration(runs / "one", sample, "sts")
+        record_calibration(tiny_runs / "one", sample, "sts")
 
 
-def test_predictions_of_other_rows_are_refused(runs, tmp_path, sample):
+def test_predictions_of_other_rows_are_refused(tiny_runs, tmp_path, sample):
     data, copy = tmp_path / "data", tmp_path / "run"
     shutil.copytree(sample, data)
-    shutil.copytree(runs / "one", copy)
+    shutil.copytree(tiny_runs / "one", copy)
     run = mtbert.open_run(copy)
     lines = (copy / "predictions/sst-dev.csv").read_text().splitlines()
     (copy / "predictions/sst-dev.csv").write_text("\n".join([lines[0], *lines[:0:-1]]))
     with pytest.raises(UserError, match="predictions of other rows than ids-sst-dev.csv"):
-        dev_predictions.predictions(run, data)
+        load_predictions(run, data)
     (copy / "predictions/sst-dev.csv").unlink()
     with pytest.raises(UserError, match="sst-dev.csv does not exist"):
-        dev_predictions.predictions(run, data)
+        load_predictions(run, data)
     with open(data / "ids-sst-dev.csv", "a") as file:
         file.write("\n")
     with pytest.raises(UserError, match="ids-sst-dev.csv is not the file"):
-        dev_predictions.predictions(run, data)
+        load_predictions(run, data)
 
 
-def test_a_record_names_no_folder(runs, kept, sample):
-    dev_predictions.record_confusion([runs / "one", runs / "two"], sample)
-    for path in kept.iterdir():
-        assert str(runs) not in path.read_text() and json.dumps(str(sample)) not in path.read_text()
+def test_a_record_names_no_folder(tiny_runs, results_dir, sample):
+    record_confusion([tiny_runs / "one", tiny_runs / "two"], sample)
+    for path in results_dir.iterdir():
+        assert str(tiny_runs) not in path.read_text() and json.dumps(str(sample)) not in path.read_text()

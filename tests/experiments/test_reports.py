@@ -1,176 +1,118 @@
-"""The five reports, row by row: what each calls overall, what does not add up, and that recipes stand on these rows."""
+"""Reports' tables beside recorded runs: which runs count, and what is shown where nothing was measured."""
 
-import math
-import shutil
+import json
 
+import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from mtbert import RECIPES
-from mtbert.experiments import reports
-from mtbert.training.evaluation import overall
-from mtbert.utils import paths
+from mtbert.experiments.recipes import RECIPES, Scale, scale_of, scaled
+from mtbert.experiments.reports import (
+    compare_to_printed,
+    compare_to_report,
+    format_mean_ci,
+    load_runs,
+    metrics_of,
+    report_costs,
+)
+from mtbert.experiments.results import half_interval, recipe_of
 from mtbert.utils.errors import UserError
 
-SHARES = st.integers(0, 1000).map(lambda thousandths: thousandths / 1000)
+DATA = '{"ids-sst-dev.csv": "a", "quora-dev.csv": "b"}'
+SCORES = {"quora": 0.7, "sts": 0.4, "plain": 0.533, "normalised": 0.633}
 
 
-@pytest.fixture(scope="module")
-def table():
-    return reports.read()
+def run(name: str, seed: int = 0, scale: Scale = "small", sst: float = 0.5, data: str = DATA, **changes) -> dict:
+    """A recorded run as data/results has it."""
+    recipe = scaled(RECIPES[name].recipe, scale).replace(**changes)
+    fields = {key: value for key, value in recipe.as_dict().items() if key not in ("name", "encoder", "seed")}
+    about = {"recipe": name, "seed": seed, "encoder": recipe.encoder, "status": "finished", "sst": sst, **SCORES}
+    costs = {"seconds": 60.0, "tokens": 1e5, "device": "cpu", "revision": "r"}
+    return {**about, **costs, "data_sha256": data, "fields": json.dumps(fields)}
 
 
-# -- what is printed --------------------------------------------------------------------------------------------------
+@pytest.fixture
+def record(results_dir):
+    """Writes runs to data/results/mine.csv."""
+    return lambda *runs: pd.DataFrame(runs).to_csv(results_dir / "mine.csv", index=False)
 
 
-def test_every_report_has_its_rows(table):
-    counts = table.groupby(["report", "table"]).size().to_dict()
-    assert counts == {
-        ("ahmed-karamardian", "Table 1"): 8,
-        ("ahmed-karamardian", "Table 2"): 4,
-        ("ahmed-karamardian", "text"): 1,
-        ("cambronero-meza", "Table 1"): 13,
-        ("li-tang", "Table 1"): 8,
-        ("li-tang", "text"): 3,
-        ("marchini-callon-cussen", "Table 1"): 6,
-        ("marchini-callon-cussen", "Table 2"): 2,
-        ("marchini-callon-cussen", "text"): 3,
-        ("yin", "Table 2"): 8,
-        ("yin", "Table 3"): 3,
-        ("yin", "Table 4"): 3,
-        ("yin", "Table 5"): 2,
-        ("yin", "Table 6"): 1,
-        ("yin", "text"): 4,
-    }
+def test_a_recorded_run_gives_its_recipe_and_scale_back():
+    row = run("yin/pal-256", seed=3, precision="bfloat16")
+    recipe = scaled(RECIPES["yin/pal-256"].recipe, "small").replace(seed=3, precision="bfloat16")
+    assert recipe_of(row) == recipe and scale_of(recipe) == "small"
 
 
-def test_each_report_has_one_definition_of_its_overall_score(table):
-    used = table[~table.definition.isin(["", "neither"])].groupby("report").definition.unique()
-    assert {report: list(kinds) for report, kinds in used.items()} == {
-        "ahmed-karamardian": ["plain"],
-        "cambronero-meza": ["plain"],
-        "li-tang": ["plain"],
-        "marchini-callon-cussen": ["plain"],
-        "yin": ["normalised"],
-    }
+def test_only_finished_runs_of_the_scale_count(record):
+    nothing = load_runs("mine", "small")
+    record(
+        run("yin/baseline", 0),
+        run("yin/baseline", 1, lr=1e-3),
+        run("yin/baseline", 2, scale="demo"),
+        {**run("yin/baseline", 3), "status": "unfinished"},
+        run("li-tang/seq", 4),
+    )
+    assert list(load_runs("mine", "small").seed) == [0, 4] and list(load_runs("mine", "demo").seed) == [2]
+    assert nothing.empty and list(nothing.columns) == list(load_runs("mine", "small").columns)
+    assert load_runs("mine", "full").empty
 
 
-def test_the_rows_that_add_up_under_neither_definition(table):
-    wrong = table[table.definition == "neither"]
-    assert list(zip(wrong.report, wrong.table, wrong.row, wrong.split, wrong.overall, strict=True)) == [
-        ("cambronero-meza", "Table 1", "Gradient Surgery, Aug 20%", "dev", 0.73),
-        ("marchini-callon-cussen", "Table 2", "Cosine Similarity Model", "test", 0.579),
-        ("yin", "Table 2", "Basic PAL, d_s = 256", "dev", 0.639),
-        ("yin", "Table 2", "Low rank + PALs on top", "dev", 0.647),
-        ("yin", "Table 3", "Low rank + PALs on top, CLS pooling", "dev", 0.647),
-        ("yin", "text", "final model", "test", 0.653),
-        ("yin", "text", "final model", "test", 0.653),
-    ]
+def test_runs_that_cannot_be_compared_are_refused(record):
+    record(run("yin/baseline"), run("yin/pal-256", precision="bfloat16"))
+    with pytest.raises(UserError, match=r"mine.csv, small scale: .*precision bfloat16 and float32"):
+        load_runs("mine", "small")
+    assert list(load_runs("mine", "small", precision="bfloat16").recipe) == ["yin/pal-256"]
+    record(run("yin/baseline"), run("yin/baseline", encoder="e5"))
+    with pytest.raises(UserError, match="encoder e5 and minilm"):
+        load_runs("mine", "small")
+    assert len(load_runs("mine", "small", encoder="e5")) == 1
+    record(run("yin/baseline"), run("yin/pal-256", seed=7, data=DATA.replace('"b"', '"c"')))
+    with pytest.raises(UserError, match=r"yin/pal-256, seed 7, .*quora-dev.csv"):
+        load_runs("mine", "small")
 
 
-def test_a_row_that_does_not_add_up_has_a_note_with_what_its_scores_give(table):
-    means = {"yin": "normalised"}
-    for row in table[table.definition == "neither"].to_dict("records"):
-        if row["table"] == "Table 3":
-            assert "Table 2 again" in row["note"]
-        else:
-            assert f"the three scores give {row[means.get(row['report'], 'plain')]:.3f}" in row["note"]
+def test_a_reports_table_has_its_figures_and_ours(record):
+    record(*(run("yin/baseline", seed, sst=sst) for seed, sst in enumerate((0.50, 0.52, 0.53))), run("yin/pal-256"))
+    table = compare_to_report("yin", load_runs("mine", "small"))
+    assert list(table.index) == [name.removeprefix("yin/") for name in RECIPES if name.startswith("yin/")]
+    printed = RECIPES["yin/baseline"].printed
+    assert dict(table.loc["baseline", "printed"]) == {metric: f"{value:.3f}" for metric, value in printed.items()}
+    half = half_interval(pd.Series([0.50, 0.52, 0.53]))
+    assert table.loc["baseline", ("measured", "sst")] == f"0.517 ± {half:.3f}"
+    assert table.loc["pal-256", ("measured", "sst")] == "0.500"  # one seed has no interval
+    assert table.loc["pal-256", ("measured", "overall")] == "0.633"  # this report normalises
+    assert set(table.loc["low-rank", "measured"].drop("seeds")) == {"not measured"}
+    assert list(table["measured", "seeds"])[:3] == [3, 0, 1]
+    assert table.loc["low-rank-top-mean-mnrl-pairs", ("printed", "overall")] == ""  # left empty there
 
 
-def test_two_rows_of_yin_print_the_same_four_figures(table):
-    same = table[table.report.eq("yin") & table.table.eq("Table 2")].set_index("row")[list(reports.SCORES)]
-    assert same.loc["Low rank"].equals(same.loc["Multi-layer PALs, 3 projection layers"].rename("Low rank"))
+def test_a_score_that_a_row_does_not_train_is_empty_and_overall_is_the_reports_own(record):
+    table = compare_to_report("ahmed-karamardian", load_runs("mine", "small"), ["sst-finetune", "baseline"])
+    assert list(table.index) == ["sst-finetune", "baseline"] and ("printed", "cfimdb") not in table
+    empty = {"quora": "", "sts": "", "overall": ""}
+    assert dict(table.loc["sst-finetune", "measured"]) == {"sst": "not measured", **empty, "seeds": 0}
+    assert table.loc["sst-finetune", ("printed", "quora")] == ""
+    record(run("li-tang/seq"))
+    table = compare_to_report("li-tang", load_runs("mine", "small"), ["seq"])
+    assert table.loc["seq", ("measured", "overall")] == "0.533"
 
 
-# -- rounding ---------------------------------------------------------------------------------------------------------
+def test_means_of_a_sweep_stand_beside_the_printed_figures(record):
+    table = compare_to_printed(pd.DataFrame([run("li-tang/seq", seed, sst=sst) for seed, sst in enumerate((0.4, 0.6))]))
+    row = table.loc["li-tang/seq"]
+    assert (row["seeds"], row["quora, printed"], row["overall, printed"]) == (2, 0.877, 0.739)
+    assert "overall" not in row and row["sst"] == pytest.approx(0.5)  # no score of ours is called overall
 
 
-@given(SHARES, SHARES, SHARES, st.sampled_from(["plain", "normalised"]), st.sampled_from([2, 3]))
-def test_a_rounded_mean_is_recognised(sst, quora, sts, kind, decimals):
-    scores = {"sst": sst, "quora": quora, "sts": sts}
-    found = reports.definition(scores, round(overall(scores)[kind], decimals), decimals)
-    assert found == kind or sts > 0.9  # near r = 1 the two are one
+def test_metrics_of_a_recipe_are_those_of_its_tasks():
+    assert metrics_of(RECIPES["li-tang/mix-aux-0.3"].recipe) == ["sst", "quora", "sts", "overall"]
+    assert metrics_of(RECIPES["ahmed-karamardian/cfimdb-finetune"].recipe) == ["cfimdb"]
 
 
-@given(SHARES, SHARES, st.floats(-1, 1), st.floats(0.003, 0.5))
-def test_a_figure_above_both_means_is_neither(sst, quora, sts, more):
-    scores = {"sst": sst, "quora": quora, "sts": sts}
-    assert reports.definition(scores, max(overall(scores).values()) + more, 3) == "neither"
-
-
-def test_what_lacks_a_score_or_the_overall_is_not_judged(table):
-    lacking = table[["sst", "quora", "sts", "overall"]].isna().any(axis=1)
-    assert (table.definition[lacking] == "").all() and (table.definition[~lacking] != "").all()
-    assert table.plain[table[["sst", "quora", "sts"]].isna().any(axis=1)].isna().all()
-
-
-def test_the_definition_that_a_report_uses_is_that_of_most_of_its_rows(table):
-    used = {report: reports.definition_used(report) for report in table.report.unique()}
-    assert used.pop("yin") == "normalised" and set(used.values()) == {"plain"}
-    with pytest.raises(UserError, match="no overall score of 'mine' in data/reports"):
-        reports.definition_used("mine")
-
-
-# -- recipes stand on these rows --------------------------------------------------------------------------------------
-
-REPORT_RECIPES = [name for name in RECIPES if "/" in name]
-
-
-@pytest.mark.parametrize("name", REPORT_RECIPES)
-def test_a_recipes_printed_figures_are_those_of_its_row(name, table):
-    rows = table[(table.recipe == name) & (table.split == "dev")]
-    assert len(rows), f"data/reports/{name.split('/')[0]}.csv has no dev row of {name}"
-    for metric, figure in RECIPES[name].printed.items():
-        assert (rows[metric].dropna() == figure).all() and rows[metric].notna().any()
-    printed = rows[[*reports.SCORES, "overall"]].notna().any()
-    assert set(RECIPES[name].printed) == set(printed.index[printed])
-
-
-def test_every_recipe_that_a_row_names_exists(table):
-    assert set(table.recipe) - {""} <= set(RECIPES)
-
-
-def test_our_own_recipes_print_nothing():
-    assert all(not entry.printed for name, entry in RECIPES.items() if "/" not in name)
-
-
-# -- what cannot be printed so ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "words"),
-    [
-        ("0.390", "1.390", "li-tang.csv, row 1: sst is '1.390', but must be a number from 0 to 1, or empty"),
-        ("0.390", "nan", "row 1: sst is 'nan'"),
-        ("0.702", "a lot", "row 1: quora is 'a lot'"),
-        ("dev,li-tang/pretrain", "devel,li-tang/pretrain", "row 1: split is 'devel': choose from train, dev, test"),
-        ("li-tang/pretrain", "pretrain", "row 1: recipe is 'pretrain', but must begin with li-tang/"),
-        ("li-tang/mix-0.5", "li-tang/mix-0.3", "the rows of li-tang/mix-0.3 on dev print two figures for sst"),
-        ("split,", "part,", "header: no column 'split'"),
-        ("sts,", "stsb,", "header: unknown column 'stsb'"),
-    ],
-)
-def test_a_damaged_file_is_named_with_row_and_value(tmp_path, old, new, words):
-    text = (paths.REPORTS / "li-tang.csv").read_text()
-    (tmp_path / "li-tang.csv").write_text(text.replace(old, new, 1))
-    with pytest.raises(UserError) as caught:
-        reports.read(tmp_path)
-    assert words in str(caught.value) and "\n" not in str(caught.value)
-
-
-def test_a_correlation_may_be_negative_and_an_accuracy_may_not(tmp_path):
-    shutil.copy(paths.REPORTS / "li-tang.csv", tmp_path)
-    text = (tmp_path / "li-tang.csv").read_text()
-    (tmp_path / "li-tang.csv").write_text(text.replace("0.457", "-0.457", 1))
-    assert reports.read(tmp_path).sts[0] == -0.457
-
-
-def test_without_files_nothing_is_printed(tmp_path):
-    assert reports.printed(tmp_path) == {} and reports.read(tmp_path).empty
-
-
-def test_printed_figures_are_finite(table):
-    figures = reports.printed(paths.REPORTS)
-    assert set(figures) == set(table[(table.split == "dev") & (table.recipe != "")].recipe)
-    assert all(math.isfinite(value) for scores in figures.values() for value in scores.values())
+def test_a_row_costs_the_mean_of_its_runs(record):
+    slow = {**run("yin/baseline", 1), "seconds": 120.0, "tokens": 3e6, "tokens_per_second": 2000.0}
+    record({**run("yin/baseline"), "tokens_per_second": 500.0}, slow, run("yin/pal-256"))
+    table = report_costs("yin", load_runs("mine", "small"))
+    assert list(table.loc["baseline"]) == ["90", "1,550", "1,250"]
+    assert list(table.loc["pal-256"]) == ["60", "100", "not measured"]
+    assert set(table.loc["low-rank"]) == {"not measured"} == set(report_costs("yin", load_runs("no", "small")).stack())
+    assert format_mean_ci(pd.Series([], dtype=float)) == "not measured" and format_mean_ci(pd.Series([0.5])) == "0.500"

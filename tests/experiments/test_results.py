@@ -1,12 +1,14 @@
-"""Recorded runs, summarised."""
+"""Recorded runs, summarized: means and intervals, histories, costs, and what recording never changes."""
 
 import json
 import math
+import shutil
 
 import pandas as pd
 import pytest
 from scipy import stats
 
+import mtbert
 from mtbert.experiments import results
 from mtbert.training.recipe import Recipe
 from mtbert.training.run import Run
@@ -15,20 +17,18 @@ from mtbert.utils.errors import UserError
 
 
 @pytest.fixture
-def recorded(monkeypatch, tmp_path):
-    monkeypatch.setattr(paths, "RESULTS", tmp_path)
-    table = pd.DataFrame(
-        [
-            ("a", 0, "x", 0.5, math.nan),
-            ("a", 1, "x", 0.6, math.nan),
-            ("a", 2, "x", 0.7, math.nan),
-            ("b", 0, "x", math.nan, 0.9),
-            ("a", 0, "y", 0.1, math.nan),
-        ],
-        columns=["recipe", "seed", "encoder", "sst", "cfimdb"],
-    ).assign(fields='{"lr": 1}', data_sha256="{}")
+def recorded(results_dir):
+    rows = [
+        ("a", 0, "x", 0.5, math.nan),
+        ("a", 1, "x", 0.6, math.nan),
+        ("a", 2, "x", 0.7, math.nan),
+        ("b", 0, "x", math.nan, 0.9),
+        ("a", 0, "y", 0.1, math.nan),
+    ]
+    table = pd.DataFrame(rows, columns=["recipe", "seed", "encoder", "sst", "cfimdb"])
+    table = table.assign(fields='{"lr": 1}', data_sha256="{}")
     table.loc[len(table)] = ["b", 1, "x", math.nan, 0.5, '{"lr": 2}', "{}"]
-    table.to_csv(tmp_path / "runs.csv", index=False)
+    table.to_csv(results_dir / "runs.csv", index=False)
 
 
 def test_a_summary_has_means_and_students_interval_over_the_seeds(recorded):
@@ -45,7 +45,30 @@ def test_a_single_run_has_no_interval_and_runs_with_other_fields_are_not_pooled(
     assert list(table.runs) == [1, 1] and list(table["mean"]) == [0.9, 0.5] and table.half.isna().all()
 
 
-def test_a_record_from_before_a_field_existed_is_that_of_its_default():
+def test_a_name_that_was_never_recorded_is_refused(recorded):
+    with pytest.raises(UserError, match="nothing.csv does not exist"):
+        results.summary("nothing", ["sst"])
+
+
+def test_recording_again_replaces_a_run_and_leaves_the_other_rows_as_they_were(tiny_runs, results_dir):
+    """Also a row from before a field existed, and a recipe whose name and revision look like other things."""
+    results.record([tiny_runs / "one"], "mine")
+    path = results_dir / "mine.csv"
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    fields = json.loads(table.fields[0])
+    del fields["surgery"], fields["gradient_accumulation_steps"]
+    older = table.assign(seed="7", fields=json.dumps(fields))
+    odd = table.assign(recipe="NA", revision="1234e5", sst="0.50", seconds="")
+    pd.concat([table, older, odd]).to_csv(path, index=False)
+    lines = path.read_text().splitlines()
+    results.record([tiny_runs / "one", tiny_runs / "two"], "mine")
+    assert path.read_text().splitlines()[:4] == lines and len(path.read_text().splitlines()) == 5
+    read = results.read_table(path)
+    assert list(read.recipe) == ["tiny", "tiny", "NA", "tiny"] and read.revision[2] == "1234e5"
+    assert math.isnan(read.seconds[2]) and read.sst[0] == mtbert.open_run(tiny_runs / "one").scores["sst"]
+
+
+def test_a_record_from_before_a_field_existed_has_its_default():
     fields = Recipe().as_dict()
     now = json.dumps({name: fields[name] for name in fields if name not in ("name", "encoder", "seed")})
     before = json.loads(now)
@@ -54,12 +77,7 @@ def test_a_record_from_before_a_field_existed_is_that_of_its_default():
     assert results._completed(json.dumps({**before, "surgery": "pcgrad"})) != now
 
 
-def test_what_was_never_recorded_is_said(recorded):
-    with pytest.raises(UserError, match="nothing.csv does not exist: record runs"):
-        results.summary("nothing", ["sst"])
-
-
-def test_tokens_a_second_are_those_of_all_epochs_together():
+def test_tokens_per_second_are_those_of_all_epochs_together():
     epochs = [{"seconds": 1.0, "tokens_per_second": 100.0}, {"seconds": 3.0, "tokens_per_second": 20.0}]
     assert results._tokens_per_second(Run("run", {"epochs": epochs})) == 40.0
     assert results._tokens(Run("run", {"epochs": epochs})) == 160.0
@@ -67,19 +85,60 @@ def test_tokens_a_second_are_those_of_all_epochs_together():
     assert math.isnan(results._tokens_per_second(untimed))
 
 
-def test_histories_have_a_row_for_each_task_of_each_epoch(recorded):
-    table = pd.read_csv(paths.RESULTS / "runs.csv").assign(steps=6, fields='{"tasks": ["sst", "yelp"]}')
+def test_histories_have_a_row_for_each_task_of_each_epoch(recorded, results_dir):
+    table = pd.read_csv(results_dir / "runs.csv").assign(steps=6, fields='{"tasks": ["sst", "yelp"]}')
     epoch = {"step": 3, "losses": {"yelp": 1.5}, "scores": {"sst": 0.5, "plain": 0.5}}
     table["history"] = json.dumps([epoch, {**epoch, "step": 6, "losses": {"sst": 1.0}}])
-    table.loc[1:, "history"] = None  # as in records from before
-    table.to_csv(paths.RESULTS / "epochs.csv", index=False)
-    found = results.histories("epochs")
-    assert list(zip(found.epoch, found.step, found.task, strict=True)) == [
-        (1, 3, "sst"),
-        (1, 3, "yelp"),
-        (2, 6, "sst"),
-        (2, 6, "yelp"),
+    table.loc[1:, "history"] = None  # as in older records
+    table.to_csv(results_dir / "epochs.csv", index=False)
+    history = results.histories("epochs")
+    positions = [(1, 3, "sst"), (1, 3, "yelp"), (2, 6, "sst"), (2, 6, "yelp")]
+    assert list(zip(history.epoch, history.step, history.task, strict=True)) == positions
+    assert history.loss.fillna(-1).tolist() == [-1, 1.5, 1.0, -1]
+    assert history.score.fillna(-1).tolist() == [0.5, -1, 0.5, -1]
+    assert results.histories("runs").empty  # recorded before epochs were
+
+
+def test_an_archive_holds_all_of_a_run_but_weights(tiny_runs, tmp_path, sample):
+    results.archive([tiny_runs / "one"], tmp_path / "home.tar.xz")
+    shutil.unpack_archive(tmp_path / "home.tar.xz", tmp_path / "home")
+    assert not list((tmp_path / "home").rglob("*.safetensors"))
+    assert results.gather([tiny_runs / "one"]).equals(results.gather([tmp_path / "home" / "one"]))
+    assert (tmp_path / "home" / "one" / "predictions" / "sst-dev.csv").exists()
+    with pytest.raises(UserError, match="are called one"):
+        results.archive([tiny_runs / "one", tmp_path / "home" / "one"], tmp_path / "twice.tar.xz")
+
+
+# -- costs ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def costs(results_dir):
+    """Runs on a CPU and on two GPUs, one of them unfinished, and a table without runs."""
+    row = {"recipe": "mixed", "encoder": "a/b", "steps": 10, "device": "cpu (X)", "fields": "{}", "status": "finished"}
+    cpu = [{**row, "seconds": 60, "peak_memory_mb": 1024}, {**row, "seconds": 180, "peak_memory_mb": 2048}]
+    pd.DataFrame(cpu).to_csv(results_dir / "one.csv")
+    gpu = {**row, "device": "cuda (Y)", "world_size": 2, "seconds": 6, "peak_memory_mb": 512}
+    pd.DataFrame([gpu, {**gpu, "status": "unfinished", "seconds": 1}]).to_csv(results_dir / "two.csv")
+    pd.DataFrame([{"seconds": 1}]).to_csv(results_dir / "three.csv")
+    return results.run_costs()
+
+
+def test_runs_of_one_recipe_and_machine_make_one_row(costs):
+    assert results.format_costs(costs).splitlines()[2:] == [
+        "| `mixed` | b | 10 | cpu (X) | 2 | 2.0 | 2.0 GB |",
+        "| `mixed` | b | 10 | 2 x cuda (Y) | 1 | 0.1 | 0.5 GB |",
     ]
-    assert found.loss.fillna(-1).tolist() == [-1, 1.5, 1.0, -1]
-    assert found.score.fillna(-1).tolist() == [0.5, -1, 0.5, -1]
-    assert results.histories("runs").empty  # recorded before epochs were kept
+    without_gpu = results.format_costs(costs[costs.device == "cpu (X)"])
+    assert without_gpu.endswith("| a GPU | | not measured | not measured |")
+
+
+def test_without_any_recorded_run_costs_say_what_to_do(results_dir):
+    (results_dir / "table.csv").write_text("seconds\n1\n")
+    with pytest.raises(UserError, match="holds no run: .*`mtbert results --record NAME`"):
+        results.run_costs()
+
+
+def test_the_page_of_results_shows_the_recorded_costs():
+    page = (paths.RESULTS / "README.md").read_text(encoding="utf-8")
+    assert results.format_costs(results.run_costs(), results.COST_RECIPES) in page

@@ -1,0 +1,78 @@
+"""How benchmarks measure: turns, operator counts, memory, and records."""
+
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+import torch
+
+from mtbert.bench.step import SHAPES, Timing, random_encoder
+from mtbert.bench.timing import MemoryTracker, interleave, operator_calls, record_throughput, step_memory_mb
+from mtbert.nn import load_encoder
+from mtbert.nn.bert import BertConfig
+from mtbert.nn.flops import device_mfu
+
+CPU = torch.device("cpu")
+
+
+def test_sides_take_turns_in_both_orders_and_the_first_batches_do_not_count():
+    calls = []
+    sides = {name: lambda batch, name=name: calls.append(f"{name}{batch}") for name in "ab"}
+    seconds = interleave(sides, [0, 1, 2, 3, 4], CPU, warm_up=1)
+    assert calls == ["a0", "b0", "b1", "a1", "a2", "b2", "b3", "a3", "a4", "b4"]
+    assert {name: len(turns) for name, turns in seconds.items()} == {"a": 4, "b": 4}
+    calls.clear()
+    seconds = interleave(sides, [0, 1, 2, 3], CPU, warm_up=1, turn_length=2)
+    assert calls == ["a0", "b0", "b1", "b2", "a1", "a2", "a3", "b3"] and len(seconds["a"]) == 2
+
+
+def test_operators_that_compute_are_counted_forward_and_backward_and_run_once():
+    x, w = torch.randn(3, 4, requires_grad=True), torch.randn(4, 5, requires_grad=True)
+    assert operator_calls(lambda: x @ w) == {"mm": 1}
+    assert operator_calls(lambda: (x @ w).backward(torch.ones(3, 5)))["mm"] == 3
+    results = []
+    assert operator_calls(lambda: results.append(torch.ones(2) + 1))["add"] == 1
+    assert results[0].tolist() == [2.0, 2.0]
+
+
+def test_views_and_allocations_are_not_counted():
+    x = torch.randn(3, 4)
+    assert operator_calls(lambda: x.T.reshape(2, 6).unsqueeze(0)[:, 1]) == {"clone": 1}  # reshape has to copy here
+    assert not operator_calls(lambda: x.view(12).view(4, 3).T) and not operator_calls(lambda: torch.empty_like(x))
+
+
+def test_memory_of_a_step_is_its_peak():
+    def step():
+        torch.ones(2**18)  # 1 MB, freed at once
+        return torch.ones(2**18) + torch.ones(2**18)  # 3 MB at the peak
+
+    assert step_memory_mb(step, CPU) == pytest.approx(3, abs=0.1)
+    tracker = MemoryTracker(lambda: SimpleNamespace(step=lambda rows: None), CPU)
+    tracker.step([0])
+    assert tracker.memory_mb is None  # sides in one process cannot be told apart
+
+
+def test_mfu_is_a_share_of_a_peak_given_or_known_by_the_drivers_name(monkeypatch):
+    assert device_mfu(6e12, 2.0, CPU, peak=10e12) == pytest.approx(0.3) and device_mfu(6e12, 2.0, CPU) is None
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H200")
+    assert device_mfu(989.4e12, 2.0, torch.device("cuda")) == pytest.approx(0.5)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Some GPU")
+    assert device_mfu(6e12, 2.0, torch.device("cuda")) is None
+    assert Timing("sst", {"mtbert": 30.0, "transformers": 10.0}, {}, {}).ratio("transformers") == pytest.approx(3)
+
+
+def test_a_record_replaces_the_older_one_of_the_same_bench(results_dir):
+    row = {"bench": "step", "device": "cpu", "encoder": "tiny", "task": "sst", "batch": 8, "precision": "float32"}
+    row |= {"side": "mtbert", "examples_per_second": 1.0}
+    record_throughput([row, {**row, "side": "transformers"}])
+    record_throughput([{**row, "examples_per_second": 2.0}])
+    table = pd.read_csv(results_dir / "throughput.csv")
+    assert dict(zip(table.side, table.examples_per_second, strict=True)) == {"transformers": 1.0, "mtbert": 2.0}
+    assert table.torch.notna().all()
+
+
+def test_an_encoder_of_a_shape_is_the_same_for_every_side(tmp_path, monkeypatch):
+    small = BertConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64)
+    monkeypatch.setitem(SHAPES, "small", small)
+    one, two = (load_encoder(random_encoder("small", tmp_path / name)) for name in ("one", "two"))
+    assert one.config == small and one.sha256 == two.sha256
