@@ -65,11 +65,9 @@ class NoDuplicatesBatchSampler(BatchSampler):
     is left out of this pass. A text that occurs in many rows makes a pass of at least as many batches.
 
     Args:
-        task: the task's name.
+        task, batch_size, seed: as for ``BatchSampler``; a batch may have fewer rows.
         rows: the rows to draw from, as indices into ``texts``.
         texts: the texts of every row of the training set.
-        batch_size: the largest number of rows in a batch.
-        seed: the run's seed.
     """
 
     def __init__(self, task: str, rows: Sequence[int], texts: Sequence[tuple[str, ...]], batch_size: int, seed: int):
@@ -116,10 +114,9 @@ class LengthGroupedBatchSampler(BatchSampler):
     tokens by less than the longest row. A share is at least as long as the longest row, whatever the budget.
 
     Args:
-        task: the task's name.
+        task, seed: as for ``BatchSampler``.
         lengths: (rows,) int64, the number of tokens in each row.
         tokens_per_batch: the budget of a batch.
-        seed: the run's seed.
     """
 
     def __init__(self, task: str, lengths: Tensor, tokens_per_batch: int, seed: int):
@@ -146,8 +143,7 @@ def build_batch_sampler(
     Args:
         kind: "all" rows, "positives" without duplicates, or "one positive" with negatives.
         rows: the task's training set.
-        batch_size: rows in a batch.
-        seed: the run's seed.
+        batch_size, seed: as for ``BatchSampler``.
         positive_threshold: the lowest label of a positive row.
 
     Raises:

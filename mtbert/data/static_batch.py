@@ -40,11 +40,10 @@ class StaticShape:
         mean, deviation = dataset.row_length_statistics
         usual = len(rows) * mean + 2 * math.sqrt(len(rows)) * deviation
         _, lengths = dataset.spans(rows)
-        for eighths in itertools.count(8):
-            tokens = math.ceil(usual * eighths / 8 / _GRANULARITY) * _GRANULARITY
-            shape = StaticShape(len(lengths), tokens, max(dataset.max_seqlen, _MIN_MAX_SEQLEN))
-            if shape.fits(lengths):
-                return shape
+        sizes = (math.ceil(usual * eighths / 8 / _GRANULARITY) * _GRANULARITY for eighths in itertools.count(8))
+        max_seqlen = max(dataset.max_seqlen, _MIN_MAX_SEQLEN)
+        shapes = (StaticShape(len(lengths), tokens, max_seqlen) for tokens in sizes)
+        return next(shape for shape in shapes if shape.fits(lengths))
 
     @property
     def dummy_sequences(self) -> int:
