@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 
 def edited(function: Callable, *edits: str) -> Callable:
-    """The function with pieces of its source replaced: ``edited(f, old, new, old, new)``."""
+    """The function with pieces of its source replaced: ``edited(f, "old => new", ...)``."""
     source = inspect.getsource(function)
-    for old, new in zip(edits[::2], edits[1::2], strict=True):
+    for old, new in (edit.split(" => ") for edit in edits):
         assert old in source, f"{old!r} is not in the source of {function.__name__}"
         source = source.replace(old, new)
     names = dict(function.__globals__)

@@ -42,26 +42,25 @@ RIGHT = {"shares": [shares], "apportion": [apportion], "oversample": [oversample
 WRONG = {
     "shares": [
         ("add up to 1", lambda rows, alpha: {task: count**alpha for task, count in rows.items()}),
-        ("add up to 1", edited(shares, "sum(count**alpha for count in rows.values())", "sum(rows.values()) ** alpha")),
+        ("add up to 1", edited(shares, "sum(count**alpha for count in rows.values()) => sum(rows.values()) ** alpha")),
         ("alpha = 1 ", lambda rows, alpha: dict.fromkeys(rows, 1 / len(rows))),
         ("alpha = 0", lambda rows, alpha: shares(rows, 1)),
         ("alpha = 1/2", lambda rows, alpha: shares(rows, alpha) if alpha in (0, 1) else shares(rows, 1 / alpha)),
     ],
     "apportion": [
         ("whole number", lambda weights, total: shares(weights, 1)),
-        ("no more", edited(apportion, "int(share)", "round(share)")),
+        ("no more", edited(apportion, "int(share) => round(share)")),
         (
             "less than one step",
             edited(
                 apportion,
-                "sorted(exact, key=lambda task: exact[task] - counts[task], reverse=True)",
-                "left * list(exact)[:1]",
+                "sorted(exact, key=lambda task: exact[task] - counts[task], reverse=True) => left * list(exact)[:1]",
             ),
         ),
         (
             "largest remainders",
             edited(
-                apportion, "sorted(exact, key=lambda task: exact[task] - counts[task], reverse=True)", "list(exact)"
+                apportion, "sorted(exact, key=lambda task: exact[task] - counts[task], reverse=True) => list(exact)"
             ),
         ),
     ],

@@ -37,7 +37,7 @@ WRONG = {
     "passes": [
         ("once", lambda rows, size: dict.fromkeys(rows, 2)),
         ("as often as", lambda rows, size: dict.fromkeys(rows, 1)),
-        ("not full", edited(passes, "math.ceil(rows[task] / size[task])", "rows[task] // size[task]")),
+        ("not full", edited(passes, "math.ceil(rows[task] / size[task]) => rows[task] // size[task]")),
         ("", lambda rows, size: {task: max(rows.values()) / count for task, count in rows.items()}),
     ],
     "overall": [

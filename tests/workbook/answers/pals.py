@@ -50,7 +50,7 @@ WRONG = {
         ("gives a vector", lambda x, encode, *rest: x @ encode),
         (
             "leaves its arguments",
-            edited(pal, "return torch.cat(mixed, dim=1) @ decode", "x += torch.cat(mixed, dim=1) @ decode; return x"),
+            edited(pal, "return torch.cat(mixed, dim=1) @ decode => x += torch.cat(mixed, dim=1) @ decode; return x"),
         ),
         ("a single token", lambda x, *rest: x + pal(x, *rest)),
         ("a single token", lambda *given: pal(*given, inside=False)),
@@ -67,8 +67,8 @@ WRONG = {
         ("adds exactly nothing", lambda h, s: (begin(h, s)[0], 1e-6 * torch.randn(s, h))),
         ("it can learn", lambda h, s: (torch.zeros(h, s), torch.zeros(s, h))),
         (
-            "every call gives other numbers",
-            edited(begin, "(hidden, size) /", "(hidden, size, generator=torch.Generator().manual_seed(0)) /"),
+            "every call gives other",
+            edited(begin, "(hidden, size) / => (hidden, size, generator=torch.Generator().manual_seed(0)) /"),
         ),
         ("drawn independently", lambda h, s: (torch.ones(h, s) * torch.rand(()) / 20, torch.zeros(s, h))),
         ("drawn independently", lambda h, s: (torch.randn(h, 1).expand(h, s) / 50, torch.zeros(s, h))),
@@ -85,28 +85,22 @@ WRONG = {
     ],
     "route": [
         ("keeps the shape", lambda x, lengths, adapters: x[: lengths["sst"]]),
-        ("leaves x as it was", edited(route, "x.clone()", "x")),
+        ("leaves x as it was", edited(route, "x.clone() => x")),
         ("one task, one adapter", lambda x, lengths, adapters: x.clone()),
-        ("one task, one adapter", edited(route, "+= adapters", "= adapters")),
-        ("several tasks", edited(route, "        at += lengths[task]\n", "")),
+        ("one task, one adapter", edited(route, "+= adapters => = adapters")),
+        ("several tasks", edited(route, "        at += lengths[task]\n => ")),
         ("several tasks", lambda *given: route(*given, order=lambda lengths, adapters: sorted(lengths))),
         (
-            "the order is that of lengths",
+            "the order is that",
             lambda *given: route(*given, order=lambda n, a: [t for t in ("sst", "quora", "sts") if t in n]),
         ),
         (
-            "a task without an adapter",
+            "a task without an",
             lambda x, lengths, adapters: torch.cat(
                 [o + adapters[t](o) for t, o in zip(lengths, x.split(list(lengths.values())), strict=True)]
             ),
         ),
-        (
-            "a task without an adapter",
-            lambda *given: route(*given, order=lambda n, a: [task for task in n if task in a]),
-        ),
-        (
-            "an adapter sees the tokens of its own task",
-            edited(route, "adapters[task](x[own])", "adapters[task](x)[own]"),
-        ),
+        ("a task without an", lambda *given: route(*given, order=lambda n, a: [task for task in n if task in a])),
+        ("an adapter sees the", edited(route, "adapters[task](x[own]) => adapters[task](x)[own]")),
     ],
 }

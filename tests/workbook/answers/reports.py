@@ -64,7 +64,7 @@ def one_sided_alike(low, high, region):
     return "undecided" if high < region[0] > -1 and region[0] != 0 else verdict(low, high, region)
 
 
-one_direction = edited(sign_flips, "abs(sum(", "(sum(", "abs(float(differences.sum()))", "float(differences.sum())")
+one_direction = edited(sign_flips, "abs(sum( => (sum(", "abs(float(differences.sum())) => float(differences.sum())")
 
 RIGHT = {
     "which_overall": [which_overall],
@@ -79,8 +79,8 @@ WRONG = {
         ("plain mean", lambda a, b, c, p: "neither"),
         ('it is "normalised"', lambda a, b, c, p: "plain"),
         ("negative", lambda sst, quora, sts, printed: which_overall(sst, quora, max(sts, 0), printed)),
-        ('is "neither"', edited(which_overall, 'return "neither"', 'return "normalised"')),
-        ("rounded before", edited(which_overall, "<= 0.001 + 1e-9", "<= 0.0005 + 1e-9")),
+        ('is "neither"', edited(which_overall, 'return "neither" => return "normalised"')),
+        ("rounded before", edited(which_overall, "<= 0.001 + 1e-9 => <= 0.0005 + 1e-9")),
     ],
     "verdict": [
         ("lies above 0", lambda low, high, region: "undecided"),
@@ -92,10 +92,10 @@ WRONG = {
     "paired_interval": [
         ("two numbers", lambda a, b: (a - b).mean()),
         ("its middle", lambda a, b: paired_interval(b, a)),
-        ("good for both rows", edited(paired_interval, "half(differences)", "(half(first) + half(second))")),
+        ("good for both rows", edited(paired_interval, "half(differences) => (half(first) + half(second))")),
         (
             "half width",
-            edited(paired_interval, "half(differences)", "1.96 * differences.std() / len(differences) ** 0.5"),
+            edited(paired_interval, "half(differences) => 1.96 * differences.std() / len(differences) ** 0.5"),
         ),
     ],
     "sign_flips": [
@@ -111,10 +111,10 @@ WRONG = {
         ("for a single row", lambda rows: torch.cat([row - row.mean() for row in rows]).std(correction=0)),
         ("differences between rows", lambda rows: torch.cat(rows).std()),
         ("variances are averaged", lambda rows: sum(float(row.std()) for row in rows) / len(rows)),
-        ("degrees of freedom", edited(pooled_noise, "(len(row) - 1, float(row.var()))", "(1, float(row.var()))")),
+        ("degrees of freedom", edited(pooled_noise, "(len(row) - 1, float(row.var())) => (1, float(row.var()))")),
         (
             "degrees of freedom",
-            edited(pooled_noise, "(len(row) - 1, float(row.var()))", "(len(row), float(row.var()))"),
+            edited(pooled_noise, "(len(row) - 1, float(row.var())) => (len(row), float(row.var()))"),
         ),
         ("one seed", lambda rows: pooled_noise([row if len(row) > 1 else torch.zeros(2) for row in rows])),
     ],
@@ -124,7 +124,7 @@ WRONG = {
         ("the smallest p", lambda ps: ps),
         ("the smallest p", lambda ps: holm(ps).sort().values),
         ("above 1", lambda ps: ps * len(ps)),
-        ("keep their order", edited(holm, "max(most, min(", "max(0.0, min(")),
+        ("keep their order", edited(holm, "max(most, min( => max(0.0, min(")),
         ("keep their order", lambda ps: (ps * len(ps)).clamp(max=1)),
     ],
 }

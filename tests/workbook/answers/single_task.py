@@ -60,13 +60,12 @@ WRONG = {
     "early_stopping": [
         ("still rises", lambda scores, patience: (0, 0)),
         ("stops after", lambda scores, patience: (scores.index(max(scores)) + 1, len(scores))),
-        ("earliest", edited(early_stopping, "score > ", "score >= ")),
+        ("earliest", edited(early_stopping, "score >  => score >= ")),
         (
             "waits anew",
             edited(
                 early_stopping,
-                "epoch - best >= patience",
-                "sum(score <= max(scores[: i + 1]) for i, score in enumerate(scores[1:epoch])) >= patience",
+                "epoch - best >= => sum(score <= max(scores[: i + 1]) for i, score in enumerate(scores[1:epoch])) >=",
             ),
         ),
     ],

@@ -62,7 +62,7 @@ WRONG = {
         ("opposite directions", lambda u, v: 5 * torch.cosine_similarity(u, v)),
         ("opposite directions", lambda u, v: 5 * torch.cosine_similarity(u, v).abs()),
         ("a vector of zeros", lambda u, v: 5 * ((u * v).sum(1) / u.norm(dim=1) / v.norm(dim=1)).relu()),
-        ("", edited(cosine_score, "u.norm(dim=1) * v.norm(dim=1)", "u.norm() * v.norm() / len(u)")),
+        ("", edited(cosine_score, "u.norm(dim=1) * v.norm(dim=1) => u.norm() * v.norm() / len(u)")),
     ],
     "features": [
         ("gives one row of features", lambda u, v: torch.cat([u, v], dim=1)),
@@ -91,11 +91,11 @@ WRONG = {
         ("the scale multiplies", lambda cosines, labels, scale: cosent(cosines, labels, 1.0)),
         (
             "every pair of rows",
-            edited(cosent, "torch.cat([torch.zeros(int(one)), terms]).logsumexp(0)", "F.softplus(terms).sum()"),
+            edited(cosent, "torch.cat([torch.zeros(int(one)), terms]).logsumexp(0) => F.softplus(terms).sum()"),
         ),
         (
             "does not overflow",
-            edited(cosent, "torch.cat([torch.zeros(int(one)), terms]).logsumexp(0)", "(1 + terms.exp().sum()).log()"),
+            edited(cosent, "torch.cat([torch.zeros(int(one)), terms]).logsumexp(0) => (1 + terms.exp().sum()).log()"),
         ),
         ("", weighted),
     ],

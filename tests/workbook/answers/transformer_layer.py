@@ -44,7 +44,7 @@ WRONG = {
         ("any number of dimensions", only_rows),
         (
             "does not change x",
-            edited(layer_norm, "centered = x - x", "x -= x.mean(dim, keepdim=True); centered = x - x"),
+            edited(layer_norm, "centered = x - x => x -= x.mean(dim, keepdim=True); centered = x - x"),
         ),
     ],
     "gelu": [
