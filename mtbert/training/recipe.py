@@ -2,20 +2,10 @@
 
 import contextlib
 import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from mtbert.data.augment import AugmentScores
 from mtbert.data.sampling import SAMPLERS
@@ -31,85 +21,25 @@ from mtbert.optim.surgery import GRANULARITIES
 from mtbert.optim.weightings.build import WEIGHTINGS
 from mtbert.optim.weightings.torchjd import TORCHJD_METHODS
 from mtbert.training.compatibility import conflicts
-from mtbert.training.frozen import Frozen
+from mtbert.training.fields import (
+    LARGEST,
+    Count,
+    Dropout,
+    Fraction,
+    NonNegative,
+    PerTask,
+    Text,
+    default_for_all,
+    error_message,
+    one_of,
+    task_names,
+    to_number,
+    to_whole_number,
+)
 from mtbert.utils.device import MAX_SEED
-from mtbert.utils.errors import UserError, did_you_mean
+from mtbert.utils.errors import UserError
 
 SURGERIES = ("none", *WEIGHTINGS)  # or torchjd:NAME
-_LARGEST = 2**63 - 1  # torch's largest whole number
-_PHRASES = {"Input should": "must", "greater than or equal to": "at least", "less than or equal to": "at most"}
-# what a mapping stands for where it leaves out a task; max_length and positive_threshold are then the Task's own
-_LEFT_OUT = {
-    "encoding": "cross",
-    "head": "linear",
-    "loss": "default",
-    "batch_size": 32,
-    "similarity_scale": 20.0,
-    "triplet_margin": 0.5,
-    "smart_weight": 0.0,
-}
-
-
-def _text(value: Any) -> str:
-    text = str(value)
-    if re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", text):
-        raise ValueError("must not contain control characters or lone surrogates")
-    return text
-
-
-def _number(value: Any) -> Any:
-    """Text such as "1e-3" as a number. What Python counts as one by accident is refused: True, "1_0"."""
-    if isinstance(value, bool) or (isinstance(value, str) and "_" in value):
-        raise ValueError("must be a number")
-    for kind in (int, float) if isinstance(value, str) else ():
-        with contextlib.suppress(ValueError):
-            return kind(value)
-    return value
-
-
-def _whole_number(value: Any) -> Any:
-    value = _number(value)
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _task_names(tasks: Any) -> tuple[str, ...]:
-    if not isinstance(tasks, (str, list, tuple)):
-        raise UserError(f"tasks is {_shown(tasks)}, but must be names: choose from {', '.join(TASKS)}")
-    names = tuple(part.strip() for part in tasks.split(",")) if isinstance(tasks, str) else tuple(tasks)
-    for name in names:
-        if not isinstance(name, str) or name not in TASKS:
-            raise UserError(f"tasks: unknown task {_shown(name)}: choose from {', '.join(TASKS)}")
-    if not names or len(set(names)) < len(names):
-        raise UserError(f"tasks: {', '.join(names) or 'none'} given: name at least one task, and each once")
-    return names
-
-
-def _by_task(value: Any, info: ValidationInfo) -> dict[str, Any]:
-    """The value of a field for each task of the recipe, given one for all of them or a mapping."""
-    field, tasks = str(info.field_name), info.data.get("tasks", ())
-    for task in value if isinstance(value, Mapping) else ():
-        if task not in TASKS:
-            raise UserError(f"{field}: unknown task {_shown(task)}: choose from {', '.join(TASKS)}")
-    values = {}
-    for task in tasks:
-        default = _LEFT_OUT.get(field, getattr(TASKS[task], field, None))
-        values[task] = value.get(task, default) if isinstance(value, Mapping) else value
-        if (default is None and values[task] is None) or (field == "encoding" and not TASKS[task].is_pair):
-            del values[task]
-    return values
-
-
-def _one_of(choices: Iterable[str]) -> Any:
-    return Field(pattern=rf"^({'|'.join(choices)})$")
-
-
-T = TypeVar("T")
-PerTask = Annotated[Mapping[str, T], BeforeValidator(_by_task), AfterValidator(Frozen)]
-Text = Annotated[str, BeforeValidator(_text)]
-Count = Annotated[int, Field(ge=1, le=_LARGEST), BeforeValidator(_whole_number)]
-NonNegative = Annotated[float, Field(ge=0), BeforeValidator(_number)]
-Fraction = Annotated[float, Field(ge=0, le=1), BeforeValidator(_number)]
-Dropout = Annotated[float, Field(ge=0, le=0.999), BeforeValidator(_number)]
 
 
 class Recipe(BaseModel):
@@ -182,7 +112,7 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
     name: Text = "custom"
-    tasks: Annotated[tuple[str, ...], BeforeValidator(_task_names)] = ("sst", "quora", "sts")
+    tasks: Annotated[tuple[str, ...], BeforeValidator(task_names)] = ("sst", "quora", "sts")
     encoder: Text = "minilm"
     num_layers: Count | None = None
     trainable: Literal["all", "heads", "adapters", "adapters_and_norms"] = "all"
@@ -192,20 +122,20 @@ class Recipe(BaseModel):
     adapter_projections: Count = 1
     adapter_activation: Activation = "identity"
     encoding: PerTask[Encoding] = Field({"quora": "cross", "sts": "bi"})
-    head: PerTask[Annotated[str, _one_of(HEADS)]] = Field({"sst": "linear", "quora": "linear", "sts": "cosine"})
-    pooling: Annotated[str, _one_of((*get_args(Pooling), "pooler"))] = "mean"
-    max_length: PerTask[Annotated[int, Field(ge=4, le=_LARGEST), BeforeValidator(_whole_number)]] = Field({})
-    loss: PerTask[Annotated[str, _one_of(LOSSES)]] = Field("default")
-    similarity_scale: PerTask[NonNegative] = Field(20.0)
-    triplet_margin: PerTask[NonNegative] = Field(0.5)
+    head: PerTask[Annotated[str, one_of(HEADS)]] = Field({"sst": "linear", "quora": "linear", "sts": "cosine"})
+    pooling: Annotated[str, one_of((*get_args(Pooling), "pooler"))] = "mean"
+    max_length: PerTask[Annotated[int, Field(ge=4, le=LARGEST), BeforeValidator(to_whole_number)]] = Field({})
+    loss: PerTask[Annotated[str, one_of(LOSSES)]] = default_for_all("default")
+    similarity_scale: PerTask[NonNegative] = default_for_all(20.0)
+    triplet_margin: PerTask[NonNegative] = default_for_all(0.5)
     positive_threshold: PerTask[NonNegative] = Field({})
-    smart_weight: PerTask[NonNegative] = Field(0.0)
-    sampler: Annotated[str, _one_of(SAMPLERS)] = "mixed"
-    temperature: Annotated[float, Field(ge=0.1), BeforeValidator(_number)] = 5.0
-    max_oversampling: Annotated[float, Field(ge=1), BeforeValidator(_number)] = 5.0
-    batch_size: PerTask[Count] = Field(32)
+    smart_weight: PerTask[NonNegative] = default_for_all(0.0)
+    sampler: Annotated[str, one_of(SAMPLERS)] = "mixed"
+    temperature: Annotated[float, Field(ge=0.1), BeforeValidator(to_number)] = 5.0
+    max_oversampling: Annotated[float, Field(ge=1), BeforeValidator(to_number)] = 5.0
+    batch_size: PerTask[Count] = default_for_all(32)
     tokens_per_batch: PerTask[Count] = Field({})
-    epochs: Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(_whole_number)] = 3
+    epochs: Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(to_whole_number)] = 3
     steps_per_epoch: Count | None = None
     lr: NonNegative = 5e-5
     weight_decay: NonNegative = 0.01
@@ -214,10 +144,10 @@ class Recipe(BaseModel):
     max_grad_norm: NonNegative = 1.0
     optimizer_state: Literal["shared", "per_task"] = "shared"
     gradient_accumulation_steps: Count = 1
-    surgery: Annotated[str, _one_of((*SURGERIES, *(f"torchjd:{name}" for name in TORCHJD_METHODS)))] = "none"
+    surgery: Annotated[str, one_of((*SURGERIES, *(f"torchjd:{name}" for name in TORCHJD_METHODS)))] = "none"
     surgery_beta: Fraction = 0.01
-    granularity: Annotated[str, _one_of(GRANULARITIES)] = "model"
-    loss_weighting: Annotated[str, _one_of(LOSS_WEIGHTINGS)] = "equal"
+    granularity: Annotated[str, one_of(GRANULARITIES)] = "model"
+    loss_weighting: Annotated[str, one_of(LOSS_WEIGHTINGS)] = "equal"
     head_dropout: Dropout = 0.1
     hidden_dropout: Dropout = 0.1
     attention_dropout: Dropout = 0.1
@@ -228,13 +158,13 @@ class Recipe(BaseModel):
     dev_rows: Count | None = None
     overlap: Literal["refuse", "drop", "keep"] = "refuse"
     precision: Literal["float32", "bfloat16"] = "float32"
-    seed: Annotated[int, Field(ge=0, le=MAX_SEED), BeforeValidator(_whole_number)] = 0
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED), BeforeValidator(to_whole_number)] = 0
 
     def __init__(self, /, **fields: Any):
         try:
             super().__init__(**fields)
         except ValidationError as error:
-            raise UserError(_message(error, fields)) from None
+            raise UserError(error_message(error, fields, type(self).model_fields)) from None
 
     @model_validator(mode="after")
     def _check(self) -> "Recipe":
@@ -253,7 +183,7 @@ class Recipe(BaseModel):
             UserError: as ``Recipe`` does, and for a task in such a mapping that the copy does not have.
         """
         fields = dict(self) | changes
-        tasks = _task_names(fields["tasks"])
+        tasks = task_names(fields["tasks"])
         for name, value in changes.items():
             old = getattr(self, name, None)
             if isinstance(value, Mapping) and isinstance(old, Mapping):
@@ -319,32 +249,3 @@ def settings(texts: Sequence[str]) -> dict[str, Any]:
         else:
             changes[name] = value
     return changes
-
-
-def _message(error: ValidationError, fields: Mapping[str, Any]) -> str:
-    """One sentence for the first thing that pydantic found wrong with these fields."""
-    first = error.errors(include_url=False)[0]
-    kind, context = first["type"], first.get("ctx", {})
-    reason = str(context["error"]) if kind == "value_error" else first["msg"]
-    for pydantics, ours in _PHRASES.items():
-        reason = reason.replace(pydantics, ours)
-    if isinstance(context.get("error"), UserError):
-        return reason
-    name, *task = map(str, first["loc"])
-    if kind == "extra_forbidden":
-        known = Recipe.model_fields
-        return f"a recipe has no field {name!r}: {did_you_mean(name, known, 'choose from ' + ', '.join(known))}"
-    value = fields[name]
-    if task and isinstance(value, Mapping):
-        value = value[task[0]]
-    if kind == "string_pattern_mismatch":
-        reason = f"must be one of {context['pattern'][2:-2].replace('|', ', ')}"
-    return f"{'.'.join((name, *task))} is {_shown(value)}, but {reason}"
-
-
-def _shown(value: Any) -> str:
-    try:
-        text = repr(value)
-    except ValueError:  # Python prints no number of more than 4,300 digits
-        text = "a number of thousands of digits"
-    return text if len(text) <= 80 else f"{text[:77]}..."

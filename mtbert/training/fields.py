@@ -1,0 +1,150 @@
+"""Types of a recipe's fields: what they accept, and one sentence for what they refuse."""
+
+import contextlib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo
+
+from mtbert.data.tasks import TASKS
+from mtbert.utils.errors import UserError, did_you_mean
+
+_PHRASES = {"Input should": "must", "greater than or equal to": "at least", "less than or equal to": "at most"}
+LARGEST = 2**63 - 1  # torch's largest whole number
+# what a mapping stands for where it leaves out a task; max_length and positive_threshold are then the Task's own
+_LEFT_OUT = {
+    "encoding": "cross",
+    "head": "linear",
+    "loss": "default",
+    "batch_size": 32,
+    "similarity_scale": 20.0,
+    "triplet_margin": 0.5,
+    "smart_weight": 0.0,
+}
+
+
+def _text(value: Any) -> str:
+    text = str(value)
+    if re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", text):
+        raise ValueError("must not contain control characters or lone surrogates")
+    return text
+
+
+def to_number(value: Any) -> Any:
+    """Read text such as "1e-3" as a number. What Python accepts by accident is refused: True, "1_0"."""
+    if isinstance(value, bool) or (isinstance(value, str) and "_" in value):
+        raise ValueError("must be a number")
+    for kind in (int, float) if isinstance(value, str) else ():
+        with contextlib.suppress(ValueError):
+            return kind(value)
+    return value
+
+
+def to_whole_number(value: Any) -> Any:
+    """The same for integers: 1e3 is 1000, however large."""
+    value = to_number(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def task_names(tasks: Any) -> tuple[str, ...]:
+    """Names of tasks from a list, or from text with commas. UserError unless they exist and each occurs once."""
+    if not isinstance(tasks, (str, list, tuple)):
+        raise UserError(f"tasks is {_shown(tasks)}, but must be names: choose from {', '.join(TASKS)}")
+    names = tuple(part.strip() for part in tasks.split(",")) if isinstance(tasks, str) else tuple(tasks)
+    for name in names:
+        if not isinstance(name, str) or name not in TASKS:
+            raise UserError(f"tasks: unknown task {_shown(name)}: choose from {', '.join(TASKS)}")
+    if not names or len(set(names)) < len(names):
+        raise UserError(f"tasks: {', '.join(names) or 'none'} given: name at least one task, and each once")
+    return names
+
+
+def _by_task(value: Any, info: ValidationInfo) -> dict[str, Any]:
+    """The value of a field for each task of the recipe, from one value for all tasks or from a mapping."""
+    field, tasks = str(info.field_name), info.data.get("tasks", ())
+    for task in value if isinstance(value, Mapping) else ():
+        if task not in TASKS:
+            raise UserError(f"{field}: unknown task {_shown(task)}: choose from {', '.join(TASKS)}")
+    values = {}
+    for task in tasks:
+        default = _LEFT_OUT.get(field, getattr(TASKS[task], field, None))
+        values[task] = value.get(task, default) if isinstance(value, Mapping) else value
+        if (default is None and values[task] is None) or (field == "encoding" and not TASKS[task].is_pair):
+            del values[task]
+    return values
+
+
+def one_of(choices: Iterable[str]) -> Any:
+    """The constraint that a text is one of ``choices``, which may be known at run time only."""
+    return Field(pattern=rf"^({'|'.join(choices)})$")
+
+
+def default_for_all(value: Any) -> Any:
+    """The default of a field that takes one value for all tasks."""
+    return Field(value)
+
+
+class Frozen(Mapping[str, Any]):
+    """A read-only copy of a mapping. It equals every mapping of the same items, and its hash is that of its items."""
+
+    def __init__(self, items: Mapping[str, Any]):
+        self._items = dict(items)
+
+    def __getitem__(self, key: str) -> Any:
+        return self._items[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._items.items()))
+
+    def __repr__(self) -> str:
+        return repr(self._items)
+
+
+T = TypeVar("T")
+PerTask = Annotated[Mapping[str, T], BeforeValidator(_by_task), AfterValidator(Frozen)]
+Text = Annotated[str, BeforeValidator(_text)]
+Count = Annotated[int, Field(ge=1, le=LARGEST), BeforeValidator(to_whole_number)]
+NonNegative = Annotated[float, Field(ge=0), BeforeValidator(to_number)]
+Fraction = Annotated[float, Field(ge=0, le=1), BeforeValidator(to_number)]
+Dropout = Annotated[float, Field(ge=0, le=0.999), BeforeValidator(to_number)]
+
+
+def error_message(error: ValidationError, fields: Mapping[str, Any], known: Iterable[str]) -> str:
+    """One sentence for the first error that pydantic found.
+
+    Args:
+        error: What pydantic raised.
+        fields: The values that were given, by field.
+        known: The fields that exist.
+    """
+    first = error.errors(include_url=False)[0]
+    kind, context = first["type"], first.get("ctx", {})
+    reason = str(context["error"]) if kind == "value_error" else first["msg"]
+    for pydantics, ours in _PHRASES.items():
+        reason = reason.replace(pydantics, ours)
+    if isinstance(context.get("error"), UserError):
+        return reason
+    name, *task = map(str, first["loc"])
+    if kind == "extra_forbidden":
+        return f"a recipe has no field {name!r}: {did_you_mean(name, known, 'choose from ' + ', '.join(known))}"
+    value = fields[name]
+    if task and isinstance(value, Mapping):
+        value = value[task[0]]
+    if kind == "string_pattern_mismatch":
+        reason = f"must be one of {context['pattern'][2:-2].replace('|', ', ')}"
+    return f"{'.'.join((name, *task))} is {_shown(value)}, but {reason}"
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # Python prints no number of more than 4,300 digits
+        text = "a number of thousands of digits"
+    return text if len(text) <= 80 else f"{text[:77]}..."
