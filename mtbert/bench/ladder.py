@@ -143,13 +143,13 @@ class FlatAdamW(LengthGrouped):
     """All parameters in one vector, and AdamW over chunks of it that fit into the processor's cache."""
 
     optimizer: FusedAdamW
-    use_kernel = False
+    use_kernel = sparse_embedding = False
 
     def prepare(self) -> None:
         self.flat = FlatParameters(self.model, owner_of)
         for module in self.model.modules():
             if isinstance(module, nn.Embedding):
-                module.sparse = False  # that is the next rung
+                module.sparse &= self.sparse_embedding
         self.optimizer = FusedAdamW(self.flat.groups(WEIGHT_DECAY), lr=LR, use_kernel=self.use_kernel)
 
     def update(self, losses: Mapping[str, Tensor]) -> None:
@@ -160,9 +160,7 @@ class FlatAdamW(LengthGrouped):
 class SparseEmbedding(FlatAdamW):
     """The embedding's gradient as the few rows that the batch reads (on a CPU)."""
 
-    def prepare(self) -> None:
-        self.flat = FlatParameters(self.model, owner_of)
-        self.optimizer = FusedAdamW(self.flat.groups(WEIGHT_DECAY), lr=LR, use_kernel=self.use_kernel)
+    sparse_embedding = True
 
 
 class OnePass(SparseEmbedding):
@@ -303,15 +301,7 @@ def build(
 def bench_ladder(
     folder: Path, encoder: str, rows: Mapping[str, int], steps: int, device: torch.device, warm_up: int = 2
 ) -> pd.DataFrame:
-    """Time mixed steps of all rungs on the same random batches.
-
-    Args:
-        folder: the data folder.
-        encoder: see ``mtbert.load_encoder``.
-        rows: rows per step, by task.
-        steps: timed steps per rung.
-        device: where to train.
-        warm_up: steps before these.
+    """Time ``steps`` mixed steps of all rungs on the same random batches, with so many rows of each task.
 
     Returns:
         See ``speedups``; and flops, the floating-point operations per second on real tokens.

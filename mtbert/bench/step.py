@@ -53,17 +53,7 @@ class Timing:
 
 
 class Ours(PackedStep):
-    """A training step of mtbert on one task.
-
-    Args:
-        encoder: see ``mtbert.load_encoder``.
-        task: what to train.
-        dataset: its rows.
-        device: where to train.
-        adapter: an adapter in every layer; see ``mtbert.nn.ADAPTERS``.
-        precision: "float32" or "bfloat16".
-        execution: compiled layers, CUDA graphs.
-    """
+    """A training step of mtbert on one task, perhaps with an adapter (see ``mtbert.nn.ADAPTERS``) in every layer."""
 
     def __init__(
         self,
@@ -96,9 +86,7 @@ class Ours(PackedStep):
 class Peer:
     """The same step with transformers: BertModel with SDPA, batches padded to their longest, torch's fused AdamW.
 
-    Args:
-        encoder, task, dataset, device, precision: see ``Ours``.
-        compiled: run the model through torch.compile, for any lengths.
+    If ``compiled``, the model goes through torch.compile, for any lengths.
     """
 
     def __init__(
@@ -171,14 +159,8 @@ def bench_step(
     """Time training steps of mtbert and transformers on the same random batches of each task.
 
     Args:
-        folder: the data folder.
-        encoder: see ``mtbert.load_encoder``.
-        tasks: names of tasks.
-        batch_size: rows per step.
-        steps: timed steps per side.
-        device: where to train.
-        warm_up: steps before these.
-        precision: "float32" or "bfloat16".
+        folder, encoder, tasks, device, precision: what to train on, and how.
+        batch_size, steps, warm_up: rows per step, timed steps per side, and steps before these.
         execution: compiled layers and CUDA graphs of mtbert's side.
         compiled_peer: add a third side, transformers under torch.compile.
         peak: the device's peak in FLOP/s; by default that of its datasheet.

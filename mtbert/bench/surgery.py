@@ -24,17 +24,11 @@ from mtbert.utils.errors import UserError
 
 @dataclass(frozen=True)
 class Cost:
-    """What a step of one side costs.
-
-    Attributes:
-        side: its name.
-        seconds: per step.
-        step_memory_mb: peak MB allocated during a step, beyond what is held before; None if it cannot be measured.
-    """
+    """What a step of one side costs."""
 
     side: str
     seconds: float
-    step_memory_mb: float | None
+    step_memory_mb: float | None  # allocated at the peak beyond what is held before; None if it cannot be measured
 
 
 class PlainSum(PackedStep):
@@ -154,13 +148,8 @@ def bench_surgery(
     """Time steps of each side on the same random batches of three tasks.
 
     Args:
-        folder: the data folder.
-        encoder: see ``mtbert.load_encoder``.
-        batch_size: rows per step, by task.
-        steps: timed steps per side.
-        device: where to train.
-        warm_up: steps before these.
-        precision: "float32" or "bfloat16".
+        folder, encoder, device, precision: what to train on, and how.
+        batch_size, steps, warm_up: rows per step by task, timed steps per side, and steps before these.
         execution: of mtbert's steps; if it compiles, the plain sum is timed a second time, with compiled layers.
         peers: also time TorchJD's and the textbook's steps.
 
