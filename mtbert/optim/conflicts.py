@@ -31,8 +31,10 @@ class Conflicts:
 
     def state_dict(self) -> dict[str, Tensor]:
         """{"steps": (steps, T * T + 1)}, on the CPU."""
-        none_yet = torch.zeros(0, len(self.tasks) ** 2 + 1)
-        return {"steps": torch.stack(self.steps).cpu() if self.steps else none_yet}
+        if not self.steps:
+            return {"steps": torch.zeros(0, len(self.tasks) ** 2 + 1)}
+        device = self.steps[-1].device  # those of a checkpoint are on the CPU
+        return {"steps": torch.stack([step.to(device) for step in self.steps]).cpu()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         self.steps = list(state["steps"].unbind())

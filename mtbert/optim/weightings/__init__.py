@@ -6,6 +6,6 @@ numbers, but each changed gradient stays a combination sum_k C_ik g_k. So it is 
 w = 1 C. Leading dimensions of G are groups of parameters (layers or matrices), each with weights of its own.
 
 To add a method, write ``mtbert/optim/weightings/NAME.py`` with a function or callable object from G to w, and add a
-line to ``build_weighting`` in build.py. If the method keeps anything between steps, give it ``state_dict`` and
-``load_state_dict``: the trainer puts them into its checkpoints.
+line to ``WEIGHTINGS`` in build.py: recipes take its name. If the method keeps anything between steps, give it
+``state_dict`` and ``load_state_dict``: the trainer puts them into its checkpoints.
 """
