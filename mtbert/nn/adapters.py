@@ -12,7 +12,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, cast, get_args
 
 import torch
 import torch.nn.functional as F
@@ -31,13 +31,13 @@ class AdapterShape:
     """The sizes of an adapter.
 
     Attributes:
-        size: inner width; None for the default of its kind, a fraction of the encoder's width.
+        size: inner width; 0 for the default of its kind, a fraction of the encoder's width.
         heads: attention heads inside a PAL; None for as many as the encoder has.
         projections: number of matrices in each projection, with GELU between them.
         activation: applied to the output of a projection.
     """
 
-    size: int | None = None
+    size: int = 0
     heads: int | None = None
     projections: int = 1
     activation: Activation = "identity"
@@ -100,9 +100,10 @@ class LowRank(Adapter):
         super().__init__()
         layers, hidden, size = range(config.num_hidden_layers), config.hidden_size, shape.size
         self.encode = nn.ModuleList(_projection(hidden, size, size, shape.projections) for _ in layers)
-        self.decode = nn.ModuleList(_projection(size, size, hidden, shape.projections) for _ in layers)
+        decoders = [_projection(size, size, hidden, shape.projections) for _ in layers]
+        self.decode = nn.ModuleList(decoders)
         self.activate = _activation(shape.activation)
-        _init_weights(self, *(decode[-1] for decode in self.decode))
+        _init_weights(self, *(decoder[-1] for decoder in decoders))
 
     def forward(self, point: HookPoint, layer: int, x: Tensor, batch: PackedBatch) -> Tensor:
         return self.decode[layer](self.activate(self.encode[layer](x)))
@@ -184,7 +185,9 @@ class AdapterSum(Adapter):
         )
 
     def forward(self, point: HookPoint, layer: int, x: Tensor, batch: PackedBatch) -> Tensor:
-        added = [adapter(point, layer, x, batch) for adapter in self.adapters if point in adapter.hook_points]
+        added = [
+            adapter(point, layer, x, batch) for adapter in self.adapters if point in cast(Adapter, adapter).hook_points
+        ]
         return added[0] if len(added) == 1 else torch.stack(added).sum(0)
 
 
@@ -202,11 +205,11 @@ class TaskAdapters(nn.ModuleDict):
         Raises:
             ValueError: if ``batch.slices`` do not name the task of every sequence.
         """
-        if not any(point in adapter.hook_points for adapter in self.values()):
+        if not any(point in cast(Adapter, adapter).hook_points for adapter in self.values()):
             return y
         added = [
             self[task](point, layer, x[tokens], part)
-            if task in self and point in self[task].hook_points
+            if task in self and point in cast(Adapter, self[task]).hook_points
             else torch.zeros_like(y[tokens])
             for task, (tokens, part) in batch.by_task.items()
         ]
@@ -287,7 +290,7 @@ def _activation(name: Activation) -> nn.Module:
 
 
 @torch.no_grad()
-def _init_weights(module: nn.Module, *zero: nn.Linear) -> None:
+def _init_weights(module: nn.Module, *zero: nn.Module) -> None:
     """Draw the matrices from N(0, 1 / inputs) and set biases to 0; set the matrices of ``zero`` to 0 as well.
 
     A vector thus keeps its scale until the last matrix, however narrow the adapter is. BERT's N(0, 0.02^2) suits wide
@@ -298,4 +301,5 @@ def _init_weights(module: nn.Module, *zero: nn.Linear) -> None:
             linear.weight.normal_(0.0, 1 / math.sqrt(linear.in_features))
             linear.bias.zero_()
     for linear in zero:
+        assert isinstance(linear, nn.Linear)
         linear.weight.zero_()

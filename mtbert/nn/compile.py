@@ -1,7 +1,7 @@
 """The encoder's layers through torch.compile, in training only."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mtbert.data.batch import PackedBatch
 from mtbert.nn.bert import AdapterHook, Bert, Layer, identity
@@ -20,7 +20,7 @@ def compile_layers(bert: Bert, **options) -> None:
         layer.forward = _compile_in_training(layer, options)
 
 
-def _compile_in_training(layer: Layer, options: dict):
+def _compile_in_training(layer: nn.Module, options: dict):
     eager, compiled = layer.forward, torch.compile(layer.forward, **options)
 
     def forward(x: Tensor, batch: PackedBatch, hook: AdapterHook = identity) -> Tensor:

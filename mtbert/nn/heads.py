@@ -125,7 +125,7 @@ class Cosine(nn.Module):
 
     def forward(self, pair: Tensor) -> Tensor:
         cosine = torch.cosine_similarity(pair[:, 0], pair[:, 1], dim=1, eps=1e-8)[:, None]  # (rows, 1)
-        if self.scale is not None:
+        if self.scale is not None and self.shift is not None:
             return self.scale * cosine + self.shift
         return self.max_label * ((cosine + 1) / 2 if self.shifted else cosine.relu())
 

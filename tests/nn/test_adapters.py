@@ -7,8 +7,6 @@ import shutil
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch.testing import assert_close
 
 import mtbert
@@ -75,8 +73,7 @@ def test_counts_on_minilm():
     assert count("low_rank+top", MINILM) == count("low_rank", MINILM) + count("top", MINILM)
 
 
-@settings(max_examples=10)
-@given(heads=st.integers(1, 4), part=st.integers(1, 6), projections=st.integers(1, 3))
+@pytest.mark.parametrize(("heads", "part", "projections"), [(1, 6, 1), (4, 1, 2), (3, 5, 3)])
 def test_counts_without_biases_follow_the_formulas(heads, part, projections):
     size, (hidden, layers) = heads * part, (SMALL.hidden_size, SMALL.num_hidden_layers)
 
@@ -93,39 +90,29 @@ def test_counts_without_biases_follow_the_formulas(heads, part, projections):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_at_first_the_encoder_gives_bit_for_bit_what_it_gave(name):
-    torch.manual_seed(0)
-    bert, batch = Bert(SMALL).eval(), three_tasks()
-    adapters = TaskAdapters({task: build_adapter(name, SMALL) for task in batch.slices})
-    assert torch.equal(bert(batch, adapters), bert(batch))
-
-
-@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("shape", [AdapterShape(), AdapterShape(projections=3, activation="gelu")])
-def test_after_one_step_every_parameter_has_a_gradient(name, shape):
+def test_at_first_nothing_changes_and_after_one_step_every_parameter_has_a_gradient(name, shape):
     torch.manual_seed(0)
-    bert, batch = Bert(SMALL).double().eval(), three_tasks()
-    bert.requires_grad_(False)
+    bert, batch = Bert(SMALL).double().eval().requires_grad_(False), three_tasks()
     adapters = TaskAdapters({task: build_adapter(name, SMALL, shape) for task in batch.slices}).double()
-    optimizer = torch.optim.SGD(adapters.parameters(), lr=1.0)
-    for _ in range(2):
-        optimizer.zero_grad()
-        (bert(batch, adapters) * torch.randn(batch.tokens, SMALL.hidden_size)).sum().backward()
-        moving = [name for name, p in adapters.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0]
-        assert moving  # the zero matrix learns at once
-        optimizer.step()
-    assert {name for name, _ in adapters.named_parameters()} == set(moving)
+    with torch.no_grad():
+        assert torch.equal(bert(batch, adapters), bert(batch))
+    parameters = list(adapters.parameters())
+    for learn in (any, all):  # the zero matrix learns at once, the others after it
+        loss = (bert(batch, adapters) * torch.randn(batch.tokens, SMALL.hidden_size)).sum()
+        gradients = torch.autograd.grad(loss, parameters)
+        assert learn(gradient.any() for gradient in gradients)
+        with torch.no_grad():
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                parameter -= gradient
 
 
 def test_zero_everywhere_would_never_learn():
     batch, bert = three_tasks(), Bert(SMALL).eval()
     adapters = TaskAdapters({task: build_adapter("pal", SMALL) for task in batch.slices})
-    with torch.no_grad():
-        for parameter in adapters.parameters():
-            parameter.zero_()
+    torch.nn.utils.vector_to_parameters(torch.zeros(3 * count("pal", SMALL)), adapters.parameters())
     (bert(batch, adapters) ** 3).sum().backward()
-    assert all(p.grad.abs().sum() == 0 for n, p in adapters.named_parameters() if "encode" in n or "qkv" in n)
-    assert all(p.grad.abs().sum() == 0 for n, p in adapters.named_parameters() if "decode" in n and "weight" in n)
+    assert not any(p.grad.any() for name, p in adapters.named_parameters() if not name.endswith("decode.0.bias"))
 
 
 @pytest.mark.parametrize("projections", [1, 2, 3])
@@ -184,28 +171,18 @@ def test_low_rank_layers_add_a_matrix_of_their_rank():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_several_tasks_in_one_batch_are_as_each_alone_and_one_without_an_adapter_as_none(name):
+def test_sequences_of_several_tasks_in_one_batch_are_as_each_alone(name):
     torch.manual_seed(0)
     bert, batch = Bert(SMALL).double().eval(), three_tasks()
     adapters = TaskAdapters({task: moved(build_adapter(name, SMALL)) for task in ("sst", "quora")}).double()
     together, none = bert(batch, adapters), bert(batch)
-    for task, (tokens, part) in batch.by_task.items():
-        part.slices = {task: slice(0, len(part))}
-        assert_close(bert(part, adapters), together[tokens])
-        assert torch.allclose(together[tokens], none[tokens]) == (task == "sts")
-
-
-def test_no_token_sees_another_sequence_through_an_adapter():
-    torch.manual_seed(0)
-    bert = Bert(SMALL).double().eval()
-    adapters = TaskAdapters({"sst": moved(build_adapter("pal+top", SMALL)).double()})
-
-    def hidden(*sequences):
-        batch = pack_sequences(list(sequences))
-        batch.slices = {"sst": slice(0, len(sequences))}
-        return bert(batch, adapters)
-
-    assert_close(hidden([1, 2, 3], [4, 5, 6, 7])[:3], hidden([1, 2, 3], [8, 9])[:3])
+    for task, sequences in batch.slices.items():
+        tokens = batch.token_slice(sequences)
+        assert torch.allclose(together[tokens], none[tokens]) == (task == "sts")  # it has no adapter
+        for index in range(sequences.start, sequences.stop):
+            alone = batch.select(slice(index, index + 1))
+            alone.slices = {task: slice(0, 1)}
+            assert_close(bert(alone, adapters), together[batch.token_slice(slice(index, index + 1))])
 
 
 # -- mistakes ---------------------------------------------------------------------------------------------------------

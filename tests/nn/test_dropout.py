@@ -27,7 +27,6 @@ def test_dropout_scales_by_the_rounded_probability_exactly(p, size):
 
 
 def test_dropout_of_almost_everything_keeps_the_expectation():
-    torch.manual_seed(0)
     assert set(dropout_mask(torch.empty(400_000), 1 - 1e-6).unique().tolist()) == {0.0, 2.0**16}
 
 
@@ -51,19 +50,11 @@ def test_dropout_is_the_identity_in_evaluation_and_at_zero():
     assert dropout(x, 0.0) is x
 
 
-@pytest.mark.parametrize("p", [-0.1, 1.0, 1.5, float("nan")])
-@pytest.mark.parametrize("training", [True, False])
-def test_dropout_refuses_a_probability_outside_its_range(p, training):
-    with pytest.raises(ValueError, match=f"not {p}"):
-        dropout(torch.ones(3), p, training)
-
-
-def test_one_seed_gives_one_mask_and_the_next_draw_another():
-    torch.manual_seed(3)
-    first, second = dropout_mask(torch.empty(1000), 0.5), dropout_mask(torch.empty(1000), 0.5)
-    torch.manual_seed(3)
-    assert torch.equal(dropout_mask(torch.empty(1000), 0.5), first)
-    assert not torch.equal(first, second)
+@pytest.mark.parametrize("p", [-0.1, 1.0, float("nan")])
+def test_dropout_refuses_a_probability_outside_its_range(p):
+    for training in (True, False):
+        with pytest.raises(ValueError, match=f"not {p}"):
+            dropout(torch.ones(3), p, training)
 
 
 def test_the_gradient_of_dropout_is_its_mask():

@@ -165,8 +165,8 @@ def test_the_convolution_is_that_of_each_sequence_alone(lengths, seed):
     expected = [
         F.conv1d(part.T[None], kernel, head.dense.bias, padding=1)[0].max(1).values for part in hidden.split(lengths)
     ]
-    found = head(TokenVectors(hidden, pack_sequences([[0] * length for length in lengths])))
-    torch.testing.assert_close(found, torch.stack(expected))
+    logits = head(TokenVectors(hidden, pack_sequences([[0] * length for length in lengths])))
+    torch.testing.assert_close(logits, torch.stack(expected))
 
 
 def test_the_convolution_does_not_cross_the_border_of_a_sequence():

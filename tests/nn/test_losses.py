@@ -105,12 +105,8 @@ def test_cosent_is_the_formula(rows, seed, labels_seed, scale):
 # -- against sentence-transformers ------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def peer():
-    return pytest.importorskip("sentence_transformers.sentence_transformer.losses")
-
-
-def test_losses_equal_those_of_sentence_transformers(peer):
+def test_losses_equal_those_of_sentence_transformers():
+    peer = pytest.importorskip("sentence_transformers.sentence_transformer.losses")
     u, v, n = (x.float() for x in vectors(8, 3, 3))
     labels = scores(4, 8).float()
     expected = peer.MultipleNegativesRankingLoss(None, scale=20.0).compute_loss_from_embeddings([u, v], None)
@@ -135,12 +131,9 @@ def test_the_length_of_a_vector_does_not_matter(rows, seed, lengths_seed):
     torch.testing.assert_close(triplet(a * u, b * v, c * n), triplet(u, v, n))
 
 
-@settings(max_examples=25)
-@given(ROWS, SEEDS)
-def test_mnrl_of_vectors_that_say_nothing_is_the_logarithm_of_the_rows(rows, seed):
-    (u,) = vectors(1, seed, 1)
-    same = u.expand(rows, -1)
-    assert mnrl(same, same).item() == pytest.approx(math.log(rows), abs=1e-9)
+def test_mnrl_of_equal_vectors_is_the_logarithm_of_the_rows():
+    (u,) = vectors(1, 0, 1)
+    assert mnrl(u.expand(7, -1), u.expand(7, -1)).item() == pytest.approx(math.log(7), abs=1e-9)
 
 
 @settings(max_examples=25)
@@ -152,15 +145,10 @@ def test_cosent_asks_for_the_order_of_the_labels_and_no_more(rows, seed):
     assert cosent(cosines, torch.full((rows,), 3.0)) == 0
 
 
-@settings(max_examples=25)
-@given(st.integers(1, 8), SEEDS)
-def test_graded_mnrl_does_not_see_grades(negatives, seed):
-    """What is above the bound is one class and what is below another: the reason why it forgets the scores."""
-    outputs = torch.rand(negatives + 1, 1, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    loss = build_loss("mnrl_graded", STS)
-    one = loss(outputs, None, torch.tensor([5.0] + [2.9] * negatives))
-    other = loss(outputs, None, torch.tensor([3.0] + [0.0] * negatives))
-    assert one == other
+def test_graded_mnrl_does_not_see_grades():
+    """Labels above the threshold are one class, those below another: it forgets the scores."""
+    logits, loss = torch.rand(3, 1, dtype=torch.float64), build_loss("mnrl_graded", STS)
+    assert loss(logits, None, torch.tensor([5, 2.9, 2.9])) == loss(logits, None, torch.tensor([3.0, 0, 1]))
 
 
 def test_a_triplet_whose_negative_is_far_enough_has_no_loss_and_no_gradient():
@@ -168,14 +156,6 @@ def test_a_triplet_whose_negative_is_far_enough_has_no_loss_and_no_gradient():
     loss = triplet(a, torch.tensor([[2.0, 0.1]]), torch.tensor([[-1.0, 0.0]]), 0.5)
     loss.sum().backward()
     assert loss.item() == 0 and not a.grad.any()
-
-
-def test_less_similar_pairs_weigh_less_in_a_triplet():
-    u, v = vectors(3, 0)
-    inputs = torch.stack([u, v], dim=1).flatten(0, 1)
-    plain = triplet(u, v, u.roll(-1, 0), 2.0)
-    weighted = build_loss("triplet", STS, LossSettings(triplet_margin=2.0))(None, inputs, torch.tensor([5.0, 4.0, 3.0]))
-    torch.testing.assert_close(weighted, (plain * torch.tensor([1.0, 0.8, 0.6])).mean())
 
 
 @pytest.mark.parametrize("name", ["mnrl", "triplet"])

@@ -90,7 +90,7 @@ def test_a_distance_without_a_gradient_gives_no_step_and_no_nan():
     assert not adversarial_perturbation(lambda delta: (0 * delta).sum(), torch.randn(3, 4)).any()
 
 
-def test_delta_moves_the_outputs_more_than_chance_does():
+def test_delta_moves_the_logits_more_than_a_random_step():
     model, batch, labels = tiny(smart_weight=1.0)
     model.eval()
     embedded = model.bert.embeddings(batch).detach()
@@ -101,10 +101,10 @@ def test_delta_moves_the_outputs_more_than_chance_does():
             get_task("sst"), model.logits("sst", model._head_inputs(embedded + delta, batch)["sst"]), clean
         )
 
-    found = adversarial_perturbation(distance, embedded)
-    by_chance = torch.randn_like(found)
-    by_chance *= found.norm(dim=1, keepdim=True) / by_chance.norm(dim=1, keepdim=True)
-    assert distance(found) > 5 * distance(by_chance)
+    delta = adversarial_perturbation(distance, embedded)
+    random_step = torch.randn_like(delta)
+    random_step *= delta.norm(dim=1, keepdim=True) / random_step.norm(dim=1, keepdim=True)
+    assert distance(delta) > 5 * distance(random_step)
 
 
 # -- in a model -------------------------------------------------------------------------------------------------------
@@ -126,27 +126,15 @@ def test_the_term_has_a_gradient_for_the_encoder_and_the_head():
     assert all(not torch.allclose(plain, smooth) for plain, smooth in zip(*gradients, strict=True))
 
 
-def test_clean_and_changed_outputs_have_the_same_dropout(monkeypatch):
-    """Without a change the distance is exactly nought, although the model drops half of everything."""
-    monkeypatch.setattr(
-        "mtbert.nn.model.adversarial_perturbation", lambda distance, embedded: torch.zeros_like(embedded)
-    )
+def test_clean_and_perturbed_logits_have_the_same_dropout_and_the_generator_goes_on(monkeypatch):
+    """Without a perturbation the distance is zero, although the model drops half of everything."""
+    monkeypatch.setattr("mtbert.nn.model.adversarial_perturbation", lambda distance, x: torch.zeros_like(x))
     dropped = {"hidden_dropout": 0.5, "attention_dropout": 0.5, "head_dropout": 0.5}
-    assert torch.equal(loss_of(*tiny(smart_weight=1.0, **dropped)), loss_of(*tiny(**dropped)))
+    results = [(loss_of(*tiny(smart_weight=weight, **dropped)), torch.rand(4)) for weight in (1.0, 0.0)]
+    assert all(torch.equal(*pair) for pair in zip(*results, strict=True))
 
 
-def test_smart_leaves_the_random_numbers_of_the_run_as_they_were(monkeypatch):
-    drawn = []
-    monkeypatch.setattr(
-        "mtbert.nn.model.adversarial_perturbation", lambda distance, embedded: torch.zeros_like(embedded)
-    )
-    for weight in (0.0, 1.0):
-        loss_of(*tiny(smart_weight=weight))
-        drawn.append(torch.rand(4))
-    assert torch.equal(*drawn)
-
-
-def test_chance_comes_again_and_goes_on():
+def test_an_rng_state_is_restored_inside_the_block_only():
     torch.manual_seed(0)
     rng_state, first, second = RNGState(torch.device("cpu")), torch.rand(3), torch.rand(3)
     torch.manual_seed(0)
@@ -165,11 +153,11 @@ def test_the_term_is_found_where_gradients_are_off():
 def test_tasks_that_do_not_ask_for_it_have_their_plain_loss():
     encoder = mtbert.load_encoder("tiny", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     pairs = [("a cat", "the cat"), ("one", "two")]
-    labels, found = {"sst": torch.tensor([0.0, 3.0, 4.0]), "sts": torch.tensor([4.0, 0.0])}, {}
+    labels, losses = {"sst": torch.tensor([0.0, 3.0, 4.0]), "sts": torch.tensor([4.0, 0.0])}, {}
     for smart in ({"sst": 1.0}, {}):
         recipe = mtbert.Recipe(tasks=("sst", "sts"), encoder="tiny", smart_weight=smart, head_dropout=0.0)
         model = build_model(recipe, encoder)
         batch = mtbert.data.PackedBatch.join({"sst": encoder.pack(SENTENCES), "sts": encoder.pack(pairs, "bi")})
-        found[bool(smart)] = model.losses(batch, labels)
-    torch.testing.assert_close(found[True]["sts"], found[False]["sts"])
-    assert found[True]["sst"] > found[False]["sst"]
+        losses[bool(smart)] = model.losses(batch, labels)
+    torch.testing.assert_close(losses[True]["sts"], losses[False]["sts"])
+    assert losses[True]["sst"] > losses[False]["sst"]
