@@ -99,7 +99,6 @@ def lines(
 
     Args:
         series: Name to (points,).
-        title: Title of the figure.
         axis_names: Names of the horizontal and of the vertical axis.
         x: (points,), positions of the values; 1, 2, 3 ... by default.
         scales: "linear" or "log" for each axis.
@@ -140,7 +139,7 @@ def sweep(losses: Mapping[str, Mapping[float, Sequence[float]]], last: int, cons
         diverged = [rate for rate in ends if rate not in converged]
         cross = {"color": line["color"], "markersize": 8, "markeredgewidth": 2, "label": f"_{name} diverged"}
         left.plot(diverged, [0.98 * top] * len(diverged), "x", **cross)
-        best = min(ends, key=ends.get)
+        best = min(ends, key=ends.__getitem__)
         if np.isfinite(ends[best]):  # averaged: a single batch says little
             means = running_mean(runs[best], last)
             right.plot(range(last, len(runs[best]) + 1), means, label=f"{name}, {best:g}", markevery=4, **line)

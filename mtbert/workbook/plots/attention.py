@@ -23,7 +23,6 @@ def arrows(vectors: ArrayLike, words: Sequence[str], axis_names: tuple[str, str]
         vectors: (words, 2).
         words: Names of the arrows.
         axis_names: Names of the horizontal and of the vertical axis.
-        title: Title of the figure.
 
     Raises:
         ValueError: If vectors has another shape.
@@ -72,7 +71,6 @@ def blocks(mask: ArrayLike, words: Sequence[str], title: str) -> Figure:
     Args:
         mask: (tokens, tokens) bool.
         words: One name per token.
-        title: Title of the figure.
 
     Raises:
         ValueError: If mask has another shape.
@@ -91,7 +89,6 @@ def cost(lengths: Sequence[int], seconds: Mapping[str, Sequence[float]], title: 
     Args:
         lengths: Tokens in the sequence.
         seconds: Name to one time per length. A slope of 1 means proportional, a slope of 2 quadratic.
-        title: Title of the figure.
 
     Raises:
         ValueError: If a line has another number of times than there are lengths.
@@ -142,10 +139,10 @@ def scores(by_encoder: Mapping[str, ArrayLike], measure: str) -> Figure:
     Raises:
         ValueError: If scores are not (layers, heads).
     """
-    by_encoder = {title: check_shape(values, None, None) for title, values in by_encoder.items()}
-    top = max(values.max() for values in by_encoder.values())
-    figure, row = style.panels(len(by_encoder), (9 if len(by_encoder) > 1 else 6, 2.9))
-    for axes, (title, values) in zip(row, by_encoder.items(), strict=True):
+    arrays = {title: check_shape(values, None, None) for title, values in by_encoder.items()}
+    top = max(values.max() for values in arrays.values())
+    figure, row = style.panels(len(arrays), (9 if len(arrays) > 1 else 6, 2.9))
+    for axes, (title, values) in zip(row, arrays.items(), strict=True):
         image = axes.imshow(values, cmap="viridis", vmin=0, vmax=top)
         layer, head = np.unravel_index(values.argmax(), values.shape)
         axes.add_patch(Rectangle((head - 0.5, layer - 0.5), 1, 1, fill=False, edgecolor=PALETTE[3], linewidth=3))

@@ -46,7 +46,6 @@ def distances(shares: Mapping[str, ArrayLike], title: str) -> Figure:
 
     Args:
         shares: Source to (classes,), the share at each distance.
-        title: Title of the figure.
     """
     figure, axes = plt.subplots(figsize=(8, 3))
     colors = [COLORS["sst"], COLORS["quora"], COLORS["sts"], "0.7"]
@@ -87,7 +86,6 @@ def reliability(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
 
     Args:
         tables: Name to a table from ``mtbert.experiments.metrics.calibration``.
-        title: Title of the figure.
     """
     figure, axes = plt.subplots(figsize=(6.4, 3.8))
     axes.plot([0, 1], [0, 1], color="0.5", linestyle=":", label="as sure as right")
@@ -104,8 +102,6 @@ def intervals(table: pd.DataFrame, title: str, unit: str) -> Figure:
 
     Args:
         table: Columns name, difference, low, high.
-        title: Title of the figure.
-        unit: Name of the horizontal axis.
     """
     figure, axes = plt.subplots(figsize=(8, 0.45 * len(table) + 1.3))
     ends = [table.difference - table.low, table.high - table.difference]

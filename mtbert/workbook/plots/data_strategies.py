@@ -66,7 +66,6 @@ def draws(counts: Mapping[str, Sequence[int]], exact: Mapping[str, int], title: 
     Args:
         counts: Task to one number of steps per epoch.
         exact: Task to its exact number of steps.
-        title: Title of the figure.
     """
     figure, axes = plt.subplots(figsize=(7.6, 0.5 * len(counts) + 1.3))
     dot_rows(axes, counts, [COLORS[task] for task in counts], alpha=0.5)
@@ -86,7 +85,6 @@ def stages(
         runs: Name to columns step, score and possibly seed.
         task: Name of the task.
         parts: First step, last step and name of each shaded stage.
-        title: Title of the figure.
     """
     figure, axes = plt.subplots(figsize=(7.6, 2.8))
     for index, (start, end, name) in enumerate(parts):
@@ -105,7 +103,6 @@ def passes(runs: Mapping[str, pd.DataFrame], title: str) -> Figure:
 
     Args:
         runs: Name to columns epoch, loss, score and possibly seed.
-        title: Title of the left panel.
     """
     figure, (left, right) = panels(2, (9.4, 2.9))
     colors = (COLORS["sst"], COLORS["quora"], COLORS["sts"])
@@ -143,7 +140,6 @@ def strategies(table: pd.DataFrame, metrics: Mapping[str, str], title: str) -> F
     Args:
         table: Columns recipe, metric, mean, half (NaN for a single run).
         metrics: Metric to the title of its panel.
-        title: Title above the panels.
     """
     names = list(dict.fromkeys(table.recipe))
     figure, row = panels(len(metrics), (9.6, 0.27 * len(names) + 1.3), sharey=True)

@@ -24,7 +24,6 @@ def places(kinds: Sequence[str], title: str) -> Figure:
 
     Args:
         kinds: Kinds of adapters.
-        title: Title of the figure.
 
     Raises:
         UserError: If there is no drawing of a kind.
@@ -170,7 +169,6 @@ def differences(printed: pd.DataFrame, measured: pd.DataFrame, noise: Mapping[st
         printed: A row per experiment, a column per task.
         measured: The same, for some of the experiments; NaN where nothing was measured.
         noise: Task to twice the standard error of a difference, which is shaded.
-        title: Title above the panels.
     """
     figure, row = panels(len(noise), (9, 0.28 * len(printed) + 1.3), sharey=True)
     y = np.arange(len(printed))

@@ -32,7 +32,6 @@ def forest(table: pd.DataFrame, regions: Sequence[tuple[float, float]], title: s
     Args:
         table: See ``mtbert.experiments.statistics.verdicts``; lines are grouped by topic.
         regions: For each line of the table, where the claim says that the difference lies; shaded.
-        title: Title of the figure.
     """
     first = {topic: index for index, topic in reversed(list(enumerate(table.topic)))}
     lines = table.assign(region=list(regions)).sort_values("topic", kind="stable", key=lambda topics: topics.map(first))
@@ -83,7 +82,6 @@ def definitions(table: pd.DataFrame, title: str) -> Figure:
 
     Args:
         table: See ``mtbert.experiments.report_tables.read_tables``; only rows with all four scores are drawn.
-        title: Title of the figure.
     """
     rows = table[table.definition != ""].reset_index(drop=True)
     figure, axes = plt.subplots(figsize=(8, 3.2))
@@ -109,7 +107,6 @@ def seeds(runs: pd.DataFrame, scores: Sequence[str], title: str) -> Figure:
     Args:
         runs: See ``mtbert.experiments.reports.load_runs``.
         scores: Names of the scores.
-        title: Title above the panels.
     """
     runs = runs[runs.groupby("recipe").seed.transform("nunique") > 1].sort_values("recipe", kind="stable")
     rows = list(dict.fromkeys(runs.recipe))
@@ -134,7 +131,6 @@ def alarms(counts: Mapping[str, Sequence[int]], title: str) -> Figure:
 
     Args:
         counts: Method to the number of false alarms in each family.
-        title: Title above the panels.
     """
     figure, row = panels(len(counts), (3.6 * len(counts), 2.5), sharey=True)
     most = max(max(values) for values in counts.values())

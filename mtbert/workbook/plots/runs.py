@@ -37,7 +37,6 @@ def agreement(predicted: Sequence[float], labels: Sequence[float], title: str, u
     Args:
         predicted: (pairs,), in ``unit``.
         labels: (pairs,), 0 to 5.
-        title: Title of the figure.
         unit: Name of the vertical axis.
     """
     figure, axes = plt.subplots(figsize=(5, 3.8))
@@ -52,7 +51,6 @@ def bars(scores: Mapping[str, float], title: str, metric: str, color: str) -> Fi
 
     Args:
         scores: Name to value.
-        title: Title of the figure.
         metric: Name of the horizontal axis.
         color: The task whose color the bars have.
     """
@@ -92,7 +90,6 @@ def compare(scores: Mapping[str, Mapping[str, float]], title: str) -> Figure:
 
     Args:
         scores: Run to task to dev score.
-        title: Title of the figure.
     """
     table = pd.DataFrame(scores).T.rename_axis("run").reset_index().melt("run", var_name="task", value_name="score")
     figure, axes = plt.subplots()
@@ -130,7 +127,6 @@ def probabilities(shares: Sequence[float], names: Sequence[str], title: str) -> 
     Args:
         shares: (classes,), 0 to 1.
         names: Names of the classes.
-        title: Title of the figure.
     """
     figure, axes = plt.subplots(figsize=(8, 2.2))
     axes.bar_label(axes.bar(list(names), list(shares), color=COLORS["sst"]), fmt="%.2f", fontsize=9)

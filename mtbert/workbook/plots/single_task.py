@@ -16,7 +16,6 @@ def classes(labels: Sequence[float], names: Sequence[str], title: str) -> Figure
     Args:
         labels: (rows,) whole numbers from 0.
         names: Names of the classes.
-        title: Title of the figure.
     """
     shares = np.bincount(np.asarray(labels, dtype=int), minlength=len(names)) / len(labels)
     figure, axes = plt.subplots(figsize=(8, 2.6))
@@ -110,7 +109,6 @@ def against(table: pd.DataFrame, title: str) -> Figure:
 
     Args:
         table: Columns row, source, mean, half (half width of the interval; NaN if unknown).
-        title: Title of the figure.
     """
     rows, sources = list(dict.fromkeys(table.row)), list(dict.fromkeys(table.source))
     figure, axes = plt.subplots(figsize=(10, 0.55 * len(rows) + 1.4))

@@ -21,7 +21,6 @@ def mappings(curves: Mapping[str, Callable[[Tensor], Tensor]], cosines: Tensor, 
     Args:
         curves: Name to function of a tensor of cosines.
         cosines: (points,), where to draw.
-        title: Title of the left panel.
     """
     figure, (left, right) = style.panels(2, (7.4, 2.6))
     for (name, curve), color, dashes in zip(curves.items(), _LINES, DASHES, strict=False):
@@ -120,7 +119,6 @@ def by_label(cosines: Mapping[str, ArrayLike], labels: ArrayLike, title: str) ->
     Args:
         cosines: Name to (pairs,).
         labels: (pairs,), 0 to 5; rounded to whole labels, halves up.
-        title: Title of the figure.
 
     Raises:
         ValueError: If cosines and labels differ in length.
@@ -148,7 +146,6 @@ def over_radius(radii: Sequence[float], distances: Mapping[str, Sequence[float]]
     Args:
         radii: Largest change of a number in an embedding.
         distances: Direction to the squared change of the score at each radius.
-        title: Title of the figure.
 
     Raises:
         ValueError: If a line has another length than radii.
@@ -166,7 +163,6 @@ def in_batch(scores: ArrayLike, title: str) -> Figure:
 
     Args:
         scores: (rows, rows) cosines.
-        title: Title of the figure.
     """
     scores = np.asarray(scores, dtype=float)
     figure, axes = plt.subplots(figsize=(4.4, 3.3))

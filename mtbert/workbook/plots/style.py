@@ -1,6 +1,6 @@
 """The workbook's one style: colors that everybody can tell apart, and what several figures draw in the same way."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -78,7 +78,12 @@ def figure_title(figure: Figure, title: str) -> None:
 
 
 def labelled_bars(
-    axes: Axes, names: Sequence[str], values: ArrayLike, color: Any, fmt: str | Callable[[float], str], **options: Any
+    axes: Axes,
+    names: Iterable[str],
+    values: Iterable[float],
+    color: Any,
+    fmt: str | Callable[[float], str],
+    **options: Any,
 ) -> BarContainer:
     """Horizontal bars from top to bottom, each with its value to the right."""
     bars = axes.barh(list(names), list(values), color=color)

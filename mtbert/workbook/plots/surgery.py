@@ -50,7 +50,8 @@ def before_after(gradients: ArrayLike, changed: ArrayLike, titles: tuple[str, st
 
 
 def _shade_agreement(axes: Axes, gradients: np.ndarray) -> None:
-    x, y = np.meshgrid(np.linspace(*axes.get_xlim(), 300), np.linspace(*axes.get_ylim(), 300))
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    x, y = np.meshgrid(np.linspace(left, right, 300), np.linspace(bottom, top, 300))
     worst = np.min([x * g[0] + y * g[1] for g in gradients], axis=0)
     axes.contourf(x, y, worst, levels=[0, max(worst.max(), 1e-9)], colors=["0.92"], zorder=0)
 
@@ -107,7 +108,6 @@ def targets(cosines: Sequence[float], lines: Mapping[str, Sequence[float]], titl
     Args:
         cosines: (steps,).
         lines: Name to (steps,).
-        title: Title of the figure.
 
     Raises:
         ValueError: If a line has another length.
@@ -174,8 +174,6 @@ def strips(groups: Mapping[str, Mapping[str, Sequence[float]]], xlabel: str, tit
 
     Args:
         groups: Group to name to values.
-        xlabel: Name of the horizontal axis.
-        title: Title of the figure.
 
     Raises:
         ValueError: If the values of a name are not one-dimensional.
@@ -229,7 +227,6 @@ def differences(table: pd.DataFrame, single: Mapping[str, Mapping[str, float]], 
     Args:
         table: Columns method, metric, mean, half (NaN draws the dot alone); may be empty.
         single: Name to metric to value.
-        title: Title of the figure.
     """
     metrics = list(dict.fromkeys([*table.get("metric", []), *(name for values in single.values() for name in values)]))
     methods = list(dict.fromkeys(table.get("method", [])))

@@ -40,7 +40,6 @@ def shares(seconds: Mapping[str, Mapping[str, float]], title: str) -> Figure:
 
     Args:
         seconds: Machine to part to seconds, with the same parts for all of them.
-        title: Title of the figure.
     """
     table = pd.DataFrame(seconds).T
     table = 100 * table.div(table.sum(axis=1), axis=0)
@@ -101,8 +100,6 @@ def counts(values: Mapping[str, int], title: str, xlabel: str) -> Figure:
 
     Args:
         values: Name to count.
-        title: Title of the figure.
-        xlabel: Name of the horizontal axis.
     """
     figure, axes = plt.subplots(figsize=(7.4, 0.32 * len(values) + 1.1))
     labelled_bars(axes, values, values.values(), PALETTE[0], "%d")
@@ -132,7 +129,6 @@ def ladder(table: pd.DataFrame, title: str) -> Figure:
 
     Args:
         table: A row for each rung, columns speedup, gain, low and high (see ``mtbert.bench.ladder.speedups``).
-        title: Title of the left panel.
     """
     figure, (left, right) = panels(2, (9, 0.34 * len(table) + 1.2), sharey=True)
     labelled_bars(left, table.index, table.speedup, PALETTE[0], "%.2f")
@@ -150,7 +146,6 @@ def ratios(values: Mapping[str, Sequence[float]], title: str) -> Figure:
 
     Args:
         values: Name of the comparison to one ratio per round.
-        title: Title of the figure.
     """
     figure, axes = plt.subplots(figsize=(7.4, 0.36 * len(values) + 1.2))
     for row, (name, rounds) in enumerate(values.items()):

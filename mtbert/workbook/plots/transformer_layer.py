@@ -192,7 +192,6 @@ def token_cosines(matrix: Tensor, pieces: Sequence[str], title: str) -> Figure:
     Args:
         matrix: (tokens, tokens).
         pieces: One word piece per token.
-        title: Title of the figure.
 
     Raises:
         ValueError: If matrix has another shape.
