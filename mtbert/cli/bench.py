@@ -72,8 +72,20 @@ def step(
     typer.echo(f"{'task':8}{'side':24}{'examples/s':>11}{'mtbert is':>11}{'MFU':>11}{'peak MB':>9}")
     execution = override_execution(_fastest(on), compile_, cuda_graphs)
     with _encoder_for_bench(encoder, shape, precision) as (name, read_from):
-        options = {"precision": precision, "execution": execution, "compiled_peer": gpu, "peak": peak and peak * 1e12}
-        for timing in bench_step(folder, read_from, names, batch, steps, on, 3 + 2 * gpu, **options):
+        warm_up, peak_flops = (5 if gpu else 3), peak and peak * 1e12
+        for timing in bench_step(
+            folder,
+            read_from,
+            names,
+            batch,
+            steps,
+            on,
+            warm_up,
+            precision,
+            execution,
+            compiled_peer=gpu,
+            peak=peak_flops,
+        ):
             memory = timing.memory_mb
             if not gpu:
                 memory = bench_memory(folder, read_from, timing.task, batch, min(steps, 8), on.type)

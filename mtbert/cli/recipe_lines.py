@@ -4,8 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mtbert.experiments.recipes import RECIPES, Entry, about_report
-from mtbert.experiments.recipes import report_names
+from mtbert.experiments.recipes import RECIPES, Entry, about_report, report_names
 from mtbert.experiments.report_tables import SCORES, read_tables
 from mtbert.training.recipe import Recipe
 from mtbert.utils.errors import UserError

@@ -102,7 +102,7 @@ def sweep(
                     unfinished += 1
                     continue
                 if error:
-                    failures.append(f"{job.name}: {error} (see {paths.display_path(job.beside('.log'))})")
+                    failures.append(f"{job.name}: {error} (see {paths.display_path(job.sibling('.log'))})")
                 outcome = f"failed: {error}" if error else format_scores(open_run(job.folder).scores)
                 bar.write(f"{job.name}: {outcome}", file=sys.stdout)
     except KeyboardInterrupt:

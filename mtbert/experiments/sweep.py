@@ -67,7 +67,7 @@ class Job:
             return False
         return not run.changed_files(self.data)
 
-    def beside(self, suffix: str) -> Path:
+    def sibling(self, suffix: str) -> Path:
         """The file FOLDER + suffix."""
         return self.folder.with_name(self.folder.name + suffix)
 
@@ -193,9 +193,9 @@ def run_job(job: Job, stop: threading.Event | None = None) -> str | None:
     if time.time() + _STARTUP_SECONDS > stop_at:
         return TIME_LIMIT
     job.folder.parent.mkdir(parents=True, exist_ok=True)
-    write_json(job.beside(".recipe.json"), job.recipe.as_dict())
-    parameters = {"recipe": job.beside(".recipe.json"), "data": job.data, "out": job.folder}
-    command = [sys.executable, "-m", "papermill", str(NOTEBOOK), str(job.beside(".ipynb")), "--no-progress-bar"]
+    write_json(job.sibling(".recipe.json"), job.recipe.as_dict())
+    parameters = {"recipe": job.sibling(".recipe.json"), "data": job.data, "out": job.folder}
+    command = [sys.executable, "-m", "papermill", str(NOTEBOOK), str(job.sibling(".ipynb")), "--no-progress-bar"]
     for name, path in parameters.items():
         command += ["-r", name, str(path.resolve())]
     env = {
@@ -205,7 +205,7 @@ def run_job(job: Job, stop: threading.Event | None = None) -> str | None:
         "TOKENIZERS_PARALLELISM": "false",
         EXECUTION: str(job.execution),
     }
-    with open(job.beside(".log"), "w", encoding="utf-8") as log:
+    with open(job.sibling(".log"), "w", encoding="utf-8") as log:
         # in a session of its own: otherwise a terminal's Ctrl-C would reach it twice, once from here
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=env, start_new_session=True)
         code = _wait(process, stop or threading.Event(), stop_at + _STOP_MARGIN_SECONDS)
@@ -213,7 +213,7 @@ def run_job(job: Job, stop: threading.Event | None = None) -> str | None:
         return None
     if time.time() >= stop_at:
         return TIME_LIMIT
-    log_lines = job.beside(".log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    log_lines = job.sibling(".log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return log_lines[-1] if log_lines else f"exit code {code}"
 
 

@@ -127,37 +127,37 @@ def test_evaluate_gives_the_scores_of_the_runs_best_epoch(mtbert, trained, sampl
     assert scores_in(result.out.splitlines()[-1]) == pytest.approx(open_run(trained).scores, abs=1e-3)
 
 
-def test_results_is_a_table_and_a_recorded_run_replaces_only_its_older_row(mtbert, trained, copied, kept):
+def test_results_is_a_table_and_a_recorded_run_replaces_only_its_older_row(mtbert, trained, copied, results_dir):
     record = json.loads((copied / "run.json").read_text())
     record["recipe"]["seed"] = 5
     (copied / "run.json").write_text(json.dumps(record))
     for run in (trained, copied, trained):
         result = mtbert("results", run, "--record", "mine")
-        assert result.code == 0 and f"recorded in {kept / 'mine.csv'}" in result.out
+        assert result.code == 0 and f"recorded in {results_dir / 'mine.csv'}" in result.out
     header, row = (line.split() for line in result.out.splitlines()[:2])
     assert float(dict(zip(header, row, strict=True))["plain"]) == pytest.approx(
         open_run(trained).scores["plain"], abs=1e-4
     )
-    table = pd.read_csv(kept / "mine.csv")
+    table = pd.read_csv(results_dir / "mine.csv")
     assert sorted(table["seed"]) == [0, 5] and table["plain"].notna().all()
 
 
-def test_costs_shows_recorded_runs(mtbert, trained, kept):
+def test_costs_shows_recorded_runs(mtbert, trained, results_dir):
     assert mtbert("results", trained, "--record", "mine").code == 0
     assert "| `tiny` |" in mtbert("costs").out and "| `tiny` |" not in mtbert("costs", "mixed").out
 
 
-def test_confusion_prints_matrices_and_keeps_counts_and_calibration(mtbert, mistake, trained, sample, kept):
+def test_confusion_prints_matrices_and_keeps_counts_and_calibration(mtbert, mistake, trained, sample, results_dir):
     arguments = ["confusion", trained, "--data", sample, "--calibration"]
     result = mtbert(*arguments, "sst", "--record", "counts")
     assert result.code == 0 and ", quora, " in result.out and "precision" in result.out
     for name in ("counts", "calibration"):
-        assert f"recorded in {kept / name}.csv" in result.out and (kept / f"{name}.csv").exists()
-    assert set(pd.read_csv(kept / "calibration.csv").task) == {"sst"}
+        assert f"recorded in {results_dir / name}.csv" in result.out and (results_dir / f"{name}.csv").exists()
+    assert set(pd.read_csv(results_dir / "calibration.csv").task) == {"sst"}
     assert "'sts'" in mistake(*arguments, "sts")
 
 
-def test_claims_compares_the_rows_of_a_report(mtbert, mistake, trained, sample, tmp_path, kept):
+def test_claims_compares_the_rows_of_a_report(mtbert, mistake, trained, sample, tmp_path, results_dir):
     runs = [tmp_path / "sts-concat", tmp_path / "sts-triplet"]
     for run in runs:
         options = ["--scale", "demo", "--set", "encoder=tiny", "--no-progress", "--data", sample, "--out", run]
@@ -166,7 +166,7 @@ def test_claims_compares_the_rows_of_a_report(mtbert, mistake, trained, sample, 
     assert line.startswith("marchini-callon-cussen/sts-triplet s0 against marchini-callon-cussen/sts-concat s0, sts: ")
     difference = open_run(runs[1]).scores["sts"] - open_run(runs[0]).scores["sts"]
     assert f" {difference:+.3f}" in line and "(100 rows)" in line
-    assert list(pd.read_csv(kept / "claims.csv").metric) == ["sts"]
+    assert list(pd.read_csv(results_dir / "claims.csv").metric) == ["sts"]
     assert str(trained) not in mistake("claims", trained, "--data", sample)
 
 
@@ -240,7 +240,7 @@ def test_bench_surgery_shows_all_sides_as_ratios_to_the_plain_sum(bench):
 def test_bench_ladder_shows_every_rung_and_records_it(bench, tmp_path, monkeypatch):
     from mtbert.bench import ladder
 
-    monkeypatch.setattr(ladder, "TABLE", tmp_path / "ladder.csv")
+    monkeypatch.setattr("mtbert.utils.paths.RESULTS", tmp_path)
     lines = bench("ladder", "--batch", "2,3,2", "--record")
     assert [line[:25].strip() for line in lines[:-1]] == list(ladder.RUNGS) == list(ladder.recorded().rung)
     assert lines[-1].startswith("recorded in")

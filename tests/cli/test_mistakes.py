@@ -36,7 +36,7 @@ def test_an_impossible_setting_stops_before_any_training(train, tmp_path, settin
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("train demmo", "recipe 'demmo': choose from demo"),
+        ("train demmo", "unknown recipe 'demmo'"),
         ("train tiny --device abacus", "device 'abacus'"),
         ("train tiny --data none", "none (from --data)"),
         ("data check --data none", "none (from --data)"),

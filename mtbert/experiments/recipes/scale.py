@@ -15,7 +15,7 @@ _SMALL_ROWS = 4800
 _ANY_SCALE = {"seed", "encoder", "precision"}  # a run may change these without leaving its scale
 
 
-def scaled(recipe: Recipe, scale: Scale) -> Recipe:
+def scaled(recipe: Recipe, scale: str) -> Recipe:
     """The recipe itself ("full"), or the same experiment with less of everything ("small", "demo").
 
     Small: The encoder is minilm, and adapters keep their share of its width. An epoch has the number of steps that read
