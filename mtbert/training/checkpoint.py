@@ -1,7 +1,7 @@
 """The state of an unfinished run on disk: written atomically, checked when it is read, two kept.
 
-A state is a nested dictionary as PyTorch's ``state_dict`` methods return them. It is stored flat, without pickle: each
-tensor and each value (anything JSON holds) under its path, the list of its keys.
+A state is a nested dictionary as PyTorch's ``state_dict`` methods return them, with strings or integers as keys. It is
+stored flat, without pickle: each tensor and each value (anything JSON holds) under the list of its keys.
 """
 
 import hashlib
@@ -24,16 +24,7 @@ _NAME = re.compile(r"checkpoint-(\d+)\.safetensors")
 
 
 def save_checkpoint(folder: Path, step: int, state: Mapping[str, Any]) -> Path:
-    """Write checkpoint-STEP.safetensors with a checksum, then remove all but the two newest.
-
-    Args:
-        folder: The run's folder.
-        step: Number of steps taken so far.
-        state: Nested dictionary of tensors and values that JSON holds; its keys are strings or integers.
-
-    Returns:
-        The file's path.
-    """
+    """Write checkpoint-STEP.safetensors with a checksum, then remove all but the two newest; returns its path."""
     path = folder / f"checkpoint-{step:08d}.safetensors"
     items = list(_flatten(state))
     tensors = {json.dumps(keys): _detached(value) for keys, value in items if isinstance(value, Tensor)}
@@ -51,10 +42,7 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """Read the newest intact checkpoint; a damaged one is logged, and the one before it is used.
-
-    Returns:
-        The state, its tensors on the CPU; None if there is no checkpoint.
+    """The state in the newest intact checkpoint, on the CPU, or None if there is none; logs damaged ones.
 
     Raises:
         UserError: If all checkpoints are damaged, or one is of another version's format.

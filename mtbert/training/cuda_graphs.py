@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -50,11 +50,7 @@ class Execution:
 
     @classmethod
     def from_env(cls) -> "Execution":
-        """The default of all runs, from ``$MTBERT_EXECUTION``: "compile", "cuda_graphs", or both joined by a comma.
-
-        Raises:
-            UserError: For another word.
-        """
+        """The default of all runs, from ``$MTBERT_EXECUTION``: "compile", "cuda_graphs", or both joined by a comma."""
         words = [word.strip() for word in os.environ.get(EXECUTION, "").split(",") if word.strip()]
         names = [field.name for field in fields(cls)]
         for word in words:
@@ -67,29 +63,6 @@ class Execution:
         return ",".join(name for name, enabled in asdict(self).items() if enabled)
 
 
-class Runner(Protocol):
-    """Carries out steps."""
-
-    def __call__(
-        self,
-        rows: Mapping[str, Tensor],
-        update: Update[Result],
-        key: Hashable = None,
-        before_replay: Callable[[Result], object] | None = None,
-    ) -> Result:
-        """Carry out ``update`` on the rows of a step.
-
-        Args:
-            rows: Each task's rows, (n,) int64 on the CPU.
-            update: Computes the step from its micro-batches.
-            key: What tells this update from others on rows of the same shape.
-            before_replay: Does the CPU's part of a captured step, ahead of each replay, from the update's result.
-
-        Returns:
-            What ``update`` returned.
-        """
-
-
 class Eager:
     """Carries out steps operation by operation, in any shape and in as many parts as gradients are accumulated over."""
 
@@ -99,6 +72,7 @@ class Eager:
     def __call__(
         self, rows: Mapping[str, Tensor], update: Update[Result], key: Hashable = None, before_replay=None
     ) -> Result:
+        """Carry out a step; see ``CUDAGraphRunner`` for the arguments."""
         return update(self.micro_batches(rows))
 
     def micro_batches(self, rows: Mapping[str, Tensor]) -> Iterator[MicroBatch]:
@@ -135,12 +109,7 @@ class _StaticStep:
 class CUDAGraphRunner:
     """Carries out steps of static shapes; on a GPU each shape is captured as a CUDA graph and then replayed.
 
-    An update may only read its micro-batch and tensors that stay where they are, and change such in place. Once it is
-    captured, only the values of the tensors in its result change from step to step.
-
-    Args:
-        datasets: Each task's encoded rows, on the device.
-        labels: Each task's labels, (rows,) on the device.
+    It takes each task's encoded rows and its labels, (rows,), both on the device.
     """
 
     def __init__(self, datasets: Mapping[str, EncodedDataset], labels: Mapping[str, Tensor]):
@@ -158,6 +127,15 @@ class CUDAGraphRunner:
         key: Hashable = None,
         before_replay: Callable[[Result], object] | None = None,
     ) -> Result:
+        """Carry out a step.
+
+        Args:
+            rows: Each task's rows, (n,) int64 on the CPU.
+            update: Computes the step from its micro-batches. It may only read these and tensors that stay where they
+                are, and change such in place. Its result is returned; once captured, only its tensors' values change.
+            key: What distinguishes this update from others on rows of the same shape.
+            before_replay: Does the CPU's part of a captured step, ahead of each replay, from the update's result.
+        """
         step = self._static_step(rows, key)
         with self._on_stream():
             step.inputs.copy_(self._integers(rows, step.shapes), non_blocking=True)
@@ -223,7 +201,7 @@ class CUDAGraphRunner:
 
 def build_runner(
     execution: Execution, recipe: Recipe, model: MultitaskModel, datasets: Mapping[str, TaskDataset], world: World
-) -> Runner:
+) -> Eager | CUDAGraphRunner:
     """The runner of a recipe's steps; also compiles the model's layers if ``execution`` says so."""
     if execution.compile and recipe.surgery != "none":
         logger.info("layers are not compiled: surgery intercepts their operations")

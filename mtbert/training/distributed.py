@@ -77,16 +77,8 @@ class World:
         return rows if self.size == 1 else replace(rows, examples=rows.examples[self.rank :: self.size])
 
     def gather(self, shard: Tensor | None, rows: int, width: int) -> Tensor:
-        """Put together, in order, what each process computed for its ``shard`` of the rows.
-
-        Args:
-            shard: (shard's rows, width) on the CPU; None if this process has no row.
-            rows: Number of rows of all processes.
-            width: Numbers per row.
-
-        Returns:
-            (rows, width) on the CPU, in every process.
-        """
+        """Put together what each process computed for its ``shard`` of all rows (None if it has none): (rows, width), in
+        order, on the CPU, in every process."""
         if self.size == 1:
             return shard
         whole = torch.zeros(rows, width)

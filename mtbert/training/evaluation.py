@@ -29,11 +29,7 @@ def accuracy(predictions: Sequence[float], labels: Sequence[float]) -> float:
 
 
 def pearson(predictions: Sequence[float], labels: Sequence[float]) -> float:
-    """Pearson's correlation; 0.0, never NaN, if either side is constant (nothing varies, so nothing is explained).
-
-    Args:
-        predictions: (rows,).
-        labels: (rows,).
+    """Pearson's correlation of (rows,) each; 0.0, never NaN, if either is constant (nothing varies to be explained).
 
     Raises:
         UserError: If there are no rows, the lengths differ, or a number is not finite.
@@ -56,13 +52,7 @@ def _arrays(predictions: Sequence[float], labels: Sequence[float]) -> tuple[NDAr
 
 
 def score(task: Task, logits: Tensor, labels: Sequence[float]) -> float:
-    """The task's metric: accuracy, or Pearson's r for a regression task.
-
-    Args:
-        task: The task.
-        logits: (rows, outputs) of its head.
-        labels: (rows,).
-    """
+    """The task's metric, from (rows, outputs) logits and (rows,) labels: accuracy, or Pearson's r for regression."""
     metric = pearson if task.kind == "regression" else accuracy
     return metric(labels_from(task, logits), labels)
 
@@ -74,15 +64,12 @@ def score_all(sets: Mapping[str, Rows], logits: Mapping[str, Tensor]) -> dict[st
 
 
 def predict_logits(model: MultitaskModel, rows: Rows, progress: Callable[[int], object] | None = None) -> Tensor:
-    """The output of the task's head for a file's rows; logs how many sequences were truncated.
+    """The logits of a file's rows, (rows, outputs), in their order; logs how many sequences were truncated.
 
     Args:
         model: A model with a head for the rows' task.
         rows: The rows, labeled or not.
         progress: Called with the number of rows done, after each batch.
-
-    Returns:
-        (rows, outputs), in the rows' order.
     """
     task = rows.task.name
     sequences = model.encode_dataset(task, TokenizedDataset.from_rows(rows, model.encoder.tokenizer))
@@ -92,25 +79,15 @@ def predict_logits(model: MultitaskModel, rows: Rows, progress: Callable[[int], 
 
 
 class DevSets:
-    """The dev rows of a training run, each process scoring its part.
-
-    Args:
-        rows: Task -> all its dev rows.
-        datasets: Task -> those of this process, encoded; a task of which it has none is left out.
-        world: The processes.
-        progress: Whether to show a progress bar.
-    """
+    """The dev rows of a training run by task: all ``rows``, and the encoded part of them that this process scores."""
 
     def __init__(self, rows: Mapping[str, Rows], datasets: Mapping[str, TaskDataset], world: World, progress: bool):
         self.rows, self.datasets, self.world, self.progress = rows, datasets, world, progress
 
     @torch.no_grad()
     def predict_logits(self) -> dict[str, Tensor]:
-        """The logits of each task's dev rows, (rows, outputs) on the CPU; the model must be in evaluation mode.
-
-        Raises:
-            FloatingPointError: If one is not finite.
-        """
+        """Each task's logits, (rows, outputs) on the CPU, from a model in evaluation mode; FloatingPointError unless
+        they are finite."""
         total = sum(len(dataset) for dataset in self.datasets.values())
         with tqdm(total=total, desc="dev", unit="row", leave=False, disable=not self.progress) as bar:
             shards = {name: dataset.predict_logits(bar.update) for name, dataset in self.datasets.items()}
@@ -130,13 +107,7 @@ def evaluate(model: MultitaskModel, sets: Mapping[str, Rows]) -> dict[str, float
 
 
 def write_predictions(path: Path, rows: Rows, logits: Tensor) -> None:
-    """Write a CSV file ``id,prediction`` with one line for each row, in order; atomically.
-
-    Args:
-        path: The file.
-        rows: The rows that were predicted.
-        logits: (rows, outputs) of the task's head.
-    """
+    """Write a CSV file ``id,prediction`` with one line for each row, in order, from (rows, outputs) logits."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["id", "prediction"])

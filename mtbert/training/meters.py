@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from mtbert.nn.bert import BertConfig
 from mtbert.nn.flops import device_mfu, training_flops
@@ -23,38 +22,6 @@ class Stopwatch:
     @property
     def seconds(self) -> float:
         return self.earlier + time.monotonic() - self.started
-
-
-class ProgressBar:
-    """Steps and mean losses, on the terminal or in a notebook.
-
-    Args:
-        name: Name of the run.
-        step: Number of steps already taken.
-        total: Number of steps of the whole run.
-        enabled: False shows nothing.
-    """
-
-    refresh_seconds = 0.5
-
-    def __init__(self, name: str, step: int, total: int, enabled: bool):
-        self.bar = tqdm(total=total, initial=step, desc=name, unit="step", disable=not enabled)
-        self.refreshed = 0.0
-
-    def __enter__(self) -> "ProgressBar":
-        return self
-
-    def __exit__(self, *exception) -> None:
-        self.bar.close()
-
-    def update(self, meters: "Meters") -> None:
-        """Count a step; now and then, show the losses, which waits for the device."""
-        self.bar.update()
-        now = time.monotonic()
-        if not self.bar.disable and now - self.refreshed >= self.refresh_seconds:
-            self.refreshed = now
-            losses = {name: f"{mean:.3f}" for name, mean in meters.mean_losses().items()}
-            self.bar.set_postfix(losses, refresh=False)
 
 
 class Meters:

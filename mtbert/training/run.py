@@ -267,11 +267,7 @@ def _adapter_tensors(model: MultitaskModel, recipe: Recipe) -> dict[str, Tensor]
 
 
 def load_model(folder: str | Path, device: str | torch.device = "cpu") -> MultitaskModel:
-    """Load the best model of a run, in evaluation mode.
-
-    Args:
-        folder: The run's folder.
-        device: Where to put the model.
+    """Load the best model of the run in ``folder``, in evaluation mode.
 
     Raises:
         UserError: If ``folder`` holds no run, no epoch is finished yet, a weight file is missing or damaged, or the
@@ -322,10 +318,6 @@ def merge_runs(folders: Sequence[str | Path], device: str | torch.device = "cpu"
     """Merge runs that left their encoder untrained into one model for all their tasks, in evaluation mode.
 
     The encoder is held once; every task brings its own head and adapter.
-
-    Args:
-        folders: The runs' folders.
-        device: Where to put the model.
 
     Raises:
         UserError: If a run trained its encoder, encoders or poolings differ, or a task comes twice.

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from mtbert.data.batch import PackedBatch
 from mtbert.data.read import Rows, data_folder
@@ -26,7 +27,7 @@ from mtbert.training.distributed import ALONE, Exchange, World, process_group
 from mtbert.training.evaluation import DevSets, score_all, write_predictions
 from mtbert.training.gradients import Gradient, SummedLoss, SurgeryGradient, recipe_loss_weighting
 from mtbert.training.interrupt import Interrupted, graceful_interrupt
-from mtbert.training.meters import Meters, ProgressBar, Stopwatch
+from mtbert.training.meters import Meters, Stopwatch
 from mtbert.training.optimizers import ScheduledOptimizers
 from mtbert.training.recipe import Recipe, from_dict
 from mtbert.training.run import (
@@ -101,16 +102,11 @@ def train(
 
 
 class Trainer:
-    """One run: its data, model and optimizer, and its position in the schedule.
+    """One run: its data, model and optimizers, and its position in the schedule.
 
     Args:
-        recipe: Everything that decides the result.
-        out: The run's folder.
-        data: The data folder.
-        device: Where to train.
-        progress: Whether to show progress bars.
+        recipe, out, data, device, progress, execution: As for ``train``.
         world: The processes that train together.
-        execution: What makes steps cheaper on a GPU; by default ``Execution.from_env()``.
     """
 
     def __init__(
@@ -223,12 +219,14 @@ class Trainer:
             self._write_record()  # first: it tells a run's folder from any other
             write_json(self.out / "recipe.json", self.recipe.as_dict())
         saved = time.monotonic()
-        with ProgressBar(self.recipe.name, self.step, self.total_steps, self.progress) as bar:
+        with self._progress_bar() as bar:
             for step in itertools.islice(self.sampler.steps(self.step), self.total_steps - self.step):
                 try:
                     self.train_step(step)
                     self.step += 1
-                    bar.update(self.meters)
+                    if bar.update():  # it is shown again now and then; to read the losses waits for the device
+                        losses = self.meters.mean_losses()
+                        bar.set_postfix({name: f"{loss:.3f}" for name, loss in losses.items()}, refresh=False)
                     if self.step % self.epoch_steps == 0:
                         self._end_epoch()
                 except FloatingPointError as error:
@@ -274,6 +272,10 @@ class Trainer:
         self.record["peak_memory_mb"] = peak_memory_mb(self.device)
         if self.world.is_main:
             Run(self.out, self.record).write()
+
+    def _progress_bar(self) -> tqdm:
+        options = {"desc": self.recipe.name, "unit": "step", "mininterval": 0.5, "disable": not self.progress}
+        return tqdm(total=self.total_steps, initial=self.step, **options)
 
     def _dataset(self, rows: Rows) -> TaskDataset:
         return TaskDataset.from_rows(rows, self.model, self.recipe, self.progress)

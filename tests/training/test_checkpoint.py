@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from mtbert.training import checkpoint
 from mtbert.training.checkpoint import load_checkpoint, save_checkpoint
-from mtbert.utils import files
 from mtbert.utils.errors import UserError
 
 STATE = {
@@ -65,23 +64,3 @@ def test_a_checkpoint_of_another_version_is_refused(tmp_path, monkeypatch):
         save_checkpoint(tmp_path, 1, STATE)
     with pytest.raises(UserError, match="another version of mtbert: choose another folder"):
         load_checkpoint(tmp_path)
-
-
-def test_no_checkpoint_is_lost_when_the_disk_is_full(tmp_path, monkeypatch):
-    save_checkpoint(tmp_path, 1, STATE)
-
-    def full(descriptor):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(files.os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
-        save_checkpoint(tmp_path, 2, STATE)
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-00000001.safetensors"]
-
-
-def test_only_what_atomic_write_left_behind_is_removed(tmp_path):
-    (tmp_path / "inner").mkdir()
-    for name in ("inner/run.json.123.part", "mine.part", "run.json"):
-        (tmp_path / name).touch()
-    files.remove_parts(tmp_path)
-    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["mine.part", "run.json"]

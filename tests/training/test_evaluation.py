@@ -11,7 +11,6 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-import mtbert
 from mtbert import Recipe, UserError, load_encoder
 from mtbert.data import TASKS, Example, Rows, get_task, read_split
 from mtbert.data.tasks import overall
@@ -69,13 +68,6 @@ def test_what_has_no_score_is_refused(metric, predictions, labels, words):
         metric(predictions, labels)
 
 
-@given(st.lists(NUMBERS, min_size=3, unique=True), st.floats(0.1, 10), NUMBERS)
-def test_pearson_does_not_depend_on_scale_and_origin(x, scale, origin):
-    assume(np.std(x) > 1e-3)
-    assert pearson([scale * value + origin for value in x], x) == pytest.approx(1, abs=1e-6)
-    assert pearson([-value for value in x], x) == pytest.approx(-1, abs=1e-6)
-
-
 # -- accuracy and ties ------------------------------------------------------------------------------------------------
 
 
@@ -118,11 +110,8 @@ def test_yelp_never_counts(scores, yelp):
     assert overall({**without, "yelp": yelp}) == overall(without)
 
 
-def test_overall_of_nothing_is_0_not_nan():
+def test_overall_of_nothing_is_0_not_nan_and_overall_scores_do_not_count():
     assert overall({}) == overall({"yelp": 0.5}) == {"plain": 0.0, "normalised": 0.0}
-
-
-def test_overall_scores_themselves_do_not_count():
     scores = {"sst": 0.5, "sts": 0.8}
     assert overall({**scores, **overall(scores)}) == overall(scores)
 
@@ -147,20 +136,13 @@ def test_logits_are_those_of_each_row_alone_in_the_files_order(model, few):
         torch.testing.assert_close(predict_logits(model, rows), alone, rtol=1e-4, atol=1e-5)
 
 
-def test_evaluation_is_repeatable_without_gradients_and_leaves_the_models_mode(model, few):
-    first = evaluate(model, few)
-    assert evaluate(model, few) == first and model.training
-    assert not predict_logits(model, few["sst"]).requires_grad
-
-
 def test_evaluate_gives_each_tasks_score_over_the_whole_set_and_both_overall_scores(model, few):
     scores = evaluate(model, few)
+    assert evaluate(model, few) == scores and model.training
     assert list(scores) == ["sst", "quora", "sts", "plain", "normalised"]
     for name, rows in few.items():
         assert scores[name] == score(rows.task, predict_logits(model, rows), rows.labels)
     assert {name: scores[name] for name in ("plain", "normalised")} == overall(scores)
-    assert all(math.isfinite(value) for value in scores.values())
-    assert mtbert.evaluate is evaluate
 
 
 # -- predictions ------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import mtbert
-from mtbert.data import TASKS, read_split
+from mtbert.data import TASKS
 from mtbert.nn.heads import HEADS
 from mtbert.training import Trainer
 from mtbert.training.run import build_model
@@ -31,9 +31,6 @@ def test_a_finished_run_of_other_data_is_refused(finished, recipe, data, train, 
     with open(other / "sts-dev.csv", "a") as file:
         file.write("\n")
     with pytest.raises(UserError, match=r"other data than .* has in sts-dev.csv: choose another folder"):
-        train(recipe, finished.folder, other)
-    (other / "sts-dev.csv").unlink()
-    with pytest.raises(UserError, match="has in sts-dev.csv"):
         train(recipe, finished.folder, other)
 
 
@@ -91,12 +88,6 @@ def test_damaged_weights_are_named(finished, tmp_path, name):
         mtbert.load_model(copy)
 
 
-def test_a_model_with_a_head_on_tokens_is_loaded_again(recipe, data, train, tmp_path):
-    run = train(recipe.replace(tasks=("sst",), head="convolution"), tmp_path / "run")
-    rows = read_split(data, TASKS["sst"], "dev")
-    assert mtbert.evaluate(mtbert.load_model(run.folder), {"sst": rows})["sst"] == run.scores["sst"]
-
-
 # -- predictions of a loaded model ------------------------------------------------------------------------------------
 
 SENTENCES = ["A fine film.", "No.", "It goes on and on and on, and then, when one has given up all hope, it goes on."]
@@ -129,13 +120,6 @@ def test_a_prediction_does_not_depend_on_the_rest_of_its_batch(tiny_encoder, hea
     alone = [model.predict("sts", [pair])[0] for pair in PAIRS]
     assert model.predict("sts", PAIRS) == pytest.approx(alone, abs=1e-5)
     assert model.predict("sts", PAIRS[::-1]) == pytest.approx(alone[::-1], abs=1e-5)
-
-
-def test_predicting_restores_training_mode(model):
-    model.train()
-    first = model.predict_proba("sst", SENTENCES)
-    assert model.training and torch.equal(first, model.predict_proba("sst", SENTENCES))
-    model.eval()
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import torch
 import mtbert
 from mtbert.data import TASKS, read_split
 from mtbert.training import Trainer, evaluation, trainer
+from mtbert.training.gradients import recipe_loss_weighting
 from mtbert.training.run import build_model, read_run
 from mtbert.utils import files
 from mtbert.utils.errors import UserError
@@ -42,11 +43,6 @@ def test_training_lowers_the_loss(recipe, train, tmp_path):
     assert sum(last.values()) < 0.9 * sum(first.values())
 
 
-def test_bfloat16_arithmetic_trains_float32_weights(recipe, train, tmp_path):
-    run = train(recipe.replace(precision="bfloat16", epochs=1), tmp_path / "run")
-    assert {tensor.dtype for tensor in weights(run.folder).values()} == {torch.float32}
-
-
 # -- gradients --------------------------------------------------------------------------------------------------------
 
 
@@ -67,16 +63,13 @@ def test_these_recipes_have_the_gradient_of_the_summed_loss(recipe, new_trainer,
     torch.testing.assert_close(first_gradient(new_trainer(recipe.replace(**changes))), expected, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {"encoding": "bi", "head": {"quora": "concat_diff"}, "pooling": "pooler"},
-        {"trainable": "heads"},
-        {"gradient_accumulation_steps": 2, "max_grad_norm": 0.5},
-    ],
-    ids=str,
-)
+MIXES = [
+    {"trainable": "heads"},
+    {"encoding": "bi", "head": {"quora": "concat_diff"}, "pooling": "pooler", "gradient_accumulation_steps": 2},
+]
+
+
+@pytest.mark.parametrize("changes", MIXES, ids=str)
 def test_summing_surgery_trains_the_weights_of_the_summed_loss_with_the_same_dropout(
     recipe, train, new_trainer, tmp_path, changes
 ):
@@ -103,7 +96,7 @@ def test_surgery_changes_the_gradient_of_the_encoder_and_of_no_head(recipe, new_
     assert (plain - changed).abs().max() > 1e-5
 
 
-@pytest.mark.parametrize("surgery", ["sum", "pcgrad", "gradvac", "torchjd:UPGrad"])
+@pytest.mark.parametrize("surgery", ["sum", "pcgrad"])
 def test_an_epoch_records_how_the_gradients_conflict(recipe, undisturbed, surgery):
     for epoch in undisturbed(recipe.replace(surgery=surgery))["epochs"]:
         record = epoch["surgery"]
@@ -112,19 +105,14 @@ def test_an_epoch_records_how_the_gradients_conflict(recipe, undisturbed, surger
         assert record["relative_change"] == 0 if surgery == "sum" else record["relative_change"] >= 0
         for pair, values in record["cosines"].items():
             assert record["conflicts"][pair] == sum(value < 0 for value in values)
+    one_task_at_a_time = undisturbed(recipe.replace(surgery=surgery, sampler="round_robin"))
+    assert one_task_at_a_time["epochs"][0]["surgery"] == {"steps": 0}
 
 
-def test_steps_of_one_task_need_no_surgery(recipe, undisturbed):
-    recipe = recipe.replace(sampler="round_robin", epochs=1)
-    with_surgery, without = undisturbed(recipe.replace(surgery="pcgrad")), undisturbed(recipe)
-    assert with_surgery["epochs"][0]["surgery"] == {"steps": 0}
-    assert with_surgery["epochs"][0]["scores"] == without["epochs"][0]["scores"]
-
-
-@pytest.mark.parametrize(("loss", "scale"), [("default", 0.5), ("mse", 0.5), ("cosent", 1.0)])
-def test_uncertainty_halves_squared_errors_and_no_other_loss(recipe, new_trainer, loss, scale):
-    trainer = new_trainer(recipe.replace(**BI, head="cosine", loss=loss, loss_weighting="uw"))
-    assert trainer.loss_weighting.scale == {"sts": scale}
+def test_uncertainty_halves_squared_errors_and_no_other_loss(recipe):
+    for loss, scale in (("default", 0.5), ("mse", 0.5), ("cosent", 1.0)):
+        changed = recipe.replace(**BI, head="cosine", loss=loss, loss_weighting="uw")
+        assert recipe_loss_weighting(changed).scale == {"sts": scale}
 
 
 def test_uncertainty_is_trained_in_the_steps_of_its_task_and_not_saved_with_the_model(
@@ -276,19 +264,14 @@ def test_a_task_without_dev_rows_is_trained_but_not_scored(recipe, first_rows, t
 # -- what is not trained ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("pooling", ["mean", "pooler"])
-def test_a_frozen_encoder_stays_as_it_was_and_is_not_saved(frozen, train, tmp_path, pooling):
-    run = train(frozen.replace(pooling=pooling), tmp_path / "run")
-    assert not (run.folder / "encoder").exists()
-    original, loaded = mtbert.load_encoder(frozen.encoder).bert.state_dict(), mtbert.load_model(run.folder)
-    assert all(torch.equal(loaded.bert.state_dict()[name], tensor) for name, tensor in original.items())
-
-
-def test_steps_on_a_frozen_encoder_leave_it_as_it_was(frozen, new_trainer):
-    trainer = new_trainer(frozen.replace(weight_decay=0.5))
-    before = {name: tensor.clone() for name, tensor in trainer.model.bert.state_dict().items()}
+def test_a_frozen_encoder_stays_as_it_was_and_is_not_saved(frozen, train, new_trainer, tmp_path):
+    frozen = frozen.replace(pooling="pooler", weight_decay=0.5)
+    run, trainer = train(frozen, tmp_path / "run"), new_trainer(frozen)
     trainer.train_step(next(trainer.sampler.steps()))
-    assert all(torch.equal(before[name], tensor) for name, tensor in trainer.model.bert.state_dict().items())
+    assert not (run.folder / "encoder").exists()
+    for model in (mtbert.load_model(run.folder), trainer.model):
+        for name, tensor in mtbert.load_encoder(frozen.encoder).bert.state_dict().items():
+            assert torch.equal(model.bert.state_dict()[name], tensor)
 
 
 def test_cached_vectors_give_the_losses_of_the_encoder_itself(frozen, new_trainer):
