@@ -102,7 +102,7 @@ class StaticBatch(PackedBatch):
     @staticmethod
     def from_spans(dataset: EncodedDataset, task: str, spans: Tensor, shape: StaticShape) -> "StaticBatch":
         """The batch of one task with these spans, (2, sequences), from ``shape.spans``, on the data set's device."""
-        indices = span_indices(*spans, shape.tokens)
+        indices = span_indices(spans[0], spans[1], shape.tokens)
         indices = indices.clamp(max=len(dataset.ids) - 1)  # a dummy sequence may be longer than the data set
         return StaticBatch(dataset.ids[indices].long(), dataset.token_types[indices].long(), spans[1], {task: shape})
 

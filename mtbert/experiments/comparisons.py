@@ -62,7 +62,7 @@ def compare(
         for name, sts_weight in (("plain", 1.0), ("normalised", 0.5)):  # (r + 1) / 2 halves a difference of r
             weights = {"sst": 1 / 3, "quora": 1 / 3, "sts": sts_weight / 3}
             difference = sum(weight * compared[task][0] for task, weight in weights.items())
-            overall_samples = sum(weight * samples[task] for task, weight in weights.items())
+            overall_samples = sum((weight * samples[task] for task, weight in weights.items()), np.zeros(draws))
             compared[name] = difference, float(overall_samples.std()), sum(compared[task][2] for task in weights)
     return compared
 

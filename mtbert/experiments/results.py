@@ -33,7 +33,7 @@ _COST_GROUPS = ["recipe", "encoder", "steps", "device", "world_size"]
 
 def encoder_name(name: str | Path, sha256: str | None) -> str:
     """The name of an encoder in results: the hub id of its weights if known, else the last part of its name."""
-    return _HUB_IDS.get(sha256, Path(name).name)
+    return _HUB_IDS.get(sha256 or "", Path(name).name)
 
 
 def run_origin(run: Run) -> dict[str, Any]:

@@ -19,7 +19,7 @@ class Conflicts:
 
     def update(self, info: AggregationInfo) -> None:
         """Add a step, unless fewer than two tasks shared parameters."""
-        if info.gramians is None:
+        if info.gramians is None or info.weights is None:
             return
         gramian = info.gramians.sum(0)
         change = relative_change(info.gramians, info.weights.to(gramian))

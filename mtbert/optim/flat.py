@@ -120,7 +120,7 @@ class FlatParameters:
         self.slices: dict[str, slice] = {}
         self.shapes: dict[str, torch.Size] = {}
         self.owners: dict[str, str] = {}
-        self.names: dict[nn.Parameter, str] = {}
+        self.names: dict[Tensor, str] = {}
         self.destination: Destination | None = None
         for module in model.modules():
             if isinstance(module, nn.Embedding):

@@ -56,14 +56,15 @@ class FusedAdamW(AdamW):
         """Update these parameters from their gradients with the coefficients of the last ``advance``."""
         for theta in parameters:
             state = self.state[theta]
-            vectors = (theta, theta.grad, state["exp_avg"], state["exp_avg_sq"])
+            assert theta.grad is not None
+            vectors = theta, theta.grad, state["exp_avg"], state["exp_avg_sq"]
             if self._runs_kernel(theta):
                 from mtbert.optim import kernels  # needs Triton, which comes with torch for CUDA
 
                 kernels.adamw(*vectors, self._rows[theta])
             else:
-                for chunk in _chunks(vectors):
-                    adamw_update(*chunk, *self._coefficients[theta])
+                for values, gradient, exp_avg, exp_avg_sq in _chunks(vectors):
+                    adamw_update(values, gradient, exp_avg, exp_avg_sq, *self._coefficients[theta])
 
     def _runs_kernel(self, theta: Tensor) -> bool:
         return self.use_kernel and theta.is_cuda and theta.is_contiguous()

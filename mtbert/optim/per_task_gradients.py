@@ -66,7 +66,7 @@ class PerTaskGradMode(TorchFunctionMode):
 
     def is_shared(self, x: Tensor, dimensions: int, *weights: Tensor | None) -> bool:
         """Whether the rows of ``x`` belong to tasks, and all trained ``weights`` are shared by them."""
-        names = [self.flat.names[weight] for weight in weights if weight in self.flat.names]
+        names = [self.flat.names[weight] for weight in weights if weight is not None and weight in self.flat.names]
         shared = bool(names) and all(self.flat.owners[name] not in self.tasks for name in names)
         return shared and x.ndim == dimensions and len(x) in self.slices
 
@@ -137,7 +137,7 @@ def _layer_norm(
             gradient, input.to(gradient.dtype), normalized_shape, mean, scale, *values, [False, *needs_grad]
         )
         for parameter, parameter_gradient, needed in zip((weight, bias), gradients, needs_grad, strict=True):
-            if needed:
+            if parameter is not None and needed:
                 vector.add(mode.flat.names[parameter], parameter_gradient)
 
     return mode.tap(out, add, (input, mean, scale), weight, bias)
@@ -171,4 +171,8 @@ def _detached(weight: Tensor | None) -> Tensor | None:
     return None if weight is None else weight.detach()
 
 
-_OVERRIDES = {F.linear: _linear, F.layer_norm: _layer_norm, F.embedding: _embedding}
+_OVERRIDES: dict[Callable[..., Tensor], Callable[..., Tensor | None]] = {
+    F.linear: _linear,
+    F.layer_norm: _layer_norm,
+    F.embedding: _embedding,
+}

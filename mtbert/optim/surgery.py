@@ -153,11 +153,12 @@ class Surgery:
         return blocks
 
     def _sparse_block(self, group: str, name: str, sparse: list[Tensor]) -> "_Block":
-        block = _Block(group, self.flat.slices[name], torch.cat(sparse).unique(), self.flat.shapes[name][-1])
+        rows = torch.cat(sparse).unique()
+        block = _Block(group, self.flat.slices[name], rows, self.flat.shapes[name][-1])
         vector = self.flat.vector
         if name in vector.rows:  # the last step left its values in other rows
             vector.values[block.where].view(-1, block.width)[vector.rows[name]] = 0
-        vector.rows[name] = block.rows
+        vector.rows[name] = rows
         return block
 
 

@@ -74,8 +74,8 @@ def allocations(profile: torch.profiler.profile) -> list[int]:
 
     The public ``events()`` sums them up per operator, so no peak can be computed from it.
     """
-    events = profile.profiler.kineto_results.events()
+    events = profile.profiler.kineto_results.events()  # type: ignore[union-attr]
     memory_events = sorted(
         (event for event in events if event.name() == "[memory]"), key=lambda event: event.start_ns()
     )
-    return [event.nbytes() for event in memory_events]
+    return [event.nbytes() for event in memory_events]  # type: ignore[union-attr]

@@ -68,7 +68,7 @@ class TorchJD:
 
     def state_dict(self) -> dict[str, Tensor]:
         """What the method remembers of earlier steps, by group; empty for most methods."""
-        state = {}
+        state: dict[str, Tensor] = {}
         for index, weighting in self._weightings.items():
             memory = dict(weighting.state_dict())
             if self.name == "NashMTL":  # its memory, the solver's last solution, is a NumPy array and no buffer
@@ -83,7 +83,7 @@ class TorchJD:
             with torch.random.fork_rng(devices=[]):
                 self._weights(index, torch.eye(self.tasks, dtype=torch.float64))  # allocates the buffers
             if self.name == "NashMTL":
-                self._weightings[index].prvs_alpha = memory.pop("prvs_alpha").cpu().numpy()
+                self._weightings[index].prvs_alpha = memory.pop("prvs_alpha").cpu().numpy()  # type: ignore[assignment]
             self._weightings[index].load_state_dict(memory)
 
 
