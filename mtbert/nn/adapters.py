@@ -257,8 +257,7 @@ def build_adapter(name: str, config: BertConfig, shape: AdapterShape | None = No
 
     Args:
         name: one or several kinds joined by "+".
-        config: the encoder's configuration.
-        shape: the adapter's sizes; the defaults of its kind if not given.
+        config, shape: the sizes of the encoder and of the adapter.
 
     Raises:
         UserError: for an unknown name, or a shape that the kind cannot have.

@@ -101,10 +101,7 @@ def mfu(flops: float, seconds: float, peak: float) -> float:
 def device_mfu(flops: float, seconds: float, device: torch.device, peak: float | None = None) -> float | None:
     """MFU on a device, or None where its peak is unknown, as on a CPU.
 
-    Args:
-        flops, seconds: the model's FLOPs, and the time that they took.
-        device: the device.
-        peak: FLOPs per second; by default those of the device's datasheet, in bfloat16.
+    The default ``peak``, in FLOPs per second, is that of the device's datasheet in bfloat16.
     """
     if peak is None and device.type == "cuda":
         spec = datasheet(torch.cuda.get_device_name(device))
@@ -116,12 +113,8 @@ def step_parts(config: BertConfig, lengths: Sequence[int], width: int = 4) -> li
     """The work of a training step by kind, if every operator reads its inputs and writes its outputs once.
 
     An elementwise operator reads x and writes y, and in the backward pass reads x and dy and writes dx: five numbers
-    per value. AdamW reads theta, g, m and v, and writes theta, m and v: seven per weight. Dropout is left out.
-
-    Args:
-        config: the encoder's configuration.
-        lengths: tokens in each sequence.
-        width: bytes per number; those of AdamW always have four, as master weights do.
+    per value. AdamW reads theta, g, m and v, and writes theta, m and v: seven per weight. Dropout is left out. A number
+    has ``width`` bytes, but those of AdamW always have four, as master weights do.
     """
     h, f, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
     tokens, squares = sum(lengths), sum(length * length for length in lengths)

@@ -221,8 +221,7 @@ def build_head(name: str, task: Task, width: int, p: float = 0.0) -> nn.Module:
     middle of the scale, so that training need not first learn the mean.
 
     Args:
-        name: a key of ``HEADS``.
-        task: decides the number of outputs.
+        name, task: a key of ``HEADS``, and the task that decides the number of outputs.
         width: the size of the encoder's vectors.
         p: dropout probability.
 

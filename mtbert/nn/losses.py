@@ -20,7 +20,6 @@ def task_loss(task: Task, logits: Tensor, labels: Tensor) -> Tensor:
     """Mean cross-entropy (multiclass), cross-entropy on one logit (binary) or squared error (regression).
 
     Args:
-        task: its kind decides.
         logits: (rows, task.num_outputs).
         labels: (rows,) float.
     """

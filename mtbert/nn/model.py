@@ -74,10 +74,7 @@ class MultitaskModel(nn.Module):
         return {task: self.logits(task, inputs) for task, inputs in head_inputs.items()}
 
     def losses(self, batch: PackedBatch, labels: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Each task's mean training loss, from its labels (rows,).
-
-        It takes one forward pass for all tasks, and two more if one of them has a SMART weight.
-        """
+        """Each task's mean training loss from its labels (rows,): one forward pass, and two more for SMART."""
         embedded = self.bert.embeddings(batch)  # (tokens, hidden)
         rng_state = RNGState(self.device) if self.smart_weight else None
         head_inputs = self._head_inputs(embedded, batch)
@@ -152,8 +149,6 @@ class MultitaskModel(nn.Module):
         for name in ("tasks", "encoding", "max_length", "input_kinds", "loss", "smart_weight", "heads", "adapters"):
             getattr(self, name).update(getattr(other, name))
 
-    # -- whole data sets ----------------------------------------------------------------------------------------------
-
     def encode_dataset(self, task: str, dataset: TokenizedDataset) -> EncodedDataset:
         """The sequences of a task's rows, under the task's encoding and length limit."""
         return dataset.encode(self.encoding.get(task, "cross"), self.max_length[task], self.encoder.tokenizer)
@@ -203,8 +198,6 @@ class MultitaskModel(nn.Module):
             yield
         finally:
             self.train(training)
-
-    # -- new texts ----------------------------------------------------------------------------------------------------
 
     def predict(self, task: str, texts: Sequence[Text]) -> list[int] | list[float]:
         """The label of each text (a sentence, or a pair for a pair task): a class, 0 or 1, or a similarity.

@@ -61,8 +61,7 @@ class Encoder:
 
     Attributes:
         name: the name that it was loaded by.
-        sha256: checksum of the weights file; None for random weights. For weights that are stored rounded, that of the
-            original.
+        sha256: checksum of the weights (of the original ones, if they are stored rounded); None for random weights.
         notes: what a user should know, a sentence each.
         stored: the type that the weights are stored in if they were rounded, such as "float16".
     """
@@ -86,7 +85,6 @@ class Encoder:
         """Tokenize sentences and pairs into one PackedBatch, in order.
 
         Args:
-            texts: sentences and pairs.
             encoding: a pair is one sequence with token types 0 and 1 ("cross") or two sequences ("bi").
             max_length: longer sequences are truncated to so many tokens; by default all positions of the encoder.
 

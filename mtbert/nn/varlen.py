@@ -27,11 +27,8 @@ _ALIGNMENT = 16  # bytes: the kernels read each head in pieces of this size
 
 @contextmanager
 def attention_backend(backend: AttentionBackend) -> Iterator[None]:
-    """Choose how attention on CUDA is computed inside the block, to compare the backends.
-
-    "varlen" (the default) is one kernel call for a whole batch, "groups" is torch's SDPA on groups of similar length,
-    which a CPU always uses.
-    """
+    """Attention on CUDA by one kernel call for a whole batch ("varlen", the default) or, inside the block, by torch's
+    SDPA on groups of similar length ("groups"), to compare the two. A CPU always uses groups."""
     token = _BACKEND.set(backend)
     try:
         yield
