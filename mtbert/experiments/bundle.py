@@ -14,8 +14,8 @@ import sys
 import tarfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import IO, Any
+from tempfile import TemporaryDirectory, TemporaryFile
+from typing import Any
 
 import torch
 from safetensors.torch import load, save
@@ -210,52 +210,21 @@ def archive_bundle(folder: Path, megabytes: float) -> list[Path]:
     Returns:
         The parts, NAME.tar.gz.01 and so on.
     """
-    for old in folder.parent.glob(f"{folder.name}.tar.gz.*"):
+    name, limit = f"{folder.name}.tar.gz", max(1, int(megabytes * 2**20))
+    for old in folder.parent.glob(f"{name}.*"):
         old.unlink()
-    parts = _SplitFile(folder.with_name(folder.name + ".tar.gz"), max(1, int(megabytes * 2**20)))
-    with (
-        parts,
-        gzip.GzipFile(fileobj=parts, mode="wb", mtime=0) as compressed,
-        tarfile.open(fileobj=compressed, mode="w|") as archive,
-    ):
-        archive.add(folder, folder.name)
-    return parts.paths
-
-
-class _SplitFile:
-    """A file for writing whose content goes to NAME.01, NAME.02 and so on, none larger than ``limit`` bytes."""
-
-    def __init__(self, name: Path, limit: int):
-        self.name, self.limit = name, limit
-        self.paths: list[Path] = []
-        self.file: IO[bytes] | None = None
-        self.room = 0  # bytes left in it
-
-    def write(self, data: bytes) -> int:
-        view = memoryview(data)
-        while len(view):
-            if not self.file or not self.room:
-                self.close()
-                self.paths.append(self.name.with_name(f"{self.name.name}.{len(self.paths) + 1:02}"))
-                self.file, self.room = open(self.paths[-1], "wb"), self.limit  # noqa: SIM115
-            written = self.file.write(view[: self.room])
-            self.room -= written
-            view = view[written:]
-        return len(data)
-
-    def flush(self) -> None:
-        if self.file:
-            self.file.flush()
-
-    def close(self) -> None:
-        if self.file:
-            self.file.close()
-
-    def __enter__(self) -> "_SplitFile":
-        return self
-
-    def __exit__(self, *error) -> None:
-        self.close()
+    parts: list[Path] = []
+    with TemporaryFile(dir=folder.parent) as compressed:
+        with (
+            gzip.GzipFile(fileobj=compressed, mode="wb", mtime=0) as stream,
+            tarfile.open(fileobj=stream, mode="w|") as archive,
+        ):
+            archive.add(folder, folder.name)
+        compressed.seek(0)
+        while content := compressed.read(limit):
+            parts.append(folder.with_name(f"{name}.{len(parts) + 1:02}"))
+            parts[-1].write_bytes(content)
+    return parts
 
 
 def available_tasks(data: Path) -> list[str]:

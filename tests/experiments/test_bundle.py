@@ -101,8 +101,8 @@ def test_the_manifest_tells_what_is_missing_or_damaged(bundled, sample, small, t
         "data/ids-sst-dev.csv is missing",
         "data/ids-sst-train.csv is damaged: its checksum differs from the manifest's",
     ]
-    said = CliRunner().invoke(app, ["bundle", "--check", str(folder)])
-    assert said.exit_code == 1
+    result = CliRunner().invoke(app, ["bundle", "--check", str(folder)])
+    assert result.exit_code == 1
     with pytest.raises(UserError, match="holds no bundle"):
         bundling.verify_bundle(tmp_path)
 
@@ -186,6 +186,6 @@ def test_a_run_from_a_bundle_needs_no_network_and_is_known_by_its_encoders_name(
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
     assert done.returncode == 0, done.stderr
     assert "rounded to float16" in done.stdout and "step/s" not in done.stderr
-    found = run_row(mtbert.open_run(tmp_path / "run"))
-    assert found["encoder"] == "sentence-transformers/all-MiniLM-L6-v2" and found["encoder_stored"] == "float16"
+    row = run_row(mtbert.open_run(tmp_path / "run"))
+    assert row["encoder"] == "sentence-transformers/all-MiniLM-L6-v2" and row["encoder_stored"] == "float16"
     assert mtbert.open_run(tmp_path / "run").recipe.encoder == "minilm"

@@ -65,8 +65,8 @@ def test_scores_and_averages_are_scikit_learns(pairs):
     labels, predicted = zip(*pairs, strict=True)
     matrix = confusion_matrix(labels, predicted, CLASSES)
     options = {"labels": range(CLASSES), "zero_division": 0}
-    wanted = metrics.precision_recall_fscore_support(labels, predicted, **options)
-    assert np.allclose(class_scores(matrix).to_numpy().T, wanted)
+    expected = metrics.precision_recall_fscore_support(labels, predicted, **options)
+    assert np.allclose(class_scores(matrix).to_numpy().T, expected)
     *macro, _ = metrics.precision_recall_fscore_support(labels, predicted, average="macro", **options)
     assert list(averages(matrix).values()) == pytest.approx([metrics.accuracy_score(labels, predicted), *macro])
     *micro, _ = metrics.precision_recall_fscore_support(labels, predicted, average="micro", **options)
@@ -115,8 +115,8 @@ def test_kappa_is_scikit_learns(pairs):
     if len({*labels, *predicted}) == 1:
         assert got == 0  # scikit-learn has NaN there
     else:
-        wanted = metrics.cohen_kappa_score(labels, predicted, weights="quadratic", labels=range(CLASSES))
-        assert got == pytest.approx(wanted)
+        expected = metrics.cohen_kappa_score(labels, predicted, weights="quadratic", labels=range(CLASSES))
+        assert got == pytest.approx(expected)
 
 
 @given(ANSWERS)

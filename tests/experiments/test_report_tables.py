@@ -89,8 +89,8 @@ def test_two_rows_of_yin_print_the_same_four_figures(table):
 @given(SHARES, SHARES, SHARES, st.sampled_from(["plain", "normalised"]), st.sampled_from([2, 3]))
 def test_a_rounded_mean_is_recognised(sst, quora, sts, kind, decimals):
     scores = {"sst": sst, "quora": quora, "sts": sts}
-    found = report_tables.matching_definition(scores, round(overall(scores)[kind], decimals), decimals)
-    assert found == kind or sts > 0.9  # near r = 1 the two are one
+    definition = report_tables.matching_definition(scores, round(overall(scores)[kind], decimals), decimals)
+    assert definition == kind or sts > 0.9  # near r = 1 the two are one
 
 
 @given(SHARES, SHARES, st.floats(-1, 1), st.floats(0.003, 0.5))
@@ -127,11 +127,8 @@ def test_a_recipes_printed_figures_are_those_of_its_row(name, table):
     assert set(RECIPES[name].printed) == set(printed.index[printed])
 
 
-def test_every_recipe_that_a_row_names_exists(table):
+def test_every_recipe_of_a_row_exists_and_our_own_recipes_print_nothing(table):
     assert set(table.recipe) - {""} <= set(RECIPES)
-
-
-def test_our_own_recipes_print_nothing():
     assert all(not entry.printed for name, entry in RECIPES.items() if "/" not in name)
 
 
@@ -166,11 +163,8 @@ def test_a_correlation_may_be_negative_and_an_accuracy_may_not(tmp_path):
     assert report_tables.read_tables(tmp_path).sts[0] == -0.457
 
 
-def test_without_files_nothing_is_printed(tmp_path):
+def test_printed_scores_are_finite_and_none_without_files(table, tmp_path):
+    printed = report_tables.printed_scores()
+    assert set(printed) == set(table[(table.split == "dev") & (table.recipe != "")].recipe)
+    assert all(math.isfinite(value) for scores in printed.values() for value in scores.values())
     assert report_tables.printed_scores(tmp_path) == {} and report_tables.read_tables(tmp_path).empty
-
-
-def test_printed_figures_are_finite(table):
-    figures = report_tables.printed_scores(paths.REPORTS)
-    assert set(figures) == set(table[(table.split == "dev") & (table.recipe != "")].recipe)
-    assert all(math.isfinite(value) for scores in figures.values() for value in scores.values())

@@ -67,9 +67,9 @@ def test_a_job_leaves_a_run_an_executed_notebook_and_its_recipe(job):
     assert not one.finished
     assert sweep.run_job(one) is None
     assert one.finished
-    cells = nbformat.read(one.beside(".ipynb"), 4).cells
+    cells = nbformat.read(one.sibling(".ipynb"), 4).cells
     assert all(cell.execution_count for cell in cells if cell.cell_type == "code")
-    assert mtbert.recipe(one.beside(".recipe.json")) == one.recipe
+    assert mtbert.recipe(one.sibling(".recipe.json")) == one.recipe
     assert mtbert.open_run(one.folder).record["execution"] == {"compile": False, "cuda_graphs": True}
 
 
@@ -80,7 +80,7 @@ def test_a_failing_run_says_why_on_one_line(job, tmp_path, monkeypatch):
     monkeypatch.setattr(sweep, "NOTEBOOK", tmp_path / "broken.ipynb")
     bad = job()
     error = sweep.run_job(bad)
-    assert "nowhere" in error and "\n" not in error and "nowhere" in bad.beside(".log").read_text()
+    assert "nowhere" in error and "\n" not in error and "nowhere" in bad.sibling(".log").read_text()
 
 
 def test_finished_runs_are_skipped_and_failures_reported(job, monkeypatch, sample, tmp_path):
