@@ -1,5 +1,5 @@
 """What only a GPU can show: its kernels compute what the definitions say, CUDA graphs and compiled layers train as
-eager steps do, and no step waits for the device. ``pytest tests/training/test_cuda.py`` takes a minute or two on one."""
+eager steps do, and no step waits for the device. ``pytest tests/training/test_cuda.py`` takes a minute or two."""
 
 import itertools
 import math

@@ -104,11 +104,9 @@ def assert_same(result: dict, expected: dict, tolerance: float = 1e-5) -> None:
     [
         (2, {"sampler": "round_robin", "optimizer_state": "per_task"}),
         (2, {"surgery": "gradvac", "granularity": "layer", "gradient_accumulation_steps": 2}),
-        (2, {"surgery": "pcgrad", "sampler": "temperature"}),
         (2, {"gradient_accumulation_steps": 2, "loss_weighting": "uw", "max_grad_norm": 0.1}),
         (2, {"trainable": "adapters", "adapter": "low_rank", "adapter_size": 4}),
         (2, {"trainable": "heads"}),
-        (3, {"batch_size": 2}),
         (3, {"batch_size": 2, "surgery": "pcgrad"}),
         (3, {"batch_size": 2, "sampler": "round_robin", "dev_rows": 2}),
     ],
@@ -121,9 +119,6 @@ def test_several_processes_end_with_the_weights_of_one(plain, train_in, tmp_path
     for result in several:
         assert np.array_equal(result["theta"], several[0]["theta"])
         assert_same(result, alone)
-    saved = [mtbert.load_model(tmp_path / name).state_dict() for name in ("alone", "several")]
-    for name in saved[0]:
-        torch.testing.assert_close(saved[0][name], saved[1][name], rtol=0, atol=1e-5)
 
 
 def test_a_weighting_that_draws_random_numbers_draws_the_same_in_all_processes(plain, train_in, tmp_path):

@@ -17,7 +17,8 @@ from mtbert.training.checkpoint import checkpoints
 from mtbert.utils import files
 from mtbert.utils.errors import UserError
 
-BI = {"encoding": "bi", "head": "cosine"}
+BI = {"encoding": "bi", "head": {"quora": "concat_diff", "sts": "cosine"}}
+TOKENS = {"tasks": ("sst", "sts"), "head": {"sst": "convolution"}}
 CHANGES = {
     "everything is trained": {},
     "augmented copies": {"augment_copies": {"sst": 2}},
@@ -27,27 +28,10 @@ CHANGES = {
     "PCGrad in parts": {"surgery": "pcgrad", "gradient_accumulation_steps": 2, "precision": "bfloat16"},
     "GradVac": {"surgery": "gradvac", "surgery_beta": 0.5, "granularity": "layer"},
     "NashMTL": {"surgery": "torchjd:NashMTL", "granularity": "layer"},
-    "GradVac on cached vectors": {
-        "surgery": "gradvac",
-        "trainable": "heads",
-        "encoding": "bi",
-        "head": {"quora": "concat_diff"},
-    },
-    "one positive": {"tasks": ("sts",), **BI, "loss": "mnrl_graded"},
-    "cosent": {"tasks": ("sts",), **BI, "loss": "cosent"},
-    "SMART on tokens": {
-        "tasks": ("sst", "sts"),
-        "head": {"sst": "convolution"},
-        "loss": {"sts": "mnrl"},
-        "smart_weight": 1.0,
-    },
-    "SMART and PCGrad": {
-        "tasks": ("quora", "sts"),
-        **BI,
-        "loss": "mnrl",
-        "surgery": "pcgrad",
-        "smart_weight": {"sts": 0.5},
-    },
+    "GradVac on cached vectors": {"surgery": "gradvac", "trainable": "heads", **BI},
+    "one positive": {**BI, "loss": {"sts": "mnrl_graded"}},
+    "SMART on tokens": {**TOKENS, "loss": {"sts": "cosent"}, "encoding": "bi", "smart_weight": 1.0},
+    "SMART and PCGrad": {**BI, "tasks": ("quora", "sts"), "loss": "mnrl", "surgery": "pcgrad", "smart_weight": 0.5},
 }
 
 
@@ -80,7 +64,7 @@ class PowerCut(BaseException):
 
 
 @given(moments=st.lists(st.integers(1, 60), min_size=1, max_size=3), seconds=st.sampled_from([0, 0, 1e9]))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_a_run_stopped_while_it_writes_any_file_ends_with_the_same_weights(
     recipe, train, assert_undisturbed, tmp_path_factory, moments, seconds
 ):
@@ -144,18 +128,8 @@ for moment in moments:
     status = os.waitpid(child, 0)[1]
     assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, (moment, status)
 """
-MOMENTS = [
-    "writing:run.json",
-    "writing:recipe.json",
-    "before:0",
-    "after:1",
-    "writing:checkpoint-00000003",
-    "writing:encoder/model.safetensors",
-    "writing:heads.safetensors",
-    "writing:predictions",
-    "before:4",
-    "writing:checkpoint-00000006",
-]
+MOMENTS = ["writing:run.json", "after:1", "writing:checkpoint-00000003", "writing:encoder/model.safetensors"]
+MOMENTS += ["writing:predictions", "before:4", "writing:checkpoint-00000006"]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
