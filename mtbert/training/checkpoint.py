@@ -97,5 +97,5 @@ def _checksum(facts: str, tensors: dict[str, Tensor]) -> str:
     digest = hashlib.sha1(facts.encode(), usedforsecurity=False)
     for name in sorted(tensors):
         digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
-        digest.update(tensors[name].numpy())
+        digest.update(tensors[name].numpy())  # type: ignore[arg-type]  # an array is a buffer
     return digest.hexdigest()

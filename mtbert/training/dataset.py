@@ -1,7 +1,7 @@
 """What a run reads: the rows that its recipe selects, encoded for its model, and the order of their batches."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from mtbert.data.augment import augment_rows
 from mtbert.data.batch import PackedBatch
 from mtbert.data.batch_samplers import BatchSampler, LengthGroupedBatchSampler, build_batch_sampler
 from mtbert.data.read import Rows, count_overlap, read_split
-from mtbert.data.tasks import Task
+from mtbert.data.tasks import Split, Task
 from mtbert.data.tokens import EncodedDataset, TokenizedDataset
 from mtbert.nn.losses import LOSSES
 from mtbert.nn.model import MultitaskModel
@@ -22,7 +22,7 @@ from mtbert.utils.errors import UserError
 from mtbert.utils.logging import logger
 
 
-def read_tasks(recipe: Recipe, folder: Path) -> dict[str, dict[str, Rows]]:
+def read_tasks(recipe: Recipe, folder: Path) -> dict[str, dict[Split, Rows]]:
     """Read the training and dev rows of each task of a recipe.
 
     Returns:
@@ -34,7 +34,8 @@ def read_tasks(recipe: Recipe, folder: Path) -> dict[str, dict[str, Rows]]:
     """
     tasks = {}
     for task in recipe.task_list:
-        splits = {split: read_split(folder, task, split) for split in ("train", "dev") if split in task.files}
+        names: tuple[Split, ...] = ("train", "dev")
+        splits = {split: read_split(folder, task, split) for split in names if split in task.files}
         for rows in splits.values():
             for note in rows.notes():
                 logger.info(note)
@@ -46,7 +47,7 @@ def read_tasks(recipe: Recipe, folder: Path) -> dict[str, dict[str, Rows]]:
     return tasks
 
 
-def _without_overlap(recipe: Recipe, folder: Path, task: Task, splits: dict[str, Rows]) -> Rows:
+def _without_overlap(recipe: Recipe, folder: Path, task: Task, splits: Mapping[Split, Rows]) -> Rows:
     """The training rows under the recipe's overlap rule."""
     train = splits["train"]
     others = [rows for split, rows in splits.items() if split != "train"]
@@ -125,6 +126,7 @@ class TaskDataset:
 
     def cached_vectors(self, rows: Tensor) -> Tensor:
         """(sequences of these rows, hidden)."""
+        assert self.vectors is not None
         per_row = self.sequences.sequences_per_row
         return self.vectors[(rows[:, None] * per_row + torch.arange(per_row)).flatten().to(self.vectors.device)]
 

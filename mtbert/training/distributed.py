@@ -77,9 +77,12 @@ class World:
         return rows if self.size == 1 else replace(rows, examples=rows.examples[self.rank :: self.size])
 
     def gather(self, shard: Tensor | None, rows: int, width: int) -> Tensor:
-        """Put together what each process computed for its ``shard`` of all rows (None if it has none): (rows, width), in
-        order, on the CPU, in every process."""
-        if self.size == 1:
+        """Put together what each process computed for its ``shard`` of all rows (None if it has none).
+
+        Returns:
+            (rows, width), in order, on the CPU, in every process.
+        """
+        if self.size == 1 and shard is not None:
             return shard
         whole = torch.zeros(rows, width)
         if shard is not None:
@@ -88,7 +91,7 @@ class World:
 
     # -- agreeing -----------------------------------------------------------------------------------------------------
 
-    def all_reduce(self, tensor: Tensor, operation: dist.ReduceOp = dist.ReduceOp.SUM) -> Tensor:
+    def all_reduce(self, tensor: Tensor, operation: dist.ReduceOp.RedOpType = dist.ReduceOp.SUM) -> Tensor:
         """Reduce a tensor over all processes, in place."""
         if self.size > 1:
             try:

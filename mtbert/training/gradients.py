@@ -64,8 +64,8 @@ class SurgeryGradient:
         """As ``SummedLoss.compute``. Raises FloatingPointError naming a task whose gradient is not finite."""
         self.surgery.zero_grad()
         for micro_batch in micro_batches:
-            packed = isinstance(micro_batch.inputs, PackedBatch)  # vectors of a frozen encoder share no parameter
-            with self.surgery.per_task_gradients(micro_batch.inputs) if packed else nullcontext():
+            inputs = micro_batch.inputs  # vectors of a frozen encoder share no parameter
+            with self.surgery.per_task_gradients(inputs) if isinstance(inputs, PackedBatch) else nullcontext():
                 losses = self.losses(micro_batch)
             self.surgery.backward({task: micro_batch.shares[task] * loss for task, loss in losses.items()})
         self.exchange.all_reduce_gradients({(task,): self.surgery.rows[task] for task in step.rows})

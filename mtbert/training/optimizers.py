@@ -24,6 +24,7 @@ class ScheduledOptimizers:
 
     def __init__(self, recipe: Recipe, flat: FlatParameters, sampler: Sampler, total_steps: int):
         self.recipe = recipe
+        self.total_steps: Mapping[str, int]
         if recipe.optimizer_state == "per_task":
             plan = itertools.chain.from_iterable(sampler.epoch(epoch) for epoch in itertools.count())
             self.total_steps = Counter(task for tasks in itertools.islice(plan, total_steps) for task in tasks)

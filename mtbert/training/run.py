@@ -17,6 +17,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from mtbert.data.read import Rows
+from mtbert.data.tasks import Split
 from mtbert.nn.adapters import AdapterShape, build_adapter
 from mtbert.nn.losses import LOSSES, LossSettings, build_loss
 from mtbert.nn.model import MultitaskModel
@@ -96,7 +97,7 @@ class Run:
 
 def new_record(
     recipe: Recipe,
-    tasks: Mapping[str, Mapping[str, Rows]],
+    tasks: Mapping[str, Mapping[Split, Rows]],
     encoder: Encoder,
     device: torch.device,
     world_size: int,

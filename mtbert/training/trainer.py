@@ -146,7 +146,9 @@ class Trainer:
         exchange = Exchange(world, self.flat, self.model)
         self.generator = torch.Generator().manual_seed(recipe.seed)  # of surgery
         self.permutations = TaskPermutations(self.generator)
-        self.surgery, tasks = None, list(recipe.tasks)
+        self.surgery: Surgery | None = None
+        self.gradient: SummedLoss | SurgeryGradient
+        tasks = list(recipe.tasks)
         if recipe.surgery == "none":
             self.gradient = SummedLoss(self._logged_losses, self.flat, exchange, self.loss_weighting)
         else:
@@ -291,7 +293,7 @@ class Trainer:
         random = {"cpu": torch.get_rng_state(), "surgery": self.generator.get_state()}
         if self.device.type == "cuda":
             random["cuda"] = torch.cuda.get_rng_state(self.device)
-        weighting = getattr(self.surgery, "weighting", None)
+        weighting: Any = self.surgery.weighting if self.surgery else None
         return {
             "recipe": self.recipe.as_dict(),
             "inputs": self._inputs(),
@@ -315,7 +317,8 @@ class Trainer:
         self.optimizers.load_state_dict(state["optimizers"])
         if state["surgery"]:
             on_device = {name: value.to(self.device) for name, value in state["surgery"].items()}
-            self.surgery.weighting.load_state_dict(on_device)
+            weighting: Any = self.surgery.weighting if self.surgery else None
+            weighting.load_state_dict(on_device)
         torch.set_rng_state(state["random"]["cpu"])
         self.generator.set_state(state["random"]["surgery"])
         if self.device.type == "cuda" and "cuda" in state["random"]:
