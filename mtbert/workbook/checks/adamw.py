@@ -110,7 +110,7 @@ def step(answer, draw):
 
 @check
 def factor(answer, draw):
-    """answer(step, total, warmup) -> the share of the full learning rate in this step; the first step is 0."""
+    """answer(step, total, warmup_ratio) -> the fraction of the peak learning rate in this step; the first step is 0."""
     total, warmup_ratio = 10 * draw.whole(3, 9), draw.whole(2, 5) / 10
     rising = int(warmup_ratio * total)
 
