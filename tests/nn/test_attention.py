@@ -276,9 +276,7 @@ def kernels_on_cpu(p: float = 0.0):
         library._destroy()
 
 
-@pytest.mark.parametrize(
-    ("name", "kernel"), [("flash", flash_attention), ("efficient", memory_efficient_attention)], ids=str
-)
+@pytest.mark.parametrize(("name", "kernel"), [("flash", flash_attention), ("efficient", memory_efficient_attention)])
 @pytest.mark.parametrize("p", [0.0, 0.1])
 @pytest.mark.parametrize("width", [8, 5])  # the kernels cannot read five numbers: they are padded with zeros
 def test_the_kernels_get_what_their_operators_demand(monkeypatch, name, kernel, p, width):
