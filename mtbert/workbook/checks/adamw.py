@@ -1,13 +1,12 @@
 """Checks of notebook 03: momentum, Adam's direction, a step of AdamW, the schedule."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from mtbert.optim import AdamW, learning_rate_factor
-from mtbert.workbook.checks.engine import Draw, check, expect, returned, same, shaped, untouched
+from mtbert.optim import learning_rate_factor
+from mtbert.workbook.checks.engine import Draw, check, expect, same, several, shaped, untouched
 
 
 @check
@@ -15,7 +14,8 @@ def momentum(answer, draw):
     """answer(theta, gradient, velocity, lr, mu) -> (theta, velocity), both new tensors."""
     yield "returns the new parameters and the new velocity, in the old shape"
     for shape in ((5,), (3, 4)):
-        _parts(answer(*_tensors(draw, 3, *shape), 0.1, 0.9), ("parameters", "velocity"), shape)
+        for part in several(answer(*_tensors(draw, 3, *shape), 0.1, 0.9), "parameters", "velocity"):
+            shaped(part, *shape)
     theta, gradient, velocity = _tensors(draw, 3, 3, 4)
     lr, mu = draw.between(0.05, 0.5), draw.between(0.5, 0.9)
     yield "makes new tensors and leaves its arguments as they were"
@@ -26,15 +26,6 @@ def momentum(answer, draw):
     same(answer(theta, gradient, velocity, lr, mu)[1], mu * velocity + gradient)
     yield "the parameters move by lr times the new velocity"
     same(answer(theta, gradient, velocity, lr, mu)[0], theta - lr * (mu * velocity + gradient))
-    yield "ten steps in a row equal those of torch.optim.SGD"
-    reference = nn.Parameter(theta.clone())
-    optimizer = torch.optim.SGD([reference], lr=lr, momentum=mu)
-    velocity = torch.zeros_like(theta)
-    for _ in range(10):
-        reference.grad = draw.normal(3, 4)
-        theta, velocity = answer(theta, reference.grad.clone(), velocity, lr, mu)
-        optimizer.step()
-    same(theta, reference)
 
 
 @check
@@ -54,9 +45,6 @@ def direction(answer, draw):
     same(answer(m, v, t, 0.0, beta2, 1e-12), m / (v / (1 - beta2**t)).sqrt())
     yield "eps is added last, to the root of the corrected v"
     same(answer(m, v, t, beta1, beta2, 0.5), _direction(m, v, t, beta1, beta2, 0.5))
-    yield "in the first step it is the sign of the gradient, whatever its size"
-    gradient = draw.normal(4, 5).sign() * 10 ** (4 * draw.uniform(4, 5) - 2)
-    same(answer((1 - beta1) * gradient, (1 - beta2) * gradient**2, 1, beta1, beta2, 1e-12), gradient.sign())
 
 
 @check
@@ -64,7 +52,8 @@ def step(answer, draw):
     """answer(theta, gradient, m, v, t, lr, beta1, beta2, eps, weight_decay) -> (theta, m, v), all new tensors."""
     yield "returns the new parameters, m and v, in the old shape"
     for shape in ((5,), (3, 4)):
-        _parts(answer(*_state(draw, *shape), 2, 0.1, 0.9, 0.99, 1e-8, 0.1), ("parameters", "m", "v"), shape)
+        for part in several(answer(*_state(draw, *shape), 2, 0.1, 0.9, 0.99, 1e-8, 0.1), "parameters", "m", "v"):
+            shaped(part, *shape)
     theta, gradient, m, v = state = _state(draw, 3, 4)
     zeros = torch.zeros(3, 4)
     lr, decay = draw.between(0.2, 0.4), draw.between(0.3, 0.6)
@@ -79,33 +68,22 @@ def step(answer, draw):
     same(got_m, new_m)
     same(got_v, new_v)
     yield "without decay, the first step is lr * sign(gradient): bias corrected"
-    got, _, _ = answer(theta, gradient, zeros, zeros, 1, lr, beta1, beta2, 1e-12, 0.0)
-    same(got, theta - lr * gradient.sign())
-    yield "later steps are corrected by 1 - beta1^t and 1 - beta2^t"
-    got, _, _ = answer(*state, t, lr, beta1, beta2, 1e-12, 0.0)
-    same(got, theta - lr * _direction(new_m, new_v, t, beta1, beta2, 1e-12))
-    yield "eps is added to the root of the corrected v"
-    got, _, _ = answer(*state, t, lr, beta1, beta2, 0.5, 0.0)
-    same(got, theta - lr * _direction(new_m, new_v, t, beta1, beta2, 0.5))
+    same(answer(theta, gradient, zeros, zeros, 1, lr, beta1, beta2, 1e-12, 0.0)[0], theta - lr * gradient.sign())
+    for eps, sentence in (
+        (1e-12, "later steps are corrected by 1 - beta1^t and 1 - beta2^t"),
+        (0.5, "eps is added to the root of the corrected v"),
+    ):
+        yield sentence
+        got = answer(*state, t, lr, beta1, beta2, eps, 0.0)[0]
+        same(got, theta - lr * _direction(new_m, new_v, t, beta1, beta2, eps))
     yield "the decay does not enter the gradient, and so neither m nor v"
-    _, got_m, got_v = answer(*state, t, lr, beta1, beta2, 1e-8, decay)
+    got, got_m, got_v = answer(*state, t, lr, beta1, beta2, 1e-8, decay)
     same(got_m, new_m)
     same(got_v, new_v)
     yield "with zero gradient, m and v, theta becomes (1 - lr * weight_decay) * theta"
-    got, _, _ = answer(theta, zeros, zeros, zeros, t, lr, beta1, beta2, 1e-8, decay)
-    same(got, theta * (1 - lr * decay))
+    same(answer(theta, zeros, zeros, zeros, t, lr, beta1, beta2, 1e-8, decay)[0], theta * (1 - lr * decay))
     yield "the decay is a share of the old weights, not of the new ones"
-    got, _, _ = answer(*state, t, lr, beta1, beta2, 1e-8, decay)
     same(got, theta * (1 - lr * decay) - lr * _direction(new_m, new_v, t, beta1, beta2, 1e-8))
-    yield "five steps in a row equal those of mtbert.optim.AdamW"
-    reference = nn.Parameter(theta.clone())
-    optimizer = AdamW([reference], lr, (beta1, beta2), 1e-3, decay)
-    m = v = zeros
-    for t in range(1, 6):
-        reference.grad = draw.normal(3, 4)
-        theta, m, v = answer(theta, reference.grad.clone(), m, v, t, lr, beta1, beta2, 1e-3, decay)
-        optimizer.step()
-    same(theta, reference, 1e-3)  # v is small, so that rounding in float32 matters
 
 
 @check
@@ -149,15 +127,3 @@ def _state(draw: Draw, *shape: int) -> list[Tensor]:
 
 def _direction(m: Tensor, v: Tensor, t: int, beta1: float, beta2: float, eps: float) -> Tensor:
     return m / (1 - beta1**t) / ((v / (1 - beta2**t)).sqrt() + eps)
-
-
-def _parts(got: Any, names: Sequence[str], shape: tuple[int, ...]) -> None:
-    """Fail the property unless ``got`` holds a tensor of that shape for each name."""
-    expected = ", ".join(names)
-    expect(
-        isinstance(returned(got), tuple | list),
-        f"it should return several tensors ({expected}), not one {type(got).__name__}",
-    )
-    expect(len(got) == len(names), f"it returned {len(got)} things, but should return {len(names)}: {expected}")
-    for part in got:
-        shaped(part, *shape)

@@ -43,12 +43,10 @@ def scores(answer, draw):
     same(got[1], expected[1])
     yield "then F1: the harmonic mean of the class's own precision and recall"
     same(got[2], expected[2])
-    yield "for a class that is never predicted, precision and F1 are 0, not NaN"
-    counts[:, 1] = 0
-    same(answer(counts), torch.from_numpy(class_scores(counts).to_numpy().T)[:3])
-    yield "so is the recall of a class without rows"
-    counts[1] = 0
-    same(answer(counts), torch.from_numpy(class_scores(counts).to_numpy().T)[:3])
+    yield "a class that is never predicted has precision and F1 0, not NaN; so has a class without rows"
+    for entries in (counts[:, 1], counts[1]):
+        entries.zero_()
+        same(answer(counts), torch.from_numpy(class_scores(counts).to_numpy().T)[:3])
 
 
 @check
@@ -88,9 +86,6 @@ def precision_recall(answer, draw):
     same(answer(probabilities, labels, torch.zeros(1)), [[float(labels.double().mean()), 1.0]])
     yield "a probability exactly on the threshold is predicted 0"
     same(answer(torch.tensor([0.5, 0.8, 0.2]), torch.tensor([1, 1, 0]), torch.tensor([0.5])), [[1.0, 0.5]])
-    yield "recall never rises with the threshold"
-    recall = shaped(answer(probabilities, labels, torch.linspace(0, 1, 11)), 11, 2)[:, 1]
-    expect((recall.diff() <= 1e-6).all(), "it rose")
     yield "precision and recall follow from the counts at each threshold"
     tables = [class_scores(confusion_matrix(labels, probabilities > threshold, 2)) for threshold in at]
     expected = [list(table.loc[1, ["precision", "recall"]]) for table in tables]

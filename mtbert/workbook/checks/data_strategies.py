@@ -3,9 +3,7 @@
 import statistics
 from random import Random
 
-from mtbert.data.augment import delete as reference_delete
-from mtbert.data.sampling import apportion as reference_apportion
-from mtbert.workbook.checks.engine import check, expect, same
+from mtbert.workbook.checks.engine import by_key, check, expect, same
 
 
 @check
@@ -13,22 +11,16 @@ def shares(answer, draw):
     """answer(rows, alpha) -> a probability per task, proportional to rows to the power of alpha; rows is a dict."""
     rows = {name: draw.whole(50, 5000) for name in "abc"}
     yield "gives a number for each task"
-    _numbers(answer(dict(rows), 1.0), rows)
+    by_key(answer(dict(rows), 1.0), rows)
     yield "they add up to 1"
     for alpha in (0.0, 0.3, 1.0):
-        same(sum(_numbers(answer(dict(rows), alpha), rows)), 1.0)
+        same(sum(by_key(answer(dict(rows), alpha), rows)), 1.0)
     yield "with alpha = 1 a task with twice the rows has twice the share"
-    same(_numbers(answer({"a": 100, "b": 200}, 1.0), "ab"), [1 / 3, 2 / 3])
+    same(by_key(answer({"a": 100, "b": 200}, 1.0), "ab"), [1 / 3, 2 / 3])
     yield "with alpha = 0 all tasks have the same share"
-    same(_numbers(answer(dict(rows), 0.0), rows), [1 / 3] * 3)
+    same(by_key(answer(dict(rows), 0.0), rows), [1 / 3] * 3)
     yield "with alpha = 1/2 a task with four times the rows has twice the share"
-    same(_numbers(answer({"a": 100, "b": 400}, 0.5), "ab"), [1 / 3, 2 / 3])
-    yield "works for any number of tasks and any alpha"
-    for count in (1, 2, 5):
-        rows = {f"task {index}": draw.whole(1, 10**6) for index in range(count)}
-        alpha = draw.between(0.1, 0.9)
-        total = sum(size**alpha for size in rows.values())
-        same(_numbers(answer(dict(rows), alpha), rows), [size**alpha / total for size in rows.values()])
+    same(by_key(answer({"a": 100, "b": 400}, 0.5), "ab"), [1 / 3, 2 / 3])
 
 
 @check
@@ -37,27 +29,22 @@ def apportion(answer, draw):
     weights = {name: draw.between(0.5, 9.0) for name in "abcd"}
     total = draw.whole(20, 60)
     yield "gives a whole number for each task"
-    counts = _numbers(answer(dict(weights), total), weights)
+    counts = by_key(answer(dict(weights), total), weights)
     expect(all(count == int(count) >= 0 for count in counts), f"it gave {counts}")
     yield "shares that are whole numbers stay as they are"
-    same(_numbers(answer({"a": 3.0, "b": 1.0, "c": 0.0}, 8), "abc"), [6, 2, 0])
+    same(by_key(answer({"a": 3.0, "b": 1.0, "c": 0.0}, 8), "abc"), [6, 2, 0])
     yield "all steps are given out, and no more"
     thirds = {"a": 1.0, "b": 1.0, "c": 1.0}  # rounding their shares gives 9 steps of 10, and 12 of 11
     for some, steps in ((weights, total), (weights, 1), (thirds, 10), (thirds, 11)):
-        given = int(sum(_numbers(answer(dict(some), steps), some)))
+        given = int(sum(by_key(answer(dict(some), steps), some)))
         expect(given == steps, f"{given} steps were given out of {steps}")
     yield "every task is less than one step away from its share"
-    for count, weight in zip(_numbers(answer(dict(weights), total), weights), weights.values(), strict=True):
+    for count, weight in zip(by_key(answer(dict(weights), total), weights), weights.values(), strict=True):
         share = total * weight / sum(weights.values())
         expect(abs(count - share) < 1, f"{int(count)} steps, but the share is {share:.2f}")
     yield "the remaining steps go to the largest remainders"
-    same(_numbers(answer({"a": 4.6, "b": 3.3, "c": 2.1}, 10), "abc"), [5, 3, 2])
-    same(_numbers(answer({"a": 0.6, "b": 1.7, "c": 7.7}, 10), "abc"), [0, 2, 8])
-    yield "equals mtbert.data.apportion"
-    for _ in range(5):
-        some = {f"task {index}": draw.between(0.1, 100.0) for index in range(draw.whole(2, 6))}
-        steps = draw.whole(1, 300)
-        same(_numbers(answer(dict(some), steps), some), list(reference_apportion(some, steps).values()))
+    same(by_key(answer({"a": 4.6, "b": 3.3, "c": 2.1}, 10), "abc"), [5, 3, 2])
+    same(by_key(answer({"a": 0.6, "b": 1.7, "c": 7.7}, 10), "abc"), [0, 2, 8])
 
 
 @check
@@ -66,15 +53,15 @@ def oversample(answer, draw):
     large = draw.whole(5000, 9000)
     yield "reads the largest set once"
     rows = {"small": draw.whole(100, 300), "large": large}
-    same(_numbers(answer(dict(rows), 5), rows)[1], large)
+    same(by_key(answer(dict(rows), 5), rows)[1], large)
     yield "reads a small set as many times as asked"
     for times in (2, 5):
-        same(_numbers(answer(dict(rows), times), rows)[0], times * rows["small"])
+        same(by_key(answer(dict(rows), times), rows)[0], times * rows["small"])
     yield "never makes a set larger than the largest"
     rows = {"middle": large // 2, "large": large, "small": draw.whole(100, 300)}
-    same(_numbers(answer(dict(rows), 5), rows), [large, large, 5 * rows["small"]])
+    same(by_key(answer(dict(rows), 5), rows), [large, large, 5 * rows["small"]])
     yield "with times = 1 every set is read once"
-    same(_numbers(answer(dict(rows), 1), rows), list(rows.values()))
+    same(by_key(answer(dict(rows), 1), rows), list(rows.values()))
 
 
 @check
@@ -102,14 +89,6 @@ def delete(answer, draw):
     counts = [len(answer(["word"] * 40, 0.25, Random(seed + run))) for run in range(200)]
     mean, std = statistics.fmean(counts), statistics.pstdev(counts, 30)
     expect(abs(mean - 30) < 1, f"of 40 words {mean:.1f} stayed, but 30 should")
-    reference = [len(reference_delete(["word"] * 40, 0.25, Random(run))) for run in range(200)]
-    expected = statistics.pstdev(reference, 30)
+    expected = (40 * 0.25 * 0.75) ** 0.5  # of a binomial distribution
     both = f"the standard deviation of the number that stays is {std:.1f}, not {expected:.1f}"
     expect(0.6 * expected < std < 1.6 * expected, both)
-
-
-def _numbers(got, names) -> list[float]:
-    """The values of a mapping in the order of ``names``."""
-    expect(isinstance(got, dict), f"your function returned {type(got).__name__}, not a dict")
-    expect(set(got) == set(names), f"the dict should have the keys {[*names]}, but has {[*got]}")
-    return [float(got[name]) for name in names]

@@ -15,7 +15,7 @@ means that this property fails. So a check reads like the list that the learner 
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -26,25 +26,14 @@ _DOCS = """
 
 Args:
     answer: The learner's function, as described above.
-    seed: Draw the same random inputs whenever the seed is the same; new ones at every call by default.
-    strict: Raise instead of returning a result that did not pass.
-
-Returns:
-    A Result that names the properties tested, up to the first that fails.
-
-Raises:
-    AssertionError: With ``strict``, naming the property that fails.
+    seed: Repeats the same random inputs; every call draws new ones by default.
+    strict: Raise AssertionError, naming the property that fails, instead of returning a Result.
 """
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a check found.
-
-    Attributes:
-        passed: Whether every property holds.
-        lines: One per property tested, up to the first that fails.
-    """
+    """Whether every property holds, and a line per property tested, up to the first that fails."""
 
     passed: bool
     lines: tuple[str, ...]
@@ -134,6 +123,21 @@ def returned(got: Any) -> Any:
     """Pass on what the learner's function returned; fail the property if it is None."""
     expect(got is not None, "your function returned nothing; is there a return?")
     return got
+
+
+def several(got: Any, *names: str) -> Any:
+    """Pass on ``got``; fail the property unless it holds one thing for each name."""
+    listed = ", ".join(names)
+    expect(hasattr(returned(got), "__len__"), f"it should return {listed}, not one {type(got).__name__}")
+    expect(len(got) == len(names), f"it returned {len(got)} things, but should return {len(names)}: {listed}")
+    return got
+
+
+def by_key(got: Any, keys: Iterable[str]) -> list[float]:
+    """The numbers of a dict in the order of ``keys``; fail the property unless ``got`` is a dict with these keys."""
+    expect(isinstance(got, dict), f"your function returned {type(got).__name__}, not a dict")
+    expect(set(got) == set(keys), f"the dict should have the keys {[*keys]}, but has {[*got]}")
+    return [float(got[key]) for key in keys]
 
 
 def shaped(got: Any, *shape: int) -> Tensor:

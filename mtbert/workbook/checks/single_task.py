@@ -5,7 +5,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from mtbert.workbook.checks.engine import check, equal, expect, returned, same, shaped
+from mtbert.workbook.checks.engine import check, equal, expect, returned, same, several, shaped
 
 
 @check
@@ -17,8 +17,6 @@ def cross_entropy(answer, draw):
     shaped(answer(logits, labels))
     yield "gives ln(classes) where all logits are equal, for any labels"
     same(answer(torch.full((rows, classes), 0.7), labels), math.log(classes))
-    yield "is the mean over the rows: the same rows twice give the same loss"
-    same(answer(torch.cat([logits, logits]), torch.cat([labels, labels])), answer(logits, labels))
     yield "depends on the logit of the label: raising it lowers the loss"
     raised = logits + 3 * F.one_hot(labels, classes)
     expect(answer(raised, labels) < answer(logits, labels), "the loss did not fall")
@@ -75,8 +73,7 @@ def early_stopping(answer, draw):
     patience = draw.whole(2, 4)
 
     def gives(scores: list[float], best: int, epochs: int) -> None:
-        got = answer(list(scores), patience)
-        expect(got is not None and len(got) == 2, "it should return two numbers: best epoch, epochs run")
+        got = several(answer(list(scores), patience), "best epoch", "epochs run")
         case = f"for {[round(score, 2) for score in scores]} with patience {patience}"
         equal(tuple(int(epoch) for epoch in got), (best, epochs), case)
 

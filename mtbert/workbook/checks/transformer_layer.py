@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mtbert.nn.bert import BertConfig, Layer
 from mtbert.workbook.checks.engine import check, equal, expect, returned, same, shaped, untouched
 
 
@@ -41,9 +40,8 @@ def layer_norm(answer, draw):
 @check
 def gelu(answer, draw):
     """answer(x) -> GELU of every number; x of any shape."""
-    x = draw.normal(3, 4)
     yield "keeps the shape"
-    shaped(answer(x), 3, 4)
+    shaped(answer(draw.normal(3, 4)), 3, 4)
     yield "0 stays 0, and large positive numbers stay as they are"
     same(answer(torch.tensor([0.0, 8.0, 10.0])), [0.0, 8.0, 10.0])
     yield "large negative numbers become 0"
@@ -56,10 +54,6 @@ def gelu(answer, draw):
     yield "it is the exact form, not an approximation by tanh or a sigmoid"
     grid = torch.linspace(-4, 4, 81)
     same(answer(grid), F.gelu(grid), 2e-5)
-    yield "agrees with torch on other shapes"
-    for shape in [(1,), (2, 3, 4), (draw.whole(2, 6), 5)]:
-        x = 2 * draw.normal(*shape)
-        same(answer(x), F.gelu(x), 2e-5)
 
 
 @check
@@ -78,9 +72,7 @@ def sublayer(answer, draw):
     def nothing(v: Tensor) -> Tensor:
         return torch.zeros(len(v), hidden)
 
-    def keep(v: Tensor) -> Tensor:
-        return v
-
+    keep = torch.clone
     yield "gives (tokens, hidden)"
     shaped(answer(x, mixed, dense, keep, keep), tokens, hidden)
     yield "adds x: where the dense layer gives zeros, the result is x"
@@ -124,10 +116,5 @@ def layer_parameters(answer, draw):
     yield "the rest is 9 x hidden: five biases of that size, and a gain and a bias in each of two layer norms"
     rest = (answer(h, 0) - 4 * h * h) / h
     expect(rest == 9, f"you count {rest:g} x hidden")
-    yield "agrees with mtbert's layer for all sizes"
-    for hidden, intermediate in [(h, m), (draw.whole(3, 40), draw.whole(3, 40)), (768, 3072)]:
-        config = BertConfig(hidden_size=hidden, num_attention_heads=1, intermediate_size=intermediate)
-        with torch.device("meta"):
-            layer = Layer(config)
-        expected = sum(weights.numel() for weights in layer.parameters())
-        equal(answer(hidden, intermediate), expected, f"for {hidden} and {intermediate}")
+    yield "agrees with a layer of BERT-base"
+    equal(answer(768, 3072), 7_087_872, "for 768 and 3072")

@@ -20,13 +20,7 @@ _OTHERS = ["sst", "quora", "sts", "cfimdb", "yelp"]
 
 
 class Surface(NamedTuple):
-    """A loss of two parameters that can be drawn.
-
-    Attributes:
-        value: The loss, (..., 2) -> (...).
-        window: The part to draw: left, right, bottom, top.
-        goals: Where the loss is lowest.
-    """
+    """A loss of two parameters, (..., 2) -> (...); window: left, right, bottom, top; goals: its lowest points."""
 
     value: Callable[[Tensor], Tensor]
     window: tuple[float, float, float, float]
@@ -34,15 +28,9 @@ class Surface(NamedTuple):
 
 
 def walks(surface: Surface | Sequence[Surface], panels: Mapping[str, Mapping[str, Tensor]]) -> Figure:
-    """Draw the contour lines of a surface and the paths of optimizers on it, a panel per title.
+    """Draw the contour lines of a surface and the paths of optimizers on it; panels: title -> optimizer -> (points, 2).
 
-    Args:
-        surface: One for all panels, or one for each.
-        panels: Title to optimizer to (steps + 1, 2), the points visited. A path may leave the window or become
-            infinite or NaN; the part inside is drawn.
-
-    Raises:
-        ValueError: If a path has another shape.
+    The surface is one for all panels, or one for each. A path may leave the window or become infinite or NaN.
     """
     surfaces = [surface] * len(panels) if isinstance(surface, Surface) else list(surface)
     names = list(dict.fromkeys(name for paths in panels.values() for name in paths))
@@ -95,17 +83,7 @@ def lines(
     x: Sequence[float] | Tensor | None = None,
     scales: tuple[str, str] = ("linear", "linear"),
 ) -> Figure:
-    """Draw one line per name.
-
-    Args:
-        series: Name to (points,).
-        axis_names: Names of the horizontal and of the vertical axis.
-        x: (points,), positions of the values; 1, 2, 3 ... by default.
-        scales: "linear" or "log" for each axis.
-
-    Raises:
-        ValueError: If a series has another number of points than x.
-    """
+    """Draw one line per name over x, or over 1, 2, 3 ...; series: name -> (points,); scales: "linear" or "log"."""
     figure, axes = plt.subplots(figsize=(6.6, 2.6))
     dashes = cycle([*DASHES, (0, (6, 1, 1, 1, 1, 1))])
     for index, ((name, values), line) in enumerate(zip(series.items(), dashes, strict=False)):
@@ -122,11 +100,8 @@ def lines(
 def sweep(losses: Mapping[str, Mapping[float, Sequence[float]]], last: int, constant: float) -> Figure:
     """Draw the mean loss of the last steps by learning rate (left), and over the steps at the best rate (right).
 
-    Args:
-        losses: Optimizer to learning rate to the loss of each step. A run that diverged may be shorter than the
-            others or contain values that are not finite; it is drawn as a cross at the upper edge.
-        last: Number of steps averaged.
-        constant: Loss of the best constant answer.
+    losses: optimizer -> learning rate -> the loss of each step. A run that diverged (shorter, or not finite) is a cross
+    at the upper edge. constant: the loss of the best constant answer.
     """
     figure, (left, right) = style.panels(2, (8.6, 2.9))
     length = max(len(run) for runs in losses.values() for run in runs.values())

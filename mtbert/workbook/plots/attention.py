@@ -17,16 +17,7 @@ from mtbert.workbook.plots.style import PALETTE, check_shape
 
 
 def arrows(vectors: ArrayLike, words: Sequence[str], axis_names: tuple[str, str], title: str) -> Figure:
-    """Draw one arrow from the origin per word.
-
-    Args:
-        vectors: (words, 2).
-        words: Names of the arrows.
-        axis_names: Names of the horizontal and of the vertical axis.
-
-    Raises:
-        ValueError: If vectors has another shape.
-    """
+    """Draw one arrow from the origin per word; vectors (words, 2); axis_names: horizontal, vertical."""
     vectors = check_shape(vectors, len(words), 2)
     figure, axes = plt.subplots(figsize=(4.2, 3.6))
     for (x, y), word, color in zip(vectors, words, PALETTE, strict=False):
@@ -39,16 +30,7 @@ def arrows(vectors: ArrayLike, words: Sequence[str], axis_names: tuple[str, str]
 
 
 def scaling(widths: Sequence[int], panels: Mapping[str, Mapping[str, Sequence[float]]], logarithmic=()) -> Figure:
-    """Draw a panel per measure, a line per treatment, against the width d.
-
-    Args:
-        widths: The widths d.
-        panels: Measure to name of the line to one value per width.
-        logarithmic: The measures drawn on a logarithmic axis.
-
-    Raises:
-        ValueError: If a line has another number of values than there are widths.
-    """
+    """Draw a panel per measure, a line per treatment, over the width d; panels: measure -> treatment -> (widths,)."""
     figure, row = style.panels(len(panels), (9, 2.9))
     styles = [("o-", PALETTE[0]), ("s--", PALETTE[3]), ("^:", PALETTE[2])]
     for axes, (measure, lines) in zip(row, panels.items(), strict=True):
@@ -66,15 +48,7 @@ def scaling(widths: Sequence[int], panels: Mapping[str, Mapping[str, Sequence[fl
 
 
 def blocks(mask: ArrayLike, words: Sequence[str], title: str) -> Figure:
-    """Draw which token may look at which.
-
-    Args:
-        mask: (tokens, tokens) bool.
-        words: One name per token.
-
-    Raises:
-        ValueError: If mask has another shape.
-    """
+    """Draw which token may look at which; mask (tokens, tokens) bool."""
     mask = check_shape(mask, len(words), len(words))
     figure, axes = plt.subplots(figsize=(0.3 * len(words) + 2, 0.3 * len(words) + 1.4))
     axes.imshow(mask, cmap=ListedColormap(["0.93", PALETTE[0]]), vmin=0, vmax=1)
@@ -84,14 +58,9 @@ def blocks(mask: ArrayLike, words: Sequence[str], title: str) -> Figure:
 
 
 def cost(lengths: Sequence[int], seconds: Mapping[str, Sequence[float]], title: str) -> Figure:
-    """Draw time against length on two logarithmic axes, with a slope fitted to the three longest of each line.
+    """Draw time against length on two logarithmic axes; seconds: name -> (lengths,).
 
-    Args:
-        lengths: Tokens in the sequence.
-        seconds: Name to one time per length. A slope of 1 means proportional, a slope of 2 quadratic.
-
-    Raises:
-        ValueError: If a line has another number of times than there are lengths.
+    A slope is fitted to the three longest of each line: 1 means proportional, 2 quadratic.
     """
     figure, axes = plt.subplots(figsize=(9.4, 3.2))
     colors = [PALETTE[3], PALETTE[0], PALETTE[2]]
@@ -107,15 +76,7 @@ def cost(lengths: Sequence[int], seconds: Mapping[str, Sequence[float]], title: 
 
 
 def maps(weights: Mapping[str, ArrayLike], pieces: Sequence[str]) -> Figure:
-    """Draw attention maps side by side, with word pieces on both axes.
-
-    Args:
-        weights: Title to (tokens, tokens).
-        pieces: One word piece per token.
-
-    Raises:
-        ValueError: If a map has another shape.
-    """
+    """Draw attention maps side by side, with word pieces on both axes; weights: title -> (tokens, tokens)."""
     size = 3.1 if len(weights) > 1 else 5.5
     figure, row = style.panels(len(weights), (min(10, size * len(weights)), size + 0.6 if len(weights) > 1 else size))
     fontsize = min(10.0, max(5.0, 0.75 * 72 * size / len(pieces)))  # a row is size / tokens inches, an inch 72 points
@@ -130,15 +91,7 @@ def maps(weights: Mapping[str, ArrayLike], pieces: Sequence[str]) -> Figure:
 
 
 def scores(by_encoder: Mapping[str, ArrayLike], measure: str) -> Figure:
-    """Draw a cell per head and a panel per encoder on one scale, with a frame around the best head of each.
-
-    Args:
-        by_encoder: Title to (layers, heads).
-        measure: Name of the color scale.
-
-    Raises:
-        ValueError: If scores are not (layers, heads).
-    """
+    """Draw a cell per head and a frame around the best one, on one scale; by_encoder: title -> (layers, heads)."""
     arrays = {title: check_shape(values, None, None) for title, values in by_encoder.items()}
     top = max(values.max() for values in arrays.values())
     figure, row = style.panels(len(arrays), (9 if len(arrays) > 1 else 6, 2.9))
@@ -155,7 +108,7 @@ def scores(by_encoder: Mapping[str, ArrayLike], measure: str) -> Figure:
 def _name_tokens(axes: Axes, names: Sequence[str], fontsize: float = 10) -> None:
     axes.set_xticks(range(len(names)), names, rotation=90, fontsize=fontsize)
     axes.set_yticks(range(len(names)), names, fontsize=fontsize)
-    axes.set(xlabel="looked at (key)", ylabel="who looks (query)")
+    axes.set(xlabel="attended to (key)", ylabel="attending token (query)")
     axes.tick_params(length=0)
 
 

@@ -14,13 +14,7 @@ from mtbert.workbook.plots.style import COLORS, legend_outside, panels, write_ce
 
 
 def matrices(by_title: Mapping[str, ArrayLike], names: Sequence[str], counts: bool = True) -> Figure:
-    """Draw confusion matrices side by side, colored by the shares of their rows; each row is one true class.
-
-    Args:
-        by_title: Title to counts, (classes, classes).
-        names: Names of the classes.
-        counts: Write counts into the cells, or else shares.
-    """
+    """Draw confusion matrices, a row per true class, colored by shares of the row; by_title: title -> counts."""
     figure, row = panels(len(by_title), (3.8 * len(by_title), 3.1))
     for axes, (title, matrix) in zip(row, by_title.items(), strict=True):
         draw_matrix(axes, matrix, names, counts)
@@ -42,11 +36,7 @@ def draw_matrix(axes: Axes, matrix: ArrayLike, names: Sequence[str], counts: boo
 
 
 def distances(shares: Mapping[str, ArrayLike], title: str) -> Figure:
-    """Draw the share of rows by how many classes the prediction is off, a bar per source.
-
-    Args:
-        shares: Source to (classes,), the share at each distance.
-    """
+    """Draw the share of rows by how many classes the prediction is off; shares: source -> (classes,)."""
     figure, axes = plt.subplots(figsize=(8, 3))
     colors = [COLORS["sst"], COLORS["quora"], COLORS["sts"], "0.7"]
     pd.DataFrame(shares).plot.bar(ax=axes, rot=0, width=0.8, color=colors)
@@ -56,11 +46,9 @@ def distances(shares: Mapping[str, ArrayLike], title: str) -> Figure:
 
 
 def thresholds(curve: pd.DataFrame, threshold: float) -> Figure:
-    """Draw the confusion matrix at a threshold, precision and recall against it, and precision against recall.
+    """Draw the matrix at a threshold, precision and recall against it, and precision against recall.
 
-    Args:
-        curve: Columns threshold, tn, fp, fn, tp, precision, recall, one row per threshold.
-        threshold: The nearest row of the curve is shown.
+    curve: columns threshold, tn, fp, fn, tp, precision, recall.
     """
     figure, (left, middle, right) = panels(3, (11, 3.3))
     now = curve.iloc[(curve.threshold - threshold).abs().argmin()]
@@ -82,13 +70,9 @@ def thresholds(curve: pd.DataFrame, threshold: float) -> Figure:
 
 
 def reliability(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
-    """Draw how often predictions are right against their confidence, a dot per bin, sized by its rows.
-
-    Args:
-        tables: Name to a table from ``mtbert.experiments.metrics.calibration``.
-    """
+    """Draw how often predictions are right by confidence, a dot per bin; tables: see ``metrics.calibration``."""
     figure, axes = plt.subplots(figsize=(6.4, 3.8))
-    axes.plot([0, 1], [0, 1], color="0.5", linestyle=":", label="as sure as right")
+    axes.plot([0, 1], [0, 1], color="0.5", linestyle=":", label="calibrated")
     for (name, table), task in zip(tables.items(), ("sst", "quora", "sts"), strict=False):
         axes.plot(table.confidence, table.true, color=COLORS[task], label=name)
         axes.scatter(table.confidence, table.true, s=400 * table.rows / table.rows.sum(), color=COLORS[task])
@@ -98,15 +82,11 @@ def reliability(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
 
 
 def intervals(table: pd.DataFrame, title: str, unit: str) -> Figure:
-    """Draw differences with their intervals, one line each.
-
-    Args:
-        table: Columns name, difference, low, high.
-    """
+    """Draw differences with their intervals, one line each; table: columns name, difference, low, high."""
     figure, axes = plt.subplots(figsize=(8, 0.45 * len(table) + 1.3))
     ends = [table.difference - table.low, table.high - table.difference]
     axes.errorbar(table.difference, range(len(table)), xerr=ends, fmt="o", capsize=4, color=COLORS["sst"])
     axes.axvline(0, color="0.5", linewidth=1)
     axes.set_yticks(range(len(table)), table.name)
-    axes.set(title=title, xlabel=unit, ylabel="two models", ylim=(len(table) - 0.5, -0.5))
+    axes.set(title=title, xlabel=unit, ylabel="comparison", ylim=(len(table) - 0.5, -0.5))
     return figure

@@ -12,13 +12,7 @@ from mtbert.workbook.plots.style import COLORS, dot_rows, figure_title, legend_o
 
 
 def shares(lines: Mapping[str, Sequence[float]], alphas: Sequence[float], marks: Mapping[str, float]) -> Figure:
-    """Draw each task's share of the steps over the exponent alpha.
-
-    Args:
-        lines: Task to one share per alpha.
-        alphas: Exponents.
-        marks: Name to alpha, shown as dotted lines.
-    """
+    """Draw each task's share of the steps over alpha; lines: task -> (alphas,); marks: name -> alpha, dotted."""
     figure, axes = plt.subplots(figsize=(7.6, 2.9))
     for task, values in lines.items():
         axes.plot(alphas, values, color=COLORS[task], linewidth=2, label=task)
@@ -32,12 +26,7 @@ def shares(lines: Mapping[str, Sequence[float]], alphas: Sequence[float], marks:
 
 
 def steps_by_epoch(counts: Mapping[str, Sequence[Mapping[str, float]]], columns: int = 5) -> Figure:
-    """Draw stacked bars of the steps that each task gets in each epoch, a panel per sampler.
-
-    Args:
-        counts: Sampler to, for each epoch, task to steps.
-        columns: Panels side by side.
-    """
+    """Draw stacked bars of steps per epoch, a panel per sampler; counts: sampler -> for each epoch, task -> steps."""
     rows = -(-len(counts) // columns)
     figure, grid = plt.subplots(rows, columns, figsize=(9.6, 1.8 * rows + 0.4), sharex=True, squeeze=False)
     flat = grid.flatten()
@@ -61,12 +50,7 @@ def steps_by_epoch(counts: Mapping[str, Sequence[Mapping[str, float]]], columns:
 
 
 def draws(counts: Mapping[str, Sequence[int]], exact: Mapping[str, int], title: str) -> Figure:
-    """Draw how many steps each task got in each of many random epochs, and its exact count as a bar.
-
-    Args:
-        counts: Task to one number of steps per epoch.
-        exact: Task to its exact number of steps.
-    """
+    """Draw the steps that each task got in each of many random epochs as dots, and its exact count as a bar."""
     figure, axes = plt.subplots(figsize=(7.6, 0.5 * len(counts) + 1.3))
     dot_rows(axes, counts, [COLORS[task] for task in counts], alpha=0.5)
     for row, task in enumerate(counts):
@@ -79,12 +63,9 @@ def draws(counts: Mapping[str, Sequence[int]], exact: Mapping[str, int], title: 
 def stages(
     runs: Mapping[str, pd.DataFrame], task: str, parts: Sequence[tuple[float, float, str]], title: str
 ) -> Figure:
-    """Draw the dev score of one task over the steps, a line per run and a pale one per seed.
+    """Draw the dev score of one task over the steps; runs: name -> columns step, score and possibly seed.
 
-    Args:
-        runs: Name to columns step, score and possibly seed.
-        task: Name of the task.
-        parts: First step, last step and name of each shaded stage.
+    parts: first step, last step and name of each shaded stage.
     """
     figure, axes = plt.subplots(figsize=(7.6, 2.8))
     for index, (start, end, name) in enumerate(parts):
@@ -99,11 +80,7 @@ def stages(
 
 
 def passes(runs: Mapping[str, pd.DataFrame], title: str) -> Figure:
-    """Draw training loss and dev score over the epochs, a line per run and a pale one per seed.
-
-    Args:
-        runs: Name to columns epoch, loss, score and possibly seed.
-    """
+    """Draw training loss and dev score over the epochs; runs: name -> columns epoch, loss, score and possibly seed."""
     figure, (left, right) = panels(2, (9.4, 2.9))
     colors = (COLORS["sst"], COLORS["quora"], COLORS["sts"])
     for axes, column, ylabel in ((left, "loss", "training loss"), (right, "score", "dev score")):
@@ -118,13 +95,7 @@ def passes(runs: Mapping[str, pd.DataFrame], title: str) -> Figure:
 
 
 def tokens(counts: Mapping[str, Sequence[int]], budget: int, tolerance: float = 0.1) -> Figure:
-    """Draw the tokens of each batch, a row of dots per order.
-
-    Args:
-        counts: Order to one number of tokens per batch.
-        budget: Tokens that a batch should hold.
-        tolerance: Share of the budget that is shaded on both sides of it.
-    """
+    """Draw the tokens of each batch, a row of dots per order; 10 % around the budget are shaded."""
     figure, axes = plt.subplots(figsize=(7.6, 0.5 * len(counts) + 1.3))
     axes.axvspan((1 - tolerance) * budget, (1 + tolerance) * budget, color="0.9", label=f"budget ± {tolerance:.0%}")
     dot_rows(axes, counts, [COLORS["sst"]] * len(counts), alpha=0.7)
@@ -135,11 +106,9 @@ def tokens(counts: Mapping[str, Sequence[int]], budget: int, tolerance: float = 
 
 
 def strategies(table: pd.DataFrame, metrics: Mapping[str, str], title: str) -> Figure:
-    """Draw means with their intervals, a panel per metric, a row per strategy.
+    """Draw means with their intervals, a panel per metric, a row per strategy; metrics: metric -> its title.
 
-    Args:
-        table: Columns recipe, metric, mean, half (NaN for a single run).
-        metrics: Metric to the title of its panel.
+    table: columns recipe, metric, mean, half (NaN for a single run).
     """
     names = list(dict.fromkeys(table.recipe))
     figure, row = panels(len(metrics), (9.6, 0.27 * len(names) + 1.3), sharey=True)

@@ -20,14 +20,7 @@ _SUMS = (5.25, 9.15)  # where its two sums are
 
 
 def places(kinds: Sequence[str], title: str) -> Figure:
-    """Draw a BERT layer from left to right in gray, and what adapters add to it in color.
-
-    Args:
-        kinds: Kinds of adapters.
-
-    Raises:
-        UserError: If there is no drawing of a kind.
-    """
+    """Draw a BERT layer from left to right in gray, and what adapters add to it in color."""
     for kind in kinds:
         if kind not in _KINDS:
             raise UserError(f"there is no drawing of {kind!r}: choose from {', '.join(_KINDS)}")
@@ -96,12 +89,7 @@ def _top(axes: Axes, color) -> None:
 
 
 def losses(curves: Mapping[str, Sequence[float]], floor: float) -> Figure:
-    """Draw the loss over the steps on a logarithmic scale, a line per model.
-
-    Args:
-        curves: Model to the loss at every step.
-        floor: The best loss that one shared matrix can reach.
-    """
+    """Draw the loss over the steps on a logarithmic scale; curves: model -> loss at every step."""
     figure, axes = plt.subplots(figsize=(6.4, 2.3))
     for (name, values), line, color in zip(curves.items(), DASHES, PALETTE, strict=False):
         axes.plot(range(len(values)), values, line, color=color, linewidth=2.2, label=name)
@@ -112,13 +100,7 @@ def losses(curves: Mapping[str, Sequence[float]], floor: float) -> Figure:
 
 
 def growth(sizes: Sequence[int], counts: Mapping[str, Sequence[int]], marks: Mapping[str, tuple[int, int]]) -> Figure:
-    """Draw the parameters of one task's adapter against its inner width, a line per kind.
-
-    Args:
-        sizes: Inner widths.
-        counts: Kind to the number of parameters at each width.
-        marks: Name to (width, parameters), points to show.
-    """
+    """Draw parameters by inner width; counts: kind -> (sizes,); marks: name -> (width, parameters), hollow."""
     figure, axes = plt.subplots(figsize=(6.4, 2.3))
     for (name, values), color, line in zip(counts.items(), _KINDS.values(), DASHES, strict=False):
         axes.plot(sizes, np.asarray(values) / 1e6, line, color=color, linewidth=2.2, label=name)
@@ -131,44 +113,32 @@ def growth(sizes: Sequence[int], counts: Mapping[str, Sequence[int]], marks: Map
 
 
 def trade(table: pd.DataFrame, score: str) -> Figure:
-    """Draw a score against trainable parameters (logarithmic) and against the time of a step, a mark per row.
-
-    Args:
-        table: Columns trainable, milliseconds (on the CPU) and the score.
-        score: Name of the column with the score.
-    """
+    """Draw a score against trainable parameters and time; table: columns trainable, milliseconds and the score."""
     figure, (left, right) = panels(2, (8, 2.5), sharey=True)
     for axes, column in ((left, "trainable"), (right, "milliseconds")):
         for index, (name, row) in enumerate(table.iterrows()):
             marker = MARKERS[index % len(MARKERS)]
             axes.plot(row[column], row[score], marker, markersize=9, label=name, color=PALETTE[index % len(PALETTE)])
     left.set(xscale="log", xlabel="trainable parameters", ylabel=score, title="Against parameters")
-    right.set(xlabel="CPU milliseconds a round", title="Against time", xlim=(0, 1.1 * table.milliseconds.max()))
+    right.set(xlabel="CPU milliseconds per round", title="Against time", xlim=(0, 1.1 * table.milliseconds.max()))
     left.margins(y=0.12)
     legend_outside(right)
     return figure
 
 
 def swaps(scores: pd.DataFrame) -> Figure:
-    """Draw dev scores as cells: a row per task that is scored, a column per adapter in use.
-
-    Args:
-        scores: Tasks by adapters, 0 to 1.
-    """
+    """Draw dev scores as cells: a row per task that is scored, a column per adapter in use."""
     figure, axes = plt.subplots(figsize=(5.2, 2.1))
     sns.heatmap(scores.astype(float), annot=True, fmt=".3f", cmap="viridis", vmin=0, vmax=1, cbar=False, ax=axes)
-    axes.set(xlabel="adapter in use", ylabel="task", title="Dev scores: whose adapter?")
+    axes.set(xlabel="adapter in use", ylabel="task", title="Dev scores by adapter")
     axes.tick_params(axis="y", rotation=0)
     return figure
 
 
 def differences(printed: pd.DataFrame, measured: pd.DataFrame, noise: Mapping[str, float], title: str) -> Figure:
-    """Draw the score of each row minus the baseline's, as printed (hollow) and as measured here, a panel per task.
+    """Draw each row's score minus the baseline's, as printed (hollow) and as measured here, a panel per task.
 
-    Args:
-        printed: A row per experiment, a column per task.
-        measured: The same, for some of the experiments; NaN where nothing was measured.
-        noise: Task to twice the standard error of a difference, which is shaded.
+    printed, measured: experiments by tasks; noise: task -> twice the standard error of a difference.
     """
     figure, row = panels(len(noise), (9, 0.28 * len(printed) + 1.3), sharey=True)
     y = np.arange(len(printed))

@@ -29,9 +29,7 @@ _TICKS = (-0.4, -0.1, -0.02, 0, 0.02, 0.1, 0.4)
 def forest(table: pd.DataFrame, regions: Sequence[tuple[float, float]], title: str) -> Figure:
     """Draw every claim on a line: the printed difference (hollow), ours with its interval, colored by the verdict.
 
-    Args:
-        table: See ``mtbert.experiments.statistics.verdicts``; lines are grouped by topic.
-        regions: For each line of the table, where the claim says that the difference lies; shaded.
+    table: see ``mtbert.experiments.statistics.verdicts``; regions: for each claim, where it says the difference lies.
     """
     first = {topic: index for index, topic in reversed(list(enumerate(table.topic)))}
     lines = table.assign(region=list(regions)).sort_values("topic", kind="stable", key=lambda topics: topics.map(first))
@@ -80,19 +78,19 @@ def _legend() -> list:
 def definitions(table: pd.DataFrame, title: str) -> Figure:
     """Draw how far each printed overall score is from the plain and from the normalized mean of its three scores.
 
-    Args:
-        table: See ``mtbert.experiments.report_tables.read_tables``; only rows with all four scores are drawn.
+    table: see ``mtbert.experiments.report_tables.read_tables``; only rows with all four scores are drawn.
     """
     rows = table[table.definition != ""].reset_index(drop=True)
     figure, axes = plt.subplots(figsize=(8, 3.2))
     neither = rows.definition == "neither"
-    for name, marker, color in (("plain", "o", COLORS["sst"]), ("normalised", "^", COLORS["quora"])):
-        axes.plot(rows.index, rows.overall - rows[name], marker, color=color, fillstyle="none", label=f"minus {name}")
+    looks = (("plain", "plain mean", "o", COLORS["sst"]), ("normalised", "normalized mean", "^", COLORS["quora"]))
+    for name, label, marker, color in looks:
+        axes.plot(rows.index, rows.overall - rows[name], marker, color=color, fillstyle="none", label=label)
     for row in rows.index[neither]:
-        axes.axvline(row, color="0.85", linewidth=6, zorder=0, label="neither" if row == neither.idxmax() else "")
+        axes.axvline(row, color="0.85", linewidth=6, zorder=0, label="neither fits" if row == neither.idxmax() else "")
     axes.axhline(0, color="0.4", linewidth=0.8)
     starts = rows.index[rows.report != rows.report.shift()]
-    axes.set(title=title, ylabel="printed minus mean", xlabel="rows in print, report by report")
+    axes.set(title=title, ylabel="printed minus mean", xlabel="printed rows, report by report")
     names = [TITLES.get(report, report) for report in rows.report[starts]]
     axes.set_xticks(starts, names, rotation=-20, ha="left", rotation_mode="anchor", fontsize=9)
     legend_outside(axes)
@@ -102,11 +100,7 @@ def definitions(table: pd.DataFrame, title: str) -> Figure:
 def seeds(runs: pd.DataFrame, scores: Sequence[str], title: str) -> Figure:
     """Draw the distance of every run from the mean of its row, for rows with several seeds, a panel per score.
 
-    The band is twice the standard deviation pooled over the rows of a report.
-
-    Args:
-        runs: See ``mtbert.experiments.reports.load_runs``.
-        scores: Names of the scores.
+    The band is twice the standard deviation pooled over a report; runs: see ``mtbert.experiments.reports.load_runs``.
     """
     runs = runs[runs.groupby("recipe").seed.transform("nunique") > 1].sort_values("recipe", kind="stable")
     rows = list(dict.fromkeys(runs.recipe))
@@ -127,16 +121,12 @@ def seeds(runs: pd.DataFrame, scores: Sequence[str], title: str) -> Figure:
 
 
 def alarms(counts: Mapping[str, Sequence[int]], title: str) -> Figure:
-    """Draw how often a family of tests in which nothing differs raises so many false alarms, a panel per method.
-
-    Args:
-        counts: Method to the number of false alarms in each family.
-    """
+    """Draw the false alarms in families of tests in which nothing differs; method -> number per family."""
     figure, row = panels(len(counts), (3.6 * len(counts), 2.5), sharey=True)
     most = max(max(values) for values in counts.values())
     for axes, (name, values) in zip(row, counts.items(), strict=True):
         axes.bar(range(most + 1), np.bincount(values, minlength=most + 1) / len(values), color=COLORS["sst"])
-        axes.set(title=name, xlabel="claims called true by mistake", xlim=(-0.6, most + 0.6))
+        axes.set(title=name, xlabel="number of false alarms", xlim=(-0.6, most + 0.6))
     row[0].set_ylabel("share of families")
     figure_title(figure, title)
     return figure

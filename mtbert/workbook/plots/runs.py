@@ -42,7 +42,7 @@ def agreement(predicted: Sequence[float], labels: Sequence[float], title: str, u
     figure, axes = plt.subplots(figsize=(5, 3.8))
     style = {"color": COLORS["sts"], "ci": None, "scatter_kws": {"s": 14, "alpha": 0.5}, "line_kws": {"color": "0.2"}}
     sns.regplot(x=np.asarray(labels), y=np.asarray(predicted), ax=axes, **style)
-    axes.set(xlabel="similarity given by people (0 to 5)", ylabel=unit, title=title)
+    axes.set(xlabel="human similarity score (0 to 5)", ylabel=unit, title=title)
     return figure
 
 

@@ -11,12 +11,7 @@ from mtbert.workbook.plots.style import COLORS, MARKERS, legend_outside, panels
 
 
 def classes(labels: Sequence[float], names: Sequence[str], title: str) -> Figure:
-    """Draw the share of each class, the largest class darker.
-
-    Args:
-        labels: (rows,) whole numbers from 0.
-        names: Names of the classes.
-    """
+    """Draw the share of each class, the largest class darker; labels (rows,) whole numbers from 0."""
     shares = np.bincount(np.asarray(labels, dtype=int), minlength=len(names)) / len(labels)
     figure, axes = plt.subplots(figsize=(8, 2.6))
     colors = [(*COLORS["sst"][:3], 1.0 if share == shares.max() else 0.5) for share in shares]
@@ -26,12 +21,7 @@ def classes(labels: Sequence[float], names: Sequence[str], title: str) -> Figure
 
 
 def lengths(lengths_by_set: Mapping[str, Sequence[int]], limit: int) -> Figure:
-    """Draw a histogram of sequence lengths per set, with the longest sequence that BERT can read.
-
-    Args:
-        lengths_by_set: Name of the set to its lengths in word pieces.
-        limit: The longest sequence in word pieces.
-    """
+    """Draw a histogram of lengths in word pieces per set, with the longest sequence that BERT can read."""
     figure, row = panels(len(lengths_by_set), (10, 2.8))
     for axes, (name, lengths) in zip(row, lengths_by_set.items(), strict=True):
         lengths = np.asarray(lengths)
@@ -46,13 +36,7 @@ def lengths(lengths_by_set: Mapping[str, Sequence[int]], limit: int) -> Figure:
 
 
 def curves(histories: Mapping[str, pd.DataFrame], task: str, baseline: float) -> Figure:
-    """Draw training loss and dev accuracy over the epochs, one line per run.
-
-    Args:
-        histories: Run to a table with columns epoch, TASK and "loss TASK".
-        task: Name of the task.
-        baseline: Accuracy of always answering the largest class.
-    """
+    """Draw training loss and dev accuracy over the epochs; histories: run -> columns epoch, TASK, "loss TASK"."""
     figure, (left, right) = panels(2, (10, 3.2))
     for (name, history), marker in zip(histories.items(), "os^Dv", strict=False):
         left.plot(history.epoch, history[f"loss {task}"], marker=marker, label=name)
@@ -68,13 +52,7 @@ def curves(histories: Mapping[str, pd.DataFrame], task: str, baseline: float) ->
 
 
 def distances(predicted: Sequence[int], labels: Sequence[float], classes: int) -> Figure:
-    """Draw how many classes predictions are off, with right answers in the middle.
-
-    Args:
-        predicted: (rows,) classes.
-        labels: (rows,) classes.
-        classes: Number of classes.
-    """
+    """Draw how many classes predictions are off, with right answers in the middle; predicted, labels (rows,)."""
     differences = np.asarray(predicted, dtype=int) - np.asarray(labels, dtype=int)
     values = np.arange(1 - classes, classes)
     counts = [(differences == value).sum() for value in values]
@@ -87,12 +65,7 @@ def distances(predicted: Sequence[int], labels: Sequence[float], classes: int) -
 
 
 def truncation(table: pd.DataFrame, rows: int) -> Figure:
-    """Draw accuracy and the share of shortened texts against the length limit.
-
-    Args:
-        table: Columns max_length, accuracy, cut (share of texts that were shortened).
-        rows: Dev rows, for the standard error of the accuracy.
-    """
+    """Draw accuracy and the share of cut texts by limit; table: columns max_length, accuracy, cut; rows: dev rows."""
     figure, (left, right) = panels(2, (10, 2.9))
     ticks = [str(length) for length in table.max_length]
     error = np.sqrt(table.accuracy * (1 - table.accuracy) / rows)
@@ -105,11 +78,7 @@ def truncation(table: pd.DataFrame, rows: int) -> Figure:
 
 
 def against(table: pd.DataFrame, title: str) -> Figure:
-    """Draw the scores of several sources per row, as points with intervals.
-
-    Args:
-        table: Columns row, source, mean, half (half width of the interval; NaN if unknown).
-    """
+    """Draw the scores of several sources per row; table: columns row, source, mean, half (of the interval, or NaN)."""
     rows, sources = list(dict.fromkeys(table.row)), list(dict.fromkeys(table.source))
     figure, axes = plt.subplots(figsize=(10, 0.55 * len(rows) + 1.4))
     for index, (source, marker) in enumerate(zip(sources, MARKERS, strict=False)):

@@ -9,13 +9,13 @@ from mtbert.workbook.plots.style import COLORS, labelled_bars, panels
 
 # (name, shape of its output, the notebooks that build it)
 ROAD = (
-    ("rows of text", "", "05 09"),
-    ("word pieces", "(tokens,)", "02"),
+    ("rows of text", "", "05, 09"),
+    ("tokens", "(tokens,)", "02"),
     ("packed batch", "(tokens,)", "01"),
-    ("BERT", "(tokens, hidden)", "01 02 07"),
-    ("pooling", "(sequences, hidden)", "05 08"),
-    ("heads", "(rows, outputs)", "05 08"),
-    ("losses", "one per task", "05 08"),
+    ("BERT", "(tokens, hidden)", "01, 02, 07"),
+    ("pooling", "(sequences, hidden)", "05, 08"),
+    ("heads", "(rows, outputs)", "05, 08"),
+    ("losses", "one per task", "05, 08"),
     ("gradients", "(tasks, parameters)", "06"),
     ("AdamW", "(parameters,)", "03"),
 )
@@ -31,12 +31,20 @@ def road() -> Figure:
         axes.add_patch(FancyBboxPatch((x - 0.42, y - 0.3), 0.84, 0.6, facecolor=(*COLORS["sst"], 0.12), **style))
         axes.text(x, y + 0.08, name, ha="center", va="center", weight="bold")
         axes.text(x, y - 0.14, shape, ha="center", va="center", fontsize=9)
-        axes.text(x, y - 0.46, f"notebook {notebook}", ha="center", va="center", fontsize=9, color="0.4")
+        axes.text(
+            x,
+            y - 0.46,
+            f"notebook{'s' * (len(notebook) > 2)} {notebook}",
+            ha="center",
+            va="center",
+            fontsize=9,
+            color="0.4",
+        )
     for (x, y), (to_x, to_y) in zip(positions, positions[1:], strict=False):
         side = 0.45 * (to_x > x) - 0.45 * (to_x < x)
         start, end = ((x + side, y), (to_x - side, to_y)) if side else ((x, y - 0.55), (to_x, to_y + 0.33))
         axes.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": "0.3"})
-    axes.set(xlim=(-0.6, _ROW - 0.4), ylim=(-2.0, 0.6), title="The road of a row")
+    axes.set(xlim=(-0.6, _ROW - 0.4), ylim=(-2.0, 0.6), title="From a row of text to an update of the weights")
     axes.axis("off")
     return figure
 
@@ -48,15 +56,11 @@ def _position(index: int) -> tuple[float, float]:
 
 
 def costs(table: pd.DataFrame) -> Figure:
-    """Draw the seconds and the memory of every notebook, side by side.
-
-    Args:
-        table: Columns notebook, seconds, peak_memory_mb.
-    """
+    """Draw the seconds and the memory of every notebook; table: columns notebook, seconds, peak_memory_mb."""
     figure, (left, right) = panels(2, (10, 0.32 * len(table) + 1.2), sharey=True)
     labelled_bars(left, table.notebook, table.seconds, COLORS["sst"], "%.0f")
     labelled_bars(right, table.notebook, table.peak_memory_mb / 1000, COLORS["quora"], "%.1f")
     left.set(title="Time", xlabel="seconds", xlim=(0, 1.15 * table.seconds.max()))
-    right.set(title="Memory", xlabel="GB at its peak", xlim=(0, 1.15 * table.peak_memory_mb.max() / 1000))
+    right.set(title="Memory", xlabel="peak memory in GB", xlim=(0, 1.15 * table.peak_memory_mb.max() / 1000))
     left.invert_yaxis()
     return figure

@@ -12,16 +12,11 @@ from mtbert.workbook.plots import style
 from mtbert.workbook.plots.style import COLORS, DASHES, check_shape, legend_outside, write_cells
 
 _LINES = [COLORS[name] for name in ("sts", "sst", "quora", "cfimdb")]
-_LABEL = "similarity given by people (0 to 5)"
+_LABEL = "human similarity score (0 to 5)"
 
 
 def mappings(curves: Mapping[str, Callable[[Tensor], Tensor]], cosines: Tensor, title: str) -> Figure:
-    """Draw mappings from a cosine to a score (left) and their slopes (right).
-
-    Args:
-        curves: Name to function of a tensor of cosines.
-        cosines: (points,), where to draw.
-    """
+    """Draw mappings from a cosine to a score (left) and their slopes (right); curves: name -> function of a tensor."""
     figure, (left, right) = style.panels(2, (7.4, 2.6))
     for (name, curve), color, dashes in zip(curves.items(), _LINES, DASHES, strict=False):
         x = cosines.clone().requires_grad_()
@@ -30,46 +25,27 @@ def mappings(curves: Mapping[str, Callable[[Tensor], Tensor]], cosines: Tensor, 
         left.plot(cosines, scores.detach(), dashes, color=color, linewidth=2, label=name)
         right.plot(cosines, x.grad, dashes, color=color, linewidth=2, label=name)
     left.set(xlabel="cosine of u and v", ylabel="predicted similarity", title=title)
-    right.set(xlabel="cosine of u and v", ylabel="score per cosine", title="Its slope")
+    right.set(xlabel="cosine of u and v", ylabel="slope", title="Slopes of the mappings")
     legend_outside(right)
     return figure
 
 
 def against_labels(predicted: Mapping[str, ArrayLike], labels: ArrayLike) -> Figure:
-    """Draw predicted against given similarity, a panel per name, with the mean prediction of each whole label.
-
-    Args:
-        predicted: Name to (pairs,).
-        labels: (pairs,), 0 to 5.
-
-    Raises:
-        ValueError: If predictions and labels differ in length.
-    """
+    """Draw predicted against given similarity with the mean of each whole label; predicted: name -> (pairs,)."""
     labels = check_shape(labels, None)
     figure, row = style.panels(len(predicted), (2.9 * len(predicted), 2.7), sharex=True, sharey=True)
     for axes, (name, values) in zip(row, predicted.items(), strict=True):
         axes.plot(labels, check_shape(values, len(labels)), ".", color=COLORS["sts"], alpha=0.35, markersize=6)
         axes.plot(*calibration(values, labels), "o-", color="black", markersize=5, label="mean")
-        axes.plot([0, 5], [0, 5], "--", color="0.5", linewidth=1, label="equal")
-        axes.set(title=name, xlabel="given by people (0 to 5)")
+        axes.plot([0, 5], [0, 5], "--", color="0.5", linewidth=1, label="calibrated")
+        axes.set(title=name, xlabel="human score (0 to 5)")
     row[0].set_ylabel("predicted similarity")
     legend_outside(row[-1])
     return figure
 
 
 def calibration(predicted: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Average predictions over the pairs of each whole label.
-
-    Args:
-        predicted: (pairs,).
-        labels: (pairs,), 0 to 5; rounded to whole labels, halves up.
-
-    Returns:
-        Mean label and mean prediction of each whole label that occurs.
-
-    Raises:
-        ValueError: If the two differ in length.
-    """
+    """The mean label and mean prediction of each whole label that occurs, halves rounded up; both (pairs,)."""
     labels = check_shape(labels, None)
     predicted = check_shape(predicted, len(labels))
     groups = [np.floor(labels + 0.5) == whole for whole in range(6)]
@@ -78,11 +54,9 @@ def calibration(predicted: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np
 
 
 def embeddings(panels: Mapping[str, ArrayLike], labels: Sequence[float]) -> Figure:
-    """Draw the vectors of pairs in two dimensions, the two of a pair joined by a line colored by their similarity.
+    """Draw vectors of pairs in two dimensions, the two of a pair joined by a line colored by their label.
 
-    Args:
-        panels: Title to (pairs, 2, width); each is projected on its own first two principal components.
-        labels: (pairs,), 0 to 5.
+    panels: title -> (pairs, 2, width), each on its own first two principal components.
     """
     figure, row = style.panels(len(panels), (3.7 * len(panels), 3.2), layout="constrained")
     colors = plt.get_cmap("viridis")
@@ -96,13 +70,9 @@ def embeddings(panels: Mapping[str, ArrayLike], labels: Sequence[float]) -> Figu
 
 
 def in_two_dimensions(pairs: ArrayLike) -> tuple[np.ndarray, float]:
-    """Project vectors, scaled to length 1, on their first two principal components.
+    """Project vectors (pairs, 2, width), scaled to length 1, on their first two principal components.
 
-    Args:
-        pairs: (pairs, 2, width).
-
-    Returns:
-        The projections, (pairs, 2, 2), and the share of the variance that they hold.
+    Also returns the share of the variance that they hold.
     """
     pairs = np.asarray(pairs, dtype=float)
     vectors = pairs.reshape(-1, pairs.shape[-1])
@@ -114,15 +84,7 @@ def in_two_dimensions(pairs: ArrayLike) -> tuple[np.ndarray, float]:
 
 
 def by_label(cosines: Mapping[str, ArrayLike], labels: ArrayLike, title: str) -> Figure:
-    """Draw the distribution of the cosines of each whole label: a box per label and name.
-
-    Args:
-        cosines: Name to (pairs,).
-        labels: (pairs,), 0 to 5; rounded to whole labels, halves up.
-
-    Raises:
-        ValueError: If cosines and labels differ in length.
-    """
+    """Draw the cosines of each whole label (halves rounded up), a box per label and name; cosines: name -> (pairs,)."""
     whole = np.floor(check_shape(labels, None) + 0.5).astype(int)
     levels = [level for level in range(6) if (whole == level).any()]
     figure, axes = plt.subplots(figsize=(8.4, 3.2))
@@ -141,29 +103,17 @@ def by_label(cosines: Mapping[str, ArrayLike], labels: ArrayLike, title: str) ->
 
 
 def over_radius(radii: Sequence[float], distances: Mapping[str, Sequence[float]], title: str) -> Figure:
-    """Draw how far outputs move when the embeddings move, on logarithmic axes, a line per direction.
-
-    Args:
-        radii: Largest change of a number in an embedding.
-        distances: Direction to the squared change of the score at each radius.
-
-    Raises:
-        ValueError: If a line has another length than radii.
-    """
+    """Draw how far scores move when the embeddings do, on logarithmic axes; distances: direction -> (radii,)."""
     figure, axes = plt.subplots(figsize=(6.4, 3.2))
     for (name, values), color, marker in zip(distances.items(), _LINES, "os^D", strict=False):
         axes.loglog(radii, check_shape(values, len(radii)), marker=marker, color=color, label=name)
-    axes.set(xlabel="largest change of a number in an embedding", ylabel="squared change of the score", title=title)
+    axes.set(xlabel="largest change of an embedding component", ylabel="squared change of the score", title=title)
     legend_outside(axes)
     return figure
 
 
 def in_batch(scores: ArrayLike, title: str) -> Figure:
-    """Draw the matrix of a ranking loss, row i against column j, with its values.
-
-    Args:
-        scores: (rows, rows) cosines.
-    """
+    """Draw the matrix of a ranking loss, row i against column j, with its values; scores (rows, rows)."""
     scores = np.asarray(scores, dtype=float)
     figure, axes = plt.subplots(figsize=(4.4, 3.3))
     image = axes.imshow(scores, cmap="cividis")

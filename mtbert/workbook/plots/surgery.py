@@ -19,15 +19,9 @@ _ZERO = {"color": "0.3", "linewidth": 0.8}
 
 
 def before_after(gradients: ArrayLike, changed: ArrayLike, titles: tuple[str, str]) -> Figure:
-    """Draw gradients and their sum before and after surgery; shaded are the directions that no gradient opposes.
+    """Draw at most three gradients and their sum before and after surgery, (tasks, 2).
 
-    Args:
-        gradients: (tasks, 2), at most three tasks.
-        changed: (tasks, 2), the gradients after surgery.
-        titles: Titles of the two panels.
-
-    Raises:
-        ValueError: If the gradients have another shape.
+    Shaded are the directions that no gradient opposes.
     """
     gradients = check_shape(gradients, None, 2)
     changed = check_shape(changed, len(gradients), 2)
@@ -74,16 +68,9 @@ def walks(
     panels: Mapping[str, Sequence[Tensor]],
     compromises: Tensor,
 ) -> Figure:
-    """Draw optimization paths on the contour lines of two losses, a panel per method.
+    """Draw optimization paths on the contour lines of two losses; panels: method -> paths, (points, 2) each.
 
-    Args:
-        losses: Each (..., 2) -> (...).
-        grid: (rows, columns, 2), where the losses are evaluated.
-        panels: Title to paths, (points, 2) each.
-        compromises: (points, 2), the curve on which neither loss can fall unless the other rises.
-
-    Raises:
-        ValueError: If a path or the curve has another shape.
+    losses: (..., 2) -> (...); grid (rows, columns, 2); compromises (points, 2), where neither loss can fall alone.
     """
     figure, row = style.panels(len(panels), (6.8, 2.6), sharex=True, sharey=True)
     x, y = grid[..., 0].numpy(), grid[..., 1].numpy()
@@ -103,15 +90,7 @@ def walks(
 
 
 def targets(cosines: Sequence[float], lines: Mapping[str, Sequence[float]], title: str) -> Figure:
-    """Draw the cosines of a pair as dots and running targets as lines.
-
-    Args:
-        cosines: (steps,).
-        lines: Name to (steps,).
-
-    Raises:
-        ValueError: If a line has another length.
-    """
+    """Draw the cosines of a pair, (steps,), as dots and running targets as lines; lines: name -> (steps,)."""
     cosines = check_shape(cosines, None)
     figure, axes = plt.subplots(figsize=(7.6, 2.5))
     steps = np.arange(1, len(cosines) + 1)
@@ -125,15 +104,7 @@ def targets(cosines: Sequence[float], lines: Mapping[str, Sequence[float]], titl
 
 
 def over_steps(cosines: Mapping[str, Sequence[float]], window: int = 5) -> Figure:
-    """Draw the cosine of two gradients at every step, conflicts as crosses, and its running mean.
-
-    Args:
-        cosines: Pair to (steps,), a panel each.
-        window: Steps averaged.
-
-    Raises:
-        ValueError: If the cosines of a pair are not one number per step.
-    """
+    """Draw the cosine of two gradients over the steps, conflicts as crosses, with a running mean; pair -> (steps,)."""
     figure, row = style.panels(len(cosines), (8, 2.3), sharex=True, sharey=True)
     for axes, (pair, values) in zip(row, cosines.items(), strict=True):
         values = check_shape(values, None)
@@ -151,12 +122,7 @@ def over_steps(cosines: Mapping[str, Sequence[float]], window: int = 5) -> Figur
 
 
 def conflicts(counts: Mapping[str, int], steps: int) -> Figure:
-    """Draw in how many steps each pair conflicted, and the 95 % interval of a fair coin.
-
-    Args:
-        counts: Pair to number of steps with a conflict.
-        steps: Number of all steps.
-    """
+    """Draw in how many of all steps each pair conflicted, and the 95 % interval of a fair coin."""
     low, high = stats.binom.interval(0.95, steps, 0.5)
     figure, axes = plt.subplots(figsize=(7, 0.4 * len(counts) + 1.3))
     axes.axvspan(low - 0.5, high + 0.5, color="0.9", label="fair coin, 95 %")
@@ -170,14 +136,7 @@ def conflicts(counts: Mapping[str, int], steps: int) -> Figure:
 
 
 def strips(groups: Mapping[str, Mapping[str, Sequence[float]]], xlabel: str, title: str) -> Figure:
-    """Draw a row of dots per name with a bar at their mean, the names in colored groups.
-
-    Args:
-        groups: Group to name to values.
-
-    Raises:
-        ValueError: If the values of a name are not one-dimensional.
-    """
+    """Draw a row of dots per name with a bar at their mean, in colored groups; groups: group -> name -> values."""
     rows = sum(map(len, groups.values()))
     figure, axes = plt.subplots(figsize=(7.6, 0.32 * rows + 1.2))
     names: list[str] = []
@@ -197,15 +156,9 @@ def strips(groups: Mapping[str, Mapping[str, Sequence[float]]], xlabel: str, tit
 
 
 def by_layer(cosines: Mapping[str, ArrayLike], groups: Sequence[str], dashed: Sequence[str] = ()) -> Figure:
-    """Draw the mean cosine per group of parameters with two standard errors, a line per pair.
+    """Draw the mean cosine per group of parameters with two standard errors; cosines: pair -> (batches, groups).
 
-    Args:
-        cosines: Pair to (batches, groups).
-        groups: Names of the groups.
-        dashed: Pairs that are a control.
-
-    Raises:
-        ValueError: If cosines have another number of groups.
+    Pairs in ``dashed`` are a control.
     """
     figure, axes = plt.subplots(figsize=(7.6, 2.7))
     for index, ((pair, values), color) in enumerate(zip(cosines.items(), (*_TASKS, *_TASKS), strict=False)):
@@ -224,9 +177,7 @@ def by_layer(cosines: Mapping[str, ArrayLike], groups: Sequence[str], dashed: Se
 def differences(table: pd.DataFrame, single: Mapping[str, Mapping[str, float]], title: str) -> Figure:
     """Draw differences to the sum of the gradients: an interval per method and metric, single runs as hollow marks.
 
-    Args:
-        table: Columns method, metric, mean, half (NaN draws the dot alone); may be empty.
-        single: Name to metric to value.
+    table: columns method, metric, mean, half (NaN: no interval), may be empty; single: name -> metric -> value.
     """
     metrics = list(dict.fromkeys([*table.get("metric", []), *(name for values in single.values() for name in values)]))
     methods = list(dict.fromkeys(table.get("method", [])))

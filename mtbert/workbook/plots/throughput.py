@@ -14,12 +14,7 @@ _DOTTED = {"color": "0.35", "linewidth": 0.8, "linestyle": ":"}
 
 
 def roofline(device: DeviceSpec, points: Mapping[str, tuple[float, float]]) -> Figure:
-    """Draw the attainable rate over arithmetic intensity, and measured work, on logarithmic axes.
-
-    Args:
-        device: The device's rate and bandwidth.
-        points: Name to (operations per byte, operations per second).
-    """
+    """Draw the attainable rate by arithmetic intensity, and work; points: name -> (operations per byte, per second)."""
     figure, axes = plt.subplots(figsize=(7.4, 3.2))
     ridge = device.peak_flops / device.bandwidth
     low = min([ridge, *(intensity for intensity, _ in points.values())]) / 3
@@ -36,11 +31,7 @@ def roofline(device: DeviceSpec, points: Mapping[str, tuple[float, float]]) -> F
 
 
 def shares(seconds: Mapping[str, Mapping[str, float]], title: str) -> Figure:
-    """Draw how each machine's time divides among the parts of a step, in percent.
-
-    Args:
-        seconds: Machine to part to seconds, with the same parts for all of them.
-    """
+    """Draw how each machine's time divides among the parts of a step; seconds: machine -> part -> seconds."""
     table = pd.DataFrame(seconds).T
     table = 100 * table.div(table.sum(axis=1), axis=0)
     figure, axes = plt.subplots(figsize=(7.4, 0.5 * len(table) + 1.1))
@@ -57,9 +48,7 @@ def shares(seconds: Mapping[str, Mapping[str, float]], title: str) -> Figure:
 def cells(batches: Mapping[str, Sequence[Sequence[int]]]) -> Figure:
     """Draw a column of cells for every sequence, tokens dark and padding light, a panel per way to form batches.
 
-    Args:
-        batches: Name to batches, each the lengths of its sequences; a batch is padded to its longest. Batches of one
-            sequence have no padding.
+    batches: way -> batches, each the lengths of its sequences; batches of one sequence have no padding.
     """
     longest = max(max(batch) for group in batches.values() for batch in group)
     figure, row = panels(len(batches), (9, 2.4), sharey=True)
@@ -78,11 +67,7 @@ def cells(batches: Mapping[str, Sequence[Sequence[int]]]) -> Figure:
 
 
 def fills(table: pd.DataFrame) -> Figure:
-    """Draw the share of cells that hold a token: a group of bars per data set, a bar per way to form batches.
-
-    Args:
-        table: Data sets (rows) by ways (columns).
-    """
+    """Draw the share of cells that hold a token; table: data sets (rows) by ways to form batches (columns)."""
     figure, axes = plt.subplots(figsize=(7.4, 2.4))
     width = 0.8 / table.shape[1]
     for index, name in enumerate(table):
@@ -96,11 +81,7 @@ def fills(table: pd.DataFrame) -> Figure:
 
 
 def counts(values: Mapping[str, int], title: str, xlabel: str) -> Figure:
-    """Draw a bar for each name, with its count.
-
-    Args:
-        values: Name to count.
-    """
+    """Draw a bar for each name, with its count."""
     figure, axes = plt.subplots(figsize=(7.4, 0.32 * len(values) + 1.1))
     labelled_bars(axes, values, values.values(), PALETTE[0], "%d")
     axes.set(title=title, xlabel=xlabel, xlim=(0, 1.15 * max(values.values())))
@@ -109,12 +90,7 @@ def counts(values: Mapping[str, int], title: str, xlabel: str) -> Figure:
 
 
 def chunks(sizes: Sequence[float], nanoseconds: Mapping[str, Sequence[float]]) -> Figure:
-    """Draw the time of an optimizer step per weight against the bytes worked on at a time, on a logarithmic axis.
-
-    Args:
-        sizes: Bytes per piece.
-        nanoseconds: Name to nanoseconds per weight for each size.
-    """
+    """Draw the time of an optimizer step by bytes per piece; nanoseconds: name -> ns per weight, (sizes,)."""
     figure, axes = plt.subplots(figsize=(6.4, 2.6))
     for (name, values), marker, color in zip(nanoseconds.items(), MARKERS, PALETTE, strict=False):
         axes.plot(np.asarray(sizes) / 2**20, values, marker + "-", color=color, label=name)
@@ -127,8 +103,7 @@ def chunks(sizes: Sequence[float], nanoseconds: Mapping[str, Sequence[float]]) -
 def ladder(table: pd.DataFrame, title: str) -> Figure:
     """Draw how much faster than the first each rung is (left), and than the one before, with quartiles (right).
 
-    Args:
-        table: A row for each rung, columns speedup, gain, low and high (see ``mtbert.bench.ladder.speedups``).
+    table: see ``mtbert.bench.ladder.speedups``.
     """
     figure, (left, right) = panels(2, (9, 0.34 * len(table) + 1.2), sharey=True)
     labelled_bars(left, table.index, table.speedup, PALETTE[0], "%.2f")
@@ -142,11 +117,7 @@ def ladder(table: pd.DataFrame, title: str) -> Figure:
 
 
 def ratios(values: Mapping[str, Sequence[float]], title: str) -> Figure:
-    """Draw the ratio of two times in every round as dots, their median as a line; dotted where there is no difference.
-
-    Args:
-        values: Name of the comparison to one ratio per round.
-    """
+    """Draw the ratio of two times in every round as dots, their median as a line; comparison -> one ratio a round."""
     figure, axes = plt.subplots(figsize=(7.4, 0.36 * len(values) + 1.2))
     for row, (name, rounds) in enumerate(values.items()):
         color = PALETTE[row % len(PALETTE)]

@@ -18,45 +18,37 @@ _GRAY = "0.35"
 
 
 def scales(without: Mapping[str, Sequence[float]], normed: Mapping[str, Sequence[float]]) -> Figure:
-    """Draw the size of the activations against depth on a logarithmic scale, without and with normalization.
+    """Draw the size of the activations against depth on a logarithmic scale, without and with layer norm.
 
-    Args:
-        without: Standard deviation of the weights to the root mean square of the input and of each layer's output.
-        normed: The same with layer norm, with the same names.
+    Both map the weights' standard deviation to the root mean square of the input and of each layer's output.
     """
     figure, row = panels(2, (9, 3.2), sharey=True)
     for axes, curves, title in zip(row, (without, normed), ("Without layer norm", "With layer norm"), strict=True):
         _lines(axes, curves, every=6)
-        axes.set(yscale="log", xlabel="layers passed", title=title)
+        axes.set(yscale="log", xlabel="layer (0: input)", title=title)
     row[0].set_ylabel("root mean square")
     legend_outside(row[1], title="std of weights")
     return figure
 
 
 def residuals(gradients: Mapping[str, Sequence[float]], alike: Mapping[str, Sequence[float]]) -> Figure:
-    """Draw the gradient's norm relative to its norm at the output (left) and how similar the tokens are (right).
+    """Draw the gradient's norm relative to that at the output (left) and the mean cosine of two tokens (right).
 
-    Args:
-        gradients: Kind of stack to one value for the input and one for the output of each layer.
-        alike: Kind of stack to the mean cosine of two tokens, at the same points.
+    Both map a kind of stack to one value for the input and one for the output of each layer.
     """
     figure, (left, right) = panels(2, (10, 3.6))
     for axes, curves in ((left, gradients), (right, alike)):
         _lines(axes, curves, every=3, styles=["-", "--", "-", "--"])
-        axes.set_xlabel("layers passed (0: the input)")
-    left.set(yscale="log", ylim=(1e-8, 1e3), ylabel="share of the norm at the output")
-    left.set_title("Gradient in the backward pass")
-    right.set(ylim=(-0.1, 1.1), ylabel="mean cosine of two tokens", title="Tokens in the forward pass")
+        axes.set_xlabel("layer (0: input)")
+    left.set(yscale="log", ylim=(1e-8, 1e3), ylabel="norm relative to the output")
+    left.set_title("Gradient norm in the backward pass")
+    right.set(ylim=(-0.1, 1.1), ylabel="mean cosine of two tokens", title="Similarity of tokens in the forward pass")
     right.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 
 def gelu(limit: float = 4.0) -> Figure:
-    """Draw ReLU, GELU and its tanh approximation (left), and the approximation minus the exact form (right).
-
-    Args:
-        limit: The curves reach from -limit to limit.
-    """
+    """Draw ReLU, GELU and its tanh approximation (left), and the approximation minus the exact form (right)."""
     x = torch.linspace(-limit, limit, 801)
     exact, approximate = F.gelu(x), F.gelu(x, approximate="tanh")
     figure, (left, right) = panels(2, (9, 3.2))
@@ -72,25 +64,20 @@ def gelu(limit: float = 4.0) -> Figure:
 
 
 def block(hidden: int, intermediate: int) -> Figure:
-    """Draw a BERT layer as boxes and arrows: the attention sub-layer above, the feed-forward sub-layer below.
-
-    Args:
-        hidden: Width of the layer.
-        intermediate: Width of the feed-forward sub-layer.
-    """
+    """Draw a BERT layer as boxes and arrows: the attention sub-layer above, the feed-forward sub-layer below."""
     figure, axes = plt.subplots(figsize=(10, 4.6))
     axes.set(xlim=(0, 10), ylim=(0, 4.6))
     axes.axis("off")
     axes.set_title("One layer of BERT")
     mixing, per_token, dropout = PALETTE[1], PALETTE[0], ("dropout", "", "0.55")
-    attention = ("attention", "tokens meet", mixing)
+    attention = ("attention", "mixes tokens", mixing)
     query_key_value = ("dense\nq, k, v", f"{hidden} → 3 × {hidden}", per_token)
     _row(axes, 3.1, "x", [query_key_value, attention, ("dense", f"{hidden} → {hidden}", per_token), dropout], "h")
     wide = ("dense", f"{hidden} → {intermediate}", per_token)
-    activation = ("GELU", "number by number", per_token)
+    activation = ("GELU", "element-wise", per_token)
     _row(axes, 0.8, "h", [wide, activation, ("dense", f"{intermediate} → {hidden}", per_token), dropout], "y")
-    axes.text(0.1, 4.5, "Attention sub-layer", fontweight="bold", va="top")
-    axes.text(0.1, 2.2, "Feed-forward sub-layer", fontweight="bold", va="top")
+    axes.text(0.1, 4.5, "Attention sublayer", fontweight="bold", va="top")
+    axes.text(0.1, 2.2, "Feed-forward sublayer", fontweight="bold", va="top")
     return figure
 
 
@@ -112,15 +99,18 @@ def _row(axes: Axes, y: float, start: str, boxes: Sequence[tuple[str, str, objec
     axes.text(center + 1.1 + width, y, end, ha="center", va="center", fontsize=15, style="italic")
     top = y + 0.72
     path(axes, [(0.7, y), (0.7, top), (center, top), (center, y + 0.19)])
-    axes.text((0.7 + center) / 2, top + 0.06, f"{start} goes past unchanged", ha="center", va="bottom", fontsize=10)
+    axes.text(
+        (0.7 + center) / 2,
+        top + 0.06,
+        f"residual connection: {start} is unchanged",
+        ha="center",
+        va="bottom",
+        fontsize=10,
+    )
 
 
 def parameters(counts: Mapping[str, Mapping[str, int]]) -> Figure:
-    """Draw one stacked bar per model: the millions of parameters in each of its parts.
-
-    Args:
-        counts: Model to part to number of parameters; every model has the same parts.
-    """
+    """Draw a stacked bar per model, in millions; counts: model -> part -> parameters, the same parts for all."""
     figure, axes = plt.subplots(figsize=(10, 0.8 * len(counts) + 1.7))
     names, left = list(counts), np.zeros(len(counts))
     room = 0.05 * max(sum(parts.values()) for parts in counts.values()) / 1e6  # a bar needs this for its number
@@ -130,7 +120,7 @@ def parameters(counts: Mapping[str, Mapping[str, int]]) -> Figure:
         labels = [f"{value:.1f}" if value > room else "" for value in millions]
         axes.bar_label(bars, labels, label_type="center", color="white", fontsize=10, fontweight="bold")
         left += millions
-    axes.set(xlabel="millions of parameters", ylabel="model", title="Where the parameters are")
+    axes.set(xlabel="millions of parameters", ylabel="model", title="Number of parameters")
     axes.invert_yaxis()
     legend_outside(axes)
     return figure
@@ -139,10 +129,7 @@ def parameters(counts: Mapping[str, Mapping[str, int]]) -> Figure:
 def probes(scores: Mapping[str, Mapping[str, Sequence[float]]], rows: int, majority: float) -> Figure:
     """Draw the dev accuracy of a probe at each layer, a panel per kind of vector, a line per kind of run.
 
-    Args:
-        scores: Vector to run to one accuracy per layer, the embeddings first.
-        rows: Dev rows; the error bars are one standard error.
-        majority: Accuracy of always answering the commonest label.
+    scores: vector -> run -> (layers + 1,), with a standard error over ``rows``; majority: the commonest label.
     """
     figure, row = panels(len(scores), (10, 3.8), sharey=True)
     for axes, (vector, runs) in zip(row, scores.items(), strict=True):
@@ -152,7 +139,7 @@ def probes(scores: Mapping[str, Mapping[str, Sequence[float]]], rows: int, major
             x = np.arange(len(accuracies)) + 0.06 * (index - 1)  # side by side, so that error bars do not overlap
             style = {"color": PALETTE[index], "marker": MARKERS[index], "linestyle": ("-", "--", ":")[index % 3]}
             axes.errorbar(x, accuracies, errors, label=run, capsize=2, **style)
-        axes.axhline(majority, color=_GRAY, linewidth=1, label="commonest label")
+        axes.axhline(majority, color=_GRAY, linewidth=1, label="majority class")
         axes.set(xlabel="layer (0: embeddings)", title=vector, xticks=range(len(accuracies)))
     row[0].set_ylabel("dev accuracy")
     legend_outside(row[-1])
@@ -162,20 +149,14 @@ def probes(scores: Mapping[str, Mapping[str, Sequence[float]]], rows: int, major
 def senses(cosines: Tensor, same: Tensor, control: Tensor) -> Figure:
     """Draw the cosines between one word's vectors in several sentences, layer by layer: pairs thin, means thick.
 
-    Args:
-        cosines: (layers + 1, pairs), of the encoder.
-        same: (pairs,) bool, true where both sentences use the word in the same sense.
-        control: (layers + 1, pairs), of an encoder with random weights.
-
-    Raises:
-        ValueError: If the shapes do not match.
+    cosines (layers + 1, pairs); same (pairs,), true for the same sense; control: cosines with random weights.
     """
     if cosines.shape != control.shape or cosines.shape[1:] != same.shape:
         raise ValueError(f"shapes do not match: {tuple(cosines.shape)}, {tuple(same.shape)}, {tuple(control.shape)}")
     figure, axes = plt.subplots(figsize=(8, 3.4))
     layers = range(len(cosines))
     axes.plot(layers, control.mean(1), color=_GRAY, linestyle=":", label="random weights, all pairs")
-    kinds = (("same sense", same, PALETTE[0], "-", "o"), ("other sense", ~same, PALETTE[1], "--", "s"))
+    kinds = (("same sense", same, PALETTE[0], "-", "o"), ("different sense", ~same, PALETTE[1], "--", "s"))
     for name, pairs, color, line, marker in kinds:
         style = {"color": color, "linestyle": line}
         axes.plot(layers, cosines[:, pairs], linewidth=0.8, alpha=0.4, **style)
@@ -187,15 +168,7 @@ def senses(cosines: Tensor, same: Tensor, control: Tensor) -> Figure:
 
 
 def token_cosines(matrix: Tensor, pieces: Sequence[str], title: str) -> Figure:
-    """Draw the cosine between every two tokens of a sentence.
-
-    Args:
-        matrix: (tokens, tokens).
-        pieces: One word piece per token.
-
-    Raises:
-        ValueError: If matrix has another shape.
-    """
+    """Draw the cosine between every two tokens of a sentence; matrix (tokens, tokens)."""
     if matrix.shape != (len(pieces), len(pieces)):
         raise ValueError(f"{len(pieces)} pieces need a square matrix of that size, not {tuple(matrix.shape)}")
     figure, axes = plt.subplots(figsize=(6.4, 5.2))
