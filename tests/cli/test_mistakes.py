@@ -6,25 +6,17 @@ from pathlib import Path
 
 import pytest
 
-# -- settings and folders ----------------------------------------------------------------------------------------------
-
 
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
         ("learning_rate=1", "no field 'learning_rate'"),
         ("lr=-1", "lr is -1"),
-        ("lr=fast", "lr is 'fast'"),
-        ("lr=1e999", "lr is inf"),
         ("lr", "write name=value"),
         ("tasks=imdb", "unknown task 'imdb'"),
-        ("tasks=7", "tasks is 7"),
-        ("head.imdb=linear", "head: unknown task 'imdb'"),
         ("head.sst=cosine", "head.sst: 'cosine'"),
-        ("encoding=bi", "head.quora: 'linear'"),
         ("batch_size.sts=0", "batch_size.sts is 0"),
         ("num_layers=99", "num_layers is 99"),
-        ("max_length.quora=513", "max_length.quora is 513"),
         ("encoder=./none", "encoder './none'"),
     ],
 )
@@ -39,20 +31,17 @@ def test_an_impossible_setting_stops_before_any_training(train, tmp_path, settin
         ("train demmo", "unknown recipe 'demmo'"),
         ("train tiny --device abacus", "device 'abacus'"),
         ("train tiny --data none", "none (from --data)"),
-        ("data check --data none", "none (from --data)"),
         ("data check --data .", "none of the course's files"),
         ("data fetch --only ,", "unknown task ''"),
         ("bundle there --tasks ,", "unknown task ''"),
         ("recipes nobody", "'nobody': the reports are ahmed-karamardian, cambronero-meza"),
         ("evaluate none", "none holds no run"),
-        ("results none", "none holds no run"),
         ("confusion none", "none holds no run"),
         ("predict none in.csv out.csv --task sts", "none holds no run"),
         ("bench step --adapters palm", "adapter is 'palm'"),
         ("bench step --precision int8", "--precision is 'int8'"),
         ("bench surgery --batch 8,32", "--batch is '8,32'"),
         ("bench ladder --batch 8,0,8", "--batch is '8,0,8'"),
-        ("bench ladder --batch a,b,c", "--batch is 'a,b,c'"),
         ("bench notebooks --only 99", "'99'"),
     ],
 )
@@ -60,19 +49,6 @@ def test_a_wrong_argument_is_named_and_writes_nothing(mistake, tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     assert words in mistake(*line.split())
     assert not list(tmp_path.iterdir())
-
-
-def test_the_data_folder_may_come_from_the_environment(mistake, mtbert, monkeypatch, sample, tmp_path):
-    monkeypatch.setenv("MTBERT_DATA", str(tmp_path / "none"))
-    assert "from MTBERT_DATA" in mistake("data", "check")
-    assert mtbert("data", "check", "--data", sample).code == 0
-
-
-def test_a_bad_data_file_is_a_failed_check(mistake, sample, tmp_path):
-    text = (sample / "sts-dev.csv").read_text().splitlines()[:2]
-    (tmp_path / "sts-dev.csv").write_text("\n".join([*text, "1\tid\tone\ttwo\t7"]))
-    line = mistake("data", "check", "--data", tmp_path)
-    assert "sts-dev.csv, row 2 (line 3)" in line and "'7'" in line
 
 
 def test_a_folder_with_a_run_of_another_recipe_is_left_alone(train, trained):
@@ -86,15 +62,6 @@ def test_a_folder_with_other_things_in_it_or_a_file_cannot_hold_a_run(train, few
     for out in (few.parent, few):
         assert str(out) in train("--out", out).check_mistake()
     assert list(few.parent.iterdir()) == [few]
-
-
-def test_train_rows_that_are_in_dev_too_are_refused_unless_allowed(mistake, mtbert, sample, tmp_path):
-    data = shutil.copytree(sample, tmp_path / "data")
-    shutil.copy(data / "sts-dev.csv", data / "sts-train.csv")
-    arguments = ["train", "tiny", "--set", "tasks=sts", "--set", "epochs=1", "--data", data, "--out", tmp_path / "run"]
-    line = mistake(*arguments)
-    assert "200 rows" in line and "sts-dev.csv" in line and "overlap" in line
-    assert mtbert(*arguments, "--set", "overlap=keep").code == 0
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"recipe": {}}'])
@@ -118,6 +85,8 @@ def test_a_damaged_weight_file_is_named(mistake, copied, sample, name, share):
     content = (copied / name).read_bytes()
     (copied / name).write_bytes(content[: int(len(content) * share)])
     assert f"{copied / name} is damaged" in mistake("evaluate", copied, "--data", sample)
+    shutil.rmtree(copied / "encoder")
+    assert str(copied / "encoder") in mistake("evaluate", copied, "--data", sample)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
@@ -127,19 +96,10 @@ def test_a_damaged_file_of_an_encoder_is_named(train, copied, tmp_path, name):
     assert str(path) in train("--set", f"encoder={path.parent}", "--out", tmp_path / "run").check_mistake()
 
 
-def test_a_run_whose_encoder_is_gone_cannot_be_evaluated(mistake, copied, sample):
-    shutil.rmtree(copied / "encoder")
-    assert str(copied / "encoder") in mistake("evaluate", copied, "--data", sample)
-
-
-@pytest.mark.parametrize("task", ["imdb", "cfimdb"])
-def test_predict_needs_a_task_of_the_run(mistake, trained, few, tmp_path, task):
-    assert repr(task) in mistake("predict", trained, "--task", task, few, tmp_path / "out.csv")
-    assert not (tmp_path / "out.csv").exists()
-
-
-def test_predict_needs_an_input_with_its_columns(mistake, trained, few, tmp_path):
+def test_predict_needs_a_task_of_the_run_and_an_input_with_its_columns(mistake, trained, few, tmp_path):
     out = tmp_path / "out.csv"
+    for task in ("imdb", "cfimdb"):
+        assert repr(task) in mistake("predict", trained, "--task", task, few, out)
     assert "none.csv" in mistake("predict", trained, "--task", "sts", tmp_path / "none.csv", out)
     few.write_text("id,sentence1\nx,One\n")
     assert "'sentence2'" in mistake("predict", trained, "--task", "sts", few, out)
