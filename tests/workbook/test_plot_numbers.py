@@ -231,7 +231,7 @@ def test_senses_draws_the_mean_of_each_kind_of_pair():
     cosines, same = torch.tensor([[1.0, 1.0, 1.0], [0.9, 0.5, 0.3]]), torch.tensor([True, False, False])
     (axes,) = draw("transformer_layer.senses", cosines, same, torch.ones(2, 3)).axes
     np.testing.assert_allclose(lines(axes)["same sense, mean"][:, 1], [1, 0.9])
-    np.testing.assert_allclose(lines(axes)["other sense, mean"][:, 1], [1, 0.4])
+    np.testing.assert_allclose(lines(axes)["different sense, mean"][:, 1], [1, 0.4])
 
 
 def test_the_difference_of_the_two_gelus_is_enlarged_ten_thousand_times():

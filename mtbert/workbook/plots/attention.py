@@ -30,7 +30,7 @@ def arrows(vectors: ArrayLike, words: Sequence[str], axis_names: tuple[str, str]
 
 
 def scaling(widths: Sequence[int], panels: Mapping[str, Mapping[str, Sequence[float]]], logarithmic=()) -> Figure:
-    """Draw a panel per measure, a line per treatment, over the width d; panels: measure -> treatment -> (widths,)."""
+    """Draw a panel per measure, a line per treatment, over the width d; panels: measure -> treatment -> values."""
     figure, row = style.panels(len(panels), (9, 2.9))
     styles = [("o-", PALETTE[0]), ("s--", PALETTE[3]), ("^:", PALETTE[2])]
     for axes, (measure, lines) in zip(row, panels.items(), strict=True):
