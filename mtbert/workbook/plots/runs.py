@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mtbert.data.sampling import Sampler
-from mtbert.workbook.plots.style import COLORS, legend_outside, panels
+from mtbert.workbook.plots.style import COLORS, finish, panels
 
 
 def fill(shares: Mapping[str, float]) -> Figure:
@@ -117,8 +117,7 @@ def learning_curves(history: pd.DataFrame, tasks: Sequence[str]) -> Figure:
     right.set(xlabel="epoch", ylabel="accuracy or Pearson r", title="Dev score")
     for axes in (left, right):
         axes.set_xticks(history.epoch)
-    legend_outside(right)
-    return figure
+    return finish(right)
 
 
 def probabilities(shares: Sequence[float], names: Sequence[str], title: str) -> Figure:

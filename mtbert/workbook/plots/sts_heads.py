@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from mtbert.workbook.plots import style
-from mtbert.workbook.plots.style import COLORS, DASHES, check_shape, legend_outside, write_cells
+from mtbert.workbook.plots.style import COLORS, DASHES, finish, line_per_name, write_cells
 
 _LINES = [COLORS[name] for name in ("sts", "sst", "quora", "cfimdb")]
 _LABEL = "human similarity score (0 to 5)"
@@ -26,28 +26,24 @@ def mappings(curves: Mapping[str, Callable[[Tensor], Tensor]], cosines: Tensor, 
         right.plot(cosines, x.grad, dashes, color=color, linewidth=2, label=name)
     left.set(xlabel="cosine of u and v", ylabel="predicted similarity", title=title)
     right.set(xlabel="cosine of u and v", ylabel="slope", title="Slopes of the mappings")
-    legend_outside(right)
-    return figure
+    return finish(right)
 
 
 def against_labels(predicted: Mapping[str, ArrayLike], labels: ArrayLike) -> Figure:
     """Draw predicted against given similarity with the mean of each whole label; predicted: name -> (pairs,)."""
-    labels = check_shape(labels, None)
     figure, row = style.panels(len(predicted), (2.9 * len(predicted), 2.7), sharex=True, sharey=True)
     for axes, (name, values) in zip(row, predicted.items(), strict=True):
-        axes.plot(labels, check_shape(values, len(labels)), ".", color=COLORS["sts"], alpha=0.35, markersize=6)
+        axes.plot(labels, values, ".", color=COLORS["sts"], alpha=0.35, markersize=6)
         axes.plot(*calibration(values, labels), "o-", color="black", markersize=5, label="mean")
         axes.plot([0, 5], [0, 5], "--", color="0.5", linewidth=1, label="calibrated")
         axes.set(title=name, xlabel="human score (0 to 5)")
     row[0].set_ylabel("predicted similarity")
-    legend_outside(row[-1])
-    return figure
+    return finish(row[-1])
 
 
 def calibration(predicted: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """The mean label and mean prediction of each whole label that occurs, halves rounded up; both (pairs,)."""
-    labels = check_shape(labels, None)
-    predicted = check_shape(predicted, len(labels))
+    labels, predicted = np.asarray(labels, dtype=float), np.asarray(predicted, dtype=float)
     groups = [np.floor(labels + 0.5) == whole for whole in range(6)]
     means = [(labels[group].mean(), predicted[group].mean()) for group in groups if group.any()]
     return tuple(np.array(means).T)
@@ -85,31 +81,29 @@ def in_two_dimensions(pairs: ArrayLike) -> tuple[np.ndarray, float]:
 
 def by_label(cosines: Mapping[str, ArrayLike], labels: ArrayLike, title: str) -> Figure:
     """Draw the cosines of each whole label (halves rounded up), a box per label and name; cosines: name -> (pairs,)."""
-    whole = np.floor(check_shape(labels, None) + 0.5).astype(int)
+    whole = np.floor(np.asarray(labels, dtype=float) + 0.5).astype(int)
     levels = [level for level in range(6) if (whole == level).any()]
     figure, axes = plt.subplots(figsize=(8.4, 3.2))
     width = 0.8 / len(cosines)
     look = {"widths": 0.85 * width, "patch_artist": True, "showfliers": False, "medianprops": {"color": "black"}}
     for index, ((name, values), color) in enumerate(zip(cosines.items(), _LINES, strict=False)):
-        values = check_shape(values, len(whole))
+        values = np.asarray(values, dtype=float)
         positions = [level - 0.4 + (index + 0.5) * width for level in levels]
         plot = axes.boxplot([values[whole == level] for level in levels], positions=positions, **look)
         for box in plot["boxes"]:
             box.set(facecolor=color, alpha=0.8)
         axes.plot([], [], "s", color=color, label=name)
-    axes.set(xticks=range(6), xticklabels=range(6), xlabel=_LABEL, ylabel="cosine of u and v", title=title)
-    legend_outside(axes)
-    return figure
+    return finish(axes, xticks=range(6), xticklabels=range(6), xlabel=_LABEL, ylabel="cosine of u and v", title=title)
 
 
 def over_radius(radii: Sequence[float], distances: Mapping[str, Sequence[float]], title: str) -> Figure:
     """Draw how far scores move when the embeddings do, on logarithmic axes; distances: direction -> (radii,)."""
     figure, axes = plt.subplots(figsize=(6.4, 3.2))
-    for (name, values), color, marker in zip(distances.items(), _LINES, "os^D", strict=False):
-        axes.loglog(radii, check_shape(values, len(radii)), marker=marker, color=color, label=name)
-    axes.set(xlabel="largest change of an embedding component", ylabel="squared change of the score", title=title)
-    legend_outside(axes)
-    return figure
+    line_per_name(axes, radii, distances, ("o-", "s-", "^-", "D-"), _LINES)
+    axes.set(xscale="log", yscale="log")
+    return finish(
+        axes, xlabel="largest change of an embedding component", ylabel="squared change of the score", title=title
+    )
 
 
 def in_batch(scores: ArrayLike, title: str) -> Figure:
