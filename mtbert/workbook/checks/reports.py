@@ -88,7 +88,7 @@ def sign_flips(answer, draw):
 
 
 @check
-def pooled_noise(answer, draw):
+def pooled_std(answer, draw):
     """answer(rows) -> the standard deviation within a row, pooled over all rows; rows is a list of (seeds,) scores."""
     drawn = [draw.normal(seeds) for seeds in (3, 3, 7)]
     standard = [(values - values.mean()) / values.std() for values in drawn]

@@ -37,7 +37,7 @@ def sign_flips(differences):
     return sum(mean >= abs(float(differences.sum())) - 1e-6 for mean in means) / len(means)
 
 
-def pooled_noise(rows):
+def pooled_std(rows):
     spreads = [(len(row) - 1, float(row.var())) for row in rows if len(row) > 1]
     return (sum(df * variance for df, variance in spreads) / sum(df for df, _ in spreads)) ** 0.5
 
@@ -71,7 +71,7 @@ RIGHT = {
     "verdict": [verdict],
     "paired_interval": [paired_interval],
     "sign_flips": [sign_flips],
-    "pooled_noise": [pooled_noise],
+    "pooled_std": [pooled_std],
     "holm": [holm],
 }
 WRONG = {
@@ -105,18 +105,18 @@ WRONG = {
         ("both directions", lambda differences: min(1.0, 2 * one_direction(differences))),
         ("over all sign choices", lambda d: 2 / 2 ** len(d)),
     ],
-    "pooled_noise": [
+    "pooled_std": [
         ("one number", lambda rows: torch.stack([row.std() for row in rows])),
-        ("for a single row", lambda rows: pooled_noise(rows) ** 2),
+        ("for a single row", lambda rows: pooled_std(rows) ** 2),
         ("for a single row", lambda rows: torch.cat([row - row.mean() for row in rows]).std(correction=0)),
         ("differences between rows", lambda rows: torch.cat(rows).std()),
         ("variances are averaged", lambda rows: sum(float(row.std()) for row in rows) / len(rows)),
-        ("degrees of freedom", edited(pooled_noise, "(len(row) - 1, float(row.var())) => (1, float(row.var()))")),
+        ("degrees of freedom", edited(pooled_std, "(len(row) - 1, float(row.var())) => (1, float(row.var()))")),
         (
             "degrees of freedom",
-            edited(pooled_noise, "(len(row) - 1, float(row.var())) => (len(row), float(row.var()))"),
+            edited(pooled_std, "(len(row) - 1, float(row.var())) => (len(row), float(row.var()))"),
         ),
-        ("one seed", lambda rows: pooled_noise([row if len(row) > 1 else torch.zeros(2) for row in rows])),
+        ("one seed", lambda rows: pooled_std([row if len(row) > 1 else torch.zeros(2) for row in rows])),
     ],
     "holm": [
         ("for each test", lambda ps: ps[:1]),
