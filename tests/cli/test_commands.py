@@ -79,7 +79,7 @@ def test_changes_are_listed_as_set_takes_them(mtbert):
         if line.startswith("#"):
             break
         name, listed = line.split(":")[0], next(lines).strip()
-        changes = {} if listed == "nothing else" else settings(re.split(r", (?=[a-z_.]+=)", listed))
+        changes = {} if listed == "no changes" else settings(re.split(r", (?=[a-z_.]+=)", listed))
         assert not Recipe().replace(**changes).differences(RECIPES[name].recipe), name
 
 
