@@ -120,10 +120,11 @@ def _pal(x: Tensor, encode: Tensor, query: Tensor, key: Tensor, value: Tensor, d
     hidden, size = encode.shape
     config = BertConfig(hidden_size=hidden, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
     module = build_adapter("pal", config, AdapterShape(size, heads)).eval()
+    weights = dict(module.named_parameters())
     with torch.no_grad():
-        module.encode[0].weight.copy_(encode.T)
-        module.qkv[0].weight.copy_(torch.cat([query.T, key.T, value.T]))
-        module.decode[0].weight.copy_(decode.T)
+        weights["encode.0.weight"].copy_(encode.T)
+        weights["qkv.0.weight"].copy_(torch.cat([query.T, key.T, value.T]))
+        weights["decode.0.weight"].copy_(decode.T)
         return module("layer", 0, x, pack_sequences([[0] * len(x)]))
 
 
