@@ -141,7 +141,7 @@ def step_memory_mb(function: Callable[[], Any], device: torch.device) -> float |
 
 
 class _OperatorCounter(TorchDispatchMode):
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.counts: Counter[str] = Counter()
 
