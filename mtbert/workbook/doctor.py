@@ -22,13 +22,7 @@ _OPTIONAL = ("surgery", "sweep")  # extras of pyproject.toml without which the w
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one check.
-
-    Attributes:
-        ok: Whether it passed.
-        thing: What was checked.
-        text: Details, and after a failure what to do.
-    """
+    """The result of one check: what was checked, whether it passed, details, and after a failure what to do."""
 
     ok: bool
     thing: str
@@ -39,11 +33,7 @@ class Finding:
 
 
 def inspect_environment() -> list[Finding]:
-    """Check Python, packages, pretrained weights, data, memory, device and the folder for runs.
-
-    Returns:
-        A Finding each, in this order.
-    """
+    """Check Python, packages, pretrained weights, data, memory, device and the folder for runs, in this order."""
     checks = {
         "Python": _python,
         "packages": _packages,
@@ -131,9 +121,7 @@ def _memory() -> tuple[bool, str]:
 
 
 def _device() -> tuple[bool, str]:
-    if torch.cuda.is_available():
-        return True, torch.cuda.get_device_name(0)
-    return True, "CPU (the demo is made for it)"
+    return True, torch.cuda.get_device_name(0) if torch.cuda.is_available() else "CPU (the demo is made for it)"
 
 
 def _writable() -> tuple[bool, str]:

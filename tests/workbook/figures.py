@@ -123,7 +123,7 @@ EXAMPLES = {
     "surgery.before_after": (PAIR, CHANGED, ("Before", "After")),
     "surgery.walks": (LOSSES, GRID, {"sum": [WALK], "PCGrad": [WALK / 2]}, torch.tensor([[0.0, 0.0], [0.5, 0.5]])),
     "surgery.targets": ([0.1, 0.2], {"slow": [0.0, 0.1], "fast": [0.1, 0.2]}, "Targets"),
-    "surgery.over_steps": ({"a-b": [0.1, -0.1, 0.2], "a-c": [0.0, 0.1, -0.3]}, 2),
+    "surgery.over_steps": ({"a-b": [0.1, -0.1, 0.2, -0.4, 0.3, 0.2], "a-c": [0.1] * 6},),
     "surgery.conflicts": ({"a-b": 3, "a-c": 9}, 12),
     "surgery.strips": ({"one": {"a": [0.1, 0.3], "b": [0.0]}, "two": {"c": [-0.2]}}, "cosine", "Strips"),
     "surgery.by_layer": ({"a, b": RNG.random((4, 3)), "a, a": RNG.random((4, 3))}, "xyz", ["a, a"]),

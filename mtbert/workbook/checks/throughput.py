@@ -1,4 +1,4 @@
-"""Checks of notebook 12: operations of a step, the roofline, sorting in windows, the gain of a faster part, MFU."""
+"""Checks of notebook 12: FLOPs of a step, the roofline, sorting in windows, the gain of a faster part, MFU."""
 
 import torch
 
@@ -8,17 +8,15 @@ from mtbert.workbook.checks.engine import Draw, check, expect, returned, same, s
 
 
 @check
-def operations(answer, draw):
-    """answer(hidden, wide, layers, lengths) -> operations in the matrix products of a forward and a backward pass."""
+def training_flops(answer, draw):
+    """answer(hidden, intermediate, layers, lengths) -> FLOPs of the matrix products, forward and backward."""
     config = _config(draw)
     sizes = config.hidden_size, config.intermediate_size, config.num_hidden_layers
     lengths = draw.wholes(3, 40, draw.whole(3, 6)).tolist()
     yield "is one number"
     shaped(answer(*sizes, lengths))
-    yield "a single token: six operations for each weight of the matrices, and twelve times hidden for its attention"
+    yield "a single token: six FLOPs for each weight of the matrices, and twelve times hidden for its attention"
     _about(answer(*sizes, [1]), flops.training_flops(config, [1]))
-    yield "twice the layers are twice the work"
-    _about(answer(sizes[0], sizes[1], 2 * sizes[2], [1]), 2 * flops.training_flops(config, [1]))
     yield "attention of one sequence grows with the square of its length"
     _about(answer(*sizes, [37]), flops.training_flops(config, [37]))
     yield "a token attends to its own sequence only: the squares are summed, not the sum squared"
@@ -27,7 +25,7 @@ def operations(answer, draw):
 
 @check
 def floor(answer, draw):
-    """answer(operations, bytes, rate, bandwidth) -> the least seconds by the roofline."""
+    """answer(work, moved, rate, bandwidth) -> the least seconds for so many FLOPs and bytes, by the roofline."""
     rate, bandwidth = draw.between(50, 100), draw.between(5, 10)
     yield "is one number"
     shaped(answer(200.0, 20.0, rate, bandwidth))
@@ -79,10 +77,6 @@ def speedup(answer, draw):
     same(answer(seconds.tolist(), (3 * ones).tolist()), 3.0)
     yield "for two equal parts, one of them twice as fast, it is 4/3, neither 2 nor 1.5"
     same(answer([1.0, 1.0], [2.0, 1.0]), 4 / 3)
-    yield "if one part takes no more time, the others remain"
-    factors = ones.clone()
-    factors[0] = 1e9
-    same(answer(seconds.tolist(), factors.tolist()), seconds.sum() / seconds[1:].sum())
     yield "long parts count for more than short ones"
     factors = 1 + 3 * draw.uniform(len(seconds))
     same(answer(seconds.tolist(), factors.tolist()), seconds.sum() / (seconds / factors).sum())

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mtbert.workbook.checks.engine import check, equal, expect, returned, same, shaped, untouched
+from mtbert.workbook.checks.engine import check, expect, returned, same, shaped, untouched
 
 
 @check
@@ -20,14 +20,10 @@ def layer_norm(answer, draw):
     same(answer(x, ones, zeros, eps).mean(-1), torch.zeros(3), 1e-3)
     yield "every row has mean square 1: divide by the root of the variance, which divides by n, not by n - 1"
     same(answer(x, ones, zeros, eps).pow(2).mean(-1), torch.ones(3), 1e-3)
-    yield "a row of equal numbers becomes zeros, not NaN: eps is added"
-    same(answer(torch.full((2, 4), 3.0), torch.ones(4), torch.zeros(4), eps), torch.zeros(2, 4))
     yield "eps is added to the variance, inside the root"
     same(answer(x, ones, zeros, 2.0), F.layer_norm(x, (5,), eps=2.0))
     gain, bias = draw.normal(5), draw.normal(5)
-    yield "multiplies by the gain"
-    same(answer(x, gain, zeros, eps), F.layer_norm(x, (5,), gain, zeros, eps))
-    yield "then adds the bias"
+    yield "multiplies by the gain, then adds the bias"
     same(answer(x, gain, bias, eps), F.layer_norm(x, (5,), gain, bias, eps))
     yield "works for any number of dimensions in front"
     for shape in [(5,), (2, 3, 5), (draw.whole(2, 4), 1, 2, 5)]:
@@ -81,14 +77,8 @@ def sublayer(answer, draw):
     same(answer(x, mixed, dense, keep, keep), x + dense(mixed))
     yield "the norm comes last, applied to the sum"
     same(answer(x, mixed, dense, keep, lambda v: 5 - v * v), 5 - (x + dense(mixed)) ** 2)
-    yield "uses dropout: where everything is dropped, mixed has no effect"
-    gone = answer(x, mixed, dense, torch.zeros_like, keep)
-    other = answer(x, draw.normal(tokens, width), dense, torch.zeros_like, keep)
-    expect(torch.allclose(gone, other), "mixed changes the result although everything is dropped")
-    yield "x is never dropped"
-    same(answer(x, mixed, nothing, torch.zeros_like, keep), x)
-    yield "dropout comes after the dense layer: where everything is dropped, so is its bias"
-    same(gone, x)
+    yield "uses dropout after the dense layer and before the sum: where everything is dropped, x remains"
+    same(answer(x, mixed, dense, torch.zeros_like, keep), x)
     yield "dropout is applied once, before the sum and before the norm"
     result = dense(mixed)
     expected = F.layer_norm(x + result * _mask(result), (hidden,))
@@ -116,5 +106,3 @@ def layer_parameters(answer, draw):
     yield "the rest is 9 x hidden: five biases of that size, and a gain and a bias in each of two layer norms"
     rest = (answer(h, 0) - 4 * h * h) / h
     expect(rest == 9, f"you count {rest:g} x hidden")
-    yield "agrees with a layer of BERT-base"
-    equal(answer(768, 3072), 7_087_872, "for 768 and 3072")

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from mtbert.workbook.plots import style
-from mtbert.workbook.plots.style import COLORS, DASHES, legend_outside, running_mean
+from mtbert.workbook.plots.style import COLORS, DASHES, finish, legend_outside, running_mean
 
 _NAMED = {"SGD": "sst", "momentum": "quora", "Adam": "sts", "AdamW": "cfimdb"}
 _MARKERS = {"SGD": "o", "momentum": "s", "Adam": "^", "AdamW": "D"}
@@ -28,10 +28,7 @@ class Surface(NamedTuple):
 
 
 def walks(surface: Surface | Sequence[Surface], panels: Mapping[str, Mapping[str, Tensor]]) -> Figure:
-    """Draw the contour lines of a surface and the paths of optimizers on it; panels: title -> optimizer -> (points, 2).
-
-    The surface is one for all panels, or one for each. A path may leave the window or become infinite or NaN.
-    """
+    """Draw paths of optimizers on one surface, or one for each panel; panels: title -> optimizer -> (points, 2)."""
     surfaces = [surface] * len(panels) if isinstance(surface, Surface) else list(surface)
     names = list(dict.fromkeys(name for paths in panels.values() for name in paths))
     width = 3.1 if len(panels) > 1 else 3.8
@@ -65,8 +62,6 @@ def _contours(axes: Axes, surface: Surface) -> None:
 
 
 def _path(axes: Axes, name: str, index: int, path: Tensor) -> None:
-    if path.ndim != 2 or path.shape[1] != 2:
-        raise ValueError(f"{name}: a path should have shape (points, 2), not {tuple(path.shape)}")
     points = path[path.isfinite().all(1)].clamp(-1e4, 1e4)
     marker = {"marker": _MARKERS.get(name, "o"), "markersize": 3}
     axes.plot(points[:, 0], points[:, 1], color=_color(name, index), linewidth=1.2, label=name, **marker)
@@ -89,20 +84,12 @@ def lines(
     for index, ((name, values), line) in enumerate(zip(series.items(), dashes, strict=False)):
         values = np.asarray(values, dtype=float)
         positions = np.arange(1, len(values) + 1) if x is None else np.asarray(x, dtype=float)
-        if values.shape != positions.shape:
-            raise ValueError(f"{name}: {values.shape} values for {positions.shape} positions")
         axes.plot(positions, values, label=name, color=_color(name, index), linestyle=line, linewidth=2)
-    axes.set(title=title, xlabel=axis_names[0], ylabel=axis_names[1], xscale=scales[0], yscale=scales[1])
-    legend_outside(axes)
-    return figure
+    return finish(axes, title=title, xlabel=axis_names[0], ylabel=axis_names[1], xscale=scales[0], yscale=scales[1])
 
 
 def sweep(losses: Mapping[str, Mapping[float, Sequence[float]]], last: int, constant: float) -> Figure:
-    """Draw the mean loss of the last steps by learning rate (left), and over the steps at the best rate (right).
-
-    losses: optimizer -> learning rate -> the loss of each step. A run that diverged (shorter, or not finite) is a cross
-    at the upper edge. constant: the loss of the best constant answer.
-    """
+    """Draw final losses by learning rate and the best curves; losses: optimizer -> rate -> the loss of each step."""
     figure, (left, right) = style.panels(2, (8.6, 2.9))
     length = max(len(run) for runs in losses.values() for run in runs.values())
     top = 1.35 * constant
@@ -124,8 +111,7 @@ def sweep(losses: Mapping[str, Mapping[float, Sequence[float]]], last: int, cons
     left.set(xscale="log", xlabel="learning rate (log scale)", ylabel=f"loss, mean of {last} steps")
     left.set_title("Final loss by rate")
     right.set(xlabel="step", title="Over the steps, each at its best rate")
-    legend_outside(right)
-    return figure
+    return finish(right)
 
 
 def _final_loss(run: Sequence[float], last: int, length: int) -> float:

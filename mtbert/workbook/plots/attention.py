@@ -13,12 +13,12 @@ from matplotlib.ticker import ScalarFormatter
 from numpy.typing import ArrayLike
 
 from mtbert.workbook.plots import style
-from mtbert.workbook.plots.style import PALETTE, check_shape
+from mtbert.workbook.plots.style import PALETTE, line_per_name
 
 
 def arrows(vectors: ArrayLike, words: Sequence[str], axis_names: tuple[str, str], title: str) -> Figure:
     """Draw one arrow from the origin per word; vectors (words, 2); axis_names: horizontal, vertical."""
-    vectors = check_shape(vectors, len(words), 2)
+    vectors = np.asarray(vectors, dtype=float)
     figure, axes = plt.subplots(figsize=(4.2, 3.6))
     for (x, y), word, color in zip(vectors, words, PALETTE, strict=False):
         axes.annotate("", (x, y), (0, 0), arrowprops={"arrowstyle": "-|>", "color": color, "linewidth": 2.5})
@@ -32,10 +32,8 @@ def arrows(vectors: ArrayLike, words: Sequence[str], axis_names: tuple[str, str]
 def scaling(widths: Sequence[int], panels: Mapping[str, Mapping[str, Sequence[float]]], logarithmic=()) -> Figure:
     """Draw a panel per measure, a line per treatment, over the width d; panels: measure -> treatment -> values."""
     figure, row = style.panels(len(panels), (9, 2.9))
-    styles = [("o-", PALETTE[0]), ("s--", PALETTE[3]), ("^:", PALETTE[2])]
     for axes, (measure, lines) in zip(row, panels.items(), strict=True):
-        for (name, values), (line, color) in zip(lines.items(), styles, strict=False):
-            axes.plot(widths, check_shape(values, len(widths)), line, color=color, label=name)
+        line_per_name(axes, widths, lines, ("o-", "s--", "^:"), (PALETTE[0], PALETTE[3], PALETTE[2]))
         axes.set_xscale("log", base=2)
         if measure in logarithmic:
             powers_of_two = min(min(values) for values in lines.values()) >= 1  # 2, 4, 8 rather than powers of ten
@@ -49,23 +47,19 @@ def scaling(widths: Sequence[int], panels: Mapping[str, Mapping[str, Sequence[fl
 
 def blocks(mask: ArrayLike, words: Sequence[str], title: str) -> Figure:
     """Draw which token may look at which; mask (tokens, tokens) bool."""
-    mask = check_shape(mask, len(words), len(words))
     figure, axes = plt.subplots(figsize=(0.3 * len(words) + 2, 0.3 * len(words) + 1.4))
-    axes.imshow(mask, cmap=ListedColormap(["0.93", PALETTE[0]]), vmin=0, vmax=1)
+    axes.imshow(np.asarray(mask, dtype=float), cmap=ListedColormap(["0.93", PALETTE[0]]), vmin=0, vmax=1)
     _name_tokens(axes, words)
     axes.set_title(title)
     return figure
 
 
 def cost(lengths: Sequence[int], seconds: Mapping[str, Sequence[float]], title: str) -> Figure:
-    """Draw time against length on two logarithmic axes; seconds: name -> (lengths,).
-
-    A slope is fitted to the three longest of each line: 1 means proportional, 2 quadratic.
-    """
+    """Draw time against length on logarithmic axes, and the slope of the three longest; seconds: name -> (lengths,)."""
     figure, axes = plt.subplots(figsize=(9.4, 3.2))
     colors = [PALETTE[3], PALETTE[0], PALETTE[2]]
     for (name, times), marker, color in zip(seconds.items(), "os^", colors, strict=False):
-        times = check_shape(times, len(lengths))
+        times = np.asarray(times, dtype=float)
         slope = np.polyfit(np.log(lengths[-3:]), np.log(times[-3:]), 1)[0]
         axes.plot(lengths, 1000 * times, marker=marker, color=color, label=f"{name}: slope {slope:.1f} at the end")
     axes.set(xscale="log", yscale="log", xlabel="tokens in the sequence, n", ylabel="milliseconds", title=title)
@@ -81,7 +75,7 @@ def maps(weights: Mapping[str, ArrayLike], pieces: Sequence[str]) -> Figure:
     figure, row = style.panels(len(weights), (min(10, size * len(weights)), size + 0.6 if len(weights) > 1 else size))
     fontsize = min(10.0, max(5.0, 0.75 * 72 * size / len(pieces)))  # a row is size / tokens inches, an inch 72 points
     for axes, (title, matrix) in zip(row, weights.items(), strict=True):
-        image = axes.imshow(check_shape(matrix, len(pieces), len(pieces)), cmap="Blues", vmin=0, vmax=1)
+        image = axes.imshow(np.asarray(matrix, dtype=float), cmap="Blues", vmin=0, vmax=1)
         _name_tokens(axes, pieces, fontsize)
         axes.set_title(title)
         if axes is not row[0]:
@@ -92,7 +86,7 @@ def maps(weights: Mapping[str, ArrayLike], pieces: Sequence[str]) -> Figure:
 
 def scores(by_encoder: Mapping[str, ArrayLike], measure: str) -> Figure:
     """Draw a cell per head and a frame around the best one, on one scale; by_encoder: title -> (layers, heads)."""
-    arrays = {title: check_shape(values, None, None) for title, values in by_encoder.items()}
+    arrays = {title: np.asarray(values, dtype=float) for title, values in by_encoder.items()}
     top = max(values.max() for values in arrays.values())
     figure, row = style.panels(len(arrays), (9 if len(arrays) > 1 else 6, 2.9))
     for axes, (title, values) in zip(row, arrays.items(), strict=True):

@@ -10,24 +10,23 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from mtbert.experiments.metrics import row_shares
-from mtbert.workbook.plots.style import COLORS, legend_outside, panels, write_cells
+from mtbert.workbook.plots.style import COLORS, finish, panels, write_cells
 
 
-def matrices(by_title: Mapping[str, ArrayLike], names: Sequence[str], counts: bool = True) -> Figure:
+def matrices(by_title: Mapping[str, ArrayLike], names: Sequence[str]) -> Figure:
     """Draw confusion matrices, a row per true class, colored by shares of the row; by_title: title -> counts."""
     figure, row = panels(len(by_title), (3.8 * len(by_title), 3.1))
     for axes, (title, matrix) in zip(row, by_title.items(), strict=True):
-        draw_matrix(axes, matrix, names, counts)
+        draw_matrix(axes, matrix, names)
         axes.set_title(title)
     return figure
 
 
-def draw_matrix(axes: Axes, matrix: ArrayLike, names: Sequence[str], counts: bool = True) -> None:
+def draw_matrix(axes: Axes, matrix: ArrayLike, names: Sequence[str]) -> None:
     """Draw one confusion matrix on ``axes``; see ``matrices``."""
     shares = row_shares(matrix)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    texts = np.vectorize("{:.0f}".format)(matrix) if counts else np.vectorize("{:.2f}".format)(shares)
-    write_cells(axes, texts, shares > 0.5, "0.15", 10)
+    write_cells(axes, np.vectorize("{:.0f}".format)(matrix), shares > 0.5, "0.15", 10)
     axes.set_xticks(range(len(names)), names)
     axes.set_yticks(range(len(names)), names)
     axes.set(xlabel="predicted", ylabel="true")
@@ -46,10 +45,7 @@ def distances(shares: Mapping[str, ArrayLike], title: str) -> Figure:
 
 
 def thresholds(curve: pd.DataFrame, threshold: float) -> Figure:
-    """Draw the matrix at a threshold, precision and recall against it, and precision against recall.
-
-    curve: columns threshold, tn, fp, fn, tp, precision, recall.
-    """
+    """Draw the matrix at a threshold; curve: columns threshold, tn, fp, fn, tp, precision, recall."""
     figure, (left, middle, right) = panels(3, (11, 3.3))
     now = curve.iloc[(curve.threshold - threshold).abs().argmin()]
     draw_matrix(left, [[now.tn, now.fp], [now.fn, now.tp]], ["different", "duplicate"])
@@ -76,9 +72,7 @@ def reliability(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
     for (name, table), task in zip(tables.items(), ("sst", "quora", "sts"), strict=False):
         axes.plot(table.confidence, table.true, color=COLORS[task], label=name)
         axes.scatter(table.confidence, table.true, s=400 * table.rows / table.rows.sum(), color=COLORS[task])
-    axes.set(title=title, xlabel="confidence", ylabel="share that is true", xlim=(0, 1.02), ylim=(0, 1.02))
-    legend_outside(axes)
-    return figure
+    return finish(axes, title=title, xlabel="confidence", ylabel="share that is true", xlim=(0, 1.02), ylim=(0, 1.02))
 
 
 def intervals(table: pd.DataFrame, title: str, unit: str) -> Figure:

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mtbert.workbook.plots.style import COLORS, dot_rows, figure_title, legend_outside, mean_and_seeds, panels
+from mtbert.workbook.plots.style import COLORS, dot_rows, finish, intervals, legend_outside, mean_and_seeds, panels
 
 
 def shares(lines: Mapping[str, Sequence[float]], alphas: Sequence[float], marks: Mapping[str, float]) -> Figure:
@@ -21,8 +21,7 @@ def shares(lines: Mapping[str, Sequence[float]], alphas: Sequence[float], marks:
         axes.text(alpha, 1.02, name, ha="center", va="bottom", fontsize=9, color="0.35")
     axes.set(xlabel=r"exponent $\alpha$", ylabel="share of the steps", ylim=(0, 1))
     axes.set_title("What the exponent does", pad=18)
-    legend_outside(axes)
-    return figure
+    return finish(axes)
 
 
 def steps_by_epoch(counts: Mapping[str, Sequence[Mapping[str, float]]], columns: int = 5) -> Figure:
@@ -63,10 +62,7 @@ def draws(counts: Mapping[str, Sequence[int]], exact: Mapping[str, int], title: 
 def stages(
     runs: Mapping[str, pd.DataFrame], task: str, parts: Sequence[tuple[float, float, str]], title: str
 ) -> Figure:
-    """Draw the dev score of one task over the steps; runs: name -> columns step, score and possibly seed.
-
-    parts: first step, last step and name of each shaded stage.
-    """
+    """Draw a dev score over the steps; runs: name -> columns step, score, seed; parts: first step, last step, name."""
     figure, axes = plt.subplots(figsize=(7.6, 2.8))
     for index, (start, end, name) in enumerate(parts):
         axes.axvspan(start, end, color=("0.92", "0.97")[index % 2], zorder=0)
@@ -75,8 +71,7 @@ def stages(
         mean_and_seeds(axes, table, "step", "score", color, marker=marker, linewidth=2, label=name)
     axes.set(xlabel="optimizer step", ylabel=f"dev score of {task}")
     axes.set_title(title, pad=16)
-    legend_outside(axes)
-    return figure
+    return finish(axes)
 
 
 def passes(runs: Mapping[str, pd.DataFrame], title: str) -> Figure:
@@ -90,37 +85,30 @@ def passes(runs: Mapping[str, pd.DataFrame], title: str) -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.set_title(title)
     right.set_title("Dev")
-    legend_outside(right)
-    return figure
+    return finish(right)
 
 
-def tokens(counts: Mapping[str, Sequence[int]], budget: int, tolerance: float = 0.1) -> Figure:
+def tokens(counts: Mapping[str, Sequence[int]], budget: int) -> Figure:
     """Draw the tokens of each batch, a row of dots per order; 10 % around the budget are shaded."""
     figure, axes = plt.subplots(figsize=(7.6, 0.5 * len(counts) + 1.3))
-    axes.axvspan((1 - tolerance) * budget, (1 + tolerance) * budget, color="0.9", label=f"budget ± {tolerance:.0%}")
+    axes.axvspan(0.9 * budget, 1.1 * budget, color="0.9", label="budget ± 10%")
     dot_rows(axes, counts, [COLORS["sst"]] * len(counts), alpha=0.7)
-    axes.set(xlabel="tokens in a batch", title="Tokens per step")
-    legend_outside(axes)
     axes.invert_yaxis()
-    return figure
+    return finish(axes, xlabel="tokens in a batch", title="Tokens per step")
 
 
 def strategies(table: pd.DataFrame, metrics: Mapping[str, str], title: str) -> Figure:
-    """Draw means with their intervals, a panel per metric, a row per strategy; metrics: metric -> its title.
-
-    table: columns recipe, metric, mean, half (NaN for a single run).
-    """
+    """Draw means with intervals; table: columns recipe, metric, mean, half; metrics: metric -> title of its panel."""
     names = list(dict.fromkeys(table.recipe))
-    figure, row = panels(len(metrics), (9.6, 0.27 * len(names) + 1.3), sharey=True)
+    figure, row = panels(len(metrics), (9.6, 0.27 * len(names) + 1.3), title, sharey=True)
     for axes, (metric, metric_title) in zip(row, metrics.items(), strict=True):
         part = table[table.metric == metric]
         heights = [names.index(name) for name in part.recipe]
         color = COLORS.get(metric, COLORS["plain"])
-        axes.errorbar(part["mean"], heights, xerr=part.half.fillna(0), fmt="o", color=color, capsize=3)
+        intervals(axes, part, heights, fmt="o", color=color)
         axes.grid(axis="y", color="0.92")
         axes.set(title=metric_title, xlabel="dev score", yticks=range(len(names)), yticklabels=names)
         axes.locator_params(axis="x", nbins=4)
         axes.margins(x=0.15)
     row[0].invert_yaxis()
-    figure_title(figure, title)
     return figure

@@ -9,9 +9,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mtbert.utils.errors import UserError
-from mtbert.workbook.plots.boxes import box, path, plus
-from mtbert.workbook.plots.style import DASHES, MARKERS, PALETTE, figure_title, legend_outside, panels
+from mtbert.workbook.plots.style import DASHES, MARKERS, PALETTE, box, finish, line_per_name, panels, path, plus
 
 _KINDS = {"pal": PALETTE[1], "low_rank": PALETTE[0], "top": PALETTE[2], "houlsby": PALETTE[4], "lora": PALETTE[3]}
 _GRAY = "0.55"
@@ -21,9 +19,6 @@ _SUMS = (5.25, 9.15)  # where its two sums are
 
 def places(kinds: Sequence[str], title: str) -> Figure:
     """Draw a BERT layer from left to right in gray, and what adapters add to it in color."""
-    for kind in kinds:
-        if kind not in _KINDS:
-            raise UserError(f"there is no drawing of {kind!r}: choose from {', '.join(_KINDS)}")
     figure, axes = plt.subplots(figsize=(9.4, 3.0))
     axes.set(xlim=(0, 13.4), ylim=(0.1, 3.9), title=title)
     axes.axis("off")
@@ -91,25 +86,21 @@ def _top(axes: Axes, color) -> None:
 def losses(curves: Mapping[str, Sequence[float]], floor: float) -> Figure:
     """Draw the loss over the steps on a logarithmic scale; curves: model -> loss at every step."""
     figure, axes = plt.subplots(figsize=(6.4, 2.3))
-    for (name, values), line, color in zip(curves.items(), DASHES, PALETTE, strict=False):
-        axes.plot(range(len(values)), values, line, color=color, linewidth=2.2, label=name)
+    line_per_name(axes, None, curves, DASHES, linewidth=2.2)
     axes.axhline(floor, color=_GRAY, linewidth=1, label="best shared matrix")
-    axes.set(yscale="log", xlabel="step", ylabel="mean squared error", title="Two tasks that contradict each other")
-    legend_outside(axes)
-    return figure
+    axes.set(yscale="log", xlabel="step", ylabel="mean squared error")
+    return finish(axes, title="Two tasks that contradict each other")
 
 
 def growth(sizes: Sequence[int], counts: Mapping[str, Sequence[int]], marks: Mapping[str, tuple[int, int]]) -> Figure:
     """Draw parameters by inner width; counts: kind -> (sizes,); marks: name -> (width, parameters), hollow."""
     figure, axes = plt.subplots(figsize=(6.4, 2.3))
-    for (name, values), color, line in zip(counts.items(), _KINDS.values(), DASHES, strict=False):
-        axes.plot(sizes, np.asarray(values) / 1e6, line, color=color, linewidth=2.2, label=name)
+    millions = {kind: np.asarray(values) / 1e6 for kind, values in counts.items()}
+    line_per_name(axes, sizes, millions, DASHES, _KINDS.values(), linewidth=2.2)
     for (name, (size, count)), marker in zip(marks.items(), MARKERS, strict=False):
         axes.plot(size, count / 1e6, marker, color="black", fillstyle="none", markersize=9, label=name)
     axes.set(xlabel="inner width of the adapter", ylabel="million parameters", ylim=(0, None))
-    axes.set_title("Parameters of a task's adapter")
-    legend_outside(axes)
-    return figure
+    return finish(axes, title="Parameters of a task's adapter")
 
 
 def trade(table: pd.DataFrame, score: str) -> Figure:
@@ -122,8 +113,7 @@ def trade(table: pd.DataFrame, score: str) -> Figure:
     left.set(xscale="log", xlabel="trainable parameters", ylabel=score, title="Against parameters")
     right.set(xlabel="CPU milliseconds per round", title="Against time", xlim=(0, 1.1 * table.milliseconds.max()))
     left.margins(y=0.12)
-    legend_outside(right)
-    return figure
+    return finish(right)
 
 
 def swaps(scores: pd.DataFrame) -> Figure:
@@ -136,11 +126,8 @@ def swaps(scores: pd.DataFrame) -> Figure:
 
 
 def differences(printed: pd.DataFrame, measured: pd.DataFrame, noise: Mapping[str, float], title: str) -> Figure:
-    """Draw each row's score minus the baseline's, as printed (hollow) and as measured here, a panel per task.
-
-    printed, measured: experiments by tasks; noise: task -> twice the standard error of a difference.
-    """
-    figure, row = panels(len(noise), (9, 0.28 * len(printed) + 1.3), sharey=True)
+    """Draw differences to the baseline, experiments by tasks; noise: task -> twice the standard error, shaded."""
+    figure, row = panels(len(noise), (9, 0.28 * len(printed) + 1.3), title, sharey=True)
     y = np.arange(len(printed))
     for axes, (task, width) in zip(row, noise.items(), strict=True):
         axes.axvspan(-width, width, color="0.93", label="within noise")
@@ -152,6 +139,4 @@ def differences(printed: pd.DataFrame, measured: pd.DataFrame, noise: Mapping[st
         axes.locator_params(axis="x", nbins=3)
         axes.xaxis.set_major_formatter("{x:.3g}")
     row[0].invert_yaxis()
-    legend_outside(row[-1])
-    figure_title(figure, title)
-    return figure
+    return finish(row[-1])

@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 
 from mtbert.experiments.claims import TITLES
 from mtbert.experiments.statistics import SeedVariance
-from mtbert.workbook.plots.style import COLORS, figure_title, legend_outside, panels
+from mtbert.workbook.plots.style import COLORS, finish, legend_outside, panels
 
 _VERDICTS = {
     "holds": ("o", COLORS["sts"]),
@@ -27,10 +27,7 @@ _TICKS = (-0.4, -0.1, -0.02, 0, 0.02, 0.1, 0.4)
 
 
 def forest(table: pd.DataFrame, regions: Sequence[tuple[float, float]], title: str) -> Figure:
-    """Draw every claim on a line: the printed difference (hollow), ours with its interval, colored by the verdict.
-
-    table: see ``mtbert.experiments.statistics.verdicts``; regions: for each claim, where it says the difference lies.
-    """
+    """Draw claims and verdicts, see ``experiments.statistics.verdicts``; regions: where each claim says it lies."""
     first = {topic: index for index, topic in reversed(list(enumerate(table.topic)))}
     lines = table.assign(region=list(regions)).sort_values("topic", kind="stable", key=lambda topics: topics.map(first))
     begins = lines.topic.ne(lines.topic.shift()).to_numpy()
@@ -76,10 +73,7 @@ def _legend() -> list:
 
 
 def definitions(table: pd.DataFrame, title: str) -> Figure:
-    """Draw how far each printed overall score is from the plain and from the normalized mean of its three scores.
-
-    table: see ``mtbert.experiments.report_tables.read_tables``; only rows with all four scores are drawn.
-    """
+    """Draw how far printed overall scores are from the means; see ``experiments.report_tables.read_tables``."""
     rows = table[table.definition != ""].reset_index(drop=True)
     figure, axes = plt.subplots(figsize=(8, 3.2))
     neither = rows.definition == "neither"
@@ -93,18 +87,14 @@ def definitions(table: pd.DataFrame, title: str) -> Figure:
     axes.set(title=title, ylabel="printed minus mean", xlabel="printed rows, report by report")
     names = [TITLES.get(report, report) for report in rows.report[starts]]
     axes.set_xticks(starts, names, rotation=-20, ha="left", rotation_mode="anchor", fontsize=9)
-    legend_outside(axes)
-    return figure
+    return finish(axes)
 
 
 def seeds(runs: pd.DataFrame, scores: Sequence[str], title: str) -> Figure:
-    """Draw the distance of every run from the mean of its row, for rows with several seeds, a panel per score.
-
-    The band is twice the standard deviation pooled over a report; runs: see ``mtbert.experiments.reports.load_runs``.
-    """
+    """Draw runs minus the mean of their row; band: two pooled deviations; see ``experiments.reports.load_runs``."""
     runs = runs[runs.groupby("recipe").seed.transform("nunique") > 1].sort_values("recipe", kind="stable")
     rows = list(dict.fromkeys(runs.recipe))
-    figure, row = panels(len(scores), (3 * len(scores), 0.24 * len(rows) + 1.4), sharey=True, sharex=True)
+    figure, row = panels(len(scores), (3 * len(scores), 0.24 * len(rows) + 1.4), title, sharey=True, sharex=True)
     for axes, score in zip(row, scores, strict=True):
         for report, group in itertools.groupby(range(len(rows)), key=lambda index: rows[index].split("/")[0]):
             heights, std = list(group), SeedVariance.pooled(runs, report, score).std
@@ -116,17 +106,15 @@ def seeds(runs: pd.DataFrame, scores: Sequence[str], title: str) -> Figure:
         axes.set(title=score, xlabel="minus the row's mean")
     row[0].set_yticks(range(len(rows)), rows, fontsize=8)
     row[0].set_ylim(len(rows) - 0.4, -0.6)
-    figure_title(figure, title)
     return figure
 
 
 def alarms(counts: Mapping[str, Sequence[int]], title: str) -> Figure:
     """Draw the false alarms in families of tests in which nothing differs; method -> number per family."""
-    figure, row = panels(len(counts), (3.6 * len(counts), 2.5), sharey=True)
+    figure, row = panels(len(counts), (3.6 * len(counts), 2.5), title, sharey=True)
     most = max(max(values) for values in counts.values())
     for axes, (name, values) in zip(row, counts.items(), strict=True):
         axes.bar(range(most + 1), np.bincount(values, minlength=most + 1) / len(values), color=COLORS["sst"])
         axes.set(title=name, xlabel="number of false alarms", xlim=(-0.6, most + 0.6))
     row[0].set_ylabel("share of families")
-    figure_title(figure, title)
     return figure

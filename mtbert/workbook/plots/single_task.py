@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mtbert.workbook.plots.style import COLORS, MARKERS, legend_outside, panels
+from mtbert.workbook.plots.style import COLORS, MARKERS, finish, intervals, panels
 
 
 def classes(labels: Sequence[float], names: Sequence[str], title: str) -> Figure:
-    """Draw the share of each class, the largest class darker; labels (rows,) whole numbers from 0."""
+    """Draw the share of each class, the majority class darker; labels (rows,) whole numbers from 0."""
     shares = np.bincount(np.asarray(labels, dtype=int), minlength=len(names)) / len(labels)
     figure, axes = plt.subplots(figsize=(8, 2.6))
     colors = [(*COLORS["sst"][:3], 1.0 if share == shares.max() else 0.5) for share in shares]
@@ -21,7 +21,7 @@ def classes(labels: Sequence[float], names: Sequence[str], title: str) -> Figure
 
 
 def lengths(lengths_by_set: Mapping[str, Sequence[int]], limit: int) -> Figure:
-    """Draw a histogram of lengths in word pieces per set, with the longest sequence that BERT can read."""
+    """Draw a histogram of lengths in tokens per set, with the longest sequence that BERT can read."""
     figure, row = panels(len(lengths_by_set), (10, 2.8))
     for axes, (name, lengths) in zip(row, lengths_by_set.items(), strict=True):
         lengths = np.asarray(lengths)
@@ -31,7 +31,7 @@ def lengths(lengths_by_set: Mapping[str, Sequence[int]], limit: int) -> Figure:
             axes.axvline(limit, color="0.2", linestyle="--")
             axes.text(limit, axes.get_ylim()[1], f" limit {limit}", va="top", fontsize=9)
         axes.set_title(f"{name}: mean {lengths.mean():.0f}, longest {lengths.max()}")
-        axes.set(xlabel="word pieces", ylabel="rows")
+        axes.set(xlabel="tokens", ylabel="rows")
     return figure
 
 
@@ -41,25 +41,24 @@ def curves(histories: Mapping[str, pd.DataFrame], task: str, baseline: float) ->
     for (name, history), marker in zip(histories.items(), "os^Dv", strict=False):
         left.plot(history.epoch, history[f"loss {task}"], marker=marker, label=name)
         right.plot(history.epoch, history[task], marker=marker, label=name)
-    right.axhline(baseline, color="0.4", linestyle=":", label="largest class")
+    right.axhline(baseline, color="0.4", linestyle=":", label="majority class")
     left.set(title="Training loss", xlabel="epoch", ylabel="cross-entropy")
     right.set(title="Dev accuracy", xlabel="epoch", ylabel="accuracy")
     longest = max(int(history.epoch.max()) for history in histories.values())
     for axes in (left, right):
         axes.set_xticks(range(1, longest + 1))
-    legend_outside(right)
-    return figure
+    return finish(right)
 
 
 def distances(predicted: Sequence[int], labels: Sequence[float], classes: int) -> Figure:
-    """Draw how many classes predictions are off, with right answers in the middle; predicted, labels (rows,)."""
+    """Draw how many classes predictions are off, with correct ones in the middle; predicted, labels (rows,)."""
     differences = np.asarray(predicted, dtype=int) - np.asarray(labels, dtype=int)
     values = np.arange(1 - classes, classes)
     counts = [(differences == value).sum() for value in values]
     figure, axes = plt.subplots(figsize=(8, 2.8))
     colors = [COLORS["sst"] if value == 0 else "0.6" for value in values]
     axes.bar_label(axes.bar(values, counts, color=colors), padding=2, fontsize=9)
-    axes.set(title="How far off", xlabel="predicted class minus true class", ylabel="dev rows")
+    axes.set(title="How far off predictions are", xlabel="predicted class minus true class", ylabel="dev rows")
     axes.set(xticks=values, ylim=(0, 1.15 * max(counts)))
     return figure
 
@@ -70,9 +69,9 @@ def truncation(table: pd.DataFrame, rows: int) -> Figure:
     ticks = [str(length) for length in table.max_length]
     error = np.sqrt(table.accuracy * (1 - table.accuracy) / rows)
     left.errorbar(ticks, table.accuracy, yerr=error, marker="o", capsize=4, color=COLORS["cfimdb"])
-    left.set(title="Dev accuracy", xlabel="longest sequence kept", ylabel="accuracy")
+    left.set(title="Dev accuracy", xlabel="maximum length in tokens", ylabel="accuracy")
     right.bar_label(right.bar(ticks, table.cut, color="0.6"), fmt=lambda share: f"{share:.0%}", padding=2)
-    right.set(title="Reviews that lose their end", xlabel="longest sequence kept")
+    right.set(title="Truncated reviews", xlabel="maximum length in tokens")
     right.set(ylabel="share of reviews", ylim=(0, 1.15))
     return figure
 
@@ -84,9 +83,8 @@ def against(table: pd.DataFrame, title: str) -> Figure:
     for index, (source, marker) in enumerate(zip(sources, MARKERS, strict=False)):
         part = table[table.source == source]
         height = [rows.index(row) + 0.18 * (index - (len(sources) - 1) / 2) for row in part.row]
-        axes.errorbar(part["mean"], height, xerr=part.half.fillna(0), fmt=marker, capsize=3, label=source)
+        intervals(axes, part, height, fmt=marker, label=source)
     axes.set(title=title, xlabel="dev accuracy", yticks=range(len(rows)), yticklabels=rows)
     axes.grid(axis="x", color="0.9")
     axes.invert_yaxis()
-    legend_outside(axes)
-    return figure
+    return finish(axes)

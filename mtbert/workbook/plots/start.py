@@ -27,19 +27,13 @@ def road() -> Figure:
     figure, axes = plt.subplots(figsize=(10, 3.3))
     positions = [_position(index) for index in range(len(ROAD))]
     style = {"boxstyle": "round,pad=0.02,rounding_size=0.08", "edgecolor": COLORS["sst"]}
+    centered = {"ha": "center", "va": "center"}
     for (x, y), (name, shape, notebook) in zip(positions, ROAD, strict=True):
         axes.add_patch(FancyBboxPatch((x - 0.42, y - 0.3), 0.84, 0.6, facecolor=(*COLORS["sst"], 0.12), **style))
-        axes.text(x, y + 0.08, name, ha="center", va="center", weight="bold")
-        axes.text(x, y - 0.14, shape, ha="center", va="center", fontsize=9)
-        axes.text(
-            x,
-            y - 0.46,
-            f"notebook{'s' * (len(notebook) > 2)} {notebook}",
-            ha="center",
-            va="center",
-            fontsize=9,
-            color="0.4",
-        )
+        axes.text(x, y + 0.08, name, weight="bold", **centered)
+        axes.text(x, y - 0.14, shape, fontsize=9, **centered)
+        notebooks = f"notebook{'s' * (len(notebook) > 2)} {notebook}"
+        axes.text(x, y - 0.46, notebooks, fontsize=9, color="0.4", **centered)
     for (x, y), (to_x, to_y) in zip(positions, positions[1:], strict=False):
         side = 0.45 * (to_x > x) - 0.45 * (to_x < x)
         start, end = ((x + side, y), (to_x - side, to_y)) if side else ((x, y - 0.55), (to_x, to_y + 0.33))

@@ -50,10 +50,7 @@ def calibration(predicted: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np
 
 
 def embeddings(panels: Mapping[str, ArrayLike], labels: Sequence[float]) -> Figure:
-    """Draw vectors of pairs in two dimensions, the two of a pair joined by a line colored by their label.
-
-    panels: title -> (pairs, 2, width), each on its own first two principal components.
-    """
+    """Draw pairs of vectors in two dimensions, colored by their label; panels: title -> (pairs, 2, width)."""
     figure, row = style.panels(len(panels), (3.7 * len(panels), 3.2), layout="constrained")
     colors = plt.get_cmap("viridis")
     for axes, (title, pairs) in zip(row, panels.items(), strict=True):
@@ -66,10 +63,7 @@ def embeddings(panels: Mapping[str, ArrayLike], labels: Sequence[float]) -> Figu
 
 
 def in_two_dimensions(pairs: ArrayLike) -> tuple[np.ndarray, float]:
-    """Project vectors (pairs, 2, width), scaled to length 1, on their first two principal components.
-
-    Also returns the share of the variance that they hold.
-    """
+    """Project normalized pairs (pairs, 2, width) on two principal components; also their share of the variance."""
     pairs = np.asarray(pairs, dtype=float)
     vectors = pairs.reshape(-1, pairs.shape[-1])
     vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -101,9 +95,8 @@ def over_radius(radii: Sequence[float], distances: Mapping[str, Sequence[float]]
     figure, axes = plt.subplots(figsize=(6.4, 3.2))
     line_per_name(axes, radii, distances, ("o-", "s-", "^-", "D-"), _LINES)
     axes.set(xscale="log", yscale="log")
-    return finish(
-        axes, xlabel="largest change of an embedding component", ylabel="squared change of the score", title=title
-    )
+    axes.set(xlabel="largest change of an embedding component", ylabel="squared change of the score")
+    return finish(axes, title=title)
 
 
 def in_batch(scores: ArrayLike, title: str) -> Figure:

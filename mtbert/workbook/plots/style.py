@@ -1,6 +1,6 @@
 """The workbook's one style: colors that everybody can tell apart, and what several figures draw in the same way."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.container import BarContainer
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
 from numpy.typing import ArrayLike
 
 from mtbert.utils import paths
@@ -19,6 +20,7 @@ COLORS = {name: PALETTE[i] for i, name in enumerate(("sst", "quora", "sts", "cfi
 COLORS["plain"] = (0.35, 0.35, 0.35)
 MARKERS = "osD^vPX*<>"
 DASHES = ("-", "--", "-.", ":")
+MARKED_LINES = [f"{marker}-" for marker in MARKERS]
 
 
 def use_style() -> None:
@@ -41,29 +43,11 @@ def save_figure(figure: Figure, name: str) -> None:
     figure.savefig(paths.FIGURES / f"{name}.png", dpi=150, bbox_inches="tight")
 
 
-def check_shape(values: ArrayLike, *shape: int | None) -> np.ndarray:
-    """Convert values to an array of floats of a given shape.
-
-    Args:
-        values: Numbers of any array type.
-        shape: The size of each dimension; None allows any size.
-
-    Returns:
-        The values as a float64 array.
-
-    Raises:
-        ValueError: If the shape differs.
-    """
-    array = np.asarray(values, dtype=float)
-    if array.ndim != len(shape) or any(size not in (None, has) for has, size in zip(array.shape, shape, strict=True)):
-        expected = ", ".join("any" if size is None else str(size) for size in shape)
-        raise ValueError(f"the values have shape {array.shape}, but should have ({expected})")
-    return array
-
-
-def panels(count: int, size: tuple[float, float], **options: Any) -> tuple[Figure, list[Axes]]:
-    """A figure with ``count`` panels side by side."""
+def panels(count: int, size: tuple[float, float], title: str = "", **options: Any) -> tuple[Figure, list[Axes]]:
+    """A figure with ``count`` panels side by side, and a title above all of them."""
     figure, row = plt.subplots(1, count, figsize=size, squeeze=False, **options)
+    if title:
+        figure.suptitle(title, fontweight="bold", fontsize="medium")
     return figure, list(row[0])
 
 
@@ -72,23 +56,27 @@ def legend_outside(axes: Axes, *entries: Any, **options: Any) -> None:
     axes.legend(*entries, loc="upper left", bbox_to_anchor=(1, 1), **options)
 
 
-def figure_title(figure: Figure, title: str) -> None:
-    """A title above all panels, in the style of a panel's title."""
-    figure.suptitle(title, fontweight="bold", fontsize="medium")
+def finish(axes: Axes, **settings: Any) -> Figure:
+    """Set names, limits and scales of the axes, and return their figure with a legend to the right."""
+    axes.set(**settings)
+    legend_outside(axes)
+    return axes.figure
 
 
-def labelled_bars(
-    axes: Axes,
-    names: Iterable[str],
-    values: Iterable[float],
-    color: Any,
-    fmt: str | Callable[[float], str],
-    **options: Any,
-) -> BarContainer:
-    """Horizontal bars from top to bottom, each with its value to the right."""
-    bars = axes.barh(list(names), list(values), color=color)
-    axes.bar_label(bars, fmt=fmt, **{"padding": 3, "fontsize": 9, **options})
-    return bars
+def labelled_bars(axes: Axes, names: Iterable[str], values: Iterable[float], color: Any, fmt: str) -> None:
+    """Horizontal bars, each with its value to the right."""
+    axes.bar_label(axes.barh(list(names), list(values), color=color), fmt=fmt, padding=3, fontsize=9)
+
+
+def line_per_name(axes: Axes, x: ArrayLike | None, curves: Mapping, formats: Iterable[str], colors=PALETTE, **options):
+    """A line over ``x`` (None: 0, 1, 2 ...) for each name, with its own marker or dashes and color."""
+    for (name, values), line, color in zip(curves.items(), formats, colors, strict=False):
+        axes.plot(range(len(values)) if x is None else x, values, line, color=color, label=name, **options)
+
+
+def intervals(axes: Axes, table: pd.DataFrame, heights: Sequence[float], **options: Any) -> None:
+    """Marks at the column ``mean``, with the half width of their interval where column ``half`` knows it."""
+    axes.errorbar(table["mean"], heights, xerr=table["half"].fillna(0), capsize=3, **options)
 
 
 def dot_rows(axes: Axes, rows: Mapping[str, Sequence[float]], colors: Sequence[Any], alpha: float) -> None:
@@ -119,3 +107,24 @@ def running_mean(values: ArrayLike, window: int) -> np.ndarray:
     """The mean of each ``window`` neighboring values; empty if there are fewer values."""
     values = np.asarray(values, dtype=float)
     return np.convolve(values, np.full(window, 1 / window), mode="valid") if len(values) >= window else np.empty(0)
+
+
+def box(axes: Axes, x: float, y: float, width: float, height: float, name: str, note: str, color) -> None:
+    """Draw a box whose left edge is at x and whose center is at y, with its name inside and a note below."""
+    style = {"boxstyle": "round,pad=0,rounding_size=0.1", "facecolor": (*to_rgb(color), 0.18), "edgecolor": color}
+    axes.add_patch(FancyBboxPatch((x, y - height / 2), width, height, linewidth=1.6, **style))
+    axes.text(x + width / 2, y, name, ha="center", va="center", fontsize=11)
+    axes.text(x + width / 2, y - height / 2 - 0.07, note, ha="center", va="top", fontsize=9, color="0.35")
+
+
+def path(axes: Axes, points: Sequence[tuple[float, float]], color="0.2") -> None:
+    """Draw a line through the points with an arrowhead at the last one."""
+    *before, last = points
+    axes.plot(*zip(*before, strict=True), color=color, linewidth=1.4)
+    axes.annotate("", last, before[-1], arrowprops={"arrowstyle": "-|>", "color": color, "shrinkA": 0, "shrinkB": 0})
+
+
+def plus(axes: Axes, x: float, y: float) -> None:
+    """Draw a sum: a plus sign in a circle."""
+    circle = {"boxstyle": "circle,pad=0.15", "facecolor": "white", "edgecolor": "0.2"}
+    axes.text(x, y, "+", ha="center", va="center", fontsize=15, zorder=3, bbox=circle)

@@ -12,19 +12,15 @@ from scipy import stats
 from torch import Tensor
 
 from mtbert.workbook.plots import style
-from mtbert.workbook.plots.style import COLORS, DASHES, MARKERS, check_shape, legend_outside, running_mean
+from mtbert.workbook.plots.style import COLORS, DASHES, MARKERS, finish, intervals, line_per_name, running_mean
 
 _TASKS = [COLORS[name] for name in ("sst", "quora", "sts")]
 _ZERO = {"color": "0.3", "linewidth": 0.8}
 
 
 def before_after(gradients: ArrayLike, changed: ArrayLike, titles: tuple[str, str]) -> Figure:
-    """Draw at most three gradients and their sum before and after surgery, (tasks, 2).
-
-    Shaded are the directions that no gradient opposes.
-    """
-    gradients = check_shape(gradients, None, 2)
-    changed = check_shape(changed, len(gradients), 2)
+    """Draw gradients, (tasks, 2), and their sum before and after surgery; shaded: what no gradient opposes."""
+    gradients, changed = np.asarray(gradients, dtype=float), np.asarray(changed, dtype=float)
     ends = np.concatenate([gradients, changed, gradients.sum(0)[None], changed.sum(0)[None], np.zeros((1, 2))])
     middle, edge = (ends.max(0) + ends.min(0)) / 2, 0.66 * np.ptp(ends, axis=0).max()
     figure, row = style.panels(2, (7.4, 3.4), sharex=True, sharey=True)
@@ -68,20 +64,15 @@ def walks(
     panels: Mapping[str, Sequence[Tensor]],
     compromises: Tensor,
 ) -> Figure:
-    """Draw optimization paths on the contour lines of two losses; panels: method -> paths, (points, 2) each.
-
-    losses: (..., 2) -> (...); grid (rows, columns, 2); compromises (points, 2), where neither loss can fall alone.
-    """
+    """Draw paths on two losses; grid (rows, columns, 2); panels: method -> paths, (points, 2), as is compromises."""
     figure, row = style.panels(len(panels), (6.8, 2.6), sharex=True, sharey=True)
     x, y = grid[..., 0].numpy(), grid[..., 1].numpy()
-    compromises = check_shape(compromises, None, 2)
     for axes, (title, paths) in zip(row, panels.items(), strict=True):
         for color, loss in zip(_TASKS, losses, strict=False):
             height = loss(grid).numpy()
             axes.contour(x, y, height, levels=height.max() * np.array([0.04, 0.2, 0.5]), colors=[color], linewidths=0.8)
         axes.plot(*compromises.T, color="0.75", linewidth=7, solid_capstyle="round", zorder=1)
         for path in paths:
-            path = check_shape(path, None, 2)
             axes.plot(*path.T, color="black", linewidth=1.6, zorder=3, label="path")
             axes.plot(*path[0], "o", color="white", markeredgecolor="black", zorder=4)
             axes.plot(*path[-1], "*", color=COLORS["cfimdb"], markeredgecolor="black", markersize=15, zorder=5)
@@ -91,30 +82,26 @@ def walks(
 
 def targets(cosines: Sequence[float], lines: Mapping[str, Sequence[float]], title: str) -> Figure:
     """Draw the cosines of a pair, (steps,), as dots and running targets as lines; lines: name -> (steps,)."""
-    cosines = check_shape(cosines, None)
     figure, axes = plt.subplots(figsize=(7.6, 2.5))
     steps = np.arange(1, len(cosines) + 1)
     axes.plot(steps, cosines, ".", color="0.7", label="cosine")
-    for (name, values), color, dashes in zip(lines.items(), (*_TASKS, "black"), DASHES, strict=False):
-        axes.plot(steps, check_shape(values, len(cosines)), dashes, color=color, linewidth=2, label=name)
+    line_per_name(axes, steps, lines, DASHES, (*_TASKS, "black"), linewidth=2)
     axes.axhline(0, **_ZERO)
-    axes.set(xlabel="step", ylabel="cosine, target", title=title)
-    legend_outside(axes)
-    return figure
+    return finish(axes, xlabel="step", ylabel="cosine, target", title=title)
 
 
-def over_steps(cosines: Mapping[str, Sequence[float]], window: int = 5) -> Figure:
+def over_steps(cosines: Mapping[str, Sequence[float]]) -> Figure:
     """Draw the cosine of two gradients over the steps, conflicts as crosses, with a running mean; pair -> (steps,)."""
     figure, row = style.panels(len(cosines), (8, 2.3), sharex=True, sharey=True)
     for axes, (pair, values) in zip(row, cosines.items(), strict=True):
-        values = check_shape(values, None)
+        values = np.asarray(values, dtype=float)
         steps = np.arange(1, len(values) + 1)
         agree, conflict = ("o", "sst", values >= 0, "agree"), ("x", "cfimdb", values < 0, "conflict")
         for marker, color, shown, name in (agree, conflict):
             points = {"color": COLORS[color], "markersize": 5, "markeredgewidth": 1.5, "label": name}
             axes.plot(steps[shown], values[shown], marker, **points)
-        means = running_mean(values, window)
-        axes.plot(steps[len(steps) - len(means) :], means, color="0.2", label=f"mean of {window}")
+        means = running_mean(values, 5)
+        axes.plot(steps[len(steps) - len(means) :], means, color="0.2", label="mean of 5")
         axes.axhline(0, **_ZERO)
         axes.set(title=pair, xlabel="step")
     row[0].set_ylabel("cosine")
@@ -129,10 +116,8 @@ def conflicts(counts: Mapping[str, int], steps: int) -> Figure:
     axes.axvline(steps / 2, color="0.5", linestyle="--")
     bars = axes.barh(list(counts), list(counts.values()), height=0.5, color=COLORS["cfimdb"])
     axes.bar_label(bars, padding=4)
-    axes.set(xlim=(0, steps), xlabel=f"steps with a negative cosine, of {steps}", title="Conflicts per pair")
-    legend_outside(axes)
     axes.invert_yaxis()
-    return figure
+    return finish(axes, xlim=(0, steps), xlabel=f"steps with a negative cosine, of {steps}", title="Conflicts per pair")
 
 
 def strips(groups: Mapping[str, Mapping[str, Sequence[float]]], xlabel: str, title: str) -> Figure:
@@ -142,43 +127,32 @@ def strips(groups: Mapping[str, Mapping[str, Sequence[float]]], xlabel: str, tit
     names: list[str] = []
     for (group, members), color in zip(groups.items(), (*_TASKS, COLORS["cfimdb"]), strict=False):
         for name, values in members.items():
-            values = check_shape(values, None)
             label = group if name == next(iter(members)) else None
             height = np.full(len(values), len(names))
             axes.plot(values, height, "o", color=color, fillstyle="none", markersize=6, label=label)
-            axes.plot(values.mean(), len(names), "|", color="black", markersize=18, markeredgewidth=2.5)
+            axes.plot(np.mean(values), len(names), "|", color="black", markersize=18, markeredgewidth=2.5)
             names.append(name)
     axes.locator_params(axis="x", nbins=6)
     axes.axvline(0, **_ZERO)
-    axes.set(yticks=range(rows), yticklabels=names, ylim=(rows - 0.5, -0.5), xlabel=xlabel, title=title)
-    legend_outside(axes)
-    return figure
+    return finish(axes, yticks=range(rows), yticklabels=names, ylim=(rows - 0.5, -0.5), xlabel=xlabel, title=title)
 
 
 def by_layer(cosines: Mapping[str, ArrayLike], groups: Sequence[str], dashed: Sequence[str] = ()) -> Figure:
-    """Draw the mean cosine per group of parameters with two standard errors; cosines: pair -> (batches, groups).
-
-    Pairs in ``dashed`` are a control.
-    """
+    """Draw mean cosines with two standard errors; cosines: pair -> (batches, groups); pairs in dashed are a control."""
     figure, axes = plt.subplots(figsize=(7.6, 2.7))
     for index, ((pair, values), color) in enumerate(zip(cosines.items(), (*_TASKS, *_TASKS), strict=False)):
-        values = check_shape(values, None, len(groups))
+        values = np.asarray(values, dtype=float)
         error = 2 * values.std(0, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else None
         x = np.arange(len(groups)) + 0.06 * (index - (len(cosines) - 1) / 2)
         line = {"linestyle": "--", "fillstyle": "none"} if pair in dashed else {"linestyle": "-", "fillstyle": "full"}
         axes.errorbar(x, values.mean(0), error, color=color, marker=MARKERS[index % 3], capsize=3, label=pair, **line)
     axes.axhline(0, **_ZERO)
     axes.set_xticks(range(len(groups)), groups)
-    axes.set(xlabel="part of the encoder", ylabel="cosine", title="Agreement by layer")
-    legend_outside(axes)
-    return figure
+    return finish(axes, xlabel="part of the encoder", ylabel="cosine", title="Agreement by layer")
 
 
 def differences(table: pd.DataFrame, single: Mapping[str, Mapping[str, float]], title: str) -> Figure:
-    """Draw differences to the sum of the gradients: an interval per method and metric, single runs as hollow marks.
-
-    table: columns method, metric, mean, half (NaN: no interval), may be empty; single: name -> metric -> value.
-    """
+    """Draw differences to plain summing; table: columns method, metric, mean, half; single: name -> metric -> value."""
     metrics = list(dict.fromkeys([*table.get("metric", []), *(name for values in single.values() for name in values)]))
     methods = list(dict.fromkeys(table.get("method", [])))
     figure, axes = plt.subplots(figsize=(7.6, 0.5 * max(len(metrics), 2) + 1.2))
@@ -187,14 +161,12 @@ def differences(table: pd.DataFrame, single: Mapping[str, Mapping[str, float]], 
     for method, color, shift, marker in zip(methods, _TASKS, shifts, MARKERS, strict=False):
         rows = table[table.method == method]
         heights = [metrics.index(metric) + shift for metric in rows.metric]
-        means, halves = rows["mean"].to_numpy(float), rows["half"].fillna(0).to_numpy(float)
-        axes.errorbar(means, heights, xerr=halves, fmt=marker, color=color, capsize=3, label=method)
+        intervals(axes, rows, heights, fmt=marker, color=color, label=method)
     for (name, values), shift, marker in zip(single.items(), shifts[len(methods) :], "^v<>", strict=False):
         heights = [metrics.index(metric) + shift for metric in values]
         axes.plot(list(values.values()), heights, marker, color="0.35", fillstyle="none", markersize=8, label=name)
     axes.axvline(0, **_ZERO)
     axes.set(yticks=range(len(metrics)), yticklabels=metrics, xlabel="score minus that of plain summing", title=title)
     axes.locator_params(axis="x", nbins=6)
-    legend_outside(axes)
     axes.invert_yaxis()
-    return figure
+    return finish(axes)

@@ -8,13 +8,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mtbert.nn.flops import DeviceSpec
-from mtbert.workbook.plots.style import MARKERS, PALETTE, labelled_bars, legend_outside, panels
+from mtbert.workbook.plots.style import MARKED_LINES, MARKERS, PALETTE, finish, labelled_bars, line_per_name, panels
 
 _DOTTED = {"color": "0.35", "linewidth": 0.8, "linestyle": ":"}
 
 
 def roofline(device: DeviceSpec, points: Mapping[str, tuple[float, float]]) -> Figure:
-    """Draw the attainable rate by arithmetic intensity, and work; points: name -> (operations per byte, per second)."""
+    """Draw the attainable rate by arithmetic intensity, and work; points: name -> (FLOPs per byte, per second)."""
     figure, axes = plt.subplots(figsize=(7.4, 3.2))
     ridge = device.peak_flops / device.bandwidth
     low = min([ridge, *(intensity for intensity, _ in points.values())]) / 3
@@ -25,9 +25,7 @@ def roofline(device: DeviceSpec, points: Mapping[str, tuple[float, float]]) -> F
         marker = MARKERS[index % 8]
         axes.plot(intensity, rate / 1e9, marker, markersize=9, label=name, color=PALETTE[index % len(PALETTE)])
     axes.set(xscale="log", yscale="log", title="The roofline of this machine")
-    axes.set(xlabel="operations per byte", ylabel="billion operations per second")
-    legend_outside(axes)
-    return figure
+    return finish(axes, xlabel="operations per byte", ylabel="billion operations per second")
 
 
 def shares(seconds: Mapping[str, Mapping[str, float]], title: str) -> Figure:
@@ -39,17 +37,12 @@ def shares(seconds: Mapping[str, Mapping[str, float]], title: str) -> Figure:
     for index, part in enumerate(table):
         axes.barh(table.index, table[part], left=left, color=PALETTE[index % len(PALETTE)], label=part)
         left += table[part].to_numpy()
-    axes.set(xlim=(0, 100), xlabel="% of the time", title=title)
     axes.invert_yaxis()
-    legend_outside(axes)
-    return figure
+    return finish(axes, xlim=(0, 100), xlabel="% of the time", title=title)
 
 
 def cells(batches: Mapping[str, Sequence[Sequence[int]]]) -> Figure:
-    """Draw a column of cells for every sequence, tokens dark and padding light, a panel per way to form batches.
-
-    batches: way -> batches, each the lengths of its sequences; batches of one sequence have no padding.
-    """
+    """Draw a column of cells per sequence, tokens dark, padding light; batches: name -> batches of lengths."""
     longest = max(max(batch) for group in batches.values() for batch in group)
     figure, row = panels(len(batches), (9, 2.4), sharey=True)
     for axes, (name, group) in zip(row, batches.items(), strict=True):
@@ -62,8 +55,7 @@ def cells(batches: Mapping[str, Sequence[Sequence[int]]]) -> Figure:
             axes.axvline(edge - 0.5, color="black", linewidth=0.8)
         axes.set(title=f"{name}: fill {lengths.sum() / tops.sum():.2f}", xlabel="sequence", ylim=(0, 1.05 * longest))
     row[0].set_ylabel("token")
-    legend_outside(row[-1])
-    return figure
+    return finish(row[-1])
 
 
 def fills(table: pd.DataFrame) -> Figure:
@@ -75,9 +67,7 @@ def fills(table: pd.DataFrame) -> Figure:
         bars = axes.bar(x, table[name], width=width, color=PALETTE[index % len(PALETTE)], label=name)
         axes.bar_label(bars, fmt="%.2f", fontsize=8, padding=1)
     axes.set_xticks(range(len(table)), table.index)
-    axes.set(ylim=(0, 1.15), ylabel="fill", title="How much of a batch is text", xlabel="data set")
-    legend_outside(axes)
-    return figure
+    return finish(axes, ylim=(0, 1.15), ylabel="fill", title="Share of a batch that is tokens", xlabel="data set")
 
 
 def counts(values: Mapping[str, int], title: str, xlabel: str) -> Figure:
@@ -90,28 +80,22 @@ def counts(values: Mapping[str, int], title: str, xlabel: str) -> Figure:
 
 
 def chunks(sizes: Sequence[float], nanoseconds: Mapping[str, Sequence[float]]) -> Figure:
-    """Draw the time of an optimizer step by bytes per piece; nanoseconds: name -> ns per weight, (sizes,)."""
+    """Draw the time of an optimizer step by bytes per chunk; nanoseconds: name -> ns per weight, (sizes,)."""
     figure, axes = plt.subplots(figsize=(6.4, 2.6))
-    for (name, values), marker, color in zip(nanoseconds.items(), MARKERS, PALETTE, strict=False):
-        axes.plot(np.asarray(sizes) / 2**20, values, marker + "-", color=color, label=name)
-    axes.set(xscale="log", xlabel="MB of theta, g, m and v in a piece", title="AdamW, piece by piece")
-    axes.set(ylabel="ns per weight", ylim=(0, None))
-    legend_outside(axes)
-    return figure
+    line_per_name(axes, np.asarray(sizes) / 2**20, nanoseconds, MARKED_LINES)
+    axes.set(xscale="log", xlabel="MB of theta, g, m and v in a chunk", title="AdamW, chunk by chunk")
+    return finish(axes, ylabel="ns per weight", ylim=(0, None))
 
 
 def ladder(table: pd.DataFrame, title: str) -> Figure:
-    """Draw how much faster than the first each rung is (left), and than the one before, with quartiles (right).
-
-    table: see ``mtbert.bench.ladder.speedups``.
-    """
+    """Draw the speedup over the first rung and over the one before, with quartiles; see ``bench.ladder.speedups``."""
     figure, (left, right) = panels(2, (9, 0.34 * len(table) + 1.2), sharey=True)
     labelled_bars(left, table.index, table.speedup, PALETTE[0], "%.2f")
-    left.set(title=title, xlabel="times as fast as the first", xlim=(0, 1.18 * table.speedup.max()))
+    left.set(title=title, xlabel="speedup over the first rung", xlim=(0, 1.18 * table.speedup.max()))
     right.axvline(1, **_DOTTED)
     right.hlines(table.index, table.low, table.high, color=PALETTE[1], linewidth=2.5)
     right.plot(table.gain, table.index, "o", color=PALETTE[1], markersize=7)
-    right.set(title="Each one's own gain", xlabel="times as fast as the one before")
+    right.set(title="Gain of each rung", xlabel="speedup over the rung before")
     left.invert_yaxis()
     return figure
 

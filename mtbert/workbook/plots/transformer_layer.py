@@ -11,20 +11,27 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from mtbert.workbook.plots.boxes import box, path, plus
-from mtbert.workbook.plots.style import MARKERS, PALETTE, legend_outside, panels
+from mtbert.workbook.plots.style import (
+    MARKED_LINES,
+    MARKERS,
+    PALETTE,
+    box,
+    finish,
+    legend_outside,
+    line_per_name,
+    panels,
+    path,
+    plus,
+)
 
 _GRAY = "0.35"
 
 
 def scales(without: Mapping[str, Sequence[float]], normed: Mapping[str, Sequence[float]]) -> Figure:
-    """Draw the size of the activations against depth on a logarithmic scale, without and with layer norm.
-
-    Both map the weights' standard deviation to the root mean square of the input and of each layer's output.
-    """
+    """Draw the root mean square of input and layers' outputs; both: the weights' deviation -> (layers + 1,)."""
     figure, row = panels(2, (9, 3.2), sharey=True)
     for axes, curves, title in zip(row, (without, normed), ("Without layer norm", "With layer norm"), strict=True):
-        _lines(axes, curves, every=6)
+        line_per_name(axes, None, curves, MARKED_LINES, markevery=6)
         axes.set(yscale="log", xlabel="layer (0: input)", title=title)
     row[0].set_ylabel("root mean square")
     legend_outside(row[1], title="std of weights")
@@ -32,13 +39,10 @@ def scales(without: Mapping[str, Sequence[float]], normed: Mapping[str, Sequence
 
 
 def residuals(gradients: Mapping[str, Sequence[float]], alike: Mapping[str, Sequence[float]]) -> Figure:
-    """Draw the gradient's norm relative to that at the output (left) and the mean cosine of two tokens (right).
-
-    Both map a kind of stack to one value for the input and one for the output of each layer.
-    """
+    """Draw the norm of gradients (left) and the cosine of two tokens (right); both: kind of stack -> (layers + 1,)."""
     figure, (left, right) = panels(2, (10, 3.6))
     for axes, curves in ((left, gradients), (right, alike)):
-        _lines(axes, curves, every=3, styles=["-", "--", "-", "--"])
+        line_per_name(axes, None, curves, ("o-", "s--", "D-", "^--"), markevery=3)
         axes.set_xlabel("layer (0: input)")
     left.set(yscale="log", ylim=(1e-8, 1e3), ylabel="norm relative to the output")
     left.set_title("Gradient norm in the backward pass")
@@ -47,15 +51,15 @@ def residuals(gradients: Mapping[str, Sequence[float]], alike: Mapping[str, Sequ
     return figure
 
 
-def gelu(limit: float = 4.0) -> Figure:
+def gelu() -> Figure:
     """Draw ReLU, GELU and its tanh approximation (left), and the approximation minus the exact form (right)."""
-    x = torch.linspace(-limit, limit, 801)
+    x = torch.linspace(-4, 4, 801)
     exact, approximate = F.gelu(x), F.gelu(x, approximate="tanh")
     figure, (left, right) = panels(2, (9, 3.2))
     left.plot(x, F.relu(x), color=_GRAY, linestyle=":", label="ReLU")
     left.plot(x, exact, color=PALETTE[0], linewidth=2.5, label="GELU, exact")
     left.plot(x, approximate, color=PALETTE[1], linestyle="--", label="GELU, tanh form")
-    left.set(xlabel="x", ylabel="output", title="Three activations", xlim=(-limit, 2), ylim=(-0.4, 2))
+    left.set(xlabel="x", ylabel="output", title="Three activations", xlim=(-4, 2), ylim=(-0.4, 2))
     left.legend(loc="upper left")
     right.axhline(0, color="0.8")
     right.plot(x, 1e4 * (approximate - exact), color=PALETTE[1])
@@ -120,17 +124,12 @@ def parameters(counts: Mapping[str, Mapping[str, int]]) -> Figure:
         labels = [f"{value:.1f}" if value > room else "" for value in millions]
         axes.bar_label(bars, labels, label_type="center", color="white", fontsize=10, fontweight="bold")
         left += millions
-    axes.set(xlabel="millions of parameters", ylabel="model", title="Number of parameters")
     axes.invert_yaxis()
-    legend_outside(axes)
-    return figure
+    return finish(axes, xlabel="millions of parameters", ylabel="model", title="Number of parameters")
 
 
 def probes(scores: Mapping[str, Mapping[str, Sequence[float]]], rows: int, majority: float) -> Figure:
-    """Draw the dev accuracy of a probe at each layer, a panel per kind of vector, a line per kind of run.
-
-    scores: vector -> run -> (layers + 1,), with a standard error over ``rows``; majority: the commonest label.
-    """
+    """Draw the accuracy of probes by layer with standard errors; scores: vector -> run -> (layers + 1,)."""
     figure, row = panels(len(scores), (10, 3.8), sharey=True)
     for axes, (vector, runs) in zip(row, scores.items(), strict=True):
         for index, (run, accuracies) in enumerate(runs.items()):
@@ -142,17 +141,11 @@ def probes(scores: Mapping[str, Mapping[str, Sequence[float]]], rows: int, major
         axes.axhline(majority, color=_GRAY, linewidth=1, label="majority class")
         axes.set(xlabel="layer (0: embeddings)", title=vector, xticks=range(len(accuracies)))
     row[0].set_ylabel("dev accuracy")
-    legend_outside(row[-1])
-    return figure
+    return finish(row[-1])
 
 
 def senses(cosines: Tensor, same: Tensor, control: Tensor) -> Figure:
-    """Draw the cosines between one word's vectors in several sentences, layer by layer: pairs thin, means thick.
-
-    cosines (layers + 1, pairs); same (pairs,), true for the same sense; control: cosines with random weights.
-    """
-    if cosines.shape != control.shape or cosines.shape[1:] != same.shape:
-        raise ValueError(f"shapes do not match: {tuple(cosines.shape)}, {tuple(same.shape)}, {tuple(control.shape)}")
+    """Draw cosines of a word's vectors; cosines, control (layers + 1, pairs); same (pairs,) bool: the same sense."""
     figure, axes = plt.subplots(figsize=(8, 3.4))
     layers = range(len(cosines))
     axes.plot(layers, control.mean(1), color=_GRAY, linestyle=":", label="random weights, all pairs")
@@ -162,15 +155,11 @@ def senses(cosines: Tensor, same: Tensor, control: Tensor) -> Figure:
         axes.plot(layers, cosines[:, pairs], linewidth=0.8, alpha=0.4, **style)
         axes.plot(layers, cosines[:, pairs].mean(1), marker=marker, linewidth=2.5, label=f"{name}, mean", **style)
     axes.set(xlabel="layer (0: embeddings)", ylabel="cosine of two vectors", xticks=layers)
-    axes.set_title("One word, six sentences")
-    legend_outside(axes)
-    return figure
+    return finish(axes, title="One word, six sentences")
 
 
 def token_cosines(matrix: Tensor, pieces: Sequence[str], title: str) -> Figure:
     """Draw the cosine between every two tokens of a sentence; matrix (tokens, tokens)."""
-    if matrix.shape != (len(pieces), len(pieces)):
-        raise ValueError(f"{len(pieces)} pieces need a square matrix of that size, not {tuple(matrix.shape)}")
     figure, axes = plt.subplots(figsize=(6.4, 5.2))
     labels = {"xticklabels": pieces, "yticklabels": pieces, "cbar_kws": {"label": "cosine", "shrink": 0.8}}
     sns.heatmap(np.asarray(matrix), vmin=0, vmax=1, cmap="viridis", square=True, ax=axes, **labels)
@@ -179,9 +168,3 @@ def token_cosines(matrix: Tensor, pieces: Sequence[str], title: str) -> Figure:
     axes.tick_params(axis="y", rotation=0)
     figure.tight_layout()
     return figure
-
-
-def _lines(axes: Axes, curves: Mapping[str, Sequence[float]], every: int, styles: Sequence[str] = "------") -> None:
-    """One line per name over 0, 1, 2 ..., with its own color and marker, and optionally its own line style."""
-    for (name, values), color, marker, line in zip(curves.items(), PALETTE, MARKERS, styles, strict=False):
-        axes.plot(range(len(values)), values, line, color=color, marker=marker, markevery=every, label=name)

@@ -26,13 +26,6 @@ def delete(words, share, random):
     return [word for word in words if random.random() >= share] or [random.choice(words)]
 
 
-def in_place(words, share, random):
-    for word in list(words):
-        if random.random() < share and len(words) > 1:
-            words.remove(word)
-    return words
-
-
 def shuffled(words, share, random):
     remaining = delete(words, share, random)
     return remaining if share == 0 else random.sample(remaining, len(remaining))
@@ -42,7 +35,6 @@ RIGHT = {"shares": [shares], "apportion": [apportion], "oversample": [oversample
 WRONG = {
     "shares": [
         ("add up to 1", lambda rows, alpha: {task: count**alpha for task, count in rows.items()}),
-        ("add up to 1", edited(shares, "sum(count**alpha for count in rows.values()) => sum(rows.values()) ** alpha")),
         ("alpha = 1 ", lambda rows, alpha: dict.fromkeys(rows, 1 / len(rows))),
         ("alpha = 0", lambda rows, alpha: shares(rows, 1)),
         ("alpha = 1/2", lambda rows, alpha: shares(rows, alpha) if alpha in (0, 1) else shares(rows, 1 / alpha)),
@@ -67,7 +59,6 @@ WRONG = {
     "oversample": [
         ("largest set once", lambda rows, times: {task: times * count for task, count in rows.items()}),
         ("as many times", lambda rows, times: dict(rows)),
-        ("as many times", lambda rows, times: dict.fromkeys(rows, max(rows.values()))),
         (
             "larger than the largest",
             lambda rows, times: {
@@ -77,12 +68,10 @@ WRONG = {
     ],
     "delete": [
         ("list of words", lambda words, share, random: " ".join(words)),
-        ("list of words", in_place),
         ("share of 0", lambda words, share, random: words[1:]),
         ("keep their order", shuffled),
         ("one word", lambda words, share, random: [word for word in words if random.random() >= share]),
         ("one word", lambda words, share, random: [word for word in words if random.random() >= share] or words[:1]),
         ("on average", lambda words, share, random: words[int(share * len(words)) :] or [random.choice(words)]),
-        ("on average", lambda words, share, random: delete(words, share if share in (0, 1) else 1 - share, random)),
     ],
 }

@@ -53,18 +53,14 @@ WRONG = {
             edited(pal, "return torch.cat(mixed, dim=1) @ decode => x += torch.cat(mixed, dim=1) @ decode; return x"),
         ),
         ("a single token", lambda x, *rest: x + pal(x, *rest)),
-        ("a single token", lambda *given: pal(*given, inside=False)),
         ("where all keys are zero", lambda x, e, q, k, v, d, heads: x @ e @ v @ d),
         ("with one head", lambda *given: pal(*given, along=0)),
-        ("with one head", lambda *given: pal(*given, root="none")),
         ("with more heads", lambda *given: pal(*given, root="size")),
         ("with more heads", lambda *given: pal(*given, shared_heads=True)),
     ],
     "begin": [
         ("gives two matrices", lambda h, s: torch.zeros(h, s)),
-        ("gives two matrices", lambda h, s: (begin(h, s)[0].T, begin(h, s)[1].T)),
         ("adds exactly nothing", lambda h, s: (begin(h, s)[0], 0.02 * torch.randn(s, h))),
-        ("adds exactly nothing", lambda h, s: (begin(h, s)[0], 1e-6 * torch.randn(s, h))),
         ("it can learn", lambda h, s: (torch.zeros(h, s), torch.zeros(s, h))),
         (
             "every call gives other",
@@ -73,21 +69,17 @@ WRONG = {
         ("drawn independently", lambda h, s: (torch.ones(h, s) * torch.rand(()) / 20, torch.zeros(s, h))),
         ("drawn independently", lambda h, s: (torch.randn(h, 1).expand(h, s) / 50, torch.zeros(s, h))),
         ("a vector keeps its scale", lambda h, s: begin(h, s, 6.0)),
-        ("a vector keeps its scale", lambda h, s: begin(h, s, 0.1)),
     ],
     "count": [
         ("is a whole number", lambda h, s, n: count(h, s, n) + 0.5),
         ("without layers", lambda h, s, n: count(h, s, n) - h + s),
-        ("without layers", lambda h, s, n: count(h, s, n, biases=False)),
         ("V^E and V^D are shared", lambda h, s, n: count(h, s, n, output=True)),
-        ("V^E and V^D are shared", lambda h, s, n: 2 * h * s + s + h + 3 * n * s**2),
         ("a PAL of 204", lambda h, s, n: count(h, s, n) + (h if n else 0)),
     ],
     "route": [
         ("keeps the shape", lambda x, lengths, adapters: x[: lengths["sst"]]),
         ("leaves x as it was", edited(route, "x.clone() => x")),
         ("one task, one adapter", lambda x, lengths, adapters: x.clone()),
-        ("one task, one adapter", edited(route, "+= adapters => = adapters")),
         ("several tasks", edited(route, "        at += lengths[task]\n => ")),
         ("several tasks", lambda *given: route(*given, order=lambda lengths, adapters: sorted(lengths))),
         (
@@ -100,7 +92,6 @@ WRONG = {
                 [o + adapters[t](o) for t, o in zip(lengths, x.split(list(lengths.values())), strict=True)]
             ),
         ),
-        ("a task without an", lambda *given: route(*given, order=lambda n, a: [task for task in n if task in a])),
         ("an adapter sees the", edited(route, "adapters[task](x[own]) => adapters[task](x)[own]")),
     ],
 }
