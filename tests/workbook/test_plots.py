@@ -1,18 +1,46 @@
-"""Every drawing function gives a figure with titles, named axes and finite limits."""
+"""Every drawing function gives a complete figure, and what is computed for drawing is right."""
 
 import inspect
+import io
+import math
 from importlib import import_module
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
+import torch
+from ipywidgets import IntSlider
 from matplotlib.figure import Figure
-from workbook.figures import EXAMPLES, draw
+from PIL import Image as PillowImage
+from workbook.figures import BOWL, CLAIMS, EXAMPLES, PRINTED, REGIONS, THRESHOLDS, WALK, draw
 
 from mtbert.workbook import plots
+from mtbert.workbook.plots import sts_heads
+from mtbert.workbook.plots.explore import explore
 
 pytestmark = pytest.mark.usefixtures("close_figures")
 MODULES = ["runs", *(name for name in plots.__all__ if inspect.ismodule(getattr(plots, name)) and name != "explore")]
+UNMEASURED = CLAIMS.assign(difference=math.nan, low=math.nan, high=math.nan, verdict="not measured")
+
+
+def lines(axes) -> dict[str, np.ndarray]:
+    """The points of each line by its label."""
+    return {line.get_label(): np.column_stack(line.get_data()).astype(float) for line in axes.lines}
+
+
+def texts(axes) -> list[str]:
+    return [text.get_text() for text in axes.texts if text.get_text()]
+
+
+def names(axis) -> list[str]:
+    return [label.get_text() for label in axis.get_ticklabels()]
+
+
+def points_with(axes, marker: str) -> list[tuple[float, float]]:
+    """The single points drawn with a marker, sorted."""
+    single = [line for line in axes.lines if line.get_marker() == marker and len(line.get_xdata()) == 1]
+    return sorted((float(line.get_xdata()[0]), float(line.get_ydata()[0])) for line in single)
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -37,3 +65,256 @@ def test_every_drawing_function_has_an_example():
         if function.__module__.endswith(f".{module}") and inspect.signature(function).return_annotation is Figure
     }
     assert drawing == set(EXAMPLES)
+
+
+BARS = {
+    "start.costs": ("width", [10, 20, 0.5, 1.5]),  # seconds, then gigabytes
+    "single_task.classes": ("height", [0.25, 0.5, 0.25]),
+    "single_task.distances": ("height", [0, 0, 0, 1, 2, 0, 0, 0, 0]),  # right answers in the middle
+    "reports.alarms": ("height", [0.25, 0.5, 0, 0.25, 0.75, 0.25, 0, 0]),  # shares of the families
+    "throughput.shares": ("width", [25, 50, 75, 50]),
+    "throughput.cells": ("height", [3, 3, 4, 4, 3, 1, 2, 4, 3, 1, 2, 4, 3, 1, 2, 4]),  # longest, then own length
+}
+
+
+@pytest.mark.parametrize("name", BARS)
+def test_bars_have_the_sizes_given(name):
+    side, expected = BARS[name]
+    bars = [bar for axes in draw(name).axes for bar in axes.patches]
+    np.testing.assert_allclose([getattr(bar, f"get_{side}")() for bar in bars], expected)
+
+
+def test_conflicts_are_compared_with_a_coin_centered_on_half_of_the_steps():
+    (axes,) = draw("surgery.conflicts").axes
+    low, high = axes.patches[0].get_x(), axes.patches[0].get_x() + axes.patches[0].get_width()
+    assert low + high == 12 and 0 < low < 3
+
+
+@pytest.mark.parametrize(
+    ("name", "panel", "index", "ends"),
+    [
+        ("single_task.truncation", 0, 0, (0.6 - 0.24**0.5 / 60**0.5, 0.6 + 0.24**0.5 / 60**0.5)),
+        ("transformer_layer.probes", 0, 1, (0.45, 0.55)),  # 0.5 and one standard error over 100 rows
+        ("surgery.differences", 0, 0, (-0.01, 0.03)),
+        ("confusion_matrices.intervals", 0, 0, (0.0, 0.3)),
+    ],
+)
+def test_an_interval_reaches_from_low_to_high(name, panel, index, ends):
+    segment = np.array(draw(name).axes[panel].collections[0].get_segments()[index], dtype=float)
+    vertical = segment[0, 0] == segment[1, 0] and ends[0] != ends[1]
+    np.testing.assert_allclose(segment[:, 1 if vertical else 0], ends, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "panel", "label", "expected"),
+    [
+        ("pals.growth", 0, "pal", [[2, 10e-6], [4, 40e-6]]),  # in millions
+        ("sts_heads.mappings", 1, "half", np.stack([np.linspace(-1, 1, 9), np.full(9, 0.5)], 1)),  # the slope
+        ("data_strategies.stages", 0, "one", [[5, 0.45], [10, 0.35]]),  # the mean over the seeds
+        ("throughput.chunks", 0, "float32", [[1, 0.5], [4, 0.9]]),  # in megabytes
+        ("attention.cost", 0, "matrices: slope 1.0 at the end", [[32, 1000], [64, 2000], [128, 4000]]),
+        ("attention.cost", 0, "attention: slope 2.0 at the end", [[32, 1000], [64, 4000], [128, 16000]]),
+    ],
+)
+def test_a_line_has_the_points_given(name, panel, label, expected):
+    np.testing.assert_allclose(lines(draw(name).axes[panel])[label], expected, rtol=1e-6)
+
+
+def test_a_walk_that_diverges_is_drawn_as_far_as_it_is_a_number():
+    path = torch.cat([WALK, torch.tensor([[1e30, 0.0], [math.nan, math.inf]])])
+    points = lines(draw("adamw.walks", BOWL, {"one": {"SGD": path}}).axes[0])["SGD"]
+    assert len(points) == 4 and np.isfinite(points).all()
+
+
+def test_a_sweep_shows_the_last_steps_by_rate_and_the_curve_at_the_best():
+    runs = {
+        "SGD": {0.1: [2.0, 1.8, 1.6, 1.4], 0.3: [2.0, 1.6, 1.2, 1.0], 1.0: [2.0, 90.0]},
+        "AdamW": {0.001: [2.0, 1.0, 0.6, 0.4], 0.003: [2.0, 2.0, math.nan, math.nan], 0.01: [9.0, 9.0, 9.0, 9.0]},
+        "Adam": {1.0: [2.0, math.inf, 1.0, 1.0]},
+    }
+    left, right = (lines(axes) for axes in draw("adamw.sweep", runs, last=2, constant=1.5).axes)
+    np.testing.assert_allclose(left["SGD"], [[0.1, 1.5], [0.3, 1.1]])
+    assert left["_SGD diverged"][:, 0].tolist() == [1.0] and left["_AdamW diverged"][:, 0].tolist() == [0.003, 0.01]
+    np.testing.assert_allclose(right["SGD, 0.3"], [[2, 1.8], [3, 1.4], [4, 1.1]])
+    np.testing.assert_allclose(right["AdamW, 0.001"], [[2, 1.5], [3, 0.8], [4, 0.5]])
+    assert left["constant answer"][:, 1].tolist() == [1.5, 1.5]
+    assert not any(name.startswith("Adam,") for name in right)  # all its runs diverged
+
+
+def test_arrows_end_at_the_gradients_and_at_their_sum_and_only_moved_gradients_get_a_prime():
+    def heads(axes) -> list:
+        return [tuple(text.xy) for text in axes.texts if not text.get_text()]
+
+    before, after = draw("surgery.before_after").axes
+    assert heads(before) == [(2, 1.5), (3, 1), (-1, 0.5)] and texts(before) == ["sum", "$g_1$", "$g_2$"]
+    assert heads(after) == [(0.75, 2.75), (3, 1), (1, 2), (-1, 0.5), (-0.25, 0.75)]
+    assert texts(after) == ["sum", "$g_1'$", "$g_2'$"]
+    draw("surgery.before_after", [[1.0, 0.0], [-1.0, 0.0]], np.zeros((2, 2)), ("a", "b")).canvas.draw()  # vanishing
+
+
+def test_conflicts_are_crosses_and_the_running_mean_begins_when_the_window_is_full():
+    axes, _ = draw("surgery.over_steps").axes
+    np.testing.assert_allclose(lines(axes)["conflict"], [[2, -0.1], [4, -0.4]])
+    np.testing.assert_allclose(lines(axes)["mean of 5"], [[5, 0.02], [6, 0.04]], atol=1e-12)
+    assert len(lines(draw("surgery.over_steps", {"a-b": [0.1, -0.1]}).axes[0])["mean of 5"]) == 0
+
+
+def test_the_roof_rises_with_the_bandwidth_up_to_the_ridge_and_is_flat_beyond_it():
+    roof = draw("throughput.roofline").axes[0].lines[0].get_xydata()
+    np.testing.assert_allclose(roof[1], [4.0, 8.0])  # 8e9 operations per second / 2e9 bytes per second
+    np.testing.assert_allclose([roof[0, 1] / roof[0, 0], roof[2, 1]], [2.0, 8.0])
+
+
+def test_printed_differences_are_hollow_measured_ones_full_and_missing_ones_absent():
+    measured = pd.DataFrame({"sst": [0.02], "sts": [0.05]}, index=["low-rank"])
+    left, _ = draw("pals.differences", PRINTED, measured, {"sst": 0.03, "sts": 0.1}, "t").axes
+    assert lines(left)["printed"][:, 0].tolist() == [0.01, -0.02] and left.patches[0].get_x() == -0.03
+    np.testing.assert_array_equal(lines(left)["measured"][:, 0], [np.nan, 0.02])
+    assert names(left.yaxis) == ["pal", "low-rank"]
+
+
+def test_senses_draws_the_mean_of_each_kind_of_pair():
+    cosines, same = torch.tensor([[1.0, 1.0, 1.0], [0.9, 0.5, 0.3]]), torch.tensor([True, False, False])
+    (axes,) = draw("transformer_layer.senses", cosines, same, torch.ones(2, 3)).axes
+    np.testing.assert_allclose(lines(axes)["same sense, mean"][:, 1], [1, 0.9])
+    np.testing.assert_allclose(lines(axes)["different sense, mean"][:, 1], [1, 0.4])
+
+
+def test_the_difference_of_the_two_gelus_is_enlarged_ten_thousand_times():
+    left, right = draw("transformer_layer.gelu").axes
+    exact = torch.nn.functional.gelu(torch.linspace(-4, 4, 801))
+    np.testing.assert_allclose(lines(left)["GELU, exact"][:, 1], exact)
+    assert 4 < np.abs(right.lines[-1].get_ydata()).max() < 5
+
+
+def test_scores_share_one_scale_and_frame_the_best_head_of_each():
+    encoders = {"trained": [[0.1, 0.9], [0.2, 0.3]], "untrained": [[0.1, 0.1], [0.2, 0.1]]}
+    left, right = draw("attention.scores", encoders, "s").axes[:2]
+    assert left.images[0].get_clim() == right.images[0].get_clim() == (0, 0.9)
+    assert left.patches[0].get_xy() == (0.5, -0.5) and right.patches[0].get_xy() == (-0.5, 0.5)
+    assert left.get_title() == "trained: best 0.1, 0.90"
+
+
+def test_a_confusion_matrix_is_colored_by_the_shares_of_its_rows():
+    counts, transposed = draw("confusion_matrices.matrices").axes
+    assert texts(counts) == ["8", "2", "3", "1"] and texts(transposed) == ["8", "3", "2", "1"]
+    np.testing.assert_allclose(counts.images[0].get_array(), [[0.8, 0.2], [0.75, 0.25]])
+
+
+@pytest.mark.parametrize(("threshold", "row"), [(0.5, 1), (0.3, 0), (0.95, 2)])
+def test_a_threshold_shows_the_matrix_of_the_nearest_row(threshold, row):
+    left, _, right = draw("confusion_matrices.thresholds", THRESHOLDS, threshold).axes
+    now = THRESHOLDS.iloc[row]
+    assert texts(left) == [f"{now[name]:.0f}" for name in ("tn", "fp", "fn", "tp")]
+    assert points_with(right, "o") == [(now.recall, now.precision)]
+    assert right.lines[-1].get_ydata()[0] == 6 / 16  # precision of random answers: the share of duplicates
+
+
+def test_calibration_averages_each_whole_label_with_halves_rounded_up():
+    labels, means = sts_heads.calibration([1.0, 3.0, 2.0, 4.0], [0.0, 0.4, 4.5, 5.0])
+    np.testing.assert_allclose([labels, means], [[0.2, 4.75], [2.0, 3.0]])
+
+
+def test_two_dimensions_keep_the_distances_of_vectors_that_lie_in_a_plane():
+    rng = np.random.default_rng(0)
+    angles = rng.uniform(0, 6, (5, 2))
+    circle = np.stack([np.cos(angles), np.sin(angles), np.zeros_like(angles)], axis=2) * rng.uniform(1, 9, (5, 2, 1))
+    flat, share = sts_heads.in_two_dimensions(circle)
+    unit = circle / np.linalg.norm(circle, axis=2, keepdims=True)
+    distances = np.linalg.norm(unit[:, 0] - unit[:, 1], axis=1)
+    np.testing.assert_allclose(np.linalg.norm(flat[:, 0] - flat[:, 1], axis=1), distances)
+    assert share == pytest.approx(1)
+
+
+def test_claims_stand_by_topic_with_what_is_printed_and_what_was_measured():
+    axes = draw("reports.forest").axes[0]
+    assert names(axes.yaxis) == ["a · sst · Yin", "c · sts · Yin", "b · overall · Li & Tang", "d · sts · Yin"]
+    heights = list(axes.get_yticks())
+    assert [(text.get_text(), text.get_position()[1]) for text in axes.texts] == [
+        ("pooling", heights[0] - 1),
+        ("surgery", heights[2] - 1),
+    ]
+    hollow = [float(line.get_xdata()[0]) for line in axes.lines if line.get_fillstyle() == "none"]
+    assert hollow == [0.004, 0.001, -0.3, 0.001]  # from top to bottom
+    assert (0.03, 1.0) in points_with(axes, "o")
+    assert points_with(axes, "X") == [(-0.7, 2.0)] and points_with(axes, "s") == [(0.02, 5.0)]
+    intervals = [line for line in axes.lines if len(line.get_xdata()) == 2 and line.get_linewidth() > 1]
+    assert [tuple(line.get_xdata()) for line in intervals] == [(0.01, 0.05), (-0.8, -0.6)]
+    low, high = axes.get_xlim()
+    shades = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in axes.patches]
+    assert -low == high > 0.8 and np.allclose(shades, [(0, high), (-0.01, 0.01), (low, 0), (low, 0.01)])
+
+
+def test_printed_overall_scores_lie_on_the_line_of_the_definition_in_use():
+    (table, _) = EXAMPLES["reports.definitions"]
+    axes = draw("reports.definitions").axes[0]
+    rows = table[table.definition != ""]
+    rounding = 0.5 * 10.0**-rows.decimals + 0.0006  # of the overall score and of the three
+    for name, line in zip(("plain", "normalised"), axes.lines, strict=False):
+        assert (np.abs(line.get_ydata()) < rounding)[rows.definition == name].all() and len(line.get_ydata()) == len(
+            rows
+        )
+    assert sum(line.get_linewidth() == 6 for line in axes.lines) == (rows.definition == "neither").sum()
+
+
+def test_seeds_are_shown_as_distances_from_the_mean_of_their_row():
+    axes = draw("reports.seeds").axes[0]
+    runs = next(line for line in axes.lines if line.get_marker() == "o")
+    points = sorted(zip(runs.get_ydata(), runs.get_xdata(), strict=True))
+    np.testing.assert_allclose(points, [(0, -0.1), (0, 0.1), (1, 0), (1, 0), (2, -0.05), (2, 0.05)], atol=1e-9)
+    assert names(axes.yaxis) == ["x/a", "x/c", "y/a"]  # x/b has one seed
+    boxes = [band.get_paths()[0].get_extents() for band in axes.collections]
+    assert np.allclose([(box.x1, box.y0, box.y1) for box in boxes], [(0.2, -0.4, 1.4), (0.02**0.5, 1.6, 2.4)])
+
+
+def test_a_figure_as_an_image_is_the_same_picture_in_less_room():
+    figure = draw("reports.forest", pd.concat([CLAIMS, *[UNMEASURED] * 6], ignore_index=True), REGIONS * 7, "All")
+    original = io.BytesIO()
+    figure.savefig(original, format="png", bbox_inches="tight")
+    compact = plots.as_image(figure).data
+    assert len(compact) < len(original.getvalue()) / 2 and not plt.get_fignums()
+    want, got = (np.asarray(PillowImage.open(file).convert("RGB"), float) for file in (original, io.BytesIO(compact)))
+    off = np.abs(got - want).max(axis=2)
+    colored = np.ptp(want, axis=2) > 100  # few marks among much text
+    assert colored.any() and off[colored].max() < 25 and off.mean() < 2
+
+
+def test_a_table_as_html_holds_every_cell():
+    html = plots.as_table(CLAIMS[["claim", "metric"]], index=False).data
+    assert "\n" not in html and all(f"<td>{claim}</td>" in html for claim in CLAIMS.claim) and "<th>0</th>" not in html
+
+
+@pytest.mark.parametrize("height", [2, 15])
+def test_a_caption_stands_a_tenth_of_an_inch_below_any_figure(height):
+    figure = plt.figure(figsize=(4, height))
+    figure.add_subplot()
+    plots.caption(figure, "what to see")
+    assert figure.texts[0].get_position()[1] * height == pytest.approx(-0.1)
+
+
+def test_explore_draws_at_first_and_again_when_a_control_moves(monkeypatch):
+    calls, shown = [], []
+
+    def figure_of(layer, name):
+        calls.append((layer, name))
+        if layer == 3:
+            raise ValueError("no such layer")
+        return plt.figure()
+
+    class Handle:
+        update = staticmethod(shown.append)
+
+    def display(thing, raw=False, display_id=False):
+        if raw:
+            assert "application/vnd.jupyter.widget-view+json" in thing and "layer, name" in thing["text/plain"]
+            return None
+        shown.append(thing)
+        return Handle()
+
+    monkeypatch.setattr("mtbert.workbook.plots.explore.display", display)
+    controls = explore(figure_of, layer=IntSlider(1, 0, 5), name=["a", "b"])
+    assert calls == [(1, "a")] and len(shown) == 1
+    controls["layer"].value = 2
+    controls["name"].value = "b"
+    assert calls[1:] == [(2, "a"), (2, "b")] and len(shown) == 3
+    assert not plt.get_fignums()  # none left open to be shown twice

@@ -47,10 +47,6 @@ def looped(query, key, value, heads):
     return torch.cat([attention(*part) for part in parts], dim=1)
 
 
-def mean_of_heads(query, key, value, heads):
-    return multi_head(query, key, value, heads).unflatten(1, (heads, -1)).mean(1)
-
-
 def scaled_by_the_whole(query, key, value, heads):
     return multi_head(query / math.sqrt(heads), key, value, heads)
 
@@ -72,7 +68,6 @@ RIGHT = {
 }
 WRONG = {
     "weights": [
-        ("gives one weight", lambda q, k: scaled(k, q).softmax(-1)),
         ("the weights of a query", lambda q, k: scaled(q, k).sigmoid()),
         ("the key with the largest", lambda q, k: torch.full((len(q), len(k)), 1 / len(k))),
         ("stays finite", edited(stable_by_hand, " - scores.amax(-1, keepdim=True) => ")),
@@ -87,23 +82,15 @@ WRONG = {
         ("a query looks where", lambda q, k, v, m: scaled(q, k).softmax(-1) @ v),
         ("a hidden key has no weight", add(-20.0)),
         ("a query that may see nothing", fill(-math.inf)),
-        (
-            "gets the mean of all values",
-            lambda query, key, value, mask: fill(-math.inf)(query, key, value, mask).nan_to_num(),
-        ),
         ("exactly where the mask is false", inverted_where_something_is_hidden),
     ],
     "heads": [
-        ("gives as many numbers", mean_of_heads),
         ("with one head", lambda q, k, v, h: multi_head(v, k, q, h)),
         ("every column", edited(multi_head, ".transpose(0, 1).flatten(1) => .reshape(len(query), -1)")),
         ("each head uses", lambda q, k, v, h: attention(q, k, v)),
         ("divides by the root", scaled_by_the_whole),
     ],
     "blocks": [
-        ("is a square", lambda lengths: torch.ones(len(lengths), max(lengths), dtype=torch.bool)),
-        ("holds true and false", lambda lengths: numbered(lengths).float()),
-        ("every token sees itself", lambda lengths: ~numbered(lengths)),
         ("no token sees another", lambda lengths: torch.ones(sum(lengths), sum(lengths), dtype=torch.bool)),
         ("every token sees the whole", lambda lengths: numbered(lengths).tril()),
         ("two sequences of the same length", edited(numbered, "torch.arange(len(lengths)) => torch.tensor(lengths)")),

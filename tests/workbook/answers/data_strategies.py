@@ -40,7 +40,6 @@ WRONG = {
         ("alpha = 1/2", lambda rows, alpha: shares(rows, alpha) if alpha in (0, 1) else shares(rows, 1 / alpha)),
     ],
     "apportion": [
-        ("whole number", lambda weights, total: shares(weights, 1)),
         ("no more", edited(apportion, "int(share) => round(share)")),
         (
             "less than one step",
@@ -57,7 +56,6 @@ WRONG = {
         ),
     ],
     "oversample": [
-        ("largest set once", lambda rows, times: {task: times * count for task, count in rows.items()}),
         ("as many times", lambda rows, times: dict(rows)),
         (
             "larger than the largest",
@@ -67,8 +65,6 @@ WRONG = {
         ),
     ],
     "delete": [
-        ("list of words", lambda words, share, random: " ".join(words)),
-        ("share of 0", lambda words, share, random: words[1:]),
         ("keep their order", shuffled),
         ("one word", lambda words, share, random: [word for word in words if random.random() >= share]),
         ("one word", lambda words, share, random: [word for word in words if random.random() >= share] or words[:1]),

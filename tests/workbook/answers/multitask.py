@@ -28,21 +28,17 @@ def mean_of_batches(lengths, size):
 RIGHT = {"fill": [fill], "passes": [passes], "overall": [overall]}
 WRONG = {
     "fill": [
-        ("the same length", lambda lengths, size: 0.5),
         ("one batch", lambda lengths, size: 1.0),
         ("its own longest", lambda lengths, size: sum(lengths) / (len(lengths) * max(lengths))),
         ("all of them together", mean_of_batches),
         ("shorter last batch", lambda lengths, size: fill(lengths[: len(lengths) // size * size], size)),
     ],
     "passes": [
-        ("once", lambda rows, size: dict.fromkeys(rows, 2)),
         ("as often as", lambda rows, size: dict.fromkeys(rows, 1)),
         ("not full", edited(passes, "math.ceil(rows[task] / size[task]) => rows[task] // size[task]")),
         ("", lambda rows, size: {task: max(rows.values()) / count for task, count in rows.items()}),
     ],
     "overall": [
-        ("plain", lambda scores: (0.5, 0.5)),
-        ("perfect", lambda scores: (sum(scores.values()) / 3, sum(scores.values()) / 6)),
         ("only the correlation", lambda s: (sum(s.values()) / 3, sum(s.values()) / 3)),
         ("only the correlation", lambda s: (sum(s.values()) / 3, sum((x + 1) / 2 for x in s.values()) / 3)),
     ],

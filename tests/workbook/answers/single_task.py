@@ -37,27 +37,23 @@ RIGHT = {
 }
 WRONG = {
     "cross_entropy": [
-        ("one number", lambda x, y: F.cross_entropy(x, y, reduction="none")),
         ("ln(classes)", lambda x, y: x.mean()),
         ("the logit of the label", lambda x, y: torch.tensor(math.log(x.shape[1]))),
         ("averaged", lambda x, y: F.cross_entropy(x / 2, y)),
         ("a thousand", naive),
     ],
     "standard_error": [
-        ("every answer is right", lambda p, n: 1 / math.sqrt(n)),
         ("four times", lambda p, n: p * (1 - p) / n),
         ("p and 1 - p", lambda p, n: p * math.sqrt((1 - p) / n)),
         ("standard deviation", lambda p, n: p * (1 - p) / math.sqrt(n)),
     ],
     "head_and_tail": [
-        ("alone", lambda ids, length, head: ids[1:]),
         ("cuts", lambda ids, length, head: ids),
         ("[CLS] at the front", lambda ids, length, head: ids[:length]),
         ("last pieces", lambda ids, length, head: [*ids[: length - 1], ids[-1]]),
         ("first", lambda ids, length, head: ids if len(ids) <= length else [ids[0], *ids[1 - length :]]),
     ],
     "early_stopping": [
-        ("still rises", lambda scores, patience: (0, 0)),
         ("stops after", lambda scores, patience: (scores.index(max(scores)) + 1, len(scores))),
         ("earliest", edited(early_stopping, "score >  => score >= ")),
         (
