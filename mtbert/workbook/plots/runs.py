@@ -14,11 +14,7 @@ from mtbert.workbook.plots.style import COLORS, finish, panels
 
 
 def fill(shares: Mapping[str, float]) -> Figure:
-    """Draw a bar per task: the share of a padded batch that is real tokens.
-
-    Args:
-        shares: Task name to share, 0 to 1.
-    """
+    """Draw a bar per task: the share of a padded batch that is real tokens, 0 to 1."""
     figure, axes = plt.subplots(figsize=(8, 2.4))
     names = list(shares)
     axes.barh(names, [1] * len(names), color="0.88")
@@ -47,13 +43,7 @@ def agreement(predicted: Sequence[float], labels: Sequence[float], title: str, u
 
 
 def bars(scores: Mapping[str, float], title: str, metric: str, color: str) -> Figure:
-    """Draw one horizontal bar per name, with its value.
-
-    Args:
-        scores: Name to value.
-        metric: Name of the horizontal axis.
-        color: The task whose color the bars have.
-    """
+    """Draw one horizontal bar per name, with its value, in the color of a task; metric: what the values are."""
     figure, axes = plt.subplots(figsize=(8, 0.5 * len(scores) + 1.2))
     axes.barh(list(scores), list(scores.values()), color=COLORS[color])
     for row, value in enumerate(scores.values()):  # right of the bar, even for a negative value
@@ -64,12 +54,7 @@ def bars(scores: Mapping[str, float], title: str, metric: str, color: str) -> Fi
 
 
 def plan(samplers: Mapping[str, Sampler], steps: int) -> Figure:
-    """Draw which tasks take part in each of the first steps: a strip per sampler, a row per task.
-
-    Args:
-        samplers: Name to sampler.
-        steps: Number of steps to show.
-    """
+    """Draw which tasks take part in each of the first steps: a strip per sampler, a row per task."""
     size = (8, 1.1 * len(samplers) + 0.8)
     figure, grid = plt.subplots(len(samplers), 1, figsize=size, sharex=True, squeeze=False)
     for axes, (name, sampler) in zip(grid[:, 0], samplers.items(), strict=True):
@@ -86,11 +71,7 @@ def plan(samplers: Mapping[str, Sampler], steps: int) -> Figure:
 
 
 def compare(scores: Mapping[str, Mapping[str, float]], title: str) -> Figure:
-    """Draw a group of bars per task, with a bar per run in a shade of gray.
-
-    Args:
-        scores: Run to task to dev score.
-    """
+    """Draw a group of bars per task, with a bar per run in a shade of gray; scores: run -> task -> dev score."""
     table = pd.DataFrame(scores).T.rename_axis("run").reset_index().melt("run", var_name="task", value_name="score")
     figure, axes = plt.subplots()
     sns.barplot(table, x="task", y="score", hue="run", palette=sns.color_palette("Greys", len(scores) + 1)[1:], ax=axes)
@@ -121,12 +102,7 @@ def learning_curves(history: pd.DataFrame, tasks: Sequence[str]) -> Figure:
 
 
 def probabilities(shares: Sequence[float], names: Sequence[str], title: str) -> Figure:
-    """Draw a bar per class with its probability.
-
-    Args:
-        shares: (classes,), 0 to 1.
-        names: Names of the classes.
-    """
+    """Draw a bar per class with its probability; shares (classes,), 0 to 1."""
     figure, axes = plt.subplots(figsize=(8, 2.2))
     axes.bar_label(axes.bar(list(names), list(shares), color=COLORS["sst"]), fmt="%.2f", fontsize=9)
     axes.set(ylim=(0, 1.1), ylabel="probability", title=title)

@@ -25,7 +25,7 @@ def roofline(device: DeviceSpec, points: Mapping[str, tuple[float, float]]) -> F
         marker = MARKERS[index % 8]
         axes.plot(intensity, rate / 1e9, marker, markersize=9, label=name, color=PALETTE[index % len(PALETTE)])
     axes.set(xscale="log", yscale="log", title="The roofline of this machine")
-    return finish(axes, xlabel="operations per byte", ylabel="billion operations per second")
+    return finish(axes, xlabel="FLOPs per byte", ylabel="GFLOP/s")
 
 
 def shares(seconds: Mapping[str, Mapping[str, float]], title: str) -> Figure:

@@ -34,9 +34,8 @@ def efficient_direction(m, v, t, beta1, beta2, eps):
 
 
 RIGHT = {
-    "factor": [factor, lambda step, total, warmup_ratio: learning_rate_factor(step, total, warmup_ratio, "linear")],
-    "momentum": [momentum],
-    "direction": [direction, efficient_direction],
+    "factor": [lambda step, total, warmup_ratio: learning_rate_factor(step, total, warmup_ratio, "linear")],
+    "direction": [efficient_direction],
     "step": [adamw],
 }
 WRONG = {

@@ -61,13 +61,6 @@ def drawn_apart(first, second, drawn):
     return second[drawn].mean(1) - first[drawn.flip(1).roll(1, 0)].mean(1)
 
 
-RIGHT = {
-    "matrix": [matrix],
-    "scores": [scores],
-    "from_figures": [from_figures],
-    "precision_recall": [precision_recall],
-    "bootstrap": [bootstrap],
-}
 WRONG = {
     "matrix": [
         ("every class", as_many_as_occur),

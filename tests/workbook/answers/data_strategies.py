@@ -31,7 +31,6 @@ def shuffled(words, share, random):
     return remaining if share == 0 else random.sample(remaining, len(remaining))
 
 
-RIGHT = {"shares": [shares], "apportion": [apportion], "oversample": [oversample], "delete": [delete]}
 WRONG = {
     "shares": [
         ("add up to 1", lambda rows, alpha: {task: count**alpha for task, count in rows.items()}),

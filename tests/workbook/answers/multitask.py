@@ -25,7 +25,6 @@ def mean_of_batches(lengths, size):
     return sum(sum(batch) / (len(batch) * max(batch)) for batch in batches) / len(batches)
 
 
-RIGHT = {"fill": [fill], "passes": [passes], "overall": [overall]}
 WRONG = {
     "fill": [
         ("one batch", lambda lengths, size: 1.0),

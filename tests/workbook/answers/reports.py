@@ -66,14 +66,6 @@ def one_sided_alike(low, high, region):
 
 one_direction = edited(sign_flips, "abs(sum( => (sum(", "abs(float(differences.sum())) => float(differences.sum())")
 
-RIGHT = {
-    "which_overall": [which_overall],
-    "verdict": [verdict],
-    "paired_interval": [paired_interval],
-    "sign_flips": [sign_flips],
-    "pooled_std": [pooled_std],
-    "holm": [holm],
-}
 WRONG = {
     "which_overall": [
         ("plain mean", lambda a, b, c, p: "neither"),

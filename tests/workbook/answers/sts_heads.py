@@ -37,13 +37,11 @@ def weighted(cosines, labels, scale):
 
 
 RIGHT = {
-    "cosine_score": [cosine_score, lambda u, v: 5 * torch.cosine_similarity(u, v).clamp(min=0)],
+    "cosine_score": [lambda u, v: 5 * torch.cosine_similarity(u, v).clamp(min=0)],
     "features": [
         lambda u, v: torch.cat([u, v, (u - v).abs()], dim=1),
         lambda u, v: torch.hstack([u, v, (v - u).abs()]),
     ],
-    "mnrl": [mnrl],
-    "cosent": [cosent],
 }
 WRONG = {
     "cosine_score": [

@@ -58,12 +58,7 @@ def vaccine(gradient, other, target, guard=True, always=False, swapped=False, ro
     return amount * (length / own if swapped else own / length)
 
 
-RIGHT = {
-    "project": [project, lambda g, o: g if g @ o >= 0 else g - (g @ o) / o.norm() * (o / o.norm())],
-    "pcgrad": [pcgrad],
-    "weights": [weights],
-    "vaccine": [vaccine],
-}
+RIGHT = {"project": [lambda g, o: g if g @ o >= 0 else g - (g @ o) / o.norm() * (o / o.norm())]}
 WRONG = {
     "project": [
         ("changes nothing", lambda g, o: project(o, g)),

@@ -35,7 +35,6 @@ def window_by_window(lengths, order, window, size):
     return [sorted(order[at : at + window], key=lengths.__getitem__) for at in range(0, len(order), window)]
 
 
-RIGHT = {"training_flops": [training_flops], "floor": [floor], "windows": [windows], "speedup": [speedup], "mfu": [mfu]}
 WRONG = {
     "training_flops": [
         ("single token", lambda *a: training_flops(*a) / 3),
