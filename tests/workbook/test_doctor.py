@@ -29,17 +29,13 @@ def test_here_everything_is_in_place():
     assert all(str(finding).startswith("[ OK ] ") for finding in findings), [str(finding) for finding in findings]
 
 
-def test_a_missing_and_an_old_package_are_named_with_what_to_do(monkeypatch):
-    installed(monkeypatch, tqdm=None, pandas="1.0")
-    ok, text = doctor._packages()
-    assert not ok and "tqdm is missing" in text and "pandas is 1.0, but >=2.1 is needed" in text
-    assert "pip install -r requirements.txt" in text
-
-
-def test_a_missing_optional_package_names_its_extra(monkeypatch):
+def test_missing_and_old_packages_are_named_with_what_to_do(monkeypatch):
     installed(monkeypatch, ray=None)
     ok, text = doctor._packages()
     assert ok and "ray is missing (pip install 'mtbert[sweep]')" in text and "surgery" not in text
+    installed(monkeypatch, tqdm=None, pandas="1.0")
+    ok, text = doctor._packages()
+    assert not ok and "tqdm is missing" in text and "pandas is 1.0, but >=2.1 is needed" in text
 
 
 def test_a_package_that_is_only_on_the_path_has_to_be_installed(monkeypatch):

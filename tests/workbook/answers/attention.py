@@ -18,10 +18,6 @@ def stable_by_hand(query, key):
     return raised / raised.sum(-1, keepdim=True)
 
 
-def flat(query, key):
-    return (query.reshape(-1, query.shape[-1]) @ key.reshape(-1, key.shape[-1]).T / query.shape[-1] ** 0.5).softmax(-1)
-
-
 def fill(number, inverted=False):
     def answer(query, key, value, mask):
         scores = scaled(query, key).masked_fill(mask if inverted else ~mask, number)
@@ -71,14 +67,12 @@ WRONG = {
         ("the weights of a query", lambda q, k: scaled(q, k).sigmoid()),
         ("the key with the largest", lambda q, k: torch.full((len(q), len(k)), 1 / len(k))),
         ("stays finite", edited(stable_by_hand, " - scores.amax(-1, keepdim=True) => ")),
-        ("works on all heads", flat),
         ("not divided at all", lambda q, k: (q @ k.mT).softmax(-1)),
         ("by the width itself", lambda q, k: (q @ k.mT / q.shape[-1]).softmax(-1)),
         ("dim=-1", lambda q, k: scaled(q, k).softmax(0)),
     ],
     "masked": [
         ("with nothing hidden", lambda q, k, v, m: (q @ k.mT).masked_fill(~m, LOWEST).softmax(-1) @ v),
-        ("the remaining weights", lambda query, key, value, mask: (scaled(query, key).softmax(-1) * mask) @ value),
         ("a query looks where", lambda q, k, v, m: scaled(q, k).softmax(-1) @ v),
         ("a hidden key has no weight", add(-20.0)),
         ("a query that may see nothing", fill(-math.inf)),

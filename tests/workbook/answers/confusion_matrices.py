@@ -85,16 +85,7 @@ WRONG = {
         ("weighted", lambda a, r, s: (r, r)),
         ("weighted", lambda a, r, s: from_figures(a, r, s)[::-1]),
     ],
-    "precision_recall": [
-        ("at 0", lambda c, y, t: precision_recall(c, y, t).flip(1)),
-        ("exactly on", with_ties),
-        (
-            "nothing is predicted",
-            lambda c, y, t: (
-                precision_recall(c, y, t).nan_to_num() if len(t) > 1 or t[0] < 1 else torch.tensor([[1.0, 0.0]])
-            ),
-        ),
-    ],
+    "precision_recall": [("at 0", lambda c, y, t: precision_recall(c, y, t).flip(1)), ("exactly on", with_ties)],
     "bootstrap": [
         ("same drawn rows", drawn_apart),
         ("counts twice", lambda a, b, d: torch.stack([(b - a)[row.unique()].mean() for row in d])),

@@ -60,10 +60,6 @@ def not_significant_is_alike(low, high, region):
     return verdict(low, high, region)
 
 
-def one_sided_alike(low, high, region):
-    return "undecided" if high < region[0] > -1 and region[0] != 0 else verdict(low, high, region)
-
-
 one_direction = edited(sign_flips, "abs(sum( => (sum(", "abs(float(differences.sum())) => float(differences.sum())")
 
 WRONG = {
@@ -79,7 +75,6 @@ WRONG = {
         ("by the same interval", lambda low, high, region: "holds"),
         ("both sides of 0", by_the_middle),
         ("whole interval is small", not_significant_is_alike),
-        ("either side", one_sided_alike),
     ],
     "paired_interval": [
         ("its middle", lambda a, b: paired_interval(b, a)),

@@ -38,14 +38,6 @@ def weights(gramian, order, guard=True, own=False, axis=0, changed_rows=True, me
     return changed.mean(axis) if mean else changed.sum(axis)
 
 
-def weights_of_the_written_over(gramian, order):
-    for i, others in enumerate(order):
-        for j in others:
-            if gramian[i, j] < 0:
-                gramian[i] -= gramian[i, j] / gramian[j, j] * gramian[j]
-    return torch.ones(len(gramian))
-
-
 def vaccine(gradient, other, target, guard=True, always=False, swapped=False, root=True, sign=1):
     own, length = gradient.norm(), other.norm()
     if guard and own * length == 0:
@@ -77,7 +69,6 @@ WRONG = {
     "weights": [
         ("without a conflict", lambda g, order: weights(g, order, mean=True)),
         ("two gradients of length 1", lambda g, order: torch.ones(len(g))),
-        ("leaves the Gramian", weights_of_the_written_over),
         ("for unequal lengths", lambda g, order: weights(g, order, own=True)),
         ("the products are those", lambda g, order: weights(g, order, changed_rows=False)),
         ("takes the others", lambda g, order: weights(g, [sorted(others) for others in order])),
