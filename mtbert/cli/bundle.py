@@ -20,9 +20,6 @@ def bundle(
         str | None, typer.Option(help="Packages, separated by commas. Default: those that run notebooks.")
     ] = None,
     python: Annotated[str, typer.Option(help="Python version of the other machine.")] = "3.12",
-    installed: Annotated[
-        Path | None, typer.Option(help="Output of `pip list --format=freeze` there: those wheels are left out.")
-    ] = None,
     limit_mb: Annotated[
         float | None, typer.Option(min=1, help="Also write an archive, in pieces of at most so many MB.")
     ] = None,
@@ -42,7 +39,7 @@ def bundle(
     source = resolve_data(data)
     names = bundling.available_tasks(source) if tasks is None else split_names(tasks)
     packages = bundling.WHEELS if wheels is None else [name for name in split_names(wheels) if name]
-    bundling.write_bundle(folder, encoder or ["minilm"], source, names, packages, python, installed)
+    bundling.write_bundle(folder, encoder or ["minilm"], source, names, packages, python)
     if limit_mb:
         for piece in bundling.archive_bundle(folder, limit_mb):
             typer.echo(f"{piece}: {piece.stat().st_size / 2**20:.1f} MB")

@@ -5,9 +5,7 @@ rounded from. manifest.json has the checksum of every file. On the other machine
 point to the two folders, and recipes find their encoders by their usual names.
 """
 
-import gzip
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +13,6 @@ import tarfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
-from typing import Any
 
 import torch
 from safetensors.torch import load, save
@@ -30,79 +27,45 @@ from mtbert.utils.logging import logger
 MANIFEST = "manifest.json"
 WHEELS = ("papermill", "ipykernel", "ipywidgets")  # what notebooks need beyond the dependencies of torch, transformers
 _PLATFORMS = ("manylinux2014_x86_64", "manylinux_2_28_x86_64")
-_TOKENIZERS = (["tokenizer.json"], ["vocab.txt"])  # one of them suffices
-_CONFIGS = ("config.json", "tokenizer_config.json")
 
 
 def write_bundle(
-    folder: Path,
-    encoders: Iterable[str],
-    data: Path,
-    tasks: Iterable[str],
-    wheels: Sequence[str],
-    python: str,
-    installed: Path | None = None,
+    folder: Path, encoders: Iterable[str], data: Path, tasks: Sequence[str], wheels: Sequence[str], python: str
 ) -> None:
-    """Write a bundle. If that fails, the folder stays as it was.
+    """Write a bundle. If that fails, nothing is left behind.
 
     Args:
-        folder: a new or empty folder, or an earlier bundle, which is replaced.
+        folder: a new or empty folder.
         encoders: see ``mtbert.load_encoder``.
         data: the data folder.
         tasks: whose data files to include.
         wheels: packages to download, with all their dependencies, for 64-bit Linux.
         python: the other machine's Python version, such as "3.12".
-        installed: the output of ``pip list --format=freeze`` on the other machine; such packages are left out.
 
     Raises:
-        UserError: the folder holds something else, or a source cannot be bundled or lies inside the folder.
+        UserError: the folder is not empty, or a source cannot be bundled.
     """
-    folder, encoders = folder.resolve(), list(encoders)
-    if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).exists():
-        raise UserError(f"{folder} is not empty and holds no bundle: choose another folder")
-    for source in (data, *map(encoder_folder, encoders)):
-        if source.resolve().is_relative_to(folder):
-            raise UserError(f"{source} lies in {folder}, which would be replaced: choose another folder for the bundle")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as temporary:
-        new = Path(temporary) / "new"
-        manifest = _fill(new, encoders, data, tasks, wheels, python, _package_names(installed) if installed else set())
-        if folder.exists():
-            folder.rename(Path(temporary) / "old")
-        new.rename(folder)
-    for kind, size in bundle_sizes(manifest).items():
-        logger.info(f"{kind:<28}{size / 2**20:8.1f} MB")
-
-
-def _fill(
-    folder: Path,
-    encoders: Sequence[str],
-    data: Path,
-    tasks: Iterable[str],
-    wheels: Sequence[str],
-    python: str,
-    installed: set[str],
-) -> dict[str, Any]:
-    """Create a folder with the bundle, and return its manifest."""
-    folder.mkdir()
-    for name in encoders:
-        bundle_encoder(name, folder / "encoders" / Path(name).name)
+    folder = folder.resolve()
+    if folder.exists() and any(folder.iterdir()):
+        raise UserError(f"{folder} is not empty: choose another folder, or remove it")
     sources = [data / file for task in tasks for file in get_task(task).files.values() if (data / file).exists()]
     if not sources:
         raise UserError(f"{data} has no file of {', '.join(tasks)}: give another data folder")
-    (folder / "data").mkdir()
-    for source in sources:
-        shutil.copyfile(source, folder / "data" / source.name)
-    if wheels:
-        download_wheels(wheels, python, folder / "wheels", installed)
-    files = {
-        path.relative_to(folder).as_posix(): {"sha256": file_sha256(path), "bytes": path.stat().st_size}
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-    manifest = {"wheels": list(wheels), "python": python, "files": files}
-    write_json(folder / MANIFEST, manifest)
-    return manifest
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as temporary:
+        new = Path(temporary) / "new"
+        (new / "data").mkdir(parents=True)
+        for source in sources:
+            shutil.copyfile(source, new / "data" / source.name)
+        for name in encoders:
+            bundle_encoder(name, new / "encoders" / Path(name).name)
+        if wheels:
+            download_wheels(wheels, python, new / "wheels")
+        files = [path for path in sorted(new.rglob("*")) if path.is_file()]
+        write_json(new / MANIFEST, {path.relative_to(new).as_posix(): file_sha256(path) for path in files})
+        megabytes = sum(path.stat().st_size for path in files) / 2**20
+        new.rename(folder)
+    logger.info(f"{folder}: {len(files)} files, {megabytes:.1f} MB")
 
 
 def bundle_encoder(name: str, target: Path) -> None:
@@ -122,8 +85,8 @@ def bundle_encoder(name: str, target: Path) -> None:
     rounded = {key: _rounded(key, tensor, weights) for key, tensor in tensors.items() if tensor.dtype == torch.float32}
     content = save(tensors | rounded, {"format": "pt"}) if rounded else weights.read_bytes()
     atomic_write(target / "model.safetensors", content)
-    tokenizer = next((names for names in _TOKENIZERS if (source / names[0]).exists()), [])
-    for file in (*_CONFIGS, *tokenizer):
+    vocabulary = "tokenizer.json" if (source / "tokenizer.json").exists() else "vocab.txt"
+    for file in ("config.json", "tokenizer_config.json", vocabulary):
         if (source / file).exists():
             shutil.copyfile(source / file, target / file)
     if rounded:
@@ -139,12 +102,8 @@ def _rounded(name: str, tensor: Tensor, path: Path) -> Tensor:
     return half
 
 
-def download_wheels(wheels: Sequence[str], python: str, target: Path, installed: set[str]) -> None:
-    """Download packages and their dependencies with pip, but for installed ones.
-
-    Raises:
-        UserError: pip fails; the message has its last error.
-    """
+def download_wheels(wheels: Sequence[str], python: str, target: Path) -> None:
+    """Download packages and their dependencies with pip; UserError with its last error if that fails."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--dest", str(target)]
     command += ["--only-binary=:all:", "--implementation", "cp", "--python-version", python]
     for platform in _PLATFORMS:
@@ -155,28 +114,6 @@ def download_wheels(wheels: Sequence[str], python: str, target: Path, installed:
         raise UserError(
             f"the wheels of {', '.join(wheels)} cannot be downloaded ({errors[-1]}): leave them out with --wheels ''"
         )
-    for path in target.glob("*.whl"):
-        if _normalized(path.name.split("-")[0]) in installed:
-            path.unlink()
-
-
-def _package_names(freeze: Path) -> set[str]:
-    lines = freeze.read_text(encoding="utf-8").splitlines()
-    return {_normalized(re.split(r"[=<>@ ]", line)[0]) for line in lines if line.strip()}
-
-
-def _normalized(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def bundle_sizes(manifest: dict[str, Any]) -> dict[str, int]:
-    """Bytes of each encoder, of the data and of the wheels, and of all."""
-    sizes: dict[str, int] = {}
-    for name, entry in manifest["files"].items():
-        parts = name.split("/")
-        kind = "/".join(parts[:2]) if parts[0] == "encoders" else parts[0]
-        sizes[kind] = sizes.get(kind, 0) + entry["bytes"]
-    return {**sizes, "all": sum(sizes.values())}
 
 
 def verify_bundle(folder: Path) -> list[str]:
@@ -192,16 +129,16 @@ def verify_bundle(folder: Path) -> list[str]:
     if not path.exists():
         raise UserError(f"{folder} holds no bundle (no {MANIFEST}): make one with `mtbert bundle`")
     try:
-        files = json.loads(path.read_text(encoding="utf-8"))["files"]
-    except (ValueError, LookupError) as error:
+        checksums = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error}): make the bundle again") from None
-    problems = []
-    for name, entry in files.items():
-        if not (folder / name).is_file():
-            problems.append(f"{name} is missing")
-        elif file_sha256(folder / name) != entry["sha256"]:
-            problems.append(f"{name} is damaged: its checksum differs from the manifest's")
-    return problems
+    missing = [f"{name} is missing" for name in checksums if not (folder / name).is_file()]
+    damaged = [
+        f"{name} is damaged: its checksum differs from the manifest's"
+        for name, sha256 in checksums.items()
+        if (folder / name).is_file() and file_sha256(folder / name) != sha256
+    ]
+    return missing + damaged
 
 
 def archive_bundle(folder: Path, megabytes: float) -> list[Path]:
@@ -210,19 +147,15 @@ def archive_bundle(folder: Path, megabytes: float) -> list[Path]:
     Returns:
         The parts, NAME.tar.gz.01 and so on.
     """
-    name, limit = f"{folder.name}.tar.gz", max(1, int(megabytes * 2**20))
-    for old in folder.parent.glob(f"{name}.*"):
+    for old in folder.parent.glob(f"{folder.name}.tar.gz.*"):
         old.unlink()
     parts: list[Path] = []
     with TemporaryFile(dir=folder.parent) as compressed:
-        with (
-            gzip.GzipFile(fileobj=compressed, mode="wb", mtime=0) as stream,
-            tarfile.open(fileobj=stream, mode="w|") as archive,
-        ):
+        with tarfile.open(fileobj=compressed, mode="w:gz") as archive:
             archive.add(folder, folder.name)
         compressed.seek(0)
-        while content := compressed.read(limit):
-            parts.append(folder.with_name(f"{name}.{len(parts) + 1:02}"))
+        while content := compressed.read(int(megabytes * 2**20)):
+            parts.append(folder.with_name(f"{folder.name}.tar.gz.{len(parts) + 1:02}"))
             parts[-1].write_bytes(content)
     return parts
 

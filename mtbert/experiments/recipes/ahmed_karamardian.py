@@ -8,23 +8,9 @@ together for five. Their cosine is taken between the last layers; ours is taken 
 paraphrase head has two outputs and cross-entropy; ours has one output and a sigmoid, which is the same model.
 """
 
-from mtbert.experiments.recipes.entry import Entry
-from mtbert.training.recipe import Recipe
+from mtbert.experiments.recipes.entry import COURSE, Entry
 
-_SST = Recipe(
-    tasks=("sst",),
-    encoder="bert-base-uncased",
-    head="two_layer",
-    pooling="cls",
-    batch_size=64,
-    epochs=10,
-    lr=1e-5,
-    lr_schedule="constant",
-    warmup_ratio=0,
-    max_grad_norm=0,
-    head_dropout=0.3,
-    overlap="drop",
-)
+_SST = COURSE.replace(tasks=("sst",), head="two_layer", batch_size=64)
 _CFIMDB = _SST.replace(tasks=("cfimdb",), batch_size=8)
 _THREE = _SST.replace(
     tasks=("sst", "quora", "sts"),

@@ -8,23 +8,14 @@ tokens. Nine copies are made of each row of SST and STS, and they keep their lab
 loss of sentiment and cross-entropy as the loss of similarity; we swap them.
 """
 
-from mtbert.experiments.recipes.entry import Entry
+from mtbert.experiments.recipes.entry import COURSE, Entry
 from mtbert.training.recipe import Recipe
 
-_PLAIN_HEADS = Recipe(
-    encoder="bert-base-uncased",
+_PLAIN_HEADS = COURSE.replace(
     encoding="bi",
     head={"sst": "linear", "quora": "concat", "sts": "concat_sigmoid"},
-    pooling="cls",
     sampler="round_robin",
     batch_size=8,
-    epochs=10,
-    lr=1e-5,
-    lr_schedule="constant",
-    warmup_ratio=0,
-    max_grad_norm=0,
-    head_dropout=0.3,
-    overlap="drop",
 )
 _THREE_HEADS = _PLAIN_HEADS.replace(
     encoding="cross", head={"sst": "convolution", "quora": "two_layer_relu", "sts": "two_layer_relu"}

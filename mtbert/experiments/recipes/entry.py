@@ -8,6 +8,19 @@ from pathlib import Path
 from mtbert.training.recipe import Recipe
 from mtbert.utils import paths
 
+# the course's settings, from which the reports start
+COURSE = Recipe(
+    encoder="bert-base-uncased",
+    pooling="cls",
+    epochs=10,
+    lr=1e-5,
+    lr_schedule="constant",
+    warmup_ratio=0,
+    max_grad_norm=0,
+    head_dropout=0.3,
+    overlap="drop",
+)
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -18,8 +31,7 @@ class Entry:
 
     @property
     def printed(self) -> Mapping[str, float]:
-        """The dev scores that its report prints, by task or "overall". They are read from data/reports when asked for;
-        our own recipes have none."""
+        """The dev scores that its report prints, by task or "overall"; none for our own recipes."""
         return _printed(paths.REPORTS).get(self.recipe.name, {}) if "/" in self.recipe.name else {}
 
 

@@ -9,36 +9,27 @@ p - log(e^n): we take this as an abbreviation of the softmax. It gives no margin
 Overall scores are printed as plain means.
 """
 
-from mtbert.experiments.recipes.entry import Entry
-from mtbert.training.recipe import Recipe
+from mtbert.experiments.recipes.entry import COURSE, Entry
 
-MULTITASK = Recipe(
-    encoder="bert-base-uncased",
+_MULTITASK = COURSE.replace(
     encoding="bi",
     head={"sst": "linear", "quora": "concat", "sts": "concat_sigmoid"},
     pooling="pooler",
     sampler="round_robin",
     batch_size=8,
-    overlap="drop",
-    epochs=10,
-    lr=1e-5,
-    lr_schedule="constant",
-    warmup_ratio=0,
-    max_grad_norm=0,
-    head_dropout=0.3,
 )
-_STS = MULTITASK.replace(tasks=("sts",), epochs=1)
+_STS = _MULTITASK.replace(tasks=("sts",), epochs=1)
 _GRADVAC = {"sampler": "mixed", "surgery": "gradvac"}
 _COSINE = {"head": {"sts": "cosine"}}
 _PAL = {"adapter": "pal", "adapter_size": 204}
 
 ROWS: dict[str, Entry] = {
-    "baseline": Entry(MULTITASK.replace(trainable="heads", sampler="sequential"), "only the heads, frozen encoder"),
-    "naive-multitask": Entry(MULTITASK, "all layers trained, tasks in round robin"),
-    "gradvac": Entry(MULTITASK.replace(**_GRADVAC), "with Gradient Vaccine"),
-    "pals": Entry(MULTITASK.replace(**_PAL), "with projected attention layers (PALs) of width 204"),
-    "cosine": Entry(MULTITASK.replace(**_COSINE), "with a cosine head for STS"),
-    "combined": Entry(MULTITASK.replace(**_PAL, **_GRADVAC, **_COSINE), "PALs, Gradient Vaccine and the cosine head"),
+    "baseline": Entry(_MULTITASK.replace(trainable="heads", sampler="sequential"), "only the heads, frozen encoder"),
+    "naive-multitask": Entry(_MULTITASK, "all layers trained, tasks in round robin"),
+    "gradvac": Entry(_MULTITASK.replace(**_GRADVAC), "with Gradient Vaccine"),
+    "pals": Entry(_MULTITASK.replace(**_PAL), "with projected attention layers (PALs) of width 204"),
+    "cosine": Entry(_MULTITASK.replace(**_COSINE), "with a cosine head for STS"),
+    "combined": Entry(_MULTITASK.replace(**_PAL, **_GRADVAC, **_COSINE), "PALs, Gradient Vaccine and the cosine head"),
     "sts-concat": Entry(_STS, "similarity alone, a head on (u, v), after one epoch"),
     "sts-mnrl": Entry(_STS.replace(loss="mnrl_graded"), "the same with their multiple negatives ranking loss"),
     "sts-triplet": Entry(_STS.replace(loss="triplet"), "the same with the triplet loss"),

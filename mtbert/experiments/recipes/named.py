@@ -48,22 +48,12 @@ def report_names() -> list[str]:
 
 
 def about_report(report: str) -> str:
-    """The title of a report, how its recipes are set up, and what we chose where the report leaves it open.
-
-    Raises:
-        KeyError: for an unknown report.
-    """
-    if report not in _REPORTS:
-        raise KeyError(report)
+    """The title of a report, how its recipes are set up, and what we chose where the report leaves it open."""
     return " ".join((_module(report).__doc__ or "").split())
 
 
 def recipe(name: str | Path) -> Recipe:
-    """The recipe of a given name, or the one in a given recipe.json.
-
-    Raises:
-        UserError: if there is none, or if the file's values are not a recipe.
-    """
+    """The recipe of a given name, or the one in a given recipe.json; UserError if there is none."""
     if str(name) in RECIPES:
         return RECIPES[str(name)].recipe
     path = Path(name)

@@ -24,11 +24,7 @@ def scaled(recipe: Recipe, scale: str) -> Recipe:
     Heads on a frozen encoder read 4,800 rows of each set, because the vectors of all their rows are computed first.
     Everything else stays, and with it all that distinguishes the recipes of a report.
 
-    Demo: The lowest two layers and a hundred rows of each set, once, to check that a recipe runs. The scores mean
-    nothing.
-
-    Raises:
-        UserError: for another scale.
+    Demo: The lowest two layers and a hundred rows of each set, once, to check that a recipe runs.
     """
     if scale not in get_args(Scale):
         raise UserError(f"scale is {scale!r}: choose from {', '.join(get_args(Scale))}")

@@ -10,44 +10,30 @@ initial weights. The report does not say what MNRL ranks for single sentences, s
 recipe.
 """
 
-from mtbert.experiments.recipes.entry import Entry
-from mtbert.training.recipe import Recipe
+from mtbert.experiments.recipes.entry import COURSE, Entry
 
-BASE = Recipe(
-    encoder="bert-base-uncased",
-    encoding="bi",
-    head={"sst": "linear", "quora": "concat", "sts": "concat"},
-    pooling="cls",
-    sampler="sequential",
-    overlap="drop",
-    epochs=10,
-    lr=1e-5,
-    lr_schedule="constant",
-    warmup_ratio=0,
-    max_grad_norm=0,
-    head_dropout=0.3,
-)
-_PAL = BASE.replace(adapter="pal", adapter_size=256, adapter_heads=8)
-_LOW_RANK = BASE.replace(adapter="low_rank", adapter_size=256)
-LOW_RANK_TOP = _LOW_RANK.replace(adapter="low_rank+top")
+_BASE = COURSE.replace(encoding="bi", head={"sst": "linear", "quora": "concat", "sts": "concat"}, sampler="sequential")
+_PAL = _BASE.replace(adapter="pal", adapter_size=256, adapter_heads=8)
+_LOW_RANK = _BASE.replace(adapter="low_rank", adapter_size=256)
+_TOP = _LOW_RANK.replace(adapter="low_rank+top")
 
 ROWS: dict[str, Entry] = {
-    "baseline": Entry(BASE, "no adapters"),
+    "baseline": Entry(_BASE, "no adapters"),
     "pal-128": Entry(_PAL.replace(adapter_size=128), "projected attention layers (PALs) of width 128"),
     "pal-256": Entry(_PAL, "projected attention layers (PALs) of width 256"),
     "pal-256-epochs-20": Entry(_PAL.replace(epochs=20), "PALs of width 256, trained twice as long"),
     "pal-2-projections": Entry(_PAL.replace(adapter_projections=2), "with two matrices per projection"),
     "pal-3-projections": Entry(_PAL.replace(adapter_projections=3), "with three matrices per projection"),
     "low-rank": Entry(_LOW_RANK, "low-rank layers of width 256"),
-    "low-rank-top": Entry(LOW_RANK_TOP, "low-rank layers and a top layer per task; CLS vectors"),
-    "low-rank-top-mean": Entry(LOW_RANK_TOP.replace(pooling="mean"), "the same with mean pooling"),
-    "low-rank-top-max": Entry(LOW_RANK_TOP.replace(pooling="max"), "the same with max pooling"),
+    "low-rank-top": Entry(_TOP, "low-rank layers and a top layer per task; CLS vectors"),
+    "low-rank-top-mean": Entry(_TOP.replace(pooling="mean"), "the same with mean pooling"),
+    "low-rank-top-max": Entry(_TOP.replace(pooling="max"), "the same with max pooling"),
     "low-rank-top-mean-mnrl-pairs": Entry(
-        LOW_RANK_TOP.replace(pooling="mean", loss={"quora": "mnrl", "sts": "mnrl"}),
+        _TOP.replace(pooling="mean", loss={"quora": "mnrl", "sts": "mnrl"}),
         "mean pooling, with the ranking loss MNRL for both pair tasks",
     ),
     "low-rank-top-mean-curriculum": Entry(
-        LOW_RANK_TOP.replace(pooling="mean", sampler="oversampled_curriculum"),
+        _TOP.replace(pooling="mean", sampler="oversampled_curriculum"),
         "mean pooling; Quora first, then the others join, oversampled (Table 5)",
     ),
 }
