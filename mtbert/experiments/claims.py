@@ -7,7 +7,7 @@ import csv
 import functools
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from mtbert.experiments.recipes import RECIPES
 from mtbert.experiments.report_tables import CLAIMS_FILE, overall_definition
@@ -34,24 +34,14 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Claim:
-    """A report says that a row is better (or worse, alike, no better) than another, the baseline, on a metric.
+    """A report says that a row is better (or worse, alike, no better) than another, the baseline, on a metric."""
 
-    Args:
-        report: the report's short name, such as "li-tang".
-        topic: the question that the claim answers; several reports may share it.
-        statement: the claim in a few words.
-        row: the row's recipe, without the report's name.
-        baseline: the recipe that it is compared with, without the report's name.
-        metric: a task, or "overall" in the report's own definition.
-        direction: where the difference, row minus baseline, lies if the claim is true; see ``REGIONS``.
-    """
-
-    report: str
-    topic: str
+    report: str  # its short name, such as "li-tang"
+    topic: str  # the question that the claim answers; several reports may share it
     statement: str
-    row: str
+    row: str  # a recipe, without the report's name, like the baseline
     baseline: str
-    metric: str
+    metric: str  # a task, or "overall" in the report's own definition
     direction: Direction
 
     @property
@@ -66,7 +56,7 @@ class Claim:
 
     @property
     def score(self) -> str:
-        """The metric under the name that recorded runs give it: a task, "plain" or "normalised"."""
+        """The metric's name in recorded runs: a task, "plain" or "normalised"."""
         return _overall_definition(self.report) if self.metric == "overall" else self.metric
 
     @property
@@ -88,23 +78,15 @@ _overall_definition = functools.cache(overall_definition)  # each call reads all
 
 
 def load_claims() -> tuple[Claim, ...]:
-    """Read all claims of the reports, in the order of data/reports/claims.csv.
-
-    Raises:
-        UserError: a row names an unknown recipe or direction; the message names file, row and value.
-    """
+    """Read and check data/reports/claims.csv."""
     path = paths.REPORTS / CLAIMS_FILE
     with open(path, encoding="utf-8", newline="") as file:
         claims = tuple(Claim(**row) for row in csv.DictReader(file))  # type: ignore[arg-type]  # checked below
     for index, claim in enumerate(claims, start=1):
+        where = f"{paths.display_path(path)}, row {index}"
         for name in claim.recipes:
             if name not in RECIPES:
-                raise UserError(
-                    f"{paths.display_path(path)}, row {index}: unknown recipe {name!r}: correct row or baseline"
-                )
+                raise UserError(f"{where}: unknown recipe {name!r}: correct row or baseline")
         if claim.direction not in REGIONS:
-            directions = ", ".join(get_args(Direction))
-            raise UserError(
-                f"{paths.display_path(path)}, row {index}: direction is {claim.direction!r}: choose from {directions}"
-            )
+            raise UserError(f"{where}: direction is {claim.direction!r}: choose from {', '.join(REGIONS)}")
     return claims

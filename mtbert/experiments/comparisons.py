@@ -27,17 +27,11 @@ _COLUMNS = [*_SETTING, *_PAIR, "metric", "difference", "error", "rows", "dev_sha
 def compare(
     row: Mapping[str, DevPredictions], baseline: Mapping[str, DevPredictions], draws: int = 4000, seed: int = 0
 ) -> dict[str, tuple[float, float, int]]:
-    """Compare the dev predictions of two runs.
-
-    Args:
-        row, baseline: predictions by task; see ``mtbert.experiments.predictions.load_predictions``.
-        draws: bootstrap samples.
-        seed: of the bootstrap.
+    """Compare the dev predictions of two runs (see ``load_predictions``), with ``draws`` bootstrap samples.
 
     Returns:
         By metric: (difference, row minus baseline; standard error by the paired bootstrap; number of dev rows). The
-        metrics are the tasks that both have predictions of and, if the three that count are among them, both overall
-        scores.
+        metrics are the tasks that both have and, if the three that count are among them, both overall scores.
 
     Raises:
         UserError: the two were scored on different rows of a task.
@@ -84,23 +78,19 @@ def comparable_pairs(runs: Iterable[Run]) -> list[tuple[Run, Run]]:
     return pairs
 
 
-def _setting(run: Run) -> dict[str, str | None]:
+def _setting(run: Run) -> tuple[str | None, str, str]:
     encoder = encoder_name(run.recipe.encoder, run.record["encoder_sha256"])
-    return {"scale": scale_of(run.recipe), "encoder": encoder, "precision": run.recipe.precision}
+    return scale_of(run.recipe), encoder, run.recipe.precision
 
 
 def compare_runs(folders: Iterable[str | Path], data: Path) -> pd.DataFrame:
-    """Compare the dev predictions of every pair of these runs; see ``comparable_pairs``.
-
-    Args:
-        folders: run folders.
-        data: the data folder with the dev files that the runs were scored on.
+    """Compare every pair of these runs (see ``comparable_pairs``) on the dev files of a data folder.
 
     Returns:
         One line per pair and metric, with the columns of data/results/claims.csv.
 
     Raises:
-        UserError: there is nothing to compare, or see ``mtbert.experiments.predictions.load_predictions``.
+        UserError: there is nothing to compare, or the runs were scored on other files.
     """
     pairs = comparable_pairs(open_run(folder) for folder in folders)
     if not pairs:
@@ -108,25 +98,12 @@ def compare_runs(folders: Iterable[str | Path], data: Path) -> pd.DataFrame:
     predictions = {run.folder: load_predictions(run, data) for pair in pairs for run in pair}
     lines = []
     for row, baseline in pairs:
-        row_predictions = predictions[row.folder]
-        for metric, (difference, error, rows) in compare(row_predictions, predictions[baseline.folder]).items():
+        names = (row.recipe.name, row.recipe.seed, baseline.recipe.name, baseline.recipe.seed)
+        revisions = (row.record["revision"], baseline.record["revision"])
+        for metric, result in compare(predictions[row.folder], predictions[baseline.folder]).items():
             tasks = [metric] if metric in TASKS else OVERALL_TASKS
-            lines.append(
-                {
-                    **_setting(row),
-                    "row": row.recipe.name,
-                    "row_seed": row.recipe.seed,
-                    "baseline": baseline.recipe.name,
-                    "baseline_seed": baseline.recipe.seed,
-                    "metric": metric,
-                    "difference": difference,
-                    "error": error,
-                    "rows": rows,
-                    "dev_sha256": " ".join(row_predictions[task].rows.sha256 for task in tasks),
-                    "revision": row.record["revision"],
-                    "baseline_revision": baseline.record["revision"],
-                }
-            )
+            dev = " ".join(predictions[row.folder][task].rows.sha256 for task in tasks)
+            lines.append((*_setting(row), *names, metric, *result, dev, *revisions))
     return pd.DataFrame(lines, columns=_COLUMNS)
 
 
@@ -137,12 +114,7 @@ def record_comparisons(comparisons: pd.DataFrame, name: str = "claims") -> Path:
 
 
 def recorded_comparisons(runs: pd.DataFrame, name: str = "claims") -> pd.DataFrame:
-    """Lines of data/results/NAME.csv with the scale, encoder and precision of some runs; none if nothing is recorded.
-
-    Args:
-        runs: see ``mtbert.experiments.reports.load_runs``.
-        name: see ``record_comparisons``.
-    """
+    """The lines of data/results/NAME.csv with the scale, encoder and precision of ``runs`` (see ``load_runs``)."""
     path = paths.RESULTS / f"{name}.csv"
     comparisons = read_table(path) if path.exists() else pd.DataFrame(columns=_COLUMNS)
     settings = runs[_SETTING].drop_duplicates()

@@ -17,14 +17,7 @@ from mtbert.nn.model import labels_from, probabilities
 
 
 def confusion_matrix(labels: ArrayLike, predicted: ArrayLike, classes: int) -> NDArray[np.int64]:
-    """Count each pair of true and predicted class.
-
-    Args:
-        labels, predicted: (rows,) integers from 0 to ``classes`` - 1.
-        classes: the number of classes.
-
-    Returns:
-        (classes, classes) counts.
+    """(classes, classes) counts of true and predicted classes, from (rows,) integers from 0 to ``classes`` - 1.
 
     Raises:
         ValueError: a label or prediction is none of the classes.
@@ -45,14 +38,12 @@ def classes_of(task: Task, values: ArrayLike) -> NDArray[np.int64]:
 
 def row_shares(matrix: ArrayLike) -> NDArray[np.float64]:
     """The shares of the predictions within each true class: every row sums to 1, or to 0 for a class without rows."""
-    matrix = np.asarray(matrix)
-    return _divided(matrix, matrix.sum(axis=1, keepdims=True))
+    return _divided(matrix, np.sum(np.asarray(matrix), axis=1, keepdims=True))
 
 
 def column_shares(matrix: ArrayLike) -> NDArray[np.float64]:
     """The shares of the true classes within each prediction: every column sums to 1, or to 0 if never predicted."""
-    matrix = np.asarray(matrix)
-    return _divided(matrix, matrix.sum(axis=0, keepdims=True))
+    return _divided(matrix, np.sum(np.asarray(matrix), axis=0, keepdims=True))
 
 
 def expected_counts(matrix: ArrayLike) -> NDArray[np.float64]:
@@ -79,10 +70,7 @@ def class_scores(matrix: ArrayLike) -> pd.DataFrame:
 
 
 def averages(matrix: ArrayLike) -> dict[str, float]:
-    """Accuracy, and the macro averages of precision, recall and F1: their unweighted means over the classes.
-
-    Micro averages are omitted: with one class per row, all three equal the accuracy.
-    """
+    """Accuracy, and the macro averages of precision, recall and F1: their unweighted means over the classes."""
     matrix = np.asarray(matrix)
     macro = class_scores(matrix)[["precision", "recall", "f1"]].mean()
     return {"accuracy": float(np.trace(matrix) / matrix.sum()), **macro.to_dict()}
@@ -105,17 +93,9 @@ def quadratic_kappa(matrix: ArrayLike) -> float:
 
 
 def confidence(task: Task, logits: Tensor, labels: Sequence[float]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """A model's confidence in one statement per row, and whether the statement is true.
+    """A model's confidence in one statement per row, (rows,), and whether the statement is true, (rows,).
 
     The statement is "the predicted class is correct" for a multiclass task, and "the label is 1" for a binary one.
-
-    Args:
-        task: a multiclass or binary task.
-        logits: (rows, outputs) of its head.
-        labels: (rows,).
-
-    Returns:
-        (rows,) probabilities and (rows,) booleans.
     """
     predicted = probabilities(task, logits).double().numpy()
     if task.kind == "binary":
@@ -124,11 +104,7 @@ def confidence(task: Task, logits: Tensor, labels: Sequence[float]) -> tuple[NDA
 
 
 def calibration(probabilities: ArrayLike, true: ArrayLike, bins: int = 10) -> pd.DataFrame:
-    """Compare confidence with how often it is justified, in bins of equal width.
-
-    Args:
-        probabilities, true: (rows,) each; see ``confidence``.
-        bins: how many.
+    """Compare confidence with how often it is justified, in bins of equal width; see ``confidence``.
 
     Returns:
         One line per bin that is not empty. Columns: low, high (its bounds), rows, confidence (mean probability), true
@@ -139,10 +115,8 @@ def calibration(probabilities: ArrayLike, true: ArrayLike, bins: int = 10) -> pd
         {"bin": np.minimum((probabilities * bins).astype(int), bins - 1), "confidence": probabilities, "true": true}
     )
     table = rows.groupby("bin").agg(rows=("true", "size"), confidence=("confidence", "mean"), true=("true", "mean"))
-    table = table.reset_index()
-    table.insert(0, "low", table["bin"] / bins)
-    table.insert(1, "high", (table["bin"] + 1) / bins)
-    return table.drop(columns="bin")
+    bounds = pd.DataFrame({"low": table.index / bins, "high": (table.index + 1) / bins}, index=table.index)
+    return bounds.join(table).reset_index(drop=True)
 
 
 def calibration_error(table: pd.DataFrame) -> float:
@@ -203,11 +177,6 @@ def resampled_pearson(
 
     As in ``mtbert.training.evaluation.pearson``, r is 0 if nothing varies. A bootstrap sample is the number of times
     that each row was drawn, so all samples are one matrix product with the rows' moments.
-
-    Args:
-        labels, first, second: (rows,) each.
-        draws: bootstrap samples.
-        generator: draws them.
 
     Returns:
         (draws,) differences.
