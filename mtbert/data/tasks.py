@@ -1,7 +1,8 @@
-"""The tasks: columns, labels and files of the course's data sets, and what recipes and scores need to know of each.
+"""The tasks: columns, labels and files of the course's data sets, and what recipes and scores need to know about each.
 
-To add a task, add one ``Task`` to ``TASKS`` and put its files into the data folder. Reading, batching, recipes, scores
-and reports take everything else from that entry; only ``mtbert data fetch`` needs to be told an address as well.
+To add a task, add one ``Task`` to ``TASKS`` and put its files into the data folder, in the format of ``data/sample``.
+Everything else follows from that entry: recipes then accept it in ``tasks``. An auxiliary task needs
+``in_overall=False``. ``mtbert data fetch`` downloads only the files that mtbert/data/download.py lists.
 """
 
 from collections.abc import Mapping
@@ -18,21 +19,21 @@ OVERALL_TASKS = ("sst", "quora", "sts")  # the course defines its overall scores
 
 @dataclass(frozen=True)
 class Task:
-    """One data set with one question.
+    """A data set, and what to predict from its rows.
 
     Attributes:
         name: The name in recipes, on the command line and in results.
         title: The name in tables and figures.
         kind: ``multiclass`` (one of ``labels`` whole numbers, scored by accuracy), ``binary`` (0 or 1, one logit,
             scored by accuracy) or ``regression`` (a real number in [0, ``max_label``], scored by Pearson correlation).
-        labels: How many labels there are; for a regression task, whole numbers from 0.
+        labels: Number of labels; for a regression task, of the whole numbers on its scale (6 for 0 to 5).
         text_columns: One column for a single sentence, two for a pair.
         label_column: The column of the labels.
         files: File name by split, as the course names them.
-        train_rows: Rows of the full train file that are in neither dev nor test. Reports run at small scale plan their
-            epochs by it.
-        max_length: Tokens that a sequence may have, unless a recipe says otherwise.
-        positive_threshold: The label from which a pair counts as positive, unless a recipe says otherwise.
+        train_rows: Rows of the full train file that are in neither dev nor test. Scaled-down recipes of reports choose
+            their epochs by it.
+        max_length: Maximum number of tokens in a sequence, unless a recipe sets another.
+        positive_threshold: The label from which a pair counts as positive, unless a recipe sets another.
         in_overall: Whether the task counts in the overall score (auxiliary tasks do not).
     """
 
@@ -59,7 +60,7 @@ class Task:
 
     @property
     def num_outputs(self) -> int:
-        """Numbers that a head gives per row: a logit per class, else one."""
+        """Outputs of a head per row: a logit per class for a multiclass task, otherwise one."""
         return self.labels if self.kind == "multiclass" else 1
 
     @property
@@ -144,7 +145,7 @@ def get_task(name: str) -> Task:
 
 
 def overall(scores: Mapping[str, float]) -> dict[str, float]:
-    """Both definitions of the overall score in use, over the tasks that count.
+    """The overall score under both definitions in use, over the tasks with ``in_overall``.
 
     Args:
         scores: Task -> score; names that are not tasks, and auxiliary tasks, are ignored.

@@ -4,7 +4,8 @@ An adapter computes a vector per token from the hidden states at its hook points
 them. The last matrix of an adapter starts at zero and no other matrix does: the encoder's output is unchanged at first,
 and yet the first step already moves the adapter (if all its matrices were zero, no gradient would ever reach them).
 
-To add an adapter: write a subclass of ``Adapter`` and add one entry to ``ADAPTERS``.
+To add an adapter: write a subclass of ``Adapter``, choose its hook points from ``HookPoint`` in bert.py, and add one
+entry to ``ADAPTERS``: recipes then accept its name.
 """
 
 import dataclasses

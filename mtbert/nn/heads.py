@@ -1,7 +1,8 @@
 """Heads: from a sentence's vector, the vectors u and v of a pair, or all token vectors, to a task's logits.
 
-To add a head: write a module that maps its input to (rows, outputs), and add one entry to ``HEADS``. Heads on a pair
-need "bi" encoding; heads on one vector or on tokens serve single sentences and "cross"-encoded pairs.
+To add a head: write a module that maps its input to (rows, outputs), and add one entry to ``HEADS``: recipes then
+accept its name. Heads on a pair need "bi" encoding; heads on one vector or on tokens serve single sentences and
+"cross"-encoded pairs.
 """
 
 import math
@@ -166,6 +167,7 @@ class HeadSpec(NamedTuple):
     Attributes:
         input_kind: what the head is given: one "vector" (rows, width), a "pair" u and v (rows, 2, width), or "tokens",
             ``TokenVectors``.
+        build: (task, width, dropout probability) -> the head.
         kinds: the kinds of tasks that it serves.
     """
 
