@@ -1,4 +1,4 @@
-"""The command line. Exit codes: 0 done, 1 a user's mistake or a failed check, 2 wrong usage, 130 Ctrl-C.
+"""The command line. Exit codes: 0 done, 1 a mistake in the input or a failed check, 2 wrong usage, 130 Ctrl-C.
 
 Commands import what they need inside their functions, so that ``mtbert --help`` answers without loading torch.
 """
@@ -24,8 +24,8 @@ app = typer.Typer(
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(value: bool) -> None:
+    if value:
         typer.echo(f"mtbert {mtbert.__version__}")
         raise typer.Exit
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 def on_device(tensor: Tensor, device: torch.device | str) -> Tensor:
-    """A host tensor on ``device``. A copy to a GPU is queued: the host does not wait for it."""
+    """A host tensor on ``device``. A copy to a GPU is asynchronous: the CPU does not wait for it."""
     if torch.device(device).type != "cuda":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
@@ -26,7 +26,7 @@ class PackedBatch:
     Attributes:
         ids: (tokens,) int64, token ids.
         token_types: (tokens,) int64, 0 for the first sentence of a sequence and 1 for the second.
-        lengths: tokens in each sequence, on the host, so that no device has to be asked.
+        lengths: tokens in each sequence, on the CPU, so that reading them never waits for a GPU.
         slices: the sequences of each task, if the batch holds several tasks.
 
     Raises:
@@ -85,12 +85,12 @@ class PackedBatch:
         return LengthGroups.from_batch(self)
 
     def select(self, sequences: slice) -> "PackedBatch":
-        """The batch of some neighboring sequences; its tokens are those of ``token_slice``."""
+        """The batch of consecutive sequences; its tokens are those of ``token_slice``."""
         tokens = self.token_slice(sequences)
         return PackedBatch(self.ids[tokens], self.token_types[tokens], self.lengths[sequences])
 
     def token_slice(self, sequences: slice) -> slice:
-        """The tokens of some neighboring sequences."""
+        """The tokens of consecutive sequences."""
         first, last, _ = sequences.indices(len(self))
         start = sum(self.lengths[:first])
         return slice(start, start + sum(self.lengths[first:last]))
@@ -131,7 +131,7 @@ class LengthGroups:
     """Sequences grouped by similar length, each group padded to its longest: small dense blocks for dense kernels.
 
     Attributes:
-        shapes: (sequences, longest) of each group. The groups' cells follow one another.
+        shapes: (sequences, longest) of each group. Cells are numbered group by group.
         masks: for each group, (sequences, longest) bool, true where a cell holds a token; None if it has no padding.
         cell_to_token: (cells,) int64, the token in each cell; padding repeats the sequence's first token.
         token_to_cell: (tokens,) int64, the cell of each token.
@@ -144,7 +144,7 @@ class LengthGroups:
 
     @staticmethod
     def from_batch(batch: PackedBatch, stretch: float = 1.5) -> "LengthGroups":
-        """Group so that no sequence is longer than ``stretch`` times the shortest of its group plus 4."""
+        """Group so that no sequence has more than ``stretch`` * (tokens of the shortest in its group) + 4 tokens."""
         groups: list[list[int]] = []
         for sequence in sorted(range(len(batch)), key=batch.lengths.__getitem__):
             if groups and batch.lengths[sequence] <= stretch * batch.lengths[groups[-1][0]] + 4:
@@ -152,7 +152,7 @@ class LengthGroups:
             else:
                 groups.append([sequence])
 
-        lengths = torch.tensor(batch.lengths)  # laid out on the host, which knows all lengths
+        lengths = torch.tensor(batch.lengths)  # laid out on the CPU, which knows all lengths
         starts = lengths.cumsum(0) - lengths
         shapes, masks, tokens, is_token = [], [], [], []
         for group in groups:

@@ -1,4 +1,4 @@
-"""What the five reports conclude from their tables: each claim is a statement about two rows and a metric.
+"""Claims: what the five reports conclude from their tables. Each claim compares two rows on one metric.
 
 The statements, in our words, are in data/reports/claims.csv; the figures come from the reports' tables.
 """
@@ -23,7 +23,7 @@ REGIONS: dict[Direction, tuple[float, float]] = {
     "alike": (-MARGIN, MARGIN),
     "no better": (-math.inf, MARGIN),
 }
-TITLES = {
+TITLES = {  # of every report that has claims
     "ahmed-karamardian": "Ahmed & Karamardian",
     "cambronero-meza": "Cambronero & Meza",
     "li-tang": "Li & Tang",

@@ -1,6 +1,6 @@
 """BERT (Devlin et al. 2019) on packed batches: embeddings, the transformer layer, and a stack of layers.
 
-In shapes, ``tokens`` is the number of word pieces in the whole batch, over all of its sequences.
+In shape comments, ``tokens`` is the total number of tokens (word pieces) in the batch, over all of its sequences.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ class BertConfig:
     """Sizes and rates of a BERT, named as in transformers' config.json. Defaults: bert-base-uncased.
 
     Raises:
-        ValueError: if a value is no number, or the heads do not divide ``hidden_size``.
+        ValueError: if a value is not a number, or the heads do not divide ``hidden_size``.
     """
 
     vocab_size: int = 30522
@@ -84,7 +84,7 @@ def identity(point: HookPoint, y: Tensor, x: Tensor) -> Tensor:
 class Layer(nn.Module):
     """The transformer layer: h = LN(x + dropout(W_o MHA(x))), then LN(h + dropout(W_2 gelu(W_1 h))).
 
-    Vaswani et al. 2017, sec. 3.1, with BERT's exact (erf) GELU. The norms come after the residual sums.
+    Vaswani et al. 2017, sec. 3.1, with BERT's exact (erf) GELU. LayerNorm follows each residual sum (post-norm).
     """
 
     attend = staticmethod(packed_attention)
@@ -126,7 +126,7 @@ class Bert(nn.Module):
 
     @torch.no_grad()
     def init_weights(self) -> None:
-        """Draw weights from N(0, initializer_range^2), set biases to 0 and LayerNorms to 1 and 0, as the authors do."""
+        """Draw weights from N(0, initializer_range^2) and set biases to 0; LayerNorms keep weight 1 and bias 0."""
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):
                 module.weight.normal_(0.0, self.config.initializer_range)
@@ -135,7 +135,7 @@ class Bert(nn.Module):
         self.embeddings.word.weight[self.config.pad_token_id].zero_()
 
     def forward(self, batch: PackedBatch, adapters: nn.Module | None = None) -> Tensor:
-        """The last layer's output, (tokens, hidden); ``adapters`` may add to the layers (see ``TaskAdapters``)."""
+        """The last layer's output, (tokens, hidden); ``adapters`` may add to hidden states (see ``TaskAdapters``)."""
         return self.encode(self.embeddings(batch), batch, adapters)
 
     def encode(self, hidden: Tensor, batch: PackedBatch, adapters: nn.Module | None = None) -> Tensor:

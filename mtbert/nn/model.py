@@ -22,19 +22,21 @@ EVALUATION_TOKENS = {"cpu": 4096, "cuda": 65536}  # per batch: enough to keep th
 
 
 class MultitaskModel(nn.Module):
-    """An encoder shared by all tasks, a pooling, and per task a head and possibly an adapter.
+    """One encoder shared by all tasks, a pooling method, and for each task a head and, optionally, an adapter.
 
-    Weights that nothing uses (the pooler, under another pooling) are frozen, so that no optimizer moves them.
+    Unused weights (the pooler, unless ``pooling`` is "pooler") are frozen, so that the optimizer leaves them alone.
 
     Args:
-        heads: name of the head of each task, from ``mtbert.nn.HEADS``.
-        encoding: "cross" or "bi" per pair task ("cross" if not named).
-        max_length: tokens that a sequence may have, per task.
+        encoder: the pretrained encoder and its tokenizer.
+        tasks: the tasks, in the order of their heads.
+        heads: each task's head, a key of ``mtbert.nn.HEADS``.
+        encoding: "cross" (the default) or "bi", for each pair task.
+        max_length: maximum number of tokens in a sequence, for each task.
         pooling: "cls", "mean", "max" or "pooler".
         head_dropout: dropout probability in the heads.
-        loss: the loss of each task (by its kind if not named).
-        smart_weight: weight of SMART's smoothness term, per task.
-        adapters: adapters, per task (see ``mtbert.nn.adapters``).
+        loss: each task's loss; by default the one that fits its kind.
+        smart_weight: weight of SMART's smoothness term, for each task; by default 0.
+        adapters: the adapter of each task that has one (see ``mtbert.nn.adapters``).
     """
 
     def __init__(
@@ -69,7 +71,7 @@ class MultitaskModel(nn.Module):
         return self.encoder.device
 
     def forward(self, batch: PackedBatch) -> dict[str, Tensor]:
-        """The logits of each task in the batch, (rows, outputs); ``batch.slices`` tell which sequences are whose."""
+        """The logits of each task in the batch, (rows, outputs); ``batch.slices`` says which sequences belong to it."""
         head_inputs = self._head_inputs(self.bert.embeddings(batch), batch)
         return {task: self.logits(task, inputs) for task, inputs in head_inputs.items()}
 
@@ -85,7 +87,7 @@ class MultitaskModel(nn.Module):
         return losses
 
     def losses_from_vectors(self, vectors: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The training losses from cached vectors, (sequences, hidden) per task: what trains heads alone."""
+        """Each task's training loss from cached pooled vectors, (sequences, hidden); used to train heads alone."""
         return {
             task: self.loss[task](self.logits(task, inputs), inputs, labels[task]) for task, inputs in vectors.items()
         }
@@ -95,8 +97,10 @@ class MultitaskModel(nn.Module):
         return self.encoder.pool(self.bert(batch, self.adapters), batch, self.pooling)
 
     def logits(self, task: str, head_inputs: Tensor | TokenVectors) -> Tensor:
-        """A task's logits, (rows, outputs), from pooled vectors (sequences, hidden) or, for a head on tokens, from all
-        of them. A bi-encoded pair has two vectors in a row."""
+        """A task's logits, (rows, outputs), from its pooled vectors, (sequences, hidden), or from all token vectors.
+
+        A head on pairs takes two consecutive vectors per row: those of the pair's two sentences.
+        """
         if self.input_kinds[task] == "pair" and isinstance(head_inputs, Tensor):
             head_inputs = head_inputs.view(-1, 2, head_inputs.shape[1])  # (rows, 2, hidden)
         return self.heads[task](head_inputs)
@@ -115,13 +119,13 @@ class MultitaskModel(nn.Module):
     def _smoothness(
         self, embedded: Tensor, batch: PackedBatch, logits: Mapping[str, Tensor], rng_state: RNGState | None
     ) -> dict[str, Tensor]:
-        """SMART's term of each task with a SMART weight. rng_state: from before ``logits`` were computed."""
+        """SMART's smoothness term for each task that has a weight. rng_state: as it was before the forward pass."""
         tasks = [task for task in logits if task in self.smart_weight]
         if rng_state is None or not tasks:
             return {}
 
         def distances(delta: Tensor) -> dict[str, Tensor]:
-            with rng_state.restore():  # the same dropout masks, so that only delta makes a difference
+            with rng_state.restore():  # the same dropout masks, so that only delta changes the logits
                 head_inputs = self._head_inputs(embedded + delta, batch)
                 perturbed = {task: self.logits(task, inputs) for task, inputs in head_inputs.items()}
             return {task: smoothness(self.tasks[task], perturbed[task], logits[task]) for task in tasks}
@@ -150,19 +154,19 @@ class MultitaskModel(nn.Module):
             getattr(self, name).update(getattr(other, name))
 
     def encode_dataset(self, task: str, dataset: TokenizedDataset) -> EncodedDataset:
-        """The sequences of a task's rows, under the task's encoding and length limit."""
+        """A task's rows as sequences of tokens, by the task's encoding and maximum length."""
         return dataset.encode(self.encoding.get(task, "cross"), self.max_length[task], self.encoder.tokenizer)
 
     def dataset_vectors(self, sequences: EncodedDataset, progress=None, task: str | None = None) -> Tensor:
-        """The pooled vectors of a whole data set in its order, (sequences, hidden), in evaluation mode.
+        """The pooled vectors of a whole data set, (sequences, hidden), in its order and in evaluation mode.
 
-        ``progress`` is called with the number of rows of each finished batch; ``task`` tells whose adapter to use.
+        ``progress`` is called with the number of rows of each finished batch; ``task`` selects the adapter.
         """
         return self._evaluate(sequences, self.vectors, progress, task)
 
     @torch.no_grad()
     def predict_logits(self, task: str, sequences: EncodedDataset, progress=None) -> Tensor:
-        """A task's logits on a whole data set in evaluation mode: (rows, outputs), on the host."""
+        """A task's logits on a whole data set in evaluation mode: (rows, outputs), on the CPU."""
         if self.input_kinds[task] == "tokens":
 
             def logits(batch: PackedBatch) -> Tensor:
@@ -177,7 +181,7 @@ class MultitaskModel(nn.Module):
     def _evaluate(
         self, sequences: EncodedDataset, function: Callable[[PackedBatch], Tensor], progress, task: str | None
     ) -> Tensor:
-        """(sequences, width) of a function of each batch, in evaluation mode, in the data set's order."""
+        """Apply ``function`` to all batches in evaluation mode: (sequences, width), in the data set's order."""
         sequences = sequences.to(self.device)
         rows, results = [], []
         with self._evaluation_mode():

@@ -1,4 +1,4 @@
-"""AdamW, written out as the papers have it. Its fast form for training is ``mtbert.optim.fused_adamw``."""
+"""AdamW, written as in the papers. Training uses its faster equivalent, ``mtbert.optim.fused_adamw``."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -21,10 +21,10 @@ class AdamW(torch.optim.Optimizer):
     lr * m_hat / (sqrt(v_hat) + eps), which is what torch.optim.AdamW computes.
 
     Args:
-        params: Tensors or parameter groups, as for any torch optimizer. A step leaves those without a gradient alone.
+        params: Tensors or parameter groups, as for any torch optimizer. Those without a gradient are skipped.
         lr: Learning rate, at least 0.
         betas: Decay rates of the moments m and v, in [0, 1).
-        eps: Positive; keeps the quotient finite where v is 0.
+        eps: Positive; keeps the denominator above 0 where v is 0.
         weight_decay: At least 0.
 
     Raises:
@@ -39,8 +39,8 @@ class AdamW(torch.optim.Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.01,
     ):
-        if not (lr >= 0 and eps > 0 and weight_decay >= 0):  # written this way, NaN fails as well
-            raise ValueError(f"lr {lr} and weight_decay {weight_decay} must not be negative, and eps {eps} be positive")
+        if not (lr >= 0 and eps > 0 and weight_decay >= 0):  # written so that NaN fails as well
+            raise ValueError(f"lr {lr} and weight_decay {weight_decay} must be at least 0, and eps {eps} above 0")
         if not all(0 <= beta < 1 for beta in betas):
             raise ValueError(f"betas must be in [0, 1), not {betas}")
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
@@ -55,11 +55,11 @@ class AdamW(torch.optim.Optimizer):
                 if theta.grad is not None:
                     coefficients = self._next_coefficients(theta, group)
                     state = self.state[theta]
-                    adamw_update(theta, theta.grad, state["exp_avg"], state["exp_avg_sq"], *coefficients)
+                    adamw_update(theta, theta.grad, state["exp_avg"], state["exp_avg_sq"], coefficients)
         return loss
 
     def _next_coefficients(self, theta: Tensor, group: dict) -> tuple[float, ...]:
-        """Count a step of ``theta``; the coefficients of ``adamw_update`` in that step."""
+        """Advance the step count of ``theta``, and return the coefficients of ``adamw_update`` for that step."""
         state = self.state[theta]
         if not state:
             state.update(step=0, exp_avg=torch.zeros_like(theta), exp_avg_sq=torch.zeros_like(theta))  # t, m and v
@@ -70,23 +70,13 @@ class AdamW(torch.optim.Optimizer):
         return lr * group["weight_decay"], 1 - beta1, beta2, 1 - beta2, alpha, group["eps"] * correction
 
 
-def adamw_update(
-    theta: Tensor,
-    g: Tensor,
-    m: Tensor,
-    v: Tensor,
-    decay: float,
-    one_minus_beta1: float,
-    beta2: float,
-    one_minus_beta2: float,
-    alpha: float,
-    eps: float,
-) -> None:
+def adamw_update(theta: Tensor, g: Tensor, m: Tensor, v: Tensor, coefficients: tuple[float, ...]) -> None:
     """The four lines of ``AdamW``, in place, on tensors of one shape."""
+    decay, one_minus_beta1, beta2, one_minus_beta2, alpha, eps = coefficients
     if decay:
         theta.mul_(1 - decay)
     m.lerp_(g, one_minus_beta1)  # m + (1 - beta1) (g - m)
     v.mul_(beta2).addcmul_(g, g, value=one_minus_beta2)
-    # CPUs take the square root of an exact zero ten times slower, and v starts as zeros
+    # on a CPU the square root of an exact zero is ten times slower, and v starts at zero
     root = v.add(torch.finfo(v.dtype).tiny).sqrt_()
     theta.addcdiv_(m, root.add_(eps), value=-alpha)

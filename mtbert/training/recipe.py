@@ -1,4 +1,4 @@
-"""A Recipe holds everything that decides a result; ``train`` takes nothing else but the data."""
+"""A ``Recipe`` holds every choice that affects a result; the only other input of ``train`` is the data."""
 
 import contextlib
 import json
@@ -39,71 +39,57 @@ from mtbert.training.fields import (
 from mtbert.utils.device import MAX_SEED
 from mtbert.utils.errors import UserError
 
-SURGERIES = ("none", *WEIGHTINGS)  # or torchjd:NAME
-
 
 class Recipe(BaseModel):
-    """Everything that decides a result. It is frozen and hashable.
+    """Every choice that affects a result. A recipe is frozen and hashable.
 
-    Fields marked * take one value for all tasks, or a mapping from task to value. They are kept as a mapping that
-    cannot be changed.
+    Fields marked * take one value for all tasks or a mapping from task to value; they become a read-only mapping.
 
     Attributes:
-        name: What to call it.
         tasks: Trained together, in this order (which matters to the sampler "sequential").
-        encoder: What to start from (see ``load_encoder``).
-        num_layers: How many of the encoder's layers to keep, from the lowest; None for all.
-        trainable: "all" trains everything. "heads" freezes the encoder and trains the heads on cached features; the
-            course calls this "pretrain", and later "last-linear-layer". "adapters" trains adapters and heads,
-            "adapters_and_norms" the encoder's LayerNorms as well.
-        adapter: What each task adds to the encoder: "none", or some of ``mtbert.nn.ADAPTERS`` joined by "+".
-        adapter_size: The adapter's inner width; None for its kind's usual share of the encoder's.
+        encoder: The pretrained encoder to start from (see ``load_encoder``).
+        num_layers: Keep only this many of the encoder's layers, the lowest ones; None for all.
+        trainable: "all"; "heads" on cached features of the frozen encoder ("pretrain" or "last-linear-layer" in the
+            course); "adapters" and heads; "adapters_and_norms", the encoder's LayerNorms as well.
+        adapter: What each task adds to the encoder: "none", or one or more of ``mtbert.nn.ADAPTERS``, joined by "+".
+        adapter_size: The adapter's inner width; None for the default of its kind.
         adapter_heads: Attention heads of "pal"; None for as many as the encoder has.
-        adapter_projections: How many matrices each projection of "pal" or "low_rank" consists of.
+        adapter_projections: Number of matrices in each projection of "pal" or "low_rank".
         adapter_activation: "identity" or "gelu", for "pal" and "low_rank".
         encoding*: Pairs as one sequence ("cross") or as two ("bi").
         head*: See ``mtbert.nn.HEADS``.
         pooling: "cls", "pooler", "mean" or "max".
-        max_length*: The most tokens a sequence may have.
+        max_length*: Maximum number of tokens in a sequence.
         loss*: See ``mtbert.nn.LOSSES``; "default" depends on the kind of task.
         similarity_scale*: Factor on the cosines in "mnrl", "mnrl_graded" and "cosent".
         triplet_margin*: Margin of "triplet".
         positive_threshold*: The label from which a pair counts as positive.
         smart_weight*: Weight of SMART's smoothness term; 0 for none.
         sampler: How the next task is chosen (see ``mtbert.data.SAMPLERS``).
-        temperature: Of the sampler "temperature".
-        max_oversampling: How often the "oversampled" samplers repeat a small set in an epoch, at most.
+        temperature: Temperature of the sampler "temperature".
+        max_oversampling: How many times, at most, the "oversampled" samplers repeat a small set in an epoch.
         batch_size*: Rows of a task in one of its steps.
-        tokens_per_batch*: In place of batch_size: rows of similar length with about this many tokens; None for tasks
-            that use batch_size.
-        epochs: How many epochs to train.
-        steps_per_epoch: Steps in an epoch; None for one round of the sampler.
+        tokens_per_batch*: In place of batch_size: rows of similar length with about this many tokens.
+        steps_per_epoch: Steps in an epoch; None for the sampler's own number.
         lr: The peak learning rate of AdamW.
-        weight_decay: The weight decay of AdamW.
-        warmup_ratio: Share of all steps in which the learning rate rises.
-        lr_schedule: What follows the warmup.
+        warmup_ratio: Share of the steps over which the learning rate rises linearly to ``lr``.
+        lr_schedule: After the warmup, "linear" decay to 0, or "constant".
         max_grad_norm: The gradient's norm is clipped to this; 0 for no clipping.
-        optimizer_state: "shared", or "per_task": moments and a position in the schedule for each task (needs a sampler
-            with one task a step).
-        gradient_accumulation_steps: In how many parts a step's rows are computed. This saves memory and changes nothing
-            else.
+        optimizer_state: "shared", or "per_task" for moments and a schedule of each task's own.
+        gradient_accumulation_steps: Number of micro-batches that a step's rows are split into, to save memory.
         surgery: How the tasks' gradients of shared weights are combined: "none" (the losses are summed), "sum"
-            (gradients are taken per task, then summed, which shows conflicts), "pcgrad", "gradvac" or "torchjd:NAME"
-            (see ``mtbert.optim.TorchJD``).
-        surgery_beta: GradVac's decay rate.
+            (the same from separate gradients, to record conflicts), "pcgrad", "gradvac" or "torchjd:NAME".
+        surgery_beta: Rate of GradVac's moving averages (its beta).
         granularity: Surgery on the whole "model", on each "layer" or on each "matrix".
         loss_weighting: "equal", or "uw", learned uncertainty (see ``mtbert.optim.loss_weighting``).
-        head_dropout: Dropout probability before the heads.
-        hidden_dropout: Dropout probability of the encoder's hidden states.
-        attention_dropout: Dropout probability of the attention weights.
+        head_dropout, hidden_dropout, attention_dropout: Probabilities before the heads and in the encoder.
         augment_copies*: Augmented copies (EDA) of each train row; None or left out for none.
         augment_fraction: Share of the words that EDA changes.
         augment_scores: Whether copies may keep a similarity that their new words may contradict: "refuse" or "keep".
-        train_rows: Use only this many rows of each train file, evenly spaced; None for all.
-        dev_rows: The same for dev files.
-        overlap: What to do about train rows that are in dev or test as well: "refuse" to train, "drop" or "keep" them.
-        precision: Of the encoder's arithmetic.
-        seed: Of everything random.
+        train_rows, dev_rows: Use only this many rows of each train or dev file, evenly spaced; None for all.
+        overlap: What to do with train rows that are also in dev or test: "refuse" to train, "drop" or "keep" them.
+        precision: Floating-point type of the forward pass; bfloat16 uses autocast.
+        seed: Seed of everything random.
 
     Raises:
         UserError: (a ValueError) for unknown fields and for values that are invalid or do not fit together.
@@ -144,7 +130,7 @@ class Recipe(BaseModel):
     max_grad_norm: NonNegative = 1.0
     optimizer_state: Literal["shared", "per_task"] = "shared"
     gradient_accumulation_steps: Count = 1
-    surgery: Annotated[str, one_of((*SURGERIES, *(f"torchjd:{name}" for name in TORCHJD_METHODS)))] = "none"
+    surgery: Annotated[str, one_of(("none", *WEIGHTINGS, *(f"torchjd:{name}" for name in TORCHJD_METHODS)))] = "none"
     surgery_beta: Fraction = 0.01
     granularity: Annotated[str, one_of(GRANULARITIES)] = "model"
     loss_weighting: Annotated[str, one_of(LOSS_WEIGHTINGS)] = "equal"
@@ -179,8 +165,7 @@ class Recipe(BaseModel):
     def replace(self, /, **changes: Any) -> "Recipe":
         """A copy with some fields changed. A mapping for a per-task field changes only the tasks it names.
 
-        Raises:
-            UserError: as ``Recipe`` does, and for a task in such a mapping that the copy does not have.
+        Raises UserError as ``Recipe`` does, and for a task in such a mapping that the copy does not have.
         """
         fields = dict(self) | changes
         tasks = task_names(fields["tasks"])
@@ -189,10 +174,8 @@ class Recipe(BaseModel):
             if isinstance(value, Mapping) and isinstance(old, Mapping):
                 for task in value:
                     if task in TASKS and task not in tasks:
-                        raise UserError(
-                            f"{name}.{task} is given, but recipe {self.name} has only {', '.join(tasks)}: "
-                            "leave it out, or name the task in tasks"
-                        )
+                        reason = f"{name}.{task} is given, but recipe {self.name} has only {', '.join(tasks)}"
+                        raise UserError(f"{reason}: leave it out, or name the task in tasks")
                 fields[name] = {**old, **value}
         return Recipe(**fields)
 
@@ -204,20 +187,19 @@ class Recipe(BaseModel):
     def differences(self, other: "Recipe") -> dict[str, tuple[Any, Any]]:
         """Fields other than the name whose values differ: field -> (this recipe's value, the other's)."""
         values, others = self.as_dict(), other.as_dict()
-        return {
-            name: (values[name], others[name]) for name in values if name != "name" and values[name] != others[name]
-        }
+        changed = [name for name in values if name != "name" and values[name] != others[name]]
+        return {name: (values[name], others[name]) for name in changed}
 
 
 def from_dict(fields: Mapping[str, Any]) -> Recipe:
-    """A recipe from plain values; fields that are not given have their defaults."""
+    """A recipe from plain values; omitted fields take their defaults."""
     return Recipe(**fields)
 
 
 def recipe_schema() -> dict[str, Any]:
-    """The JSON schema of recipe.json. What depends on several fields, such as a head's encoding, only Recipe checks."""
+    """The JSON schema of recipe.json. Rules that involve several fields are checked by ``Recipe`` alone."""
     schema = Recipe.model_json_schema()
-    del schema["description"]  # it is written for Python
+    del schema["description"]  # it describes the Python class
     for field in schema["properties"].values():
         if field.get("type") == "object":  # one value for all tasks, or a mapping
             by_task = {"type": field.pop("type"), "propertyNames": {"enum": list(TASKS)}}
@@ -227,7 +209,7 @@ def recipe_schema() -> dict[str, Any]:
 
 
 def settings(texts: Sequence[str]) -> dict[str, Any]:
-    """Changes from ``name=value`` texts; ``name.task=value`` sets a field for one task.
+    """Parse ``name=value`` texts as changes for ``Recipe.replace``; ``name.task=value`` sets a field for one task.
 
     Values are read as JSON where they are JSON (numbers, true, null, lists) and as text otherwise.
     """
@@ -241,11 +223,11 @@ def settings(texts: Sequence[str]) -> dict[str, Any]:
         name, dot, task = name.strip().partition(".")
         if dot:
             if not isinstance(changes.setdefault(name, {}), dict):
-                raise UserError(f"--set {text!r}: {name} is set for all tasks already: set it for all or for each")
+                raise UserError(f"--set {text!r}: {name} is set for all tasks already: set it once, or for each task")
             changes[name][task] = value
-        elif isinstance(changes.get(name), dict):
-            tasks = ", ".join(changes[name])
-            raise UserError(f"--set {text!r}: {name} is set for {tasks} already: set it for all or for each")
+        elif isinstance(tasks := changes.get(name), dict):
+            tasks = ", ".join(tasks)
+            raise UserError(f"--set {text!r}: {name} is set for {tasks} already: set it once, or for each task")
         else:
             changes[name] = value
     return changes

@@ -1,7 +1,8 @@
-"""The one training loop: ``train(recipe)``, and the ``Trainer`` whose ``train_step`` is one optimizer step.
+"""The training loop: ``train(recipe)``, and the ``Trainer`` whose ``train_step`` is one optimizer step.
 
 A run can be stopped at any moment, by Ctrl-C or by a power cut, and resumes when it is started again. On a CPU it ends
-with the same weights, bit for bit, as a run that was never stopped.
+with the same weights, bit for bit, as a run that was never stopped. ``Trainer.state_dict`` is what a checkpoint holds,
+``Trainer.run`` loads the newest one, and ``mtbert.training.checkpoint`` reads and writes the files.
 """
 
 import itertools
@@ -63,14 +64,15 @@ def train(
     Several processes started by torchrun train one model together (see ``mtbert.training.distributed``).
 
     Args:
-        recipe: Everything that decides the result, such as ``mtbert.recipe("demo")``.
+        recipe: Every choice that affects the result, such as ``mtbert.recipe("demo")``.
         out: The run's folder; by default runs/NAME-sSEED. A finished run of the same recipe and data is returned as it
             is, and an unfinished one is resumed.
         data: The data folder (see ``data_folder``).
         device: "cpu", "cuda", ...; by default CUDA if there is one.
         progress: Whether to show progress bars.
-        checkpoint_seconds: At most so much work is lost if the process dies; 0 writes a checkpoint after every step.
-        execution: What makes steps cheaper on a GPU; by default ``Execution.from_env()``.
+        checkpoint_seconds: Seconds between checkpoints, the most work that is lost if the process dies; 0 writes one
+            after every step.
+        execution: How steps are made faster on a GPU (compilation, CUDA graphs); by default ``Execution.from_env()``.
 
     Returns:
         The run: its folder and its record.
@@ -90,9 +92,8 @@ def train(
         run = earlier_run(out, recipe)
         if run is not None and run.finished:
             if changed := run.changed_files(folder):
-                raise UserError(
-                    f"{out} was trained on other data than {folder} has in {', '.join(changed)}: choose another folder"
-                )
+                difference = f"{', '.join(changed)} differs in {folder}"
+                raise UserError(f"{out} was trained on other data: {difference}: choose another folder")
             logger.info(f"{paths.display_path(out)} is finished: nothing to do")
             return run
         progress = progress and world.is_main and not os.environ.get("TQDM_DISABLE")
@@ -102,12 +103,7 @@ def train(
 
 
 class Trainer:
-    """One run: its data, model and optimizers, and its position in the schedule.
-
-    Args:
-        recipe, out, data, device, progress, execution: As for ``train``.
-        world: The processes that train together.
-    """
+    """One run: its data, model and optimizers, and its position in the schedule. The arguments are as in ``train``."""
 
     def __init__(
         self,
@@ -122,7 +118,7 @@ class Trainer:
         execution = execution or Execution.from_env()
         self.stopwatch = Stopwatch()
         if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)  # an earlier run's peak is not this one's
+            torch.cuda.reset_peak_memory_stats(device)  # the peak of an earlier run does not count
         self.recipe, self.out, self.device, self.progress, self.world = recipe, out, device, progress, world
         rows = read_tasks(recipe, data)
         seed_everything(recipe.seed)
@@ -144,7 +140,7 @@ class Trainer:
         self.record["trainable_parameters"] = len(self.flat)
 
         exchange = Exchange(world, self.flat, self.model)
-        self.generator = torch.Generator().manual_seed(recipe.seed)  # of surgery
+        self.generator = torch.Generator().manual_seed(recipe.seed)  # for surgery
         self.permutations = TaskPermutations(self.generator)
         self.surgery: Surgery | None = None
         self.gradient: SummedLoss | SurgeryGradient
@@ -167,11 +163,13 @@ class Trainer:
         self.meters = Meters(tasks, device, encoder.config if recipe.trainable == "all" else None)
         self.step = 0  # number of steps taken
 
-    # -- one step -----------------------------------------------------------------------------------------------------
-
     def train_step(self, step: Step) -> None:
-        """One optimizer step: batch -> losses -> gradient -> clip -> optimizer -> log."""
-        if not self.model.training:  # visiting all modules takes as long as part of a small step
+        """One optimizer step: batch -> losses -> gradient -> clip -> optimizer -> log.
+
+        ``self.runner`` packs the batch, and calls ``update`` or replays it as a CUDA graph. ``self.gradient`` runs the
+        forward and backward passes: the sum of the losses, or a gradient per task for surgery.
+        """
+        if not self.model.training:  # train() visits every module, which costs a noticeable part of a small step
             self.model.train()
         self.world.seed_per_rank(self.recipe.seed, step.number)
         owner, optimizer = self.optimizers.for_step(step)
@@ -207,8 +205,6 @@ class Trainer:
         self.meters.add_losses(losses, micro_batch.shares)
         return losses
 
-    # -- the loop -----------------------------------------------------------------------------------------------------
-
     def run(self, checkpoint_seconds: float, interrupted: Callable[[], bool]) -> Run:
         """Train to the end, from the newest checkpoint in the run's folder if there is one."""
         state = load_checkpoint(self.out)
@@ -218,15 +214,16 @@ class Trainer:
         self.world.assert_same_step(self.step)
         if self.world.is_main:
             remove_parts(self.out)
-            self._write_record()  # first: it tells a run's folder from any other
+            self._write_record()  # written first, because it marks the folder as a run's
             write_json(self.out / "recipe.json", self.recipe.as_dict())
         saved = time.monotonic()
-        with self._progress_bar() as bar:
+        options: dict[str, Any] = {"desc": self.recipe.name, "unit": "step", "disable": not self.progress}
+        with tqdm(total=self.total_steps, initial=self.step, mininterval=0.5, **options) as bar:
             for step in itertools.islice(self.sampler.steps(self.step), self.total_steps - self.step):
                 try:
                     self.train_step(step)
                     self.step += 1
-                    if bar.update():  # it is shown again now and then; to read the losses waits for the device
+                    if bar.update():  # only when the bar is redrawn, because reading the losses waits for the device
                         losses = self.meters.mean_losses()
                         bar.set_postfix({name: f"{loss:.3f}" for name, loss in losses.items()}, refresh=False)
                     if self.step % self.epoch_steps == 0:
@@ -239,9 +236,8 @@ class Trainer:
                         save_checkpoint(self.out, self.step, self.state_dict())
                     saved = time.monotonic()
                 if stopping and self.step < self.total_steps:
-                    raise Interrupted(
-                        f"stopped after step {self.step} of {self.total_steps}: the same command resumes there"
-                    )
+                    progress = f"step {self.step} of {self.total_steps}"
+                    raise Interrupted(f"stopped after {progress}: the same command resumes there")
         self.record["status"] = "finished"
         self._write_record()
         if self.world.is_main:
@@ -275,20 +271,14 @@ class Trainer:
         if self.world.is_main:
             Run(self.out, self.record).write()
 
-    def _progress_bar(self) -> tqdm:
-        options = {"desc": self.recipe.name, "unit": "step", "mininterval": 0.5, "disable": not self.progress}
-        return tqdm(total=self.total_steps, initial=self.step, **options)
-
     def _dataset(self, rows: Rows) -> TaskDataset:
         return TaskDataset.from_rows(rows, self.model, self.recipe, self.progress)
 
-    # -- state --------------------------------------------------------------------------------------------------------
-
     def state_dict(self) -> dict[str, Any]:
-        """All that a stopped run needs to resume between two steps: tensors, and values that JSON holds.
+        """Everything a stopped run needs to resume between two steps, as tensors and JSON values.
 
-        The sampler needs no state but the number of steps. The state is the same in all processes but for their random
-        state, which several processes seed anew in every step; so it fits any number of processes.
+        The sampler needs no state but the number of steps. Only the random state differs between processes, and where
+        there are several, they reseed it in every step; so a run can resume with another number of processes.
         """
         random = {"cpu": torch.get_rng_state(), "surgery": self.generator.get_state()}
         if self.device.type == "cuda":
@@ -298,7 +288,7 @@ class Trainer:
             "recipe": self.recipe.as_dict(),
             "inputs": self._inputs(),
             "step": self.step,
-            "parameters": self.flat.theta,  # a loss weighting's, too
+            "parameters": self.flat.theta,  # including those of the loss weighting
             "optimizers": self.optimizers.state_dict(),
             "surgery": weighting.state_dict() if hasattr(weighting, "state_dict") else {},
             "random": random,
@@ -309,16 +299,15 @@ class Trainer:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue where ``state_dict`` was called; UserError if that was with another recipe, data or encoder."""
+        """Continue where ``state_dict`` was called; UserError if the recipe, the data or the encoder differ."""
         check_same_recipe(self.recipe, from_dict(state["recipe"]), self.out)
         if state["inputs"] != self._inputs():
-            raise UserError(f"{self.out} was begun with other data or other encoder weights: choose another folder")
+            raise UserError(f"{self.out} was started with other data or other encoder weights: choose another folder")
         self.flat.theta.copy_(state["parameters"])
         self.optimizers.load_state_dict(state["optimizers"])
-        if state["surgery"]:
-            on_device = {name: value.to(self.device) for name, value in state["surgery"].items()}
-            weighting: Any = self.surgery.weighting if self.surgery else None
-            weighting.load_state_dict(on_device)
+        if self.surgery and state["surgery"]:
+            weighting: Any = self.surgery.weighting
+            weighting.load_state_dict({name: value.to(self.device) for name, value in state["surgery"].items()})
         torch.set_rng_state(state["random"]["cpu"])
         self.generator.set_state(state["random"]["surgery"])
         if self.device.type == "cuda" and "cuda" in state["random"]:
@@ -328,7 +317,7 @@ class Trainer:
         self.step, self.stopwatch = state["step"], Stopwatch(state["seconds"])
 
     def _inputs(self) -> dict[str, str]:
-        """The files and the encoder that the run reads; the overlap rule may leave out rows of the same file."""
+        """The files and the encoder that the run reads. Rows matter, as ``overlap`` may drop some of a file."""
         files = {name: f"{file['sha256']}, {file['rows']} rows" for name, file in self.record["data"].items()}
         return files | {key: self.record[key] for key in ("encoder_sha256", "encoder_stored") if self.record[key]}
 

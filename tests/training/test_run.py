@@ -30,7 +30,7 @@ def test_a_finished_run_of_other_data_is_refused(finished, recipe, data, train, 
     assert train(recipe, finished.folder, other).scores == finished.scores  # the same files elsewhere
     with open(other / "sts-dev.csv", "a") as file:
         file.write("\n")
-    with pytest.raises(UserError, match=r"other data than .* has in sts-dev.csv: choose another folder"):
+    with pytest.raises(UserError, match=r"other data: sts-dev.csv differs in .*: choose another folder"):
         train(recipe, finished.folder, other)
 
 

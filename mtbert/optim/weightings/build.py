@@ -1,13 +1,12 @@
-"""The weightings by name, as recipes have them."""
+"""The weightings by the names that recipes use (field ``surgery``)."""
 
 from collections.abc import Callable
 from functools import partial
 
 from mtbert.optim.weightings.gradvac import GradVac
-from mtbert.optim.weightings.gramian import Weighting
+from mtbert.optim.weightings.gramian import Weighting, sum_weights
 from mtbert.optim.weightings.pcgrad import pcgrad
 from mtbert.optim.weightings.permutations import RandomOrder
-from mtbert.optim.weightings.sum import sum_weights
 from mtbert.optim.weightings.torchjd import TorchJD
 
 # name in a recipe: (GradVac's beta, random order) -> weighting
@@ -19,13 +18,13 @@ WEIGHTINGS: dict[str, Callable[[float, RandomOrder], Weighting]] = {
 
 
 def build_weighting(name: str, tasks: int, beta: float, generator: RandomOrder) -> Weighting:
-    """The weighting of that name.
+    """Build a weighting from its name.
 
     Args:
         name: One of ``WEIGHTINGS``, or "torchjd:NAME" (see ``TorchJD``).
-        tasks: How many tasks there are.
-        beta: GradVac's.
-        generator: Draws the random order of PCGrad and GradVac.
+        tasks: Number of tasks, T.
+        beta: GradVac's rate; other methods ignore it.
+        generator: Source of the random order in PCGrad and GradVac.
     """
     if name.startswith("torchjd:"):
         return TorchJD(name.removeprefix("torchjd:"), tasks)

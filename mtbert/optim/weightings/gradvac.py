@@ -1,4 +1,4 @@
-"""Gradient Vaccine: pull each pair of gradients to its usual cosine."""
+"""Gradient Vaccine: raise the cosine of each pair of gradients to its running mean."""
 
 from collections.abc import Mapping
 
@@ -12,16 +12,17 @@ from mtbert.optim.weightings.permutations import RandomOrder, identity_coefficie
 class GradVac:
     """Gradient Vaccine (Wang et al. 2021): raise each pair's cosine to its running mean, the target.
 
-    For every task i, and every other task j in random order: where cos(g_i', g_j) is below the pair's target, as much
-    of g_j is added to g_i' as makes the cosine equal to the target (eq. 4). Then every target moves by ``beta`` towards
-    the cosine of the original pair. Targets start at 0, where the method is PCGrad.
+    For every task i, and every other task j in random order: if cos(g_i', g_j) is below the pair's target, the
+    multiple of g_j that makes it equal to the target (eq. 4) is added to g_i'. Then each target is updated: it is the
+    exponential moving average, with rate ``beta``, of the cosine of the original pair. Targets start at 0, so the first
+    step is that of PCGrad.
 
     Args:
         beta: In [0, 1]; the paper's runs use 0.01.
         generator: Draws the random order; None for torch's global generator.
 
     Raises:
-        ValueError: If beta is out of range; on a call, if the Gramian changes its shape between steps.
+        ValueError: If beta is out of range; on a call, if the Gramian's shape differs from the last step's.
     """
 
     def __init__(self, beta: float = 0.01, generator: RandomOrder = None):
@@ -56,7 +57,7 @@ class GradVac:
 
 
 def _amount_to_add(product: Tensor, norm: Tensor, other_norm: Tensor, target: Tensor) -> Tensor:
-    """How much of g_j raises cos(g_i', g_j) to the target; 0 where it is there already, or where a gradient is zero."""
+    """The multiple of g_j that raises cos(g_i', g_j) to the target; 0 if it is not below, or if a gradient is zero."""
     norms = norm * other_norm
     cosine = torch.where(norms > 0, product / norms, 0).clamp(-1, 1)
     sine, target_sine = (1 - cosine.square()).sqrt(), (1 - target.square()).sqrt()

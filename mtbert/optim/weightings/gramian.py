@@ -1,4 +1,4 @@
-"""What can be read off a Gramian, whatever the weighting."""
+"""What a Gramian tells under any weighting: cosines, and how far the weights change the step."""
 
 from collections.abc import Callable
 
@@ -8,15 +8,20 @@ from torch import Tensor
 Weighting = Callable[[Tensor], Tensor]  # (..., T, T) -> (..., T)
 
 
+def sum_weights(gramian: Tensor) -> Tensor:
+    """Plain summing, the baseline of all weightings: weights of one, (..., T, T) -> (..., T)."""
+    return torch.ones_like(gramian[..., 0])
+
+
 def cosines(gramian: Tensor) -> Tensor:
-    """The cosine of every pair of gradients, (..., T, T) -> (..., T, T); 0 where one of the two is zero."""
+    """The cosine of every pair of gradients, (..., T, T) -> (..., T, T); 0 where either gradient is zero."""
     norms = gramian.diagonal(dim1=-2, dim2=-1).sqrt()
     products = norms.unsqueeze(-1) * norms.unsqueeze(-2)
     return torch.where(products > 0, gramian / products, 0).clamp(-1, 1)
 
 
 def relative_change(gramians: Tensor, weights: Tensor) -> Tensor:
-    """How far weights move the step away from the plain sum: |w J - 1 J| / |1 J|, over all groups together.
+    """How far the weights move the step from the plain sum: |w J - 1 J| / |1 J|, over all groups together.
 
     Args:
         gramians: (groups, T, T).

@@ -7,11 +7,11 @@ from mtbert.optim.weightings.permutations import RandomOrder, identity_coefficie
 
 
 def pcgrad(gramian: Tensor, generator: RandomOrder = None) -> Tensor:
-    """PCGrad (Yu et al. 2020, Algorithm 1): remove from each gradient what points against another task's.
+    """PCGrad (Yu et al. 2020, Algorithm 1): remove from each gradient what conflicts with another task's.
 
     For every task i, and every other task j in random order: if g_i' . g_j < 0, then g_i' loses its component along the
-    original g_j. The step is the sum of the g_i'. A zero gradient conflicts with none. All tasks meet their first j at
-    once, then their second: what one of them loses does not depend on the others.
+    original g_j. The step is the sum of the g_i'. A zero gradient conflicts with none. The loop handles the first j of
+    all tasks at once, then the second, and so on: g_i' depends on the original g_j only, never on another g_j'.
 
     Args:
         gramian: (..., T, T).

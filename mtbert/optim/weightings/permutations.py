@@ -5,10 +5,10 @@ from torch import Tensor
 
 
 class TaskPermutations:
-    """For every task, the other tasks in random order, drawn on the host; ``generator`` None is torch's global one.
+    """For every task, the other tasks in random order, drawn on the CPU; by default from torch's global generator.
 
-    On a GPU the result is always the same tensor, and ``redraw`` refills it in a queued copy, so a CUDA graph that was
-    captured with it can be replayed with a new order. Nothing is drawn during the capture itself.
+    On a GPU the result is always the same tensor, and ``redraw`` refills it by an asynchronous copy, so a CUDA graph
+    that was captured with it can be replayed with a new order. Nothing is drawn during the capture itself.
     """
 
     def __init__(self, generator: torch.Generator | None = None):
@@ -16,7 +16,7 @@ class TaskPermutations:
         self._on_device: dict[tuple[int, torch.device], Tensor] = {}
 
     def __call__(self, tasks: int, device: torch.device) -> Tensor:
-        """(tasks, tasks - 1) int64 on ``device``: row i has the order in which task i meets the others."""
+        """(tasks, tasks - 1) int64 on ``device``: row i is the order in which task i visits the others."""
         capturing = device.type == "cuda" and torch.cuda.is_current_stream_capturing()
         return self._on_device[tasks, device] if capturing else self._draw(tasks, device)
 
@@ -39,11 +39,11 @@ RandomOrder = torch.Generator | TaskPermutations | None
 
 
 def visits(gramian: Tensor, order: RandomOrder) -> tuple[Tensor, ...]:
-    """T - 1 tensors (T,) int64: the j that every task i meets first, second, and so on until it has met all others."""
+    """T - 1 tensors (T,) int64: the j that every task i visits first, second, and so on up to the last."""
     permutations = order if isinstance(order, TaskPermutations) else TaskPermutations(order)
     return permutations(gramian.shape[-1], gramian.device).unbind(1)
 
 
 def identity_coefficients(gramian: Tensor) -> Tensor:
-    """(..., T, T): C before any gradient has been changed."""
+    """The initial C, (..., T, T): every gradient is unchanged."""
     return torch.eye(gramian.shape[-1], dtype=gramian.dtype, device=gramian.device).expand_as(gramian).clone()

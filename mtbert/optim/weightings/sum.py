@@ -1,4 +1,4 @@
-"""Plain summing, the baseline of all weightings."""
+"""The plain sum, the baseline for all other weightings."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Weightings of the TorchJD package (Quinton & Rey 2024), by their names there."""
+"""Weightings from the TorchJD package (Quinton & Rey 2024), under its names."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -16,24 +16,24 @@ TORCHJD_METHODS = (*_PLAIN, *_SETTINGS, "NashMTL")
 
 
 class TorchJD:
-    """A weighting of the TorchJD package, with an object of its own, and so a memory, for every group of parameters.
+    """A weighting from the TorchJD package. Each group of parameters has its own object, and so its own state.
 
-    Methods that expect the gradients get a root of the Gramian, R with R R^T = G: its rows have the same inner
-    products. A group whose gradients are all zero gets weights of one.
+    Methods that expect the gradients get a square root of the Gramian instead, R with R R^T = G: its rows have the same
+    inner products. A group whose gradients are all zero gets weights of one.
 
     Args:
         name: One of ``TORCHJD_METHODS``.
         tasks: T.
 
     Raises:
-        UserError: If there is no such method here, or a package that it needs is not installed.
+        UserError: If the method is not supported, or a package that it needs is not installed.
         ValueError: On a call, if the Gramian is not that of T tasks.
     """
 
     def __init__(self, name: str, tasks: int):
         if name not in TORCHJD_METHODS:
             raise UserError(
-                f"surgery is 'torchjd:{name}', but {name!r} is no TorchJD method that needs only the Gramian: "
+                f"surgery is 'torchjd:{name}', but {name!r} is not a TorchJD method that needs only the Gramian: "
                 f"choose from {', '.join(TORCHJD_METHODS)}"
             )
         self.name, self.tasks = name, tasks
@@ -51,7 +51,7 @@ class TorchJD:
         self._weightings: dict[int, nn.Module] = {}  # by group
 
     def __call__(self, gramian: Tensor) -> Tensor:
-        """Weights (..., T) from a Gramian (..., T, T), one group after the other."""
+        """Weights (..., T) from a Gramian (..., T, T), group by group."""
         if gramian.shape[-1] != self.tasks:
             raise ValueError(f"the Gramian is {tuple(gramian.shape)}, but the weighting is for {self.tasks} tasks")
         groups = gramian.reshape(-1, self.tasks, self.tasks)
@@ -67,11 +67,11 @@ class TorchJD:
         return self._weightings[index](gramian if self._takes_gramian else _root(gramian))
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What the method remembers of earlier steps, by group; empty for most methods."""
+        """The method's state between steps, by group; empty for most methods."""
         state: dict[str, Tensor] = {}
         for index, weighting in self._weightings.items():
             memory = dict(weighting.state_dict())
-            if self.name == "NashMTL":  # its memory, the solver's last solution, is a NumPy array and no buffer
+            if self.name == "NashMTL":  # its state, the solver's last solution, is a NumPy array, not a buffer
                 memory["prvs_alpha"] = torch.from_numpy(weighting.prvs_alpha)
             state |= {f"{index}.{key}": value.clone() for key, value in memory.items()}
         return state
