@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor, nn
@@ -18,34 +19,24 @@ from mtbert.data.batch_samplers import BatchSampler
 from mtbert.data.tasks import Task, get_task
 from mtbert.data.tokens import TokenizedDataset
 from mtbert.nn.adapters import build_adapter
-from mtbert.nn.bert import Bert, BertConfig
 from mtbert.nn.compile import compile_layers
 from mtbert.nn.flops import device_mfu, training_flops
 from mtbert.nn.heads import build_head
 from mtbert.nn.losses import task_loss
-from mtbert.nn.pretrained import Encoder, encoder_folder, load_encoder
+from mtbert.nn.pretrained import load_encoder
 from mtbert.training.cuda_graphs import Execution
 from mtbert.utils.device import autocast, peak_memory_mb
 from mtbert.utils.errors import UserError
 
-SHAPES = {"bert-base": BertConfig()}
-
 
 @dataclass(frozen=True)
 class Timing:
-    """A task's training steps, by side; "mtbert" is one of them.
-
-    Attributes:
-        task: the task.
-        rates: examples per second, by the median turn.
-        mfu: model FLOPs utilization; None if the device's peak is not known.
-        memory_mb: peak memory on a GPU in MB; None on a CPU (see ``bench_memory``).
-    """
+    """A task's training steps, by side; "mtbert" is one of them."""
 
     task: str
-    rates: dict[str, float]
-    mfu: dict[str, float | None]
-    memory_mb: dict[str, float | None]
+    rates: dict[str, float]  # examples per second, by the median turn
+    mfu: dict[str, float | None]  # model FLOPs utilization; None if the device's peak is not known
+    memory_mb: dict[str, float | None]  # peak on a GPU; None on a CPU (see ``bench_memory``)
 
     def ratio(self, side: str) -> float:
         """How many times faster mtbert is than a side."""
@@ -106,9 +97,11 @@ class Peer:
         transformers.logging.set_verbosity_error()
         transformers.utils.logging.disable_progress_bar()
         ours = load_encoder(encoder)
-        self.bert = transformers.BertModel.from_pretrained(
-            encoder_folder(encoder), attn_implementation="sdpa", add_pooling_layer=False, dtype=torch.float32
-        ).to(device)
+        with TemporaryDirectory() as folder:
+            ours.save(Path(folder))  # so that random weights are the same, too
+            self.bert = transformers.BertModel.from_pretrained(
+                folder, attn_implementation="sdpa", add_pooling_layer=False, dtype=torch.float32
+            ).to(device)
         self.head = build_head("linear", task, ours.config.hidden_size).to(device)
         self.bert.train()
         self.forward = torch.compile(self.bert, dynamic=True) if compiled else self.bert
@@ -134,15 +127,6 @@ class Peer:
         return on_device(nn.utils.rnn.pad_sequence(selected, batch_first=True), self.device)
 
 
-def random_encoder(shape: str, folder: Path) -> Path:
-    """Write an encoder of a given shape with random weights, for all sides to read: steps cost the same as trained."""
-    config, tiny = SHAPES[shape], load_encoder("tiny")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        Encoder(Bert(config), tiny.tokenizer, shape).save(folder)
-    return folder
-
-
 def bench_step(
     folder: Path,
     encoder: str,
@@ -159,14 +143,10 @@ def bench_step(
     """Time training steps of mtbert and transformers on the same random batches of each task.
 
     Args:
-        folder, encoder, tasks, device, precision: what to train on, and how.
         batch_size, steps, warm_up: rows per step, timed steps per side, and steps before these.
         execution: compiled layers and CUDA graphs of mtbert's side.
         compiled_peer: add a third side, transformers under torch.compile.
         peak: the device's peak in FLOP/s; by default that of its datasheet.
-
-    Yields:
-        One timing per task.
     """
     for name in tasks:
         task, dataset, sampler = _inputs(folder, encoder, name, batch_size)
@@ -201,11 +181,7 @@ def bench_adapters(
     device: torch.device,
     warm_up: int = 3,
 ) -> Iterator[tuple[str, dict[str, float]]]:
-    """Time a training step with each adapter and, as "none", without one.
-
-    Yields:
-        Each task, and the seconds of its steps by adapter.
-    """
+    """Each task, and the seconds of a training step with each adapter and, as "none", without one."""
     for name in tasks:
         task, dataset, sampler = _inputs(folder, encoder, name, batch_size)
         sides = {adapter: Ours(encoder, task, dataset, device, adapter) for adapter in ("none", *adapters)}

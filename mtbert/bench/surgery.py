@@ -111,19 +111,15 @@ class TextbookPCGrad(_Peer):
                 product = torch.dot(gradient, other)
                 if product < 0:
                     gradient -= product / other.norm() ** 2 * other
-        self._assign_gradient(torch.stack(projected).sum(0))
+        parts = torch.stack(projected).sum(0).split([p.numel() for p in self.parameters])
+        for parameter, gradient in zip(self.parameters, parts, strict=True):
+            parameter.grad = gradient.view_as(parameter).clone()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
     def _flat_gradient(self) -> Tensor:
         parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
         return torch.cat([part.flatten() for part in parts])
-
-    def _assign_gradient(self, flat: Tensor) -> None:
-        start = 0
-        for parameter in self.parameters:
-            parameter.grad = flat[start : start + parameter.numel()].view_as(parameter).clone()
-            start += parameter.numel()
 
 
 SIDES: dict[str, Callable[..., Side]] = {
@@ -148,13 +144,9 @@ def bench_surgery(
     """Time steps of each side on the same random batches of three tasks.
 
     Args:
-        folder, encoder, device, precision: what to train on, and how.
         batch_size, steps, warm_up: rows per step by task, timed steps per side, and steps before these.
         execution: of mtbert's steps; if it compiles, the plain sum is timed a second time, with compiled layers.
         peers: also time TorchJD's and the textbook's steps.
-
-    Yields:
-        The cost of a step, side by side.
     """
     execution, load = execution or Execution(), lambda: load_encoder(encoder)
     datasets = read_datasets(folder, load_encoder(encoder).tokenizer, batch_size)

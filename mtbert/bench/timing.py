@@ -4,11 +4,11 @@ Absolute times on a shared machine say little. Two programs that take turns on t
 so their ratio can be trusted.
 """
 
+import itertools
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,15 +31,6 @@ class Side(Protocol):
         """Train on the rows of one batch."""
 
 
-def time_call(function: Callable[[], Any], device: torch.device) -> float:
-    """Seconds that a call takes, with all that it queues on the device."""
-    _synchronize(device)
-    start = time.perf_counter()
-    function()
-    _synchronize(device)
-    return time.perf_counter() - start
-
-
 def _synchronize(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -54,13 +45,9 @@ def interleave(
 ) -> dict[str, list[float]]:
     """Time several functions on the same batches, in turns, so that other work on the machine slows them down alike.
 
-    Every other turn the order is reversed.
+    Every other turn the order is reversed. The first ``warm_up`` batches do not count.
 
     Args:
-        sides: name -> function of one batch.
-        batches: what they are called with.
-        device: where they queue work.
-        warm_up: the first batches, which do not count.
         turn_length: batches that a side processes in one turn. On a GPU, waiting for every single step would be timed
             as well: see ``steps_per_turn``.
 
@@ -74,13 +61,13 @@ def interleave(
     for turn, start in enumerate(range(warm_up, len(batches), turn_length)):
         chunk = batches[start : start + turn_length]
         for name in list(sides) if turn % 2 else list(sides)[::-1]:
-            spent = time_call(partial(_call_each, sides[name], chunk), device)
-            seconds[name].append(spent / len(chunk))
+            _synchronize(device)
+            began = time.perf_counter()
+            for batch in chunk:
+                sides[name](batch)
+            _synchronize(device)
+            seconds[name].append((time.perf_counter() - began) / len(chunk))
     return seconds
-
-
-def _call_each(function: Callable[[Any], Any], batches: Iterable[Any]) -> list[Any]:
-    return [function(batch) for batch in batches]
 
 
 def steps_per_turn(device: torch.device) -> int:
@@ -89,14 +76,9 @@ def steps_per_turn(device: torch.device) -> int:
 
 
 class MemoryTracker:
-    """Wraps a side to track the most memory that it has held on a GPU.
+    """Wraps a side to track ``memory_mb``, the most memory in MB that it has held on a GPU.
 
-    Args:
-        build: builds the side.
-        device: where it runs.
-
-    Attributes:
-        memory_mb: the peak in MB; None on a CPU, where sides in one process cannot be told apart.
+    None on a CPU, where sides in one process cannot be told apart.
     """
 
     def __init__(self, build: Callable[[], Side], device: torch.device):
@@ -133,11 +115,7 @@ def step_memory_mb(function: Callable[[], Any], device: torch.device) -> float |
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
         function()
     sizes = allocations(profile)
-    held = peak = 0
-    for size in sizes:
-        held += size
-        peak = max(peak, held)
-    return peak / 2**20 if sizes else None
+    return max(itertools.accumulate(sizes, initial=0)) / 2**20 if sizes else None
 
 
 class _OperatorCounter(TorchDispatchMode):

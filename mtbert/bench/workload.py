@@ -53,12 +53,7 @@ def optimizer_step(optimizer: FusedAdamW, parameters: list[nn.Parameter]) -> Non
 class Workload:
     """A model in training mode with the encoded rows and labels of its tasks, on the device.
 
-    Args:
-        load: loads the encoder; all sides of a benchmark start from the same weights.
-        datasets: tokenized rows by task.
-        device: where everything is held.
-        precision: "float32" or "bfloat16".
-        heads, encoding, pooling: see ``MultitaskModel``.
+    ``load`` loads the encoder: all sides of a benchmark start from the same weights.
     """
 
     def __init__(
@@ -97,12 +92,7 @@ class Workload:
 
 
 class PackedStep(Workload):
-    """A step of mtbert: packed batch, flat parameters, our AdamW, and CUDA graphs if asked for.
-
-    Args:
-        execution: only ``cuda_graphs`` matters here.
-        workload: see ``Workload``.
-    """
+    """A step of mtbert: packed batch, flat parameters, our AdamW, and CUDA graphs if ``execution`` has them."""
 
     def __init__(self, *workload, execution: Execution | None = None, **options):
         super().__init__(*workload, **options)

@@ -1,10 +1,7 @@
 """``mtbert bench``: what a step, an optimization or a notebook costs."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,9 +20,8 @@ app = typer.Typer(
 )
 
 PRECISIONS = ("float32", "bfloat16")
-EncoderName = Annotated[str, typer.Option(help="minilm, tiny, a hub id or a folder.")]
+EncoderName = Annotated[str, typer.Option(help="minilm, tiny, random-bert-base, a hub id or a folder.")]
 Precision = Annotated[str, typer.Option(help="float32, or bfloat16 by autocast.")]
-Shape = Annotated[str | None, typer.Option(help="Instead of an encoder: random weights of this shape, bert-base.")]
 MixedBatch = Annotated[str, typer.Option(help="Rows of SST, Quora and STS per step.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Steps per side. Default: a few, on a GPU 200.")]
 _STEPS_ON_GPU = 200
@@ -41,7 +37,6 @@ def step(
     adapters: Annotated[str | None, typer.Option(help="Measure the cost of these adapters instead: pal,lora.")] = None,
     device: Device = None,
     precision: Precision = "float32",
-    shape: Shape = None,
     compile_: Compile = None,
     cuda_graphs: CudaGraphs = None,
     peak: Annotated[float | None, typer.Option(help="The device's peak in TFLOP/s, if it is not known.")] = None,
@@ -58,10 +53,11 @@ def step(
     from mtbert.utils.device import get_device
 
     folder, on = resolve_data(data), get_device(device)
+    _check_precision(precision)
     names = [get_task(name).name for name in split_names(tasks)]
     gpu = on.type == "cuda"
     steps = _default_steps(steps, on, 30)
-    _describe(f"encoder {shape or encoder}, batch {batch}, {steps} steps a side", on, precision)
+    _describe(f"encoder {encoder}, batch {batch}, {steps} steps a side", on, precision)
     if adapters:
         kinds = [kind for kind in split_names(adapters) if adapter_parts(kind)]
         typer.echo(f"{'task':8}{'adapter':>16}{'ms a step':>11}{'vs. none':>14}")
@@ -71,40 +67,35 @@ def step(
         return
     typer.echo(f"{'task':8}{'side':24}{'examples/s':>11}{'mtbert is':>11}{'MFU':>11}{'peak MB':>9}")
     execution = override_execution(_fastest(on), compile_, cuda_graphs)
-    with _encoder_for_bench(encoder, shape, precision) as (name, read_from):
-        warm_up, peak_flops = (5 if gpu else 3), peak and peak * 1e12
-        for timing in bench_step(
-            folder,
-            read_from,
-            names,
-            batch,
-            steps,
-            on,
-            warm_up,
-            precision,
-            execution,
-            compiled_peer=gpu,
-            peak=peak_flops,
-        ):
-            memory = timing.memory_mb
-            if not gpu:
-                memory = bench_memory(folder, read_from, timing.task, batch, min(steps, 8), on.type)
-            for side, rate in timing.rates.items():
-                ratio = "" if side == "mtbert" else f"{timing.ratio(side):.2f} x"
-                mfu = "not known" if timing.mfu[side] is None else f"{timing.mfu[side]:.1%}"
-                typer.echo(f"{timing.task:8}{side:24}{rate:11.1f}{ratio:>11}{mfu:>11}{memory[side]:9.0f}")
-            if record:
-                about = {"bench": "step", "encoder": name, "batch": batch, "precision": precision, "steps": steps}
-                sides = {
-                    side: {
-                        "examples_per_second": round(rate, 1),
-                        "mtbert_is": round(timing.ratio(side), 3),
-                        "mfu": timing.mfu[side],
-                        "peak_memory_mb": memory[side],
-                    }
-                    for side, rate in timing.rates.items()
+    warm_up, peak_flops = (5 if gpu else 3), peak and peak * 1e12
+    for timing in bench_step(
+        folder, encoder, names, batch, steps, on, warm_up, precision, execution, compiled_peer=gpu, peak=peak_flops
+    ):
+        memory = timing.memory_mb
+        if not gpu:
+            memory = bench_memory(folder, encoder, timing.task, batch, min(steps, 8), on.type)
+        for side, rate in timing.rates.items():
+            ratio = "" if side == "mtbert" else f"{timing.ratio(side):.2f} x"
+            mfu = "not known" if timing.mfu[side] is None else f"{timing.mfu[side]:.1%}"
+            typer.echo(f"{timing.task:8}{side:24}{rate:11.1f}{ratio:>11}{mfu:>11}{memory[side]:9.0f}")
+        if record:
+            about = {
+                "bench": "step",
+                "encoder": Path(encoder).name,
+                "batch": batch,
+                "precision": precision,
+                "steps": steps,
+            }
+            sides = {
+                side: {
+                    "examples_per_second": round(rate, 1),
+                    "mtbert_is": round(timing.ratio(side), 3),
+                    "mfu": timing.mfu[side],
+                    "peak_memory_mb": memory[side],
                 }
-                _record(about, sides, on, execution, folder, [timing.task])
+                for side, rate in timing.rates.items()
+            }
+            _record(about, sides, on, execution, folder, [timing.task])
 
 
 @app.command("surgery", epilog="Example: mtbert bench surgery --steps 10 --no-peers")
@@ -115,7 +106,6 @@ def surgery(
     steps: Steps = None,
     device: Device = None,
     precision: Precision = "float32",
-    shape: Shape = None,
     compile_: Compile = None,
     cuda_graphs: CudaGraphs = None,
     peers: Annotated[bool, typer.Option(help="Include TorchJD and a textbook implementation.")] = True,
@@ -129,19 +119,25 @@ def surgery(
     from mtbert.utils.device import get_device
 
     folder, on, rows = resolve_data(data), get_device(device), _mixed_rows(batch)
+    _check_precision(precision)
     steps = _default_steps(steps, on, 20)
     execution = override_execution(_fastest(on), compile_, cuda_graphs)
-    with _encoder_for_bench(encoder, shape, precision) as (name, read_from):
-        _describe(f"encoder {name}, rows a step {batch}, {steps} steps a side", on, precision)
-        warm_up = 5 if on.type == "cuda" else 2
-        costs = list(bench_surgery(folder, read_from, rows, steps, on, warm_up, precision, execution, peers))
+    _describe(f"encoder {encoder}, rows a step {batch}, {steps} steps a side", on, precision)
+    warm_up = 5 if on.type == "cuda" else 2
+    costs = list(bench_surgery(folder, encoder, rows, steps, on, warm_up, precision, execution, peers))
     typer.echo("side                  ms a step   against plain   MB in a step")
     for cost in costs:
         memory = "not measured" if cost.step_memory_mb is None else f"{cost.step_memory_mb:.0f}"
         ratio = f"{cost.seconds / costs[0].seconds:.2f}x"
         typer.echo(f"{cost.side:<21} {1000 * cost.seconds:9.2f} {ratio:>15} {memory:>14}")
     if record:
-        about = {"bench": "surgery", "encoder": name, "batch": batch, "precision": precision, "steps": steps}
+        about = {
+            "bench": "surgery",
+            "encoder": Path(encoder).name,
+            "batch": batch,
+            "precision": precision,
+            "steps": steps,
+        }
         sides = {
             cost.side: {
                 "examples_per_second": round(sum(rows.values()) / cost.seconds, 1),
@@ -194,20 +190,9 @@ def notebooks(
             notebooks.record(row)
 
 
-@contextmanager
-def _encoder_for_bench(encoder: str, shape: str | None, precision: str) -> Iterator[tuple[str, str]]:
-    """An encoder's name, and where all sides of a bench read it from."""
-    from mtbert.bench.step import SHAPES, random_encoder
-
+def _check_precision(precision: str) -> None:
     if precision not in PRECISIONS:
         raise UserError(f"--precision is {precision!r}: choose from {', '.join(PRECISIONS)}")
-    if shape is None:
-        yield Path(encoder).name, encoder
-        return
-    if shape not in SHAPES:
-        raise UserError(f"--shape is {shape!r}: choose from {', '.join(SHAPES)}")
-    with TemporaryDirectory() as folder:
-        yield shape, str(random_encoder(shape, Path(folder)))
 
 
 def _describe(setup: str, device: "torch.device", precision: str = "float32") -> None:

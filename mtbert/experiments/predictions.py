@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from mtbert.data.read import Rows, read_split
 from mtbert.data.tasks import get_task
 from mtbert.experiments.metrics import Pair, calibration, classes_of, confidence, confusion_matrix
@@ -28,14 +30,7 @@ class DevPredictions(NamedTuple):
 
 
 def load_predictions(run: Run, data: Path) -> dict[str, DevPredictions]:
-    """Read the dev predictions that a run saved.
-
-    Args:
-        run: a run.
-        data: the data folder with the dev files that it was scored on.
-
-    Returns:
-        The predictions by task.
+    """The dev predictions that a run saved, by task, with the rows of the dev files that it was scored on.
 
     Raises:
         UserError: a dev file is not the one that the run was scored on, or the predictions do not belong to its rows.
@@ -59,30 +54,15 @@ def record_confusion(folders: Sequence[str | Path], data: Path, name: str = "con
     Only counts are recorded, neither texts nor ids. Runs that were scored on different rows are not compared, which is
     logged.
 
-    Args:
-        folders: run folders.
-        data: see ``load_predictions``.
-        name: counts go to data/results/NAME.csv, comparisons to NAME_pairs.csv.
-
     Returns:
-        The files written.
-
-    Raises:
-        UserError: see ``load_predictions``.
+        The files written: data/results/NAME.csv with the counts and NAME_pairs.csv with the comparisons.
     """
-    runs = [open_run(folder) for folder in folders]
-    predictions = [load_predictions(run, data) for run in runs]
+    runs = {run: load_predictions(run, data) for run in map(open_run, folders)}
+    first, *others = runs
     counts = [
-        row
-        for run, by_task in zip(runs, predictions, strict=True)
-        for of_task in by_task.values()
-        for row in _confusion_rows(run, of_task)
+        row for run, by_task in runs.items() for of_task in by_task.values() for row in _confusion_rows(run, of_task)
     ]
-    pairs = [
-        row
-        for run, by_task in zip(runs[1:], predictions[1:], strict=True)
-        for row in _pair_rows(runs[0], predictions[0], run, by_task)
-    ]
+    pairs = [row for run in others for row in _pair_rows(first, runs[first], run, runs[run])]
     path = paths.RESULTS / f"{name}.csv"
     written = [upsert_csv(path, counts, [*_ORIGIN, "task", "true", "predicted"])]
     if pairs:
@@ -96,8 +76,7 @@ def _confusion_rows(run: Run, predictions: DevPredictions) -> list[dict[str, Any
     origin = {**run_origin(run), "task": rows.task.name}
     return [
         {**origin, "true": true, "predicted": predicted, "rows": int(count), "dev_sha256": rows.sha256}
-        for true, line in enumerate(matrix)
-        for predicted, count in enumerate(line)
+        for (true, predicted), count in np.ndenumerate(matrix)
     ]
 
 
@@ -122,14 +101,7 @@ def _pair_rows(
 
 
 def record_calibration(folder: str | Path, data: Path, task: str, bins: int = 50, name: str = "calibration") -> Path:
-    """Run a model on its dev rows, and record how often its confidence is justified.
-
-    Args:
-        folder: the run's folder.
-        data: see ``load_predictions``.
-        task: a multiclass or binary task of the run.
-        bins: of confidence; see ``mtbert.experiments.metrics.calibration``.
-        name: the table goes to data/results/NAME.csv.
+    """Run a model on its dev rows, and record in data/results/NAME.csv how often its confidence is justified.
 
     Raises:
         UserError: the task predicts scores, or the dev file is not the one that the run was scored on.

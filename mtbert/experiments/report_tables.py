@@ -16,20 +16,16 @@ from mtbert.utils.errors import UserError
 CLAIMS_FILE = "claims.csv"  # lies beside the tables; see mtbert.experiments.claims
 SCORES = tuple(name for name in TASKS if TASKS[name].in_overall)
 _TEXT_COLUMNS = ("table", "section", "row", "settings", "split", "recipe")
-_NUMBER_COLUMNS = (
-    *SCORES,
-    "overall",
+_NUMBER_COLUMNS = [
+    *(*SCORES, "overall"),
     *(f"{task}_{metric}" for task in SCORES for metric in ("f1", "precision", "recall")),
-)
+]
 _SPLITS = ("train", "dev", "test")
 _SCORE_ROUNDING = 0.0005  # scores are printed to three decimals, some without trailing zeros
 
 
 def read_tables(folder: Path | None = None) -> pd.DataFrame:
-    """Read every printed row of the reports, and recompute its overall score.
-
-    Args:
-        folder: where the files are; data/reports by default.
+    """Read every printed row of the reports (in data/reports by default), and recompute its overall score.
 
     Returns:
         One row per printed row. Columns: report, those of the files, decimals (of the printed overall score),
@@ -72,17 +68,12 @@ def matching_definition(scores: Mapping[str, float], printed: float, decimals: i
     return "neither"
 
 
-def overall_definition(report: str, folder: Path | None = None) -> str:
-    """The definition, "plain" or "normalised", that most overall scores of a report agree with.
-
-    Raises:
-        UserError: the report prints no overall score.
-    """
-    table = read_tables(folder)
-    if not table.empty:
-        table = table[(table.report == report) & table.definition.isin(["plain", "normalised"])]
+def overall_definition(report: str) -> str:
+    """The definition, "plain" or "normalised", that most overall scores of a report agree with."""
+    table = read_tables()
+    table = table[(table.report == report) & table.definition.isin(["plain", "normalised"])]
     if table.empty:
-        raise UserError(f"no overall score of {report!r} in {paths.display_path(folder or paths.REPORTS)}")
+        raise UserError(f"no overall score of {report!r} in {paths.display_path(paths.REPORTS)}")
     return table.definition.mode()[0]
 
 
@@ -90,10 +81,9 @@ def _recomputed(table: pd.DataFrame) -> dict[str, list]:
     columns: dict[str, list] = {"plain": [], "normalised": [], "definition": []}
     for row in table.to_dict("records"):
         scores = {name: row[name] for name in OVERALL_TASKS}
-        is_complete = not any(math.isnan(score) for score in scores.values())
-        for name, value in overall(scores).items():
-            columns[name].append(value if is_complete else math.nan)
-        is_comparable = is_complete and not math.isnan(row["overall"])
+        for name, value in overall(scores).items():  # NaN if a score is
+            columns[name].append(value)
+        is_comparable = not any(map(math.isnan, [*scores.values(), row["overall"]]))
         definition = matching_definition(scores, row["overall"], row["decimals"]) if is_comparable else ""
         columns["definition"].append(definition)
     return columns
@@ -117,8 +107,7 @@ def _read_report(path: Path) -> pd.DataFrame:
         for column in _NUMBER_COLUMNS:
             _check_number(row[column], column, where)
     decimals = table["overall"].map(lambda text: len(text.partition(".")[2]))
-    numbers = list(_NUMBER_COLUMNS)
-    table[numbers] = table[numbers].apply(pd.to_numeric)
+    table[_NUMBER_COLUMNS] = table[_NUMBER_COLUMNS].apply(pd.to_numeric)
     _check_agreement(table, path)
     return table.assign(report=path.stem, decimals=decimals)[["report", *table.columns, "decimals"]]
 

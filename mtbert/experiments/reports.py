@@ -21,11 +21,9 @@ _COLUMNS = ["recipe", "seed", "scale", "encoder", "precision", *_NUMBERS, "devic
 
 
 def load_runs(name: str, scale: Scale, encoder: str | None = None, precision: str | None = None) -> pd.DataFrame:
-    """Load the finished runs of data/results/NAME.csv that are named recipes at a given scale.
+    """Load the finished runs of data/results/NAME.csv that are named recipes at a given scale (see ``scaled``).
 
     Args:
-        name: the results file, without ".csv".
-        scale: "full", "small" or "demo"; see ``mtbert.experiments.recipes.scaled``.
         encoder: only runs with this encoder, under the name that results give it.
         precision: only runs with this precision.
 
@@ -70,18 +68,14 @@ def _check_comparable(runs: pd.DataFrame, where: str) -> None:
 
 def metrics_of(recipe: Recipe) -> list[str]:
     """The metrics of a recipe: its tasks' scores, and "overall" if it has the three tasks that it is made of."""
-    return [
-        name
-        for name in METRICS
-        if name in recipe.tasks or (name == "overall" and set(recipe.tasks) >= set(OVERALL_TASKS))
-    ]
+    names = {*recipe.tasks, "overall"} if set(recipe.tasks) >= set(OVERALL_TASKS) else recipe.tasks
+    return [metric for metric in METRICS if metric in names]
 
 
 def compare_to_report(report: str, runs: pd.DataFrame, rows: Sequence[str] | None = None) -> pd.DataFrame:
     """Set the dev scores that a report prints beside ours: the mean over seeds, ± half of its 95 % interval.
 
     Args:
-        report: the report's short name, such as "li-tang".
         runs: see ``load_runs``.
         rows: recipes without the report's name; all of them by default.
 
@@ -107,10 +101,7 @@ def compare_to_report(report: str, runs: pd.DataFrame, rows: Sequence[str] | Non
 
 
 def compare_to_printed(table: pd.DataFrame) -> pd.DataFrame:
-    """Set the mean scores of runs beside the dev scores that the reports print for their recipes.
-
-    Args:
-        table: see ``mtbert.experiments.results.gather``.
+    """Set the mean scores of runs (see ``gather``) beside the dev scores that the reports print for their recipes.
 
     Returns:
         One row per recipe: the number of seeds, the mean of each score, and the printed scores as "NAME, printed".
@@ -130,13 +121,8 @@ def compare_to_printed(table: pd.DataFrame) -> pd.DataFrame:
 def report_costs(report: str, runs: pd.DataFrame) -> pd.DataFrame:
     """What the runs of each row of a report cost, as means, formatted; "not measured" without a run.
 
-    Args:
-        report: the report's short name.
-        runs: see ``load_runs``.
-
     Returns:
-        Columns: seconds (of the whole run, with loading and scoring), thousand tokens (read in training), and tokens
-        per second (of training alone).
+        Columns: seconds (of the whole run), thousand tokens (read in training), tokens per second (of training alone).
     """
     columns = {
         "seconds": runs.seconds,
@@ -144,7 +130,7 @@ def report_costs(report: str, runs: pd.DataFrame) -> pd.DataFrame:
         "tokens per second": runs.tokens_per_second,
     }
     means = pd.DataFrame(columns).groupby(runs.recipe).mean().reindex(_rows_of(report))
-    means = means.rename(lambda name: name.split("/")[1])
+    means.index = means.index.str.removeprefix(f"{report}/")
     return means.map(lambda mean: NOT_MEASURED if math.isnan(mean) else f"{mean:,.0f}")
 
 

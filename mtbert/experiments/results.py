@@ -95,11 +95,7 @@ def _history_entry(epoch: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def gather(folders: Iterable[str | Path]) -> pd.DataFrame:
-    """One row (see ``run_row``) per run folder that has finished an epoch.
-
-    Raises:
-        UserError: a folder holds no run, or no run has finished an epoch.
-    """
+    """One row (see ``run_row``) per run folder that has finished an epoch; UserError if there is none."""
     return pd.DataFrame(_rows(folders))
 
 
@@ -111,11 +107,7 @@ def _rows(folders: Iterable[str | Path]) -> list[dict[str, Any]]:
 
 
 def record(folders: Iterable[str | Path], name: str) -> Path:
-    """Add runs to data/results/NAME.csv; a run with the same recipe, fields, data and seed replaces its older row.
-
-    Raises:
-        UserError: see ``gather``.
-    """
+    """Add runs to data/results/NAME.csv; a run with the same recipe, fields, data and seed replaces its older row."""
 
     def identity(row: Mapping[str, str]) -> tuple[str, ...]:
         return (*(row[column] for column in ("recipe", "seed", "encoder", "data_sha256")), _completed(row["fields"]))
@@ -140,11 +132,7 @@ def _completed(fields: str) -> str:
 
 
 def archive(folders: Sequence[str | Path], path: Path) -> int:
-    """Put runs without their weights into a compressed archive: all that recording and comparing them needs.
-
-    Args:
-        folders: run folders; each keeps its name in the archive.
-        path: the .tar.xz to write.
+    """Put runs without their weights into a .tar.xz: all that recording and comparing them needs.
 
     Returns:
         The size of the archive in bytes.
@@ -152,14 +140,15 @@ def archive(folders: Sequence[str | Path], path: Path) -> int:
     Raises:
         UserError: a folder holds no run, or two have the same name.
     """
-    runs = [open_run(folder) for folder in folders]
-    names = [run.folder.resolve().name for run in runs]
-    for name in names:
-        if names.count(name) > 1:
+    runs: dict[str, Run] = {}
+    for run in map(open_run, folders):
+        name = run.folder.resolve().name
+        if name in runs:
             raise UserError(f"two of the run folders are called {name}: rename one, or make two archives")
+        runs[name] = run
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:xz") as tar:
-        for run, name in zip(runs, names, strict=True):
+        for name, run in runs.items():
             for file in (*sorted(run.folder.glob("*.json")), *sorted(run.folder.glob("predictions/*.csv"))):
                 tar.add(file, f"{name}/{file.relative_to(run.folder).as_posix()}")
     atomic_write(path, packed.getvalue())
@@ -182,14 +171,9 @@ def _read_runs(name: str) -> pd.DataFrame:
 
 
 def summary(name: str, metrics: Sequence[str], by: Sequence[str] = ("recipe", "encoder")) -> pd.DataFrame:
-    """Mean scores of recorded runs over their seeds.
+    """Mean scores of the runs in data/results/NAME.csv over their seeds.
 
     Runs whose fields or data differ in anything but the seed are never pooled.
-
-    Args:
-        name: the file data/results/NAME.csv.
-        metrics: score columns.
-        by: the columns to group by.
 
     Returns:
         One row per group and metric. Columns: those of ``by``, metric, runs (number of seeds), mean, and half: half
@@ -200,7 +184,7 @@ def summary(name: str, metrics: Sequence[str], by: Sequence[str] = ("recipe", "e
     """
     table = _read_runs(name)
     table["fields"] = table["fields"].map(_completed)
-    groups = [*by, *(column for column in ("recipe", "encoder", "fields", "data_sha256") if column not in by)]
+    groups = list(dict.fromkeys([*by, "recipe", "encoder", "fields", "data_sha256"]))
     scores = table.melt(groups, list(metrics), var_name="metric", value_name="score").dropna(subset="score")
     scores = scores.groupby([*groups, "metric"], sort=False)["score"]
     means = scores.agg(runs="count", mean="mean", half=half_interval).reset_index()
@@ -214,27 +198,16 @@ def histories(name: str) -> pd.DataFrame:
         One row per epoch and task. Columns: recipe, seed, encoder, steps (of the run), epoch (from 1), step, task,
         loss (mean over the epoch, on train rows) and score (on dev, after the epoch); NaN if a task was not trained in
         that epoch or has no dev rows.
-
-    Raises:
-        UserError: nothing is recorded under that name.
     """
-    table = _read_runs(name)
-    rows = []
+    table, of_run, rows = _read_runs(name), ["recipe", "seed", "encoder", "steps"], []
     for run in table[table.history.notna()].to_dict("records") if "history" in table else []:
-        tasks = json.loads(run["fields"])["tasks"]
+        origin = [run[column] for column in of_run]
         rows += [
-            {
-                **{column: run[column] for column in ("recipe", "seed", "encoder", "steps")},
-                "epoch": index,
-                "step": epoch["step"],
-                "task": task,
-                "loss": epoch["losses"].get(task),
-                "score": epoch["scores"].get(task),
-            }
+            (*origin, index, epoch["step"], task, epoch["losses"].get(task), epoch["scores"].get(task))
             for index, epoch in enumerate(json.loads(run["history"]), start=1)
-            for task in tasks
+            for task in json.loads(run["fields"])["tasks"]
         ]
-    columns = ["recipe", "seed", "encoder", "steps", "epoch", "step", "task", "loss", "score"]
+    columns = [*of_run, "epoch", "step", "task", "loss", "score"]
     return pd.DataFrame(rows, columns=columns).astype({"loss": float, "score": float})
 
 
@@ -251,9 +224,6 @@ def run_costs() -> pd.DataFrame:
     Returns:
         One row per recipe, encoder, number of steps and machine. Columns: recipe, encoder, steps, device, world_size
         (processes), runs, minutes (mean, of whole runs) and memory_gb (the largest peak).
-
-    Raises:
-        UserError: no run is recorded.
     """
     tables = [read_table(path) for path in sorted(paths.RESULTS.glob("*.csv"))]
     tables = [table for table in tables if {"seconds", "peak_memory_mb", "fields"} <= set(table.columns)]
@@ -271,9 +241,9 @@ def run_costs() -> pd.DataFrame:
 
 def format_costs(table: pd.DataFrame, recipes: Sequence[str] = ()) -> str:
     """``run_costs`` as a Markdown table, of some recipes or all; a last row says so if no GPU was measured."""
-    rows = [row for row in table.itertuples() if not recipes or row.recipe in recipes]
+    rows = list(table.itertuples())
     if recipes:
-        rows.sort(key=lambda row: list(recipes).index(row.recipe))
+        rows = [row for recipe in recipes for row in rows if row.recipe == recipe]
     lines = [
         "| recipe | encoder | steps | machine | runs | minutes | peak memory |",
         "| --- | --- | ---: | --- | ---: | ---: | ---: |",

@@ -26,27 +26,18 @@ _ROUNDING = 1e-3  # recorded predictions are rounded, so differences computed fr
 
 @dataclass(frozen=True)
 class EffectEstimate:
-    """A measured difference of two rows and its standard error.
+    """A measured difference of two rows and its standard error."""
 
-    Args:
-        difference: row minus baseline.
-        error: the standard error; NaN if it is unknown.
-        df: degrees of freedom of the error; infinite for the bootstrap.
-        seeds: the number of seeds that the difference is a mean of.
-        sources: what the error accounts for.
-    """
-
-    difference: float
-    error: float
-    df: float
-    seeds: int
-    sources: str = "dev rows"
+    difference: float  # row minus baseline
+    error: float  # NaN if it is unknown
+    df: float  # degrees of freedom of the error; infinite for the bootstrap
+    seeds: int  # that the difference is a mean of
+    sources: str = "dev rows"  # what the error accounts for
 
     @classmethod
     def from_seeds(cls, differences: Sequence[float]) -> "EffectEstimate":
         """The mean of the differences within each seed (two or more), with their standard error."""
-        seeds = len(differences)
-        error = float(stats.sem(differences))
+        seeds, error = len(differences), float(stats.sem(differences))
         return cls(float(np.mean(differences)), error, seeds - 1, seeds, "own seed variance")
 
     @classmethod
@@ -83,13 +74,8 @@ class EffectEstimate:
 def holm(ps: ArrayLike) -> NDArray[np.float64]:
     """Adjust the p values of a family of tests (Holm 1979).
 
-    If no claim of the family is true, the probability that any adjusted value falls below alpha is at most alpha.
-
-    Args:
-        ps: (tests,) p values. NaN stays NaN and does not count.
-
-    Returns:
-        (tests,) adjusted p values, in the same order.
+    If no claim of the family is true, the probability that any adjusted value falls below alpha is at most alpha. NaN
+    stays NaN and does not count.
     """
     ps = np.asarray(ps, dtype=np.float64)
     adjusted = np.full(ps.shape, math.nan)
@@ -102,10 +88,8 @@ def holm(ps: ArrayLike) -> NDArray[np.float64]:
 class SeedVariance:
     """How much the seed changes a score of a report's rows, most of whose settings are the same.
 
-    Args:
-        std: the standard deviation within a row, pooled over the rows that have several seeds: the root of the mean
-            variance, weighted by degrees of freedom. NaN if no row has several.
-        df: degrees of freedom: the sum over these rows of seeds - 1.
+    ``std`` is the standard deviation within a row, pooled over the rows that have several seeds: the root of the mean
+    variance, weighted by degrees of freedom (seeds - 1), whose sum is ``df``. NaN if no row has several.
     """
 
     std: float
@@ -132,17 +116,10 @@ class SeedVariance:
 
 
 def estimate_effect(claim: Claim, runs: pd.DataFrame, comparisons: pd.DataFrame) -> EffectEstimate | None:
-    """The measured difference of a claim's rows over the seeds that both have.
+    """The measured difference of a claim's rows over the seeds that both have; None if there is no such seed.
 
-    The error over dev rows is the mean error of the seeds: for a mean over several seeds this is not too small.
-
-    Args:
-        claim: which rows, and which metric.
-        runs: see ``mtbert.experiments.reports.load_runs``.
-        comparisons: see ``mtbert.experiments.comparisons.recorded_comparisons``.
-
-    Returns:
-        The estimate; None if no seed of both rows is recorded.
+    The error over dev rows is the mean error of the seeds: for a mean over several seeds this is not too small. For
+    ``runs`` and ``comparisons`` see ``verdicts``.
 
     Raises:
         UserError: ``comparisons`` and ``runs`` have different differences.
@@ -189,26 +166,21 @@ def verdicts(runs: pd.DataFrame, comparisons: pd.DataFrame, claims: Sequence[Cla
     ps = [effect.p(claim.region) if effect else math.nan for claim, effect in zip(claims, tested_effects, strict=True)]
     lines = []
     for claim, effect, tested, p, adjusted in zip(claims, effects, tested_effects, ps, holm(ps), strict=True):
-        low, high = effect.interval() if effect else (math.nan, math.nan)
-        verdict = "too few seeds" if effect else "not measured"
-        lines.append(
-            {
-                "report": TITLES[claim.report],
-                "topic": claim.topic,
-                "claim": claim.statement,
-                "metric": claim.metric,
-                "direction": claim.direction,
-                "printed": claim.printed,
-                "supported_by_report": claim.supported_by_report,
-                "difference": effect.difference if effect else math.nan,
-                "low": low,
-                "high": high,
-                "test": _describe_test(effect),
-                "p": p,
-                "holm": adjusted,
-                "verdict": tested.verdict(claim.region, adjusted) if tested else verdict,
-            }
-        )
+        line = {
+            "report": TITLES[claim.report],
+            "topic": claim.topic,
+            "claim": claim.statement,
+            "metric": claim.metric,
+            "direction": claim.direction,
+            "printed": claim.printed,
+            "supported_by_report": claim.supported_by_report,
+        }
+        measured = (effect.difference, *effect.interval()) if effect else (math.nan,) * 3
+        line |= zip(("difference", "low", "high"), measured, strict=True)
+        line |= {"test": _describe_test(effect), "p": p, "holm": adjusted, "verdict": "not measured"}
+        if effect:
+            line["verdict"] = tested.verdict(claim.region, adjusted) if tested else "too few seeds"
+        lines.append(line)
     return pd.DataFrame(lines)
 
 

@@ -21,14 +21,14 @@ from mtbert.utils.files import file_sha256, write_json
 
 RECORD = "predictions.json"
 _SUFFIX = "-output.csv"
+_RECORDED = ("status", "best_epoch", "encoder_sha256", "revision", "device", "versions")
 
 
 @dataclass(frozen=True)
 class SubmissionFile:
     """A submission file before it is written: rows of a task's dev or test file, and the run that predicts them.
 
-    Of a dev file only the rows with a label count. The course's own reader skips the others too, and their predictions
-    could not be scored.
+    Of a dev file only the rows with a label count: the course's own reader skips the others too.
     """
 
     run: Run
@@ -40,11 +40,7 @@ class SubmissionFile:
 
 
 def submission_files(folders: Sequence[str | Path], data: Path) -> list[SubmissionFile]:
-    """The submission files of some runs, test before dev.
-
-    Args:
-        folders: run folders; each task must belong to only one of them.
-        data: the data folder whose rows are predicted.
+    """The submission files of some runs for the rows of a data folder, test before dev.
 
     Raises:
         UserError: two runs have the same task, a data file cannot be read, or there is nothing to predict.
@@ -71,11 +67,6 @@ def submission_files(folders: Sequence[str | Path], data: Path) -> list[Submissi
 def check_output_dir(files: Sequence[SubmissionFile], out: Path, force: bool) -> None:
     """Check that a submission may be written to a folder.
 
-    Args:
-        files: the submission.
-        out: the folder.
-        force: whether existing files may be overwritten.
-
     Raises:
         UserError: a file would be overwritten without ``force``, or the folder holds files of other tasks, which
             predictions.json would then no longer describe.
@@ -90,21 +81,11 @@ def check_output_dir(files: Sequence[SubmissionFile], out: Path, force: bool) ->
 
 
 def submit(files: Sequence[SubmissionFile], out: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Predict all rows, then write the submission files and predictions.json.
-
-    Nothing is written before everything is predicted.
-
-    Args:
-        files: see ``submission_files``.
-        out: the folder to write to.
-        device: where the models run.
+    """Predict all rows, then write the submission files and predictions.json; nothing if a prediction fails.
 
     Returns:
         The content of predictions.json: the dev scores, and for each run its description and its files, with their
         rows, sha256 and data.
-
-    Raises:
-        UserError: a run has no model.
     """
     logits: list[Tensor] = []
     with tqdm(total=sum(len(file.rows) for file in files), desc="predict", unit="row", leave=False) as bar:
@@ -150,13 +131,8 @@ def _describe_run(run: Run) -> dict[str, Any]:
     return {
         "recipe": recipe.name,
         "seed": recipe.seed,
-        "status": record["status"],
-        "best_epoch": record["best_epoch"],
         "encoder": encoder,
-        "encoder_sha256": record["encoder_sha256"],
-        "revision": record["revision"],
-        "device": record["device"],
-        "versions": record["versions"],
+        **{name: record[name] for name in _RECORDED},
         "read": {name: file["sha256"] for name, file in record["data"].items()},
         "fields": {**recipe.as_dict(), "encoder": encoder},
     }

@@ -39,18 +39,10 @@ _SLURM_MINUTES = 24 * 60  # submitit's own default is five
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a sweep.
-
-    Args:
-        recipe: what to train.
-        folder: the run's folder; its recipe, executed notebook and log lie beside it.
-        data: the data folder.
-        threads: CPU threads.
-        execution: whether to compile layers and to capture CUDA graphs.
-    """
+    """One run of a sweep."""
 
     recipe: Recipe
-    folder: Path
+    folder: Path  # of the run; its recipe, executed notebook and log lie beside it
     data: Path
     threads: int
     execution: Execution = Execution()
@@ -63,9 +55,8 @@ class Job:
     def finished(self) -> bool:
         """Whether the folder holds a finished run of this recipe, on the files that the data folder has now."""
         run = read_run(self.folder)
-        if run is None or not run.finished or self.recipe.differences(run.recipe):
-            return False
-        return not run.changed_files(self.data)
+        is_same = run and run.finished and not self.recipe.differences(run.recipe)
+        return bool(run and is_same and not run.changed_files(self.data))
 
     def sibling(self, suffix: str) -> Path:
         """The file FOLDER + suffix."""
@@ -77,16 +68,8 @@ Executor = Callable[[Sequence[Job], int], Iterator[Outcome]]
 
 
 def expand_names(names: str) -> list[str]:
-    """The recipes of a report, or recipes by their own names, separated by commas.
-
-    Raises:
-        UserError: a name is unknown.
-    """
-    of_report = [name for name in RECIPES if name.startswith(f"{names}/")]
-    expanded = of_report or [name.strip() for name in names.split(",")]
-    for name in expanded:
-        recipe(name)
-    return expanded
+    """The recipes of a report, or the recipes in a list separated by commas."""
+    return [name for name in RECIPES if name.startswith(f"{names}/")] or [name.strip() for name in names.split(",")]
 
 
 def jobs(
@@ -95,28 +78,18 @@ def jobs(
     """A job for each recipe and each seed from 0 on. All first seeds come first, so that a sweep is soon worth a look.
 
     Args:
-        names: of recipes.
-        seeds: how many per recipe.
-        scale: how much of each recipe; see ``mtbert.experiments.recipes.scaled``.
+        scale: how much of each recipe; see ``scaled``.
         out: the folder of all runs.
-        data: the data folder.
-        changes: recipe fields to change in all jobs.
+        changes: recipe fields to change in all jobs, all but the seed.
         workers: how many jobs share the CPUs.
-
-    Raises:
-        UserError: ``changes`` has a seed, or a field cannot have the given value.
     """
     _check_no_seed(changes)
+    recipes = {_file_name(name): scaled(recipe(name), scale).replace(**changes) for name in names}
     threads = max(1, available_cpus() // workers)
     return [
-        Job(
-            scaled(recipe(name), scale).replace(**changes, seed=seed),
-            out / f"{_file_name(name)}-s{seed}",
-            data,
-            threads,
-        )
+        Job(chosen.replace(seed=seed), out / f"{name}-s{seed}", data, threads)
         for seed in range(seeds)
-        for name in names
+        for name, chosen in recipes.items()
     ]
 
 
@@ -126,12 +99,8 @@ def jobs_from_file(
     """The jobs of a list file, in its order: one recipe a line, followed by ``seeds=N`` and changes of its fields.
 
     The line ``mixed seeds=3 precision=bfloat16 name=mixed-bf16`` stands for seeds 0 to 2; without ``seeds`` a line
-    means seed 0 alone. ``name`` distinguishes lines with the same recipe. # begins a comment.
-
-    Args:
-        path: the list file.
-        scale, out, data, workers: see ``jobs``.
-        changes: see ``jobs``; applied after a line's own changes.
+    means seed 0 alone. ``name`` distinguishes lines with the same recipe. # begins a comment. ``changes`` come after a
+    line's own; for the other arguments see ``jobs``.
 
     Raises:
         UserError: the file cannot be used; the message names file and line.
@@ -151,7 +120,9 @@ def jobs_from_file(
                 continue
             name, *assignments = words
             fields = settings(assignments)
-            seeds = _checked_seeds(fields.pop("seeds", 1))
+            seeds = fields.pop("seeds", 1)
+            if type(seeds) is not int or seeds < 1:
+                raise UserError(f"seeds is {seeds!r}, but must be a whole number from 1 up")
             _check_no_seed(fields)
             line_recipe = scaled(recipe(name), scale).replace(**fields).replace(**changes)
         except ValueError as error:
@@ -169,22 +140,12 @@ def _check_no_seed(changes: Mapping[str, Any]) -> None:
         raise UserError(f"seed is {changes['seed']!r}, but a sweep counts seeds from 0: give their number as seeds")
 
 
-def _checked_seeds(seeds: Any) -> int:
-    if type(seeds) is not int or seeds < 1:
-        raise UserError(f"seeds is {seeds!r}, but must be a whole number from 1 up")
-    return seeds
-
-
 def _file_name(name: str) -> str:
     return (Path(name).stem if name.endswith(".json") else name).replace("/", "-")
 
 
 def run_job(job: Job, stop: threading.Event | None = None) -> str | None:
-    """Execute the notebook for a job.
-
-    Args:
-        job: the job.
-        stop: set to end the notebook at once. At the time ``$MTBERT_STOP_AT`` the run stops with a checkpoint.
+    """Execute the notebook for a job. ``stop`` ends it at once; at ``$MTBERT_STOP_AT`` it stops with a checkpoint.
 
     Returns:
         The last line of the error, ``TIME_LIMIT`` if the run was stopped or not begun for lack of time, or None.
@@ -198,13 +159,8 @@ def run_job(job: Job, stop: threading.Event | None = None) -> str | None:
     command = [sys.executable, "-m", "papermill", str(NOTEBOOK), str(job.sibling(".ipynb")), "--no-progress-bar"]
     for name, path in parameters.items():
         command += ["-r", name, str(path.resolve())]
-    env = {
-        **os.environ,
-        "OMP_NUM_THREADS": str(job.threads),
-        "TQDM_DISABLE": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-        EXECUTION: str(job.execution),
-    }
+    env = os.environ | {"OMP_NUM_THREADS": str(job.threads), "TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    env[EXECUTION] = str(job.execution)
     with open(job.sibling(".log"), "w", encoding="utf-8") as log:
         # in a session of its own: otherwise a terminal's Ctrl-C would reach it twice, once from here
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=env, start_new_session=True)
@@ -308,20 +264,12 @@ def _import_optional(name: str) -> ModuleType:
 
 
 def sweep(todo: Sequence[Job], executor: str, workers: int, minutes: float | None = None) -> Iterator[Outcome]:
-    """Run the jobs that are not finished.
+    """Run the jobs that are not finished, ``workers`` at a time, in one of ``EXECUTORS``.
 
-    Args:
-        todo: jobs.
-        executor: where: a name in ``EXECUTORS``.
-        workers: how many at a time.
-        minutes: a time limit for the whole sweep. When it is near, runs stop between two steps with a checkpoint, and
-            no other is begun.
+    When the time limit of the whole sweep is near, runs stop between two steps with a checkpoint, and no other begins.
 
     Yields:
         Each job as it ends, with its error: None if it finished, ``TIME_LIMIT`` if there was no time for it.
-
-    Raises:
-        UserError: the executor is unknown, or its package is not installed.
     """
     if executor not in EXECUTORS:
         raise UserError(f"executor is {executor!r}: choose from {', '.join(EXECUTORS)}")

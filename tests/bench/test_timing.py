@@ -6,10 +6,8 @@ import pandas as pd
 import pytest
 import torch
 
-from mtbert.bench.step import SHAPES, Timing, random_encoder
+from mtbert.bench.step import Timing
 from mtbert.bench.timing import MemoryTracker, interleave, operator_calls, record_throughput, step_memory_mb
-from mtbert.nn import load_encoder
-from mtbert.nn.bert import BertConfig
 from mtbert.nn.flops import device_mfu
 
 CPU = torch.device("cpu")
@@ -69,10 +67,3 @@ def test_a_record_replaces_the_older_one_of_the_same_bench(results_dir):
     table = pd.read_csv(results_dir / "throughput.csv")
     assert dict(zip(table.side, table.examples_per_second, strict=True)) == {"transformers": 1.0, "mtbert": 2.0}
     assert table.torch.notna().all()
-
-
-def test_an_encoder_of_a_shape_is_the_same_for_every_side(tmp_path, monkeypatch):
-    small = BertConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64)
-    monkeypatch.setitem(SHAPES, "small", small)
-    one, two = (load_encoder(random_encoder("small", tmp_path / name)) for name in ("one", "two"))
-    assert one.config == small and one.sha256 == two.sha256
