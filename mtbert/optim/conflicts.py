@@ -40,12 +40,10 @@ class Conflicts:
         self.steps = list(state["steps"].unbind())
 
     def summary(self) -> dict[str, Any]:
-        """The statistics of all steps so far.
+        """The number of "steps" so far, and, if there are any, their statistics.
 
-        Returns:
-            "steps", their number. If there are any, also, for each pair such as "sst-quora", the cosine in every step
-            ("cosines"), its mean ("mean_cosine") and the number of steps in which it was negative ("conflicts"); and
-            the mean "relative_change" that the weights made to the step.
+        For each pair such as "sst-quora": the cosine in every step ("cosines"), its mean ("mean_cosine") and the number
+        of steps in which it was negative ("conflicts"). And the mean "relative_change" that the weights made to a step.
 
         Raises:
             FloatingPointError: If a task's gradient was not finite, naming the task and the step.

@@ -4,6 +4,7 @@ The papers write an optimizer for a vector theta and its gradient g. Here they a
 view into ``theta``, and each backward pass leaves its gradients in ``gradient``, in the same layout.
 """
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -15,12 +16,11 @@ from torch import Tensor, nn
 from mtbert.utils.torch_private import sparse_rows
 
 
-@dataclass
+@dataclass(eq=False)
 class ParameterShard:
     """A range of the vector, ``where``, whose parameters have the same owner and the same decay rule.
 
-    parameter: (size,), a leaf that views the range. Its ``grad`` is the same range of the gradient after a backward
-    pass that reached it, and None otherwise.
+    ``parameter`` is a leaf that views the range; its ``grad`` is the range of the gradient, or None if not reached.
     """
 
     owner: str
@@ -90,60 +90,50 @@ class FlatParameters:
     gradients: a batch reads only a few of their rows.
 
     Args:
-        model: The model. Its frozen parameters are left out.
+        model: Its frozen parameters are left out; ValueError if everything is frozen.
         owner: Maps a parameter's name to its owner: "encoder", or a task. A step that does not reach an owner leaves
             its parameters alone.
 
     Attributes:
-        theta: (size,), the parameters.
-        vector: Their gradient.
+        theta: (size,), the parameters; ``vector`` is their gradient.
         slices, shapes, owners: Each parameter's range in ``theta``, its shape and its owner, by name.
         destination: What receives the gradients of the backward pass under way; None between backward passes.
-
-    Raises:
-        ValueError: If everything is frozen.
     """
 
     def __init__(self, model: nn.Module, owner: Callable[[str], str]):
         trainable = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
         if not trainable:
             raise ValueError("no trainable parameter: everything is frozen")
-        groups: dict[tuple[str, bool], list[tuple[str, nn.Parameter]]] = {}
-        for name, parameter in trainable:
-            groups.setdefault((owner(name), parameter.ndim > 1), []).append((name, parameter))
-
+        self.owners = {name: owner(name) for name, _ in trainable}
+        self.shapes = {name: parameter.shape for name, parameter in trainable}
+        self.names: dict[Tensor, str] = {parameter: name for name, parameter in trainable}
         first = trainable[0][1]
         size = sum(parameter.numel() for _, parameter in trainable)
         self.theta = torch.empty(size, dtype=first.dtype, device=first.device)
         self.vector = GradientVector(self, torch.zeros_like(self.theta))
-        self.shards: list[ParameterShard] = []
-        self.slices: dict[str, slice] = {}
-        self.shapes: dict[str, torch.Size] = {}
-        self.owners: dict[str, str] = {}
-        self.names: dict[Tensor, str] = {}
         self.destination: Destination | None = None
         for module in model.modules():
             if isinstance(module, nn.Embedding):
                 module.sparse = first.device.type == "cpu"
-        end = 0
-        for (shard_owner, decays), members in sorted(groups.items(), key=lambda item: (not item[0][1], item[0][0])):
-            start = end
-            for name, parameter in members:
-                end = self._move(name, parameter, end)
-                self.owners[name], self.names[parameter] = shard_owner, name
-            view = nn.Parameter(self.theta[start:end])
-            names = [name for name, _ in members]
-            self.shards.append(ParameterShard(shard_owner, decays, names, slice(start, end), view))
+        self.shards: list[ParameterShard] = []
+        self.slices: dict[str, slice] = {}
 
-    def _move(self, name: str, parameter: nn.Parameter, start: int) -> int:
-        """Make a parameter a view of the vector from ``start`` on, and collect its gradients; returns its end."""
-        end = start + parameter.numel()
-        view = self.theta[start:end].view_as(parameter)
-        view.copy_(parameter.detach())
-        parameter.data = view
-        self.slices[name], self.shapes[name] = slice(start, end), parameter.shape
-        parameter.register_post_accumulate_grad_hook(partial(self._collect, name))
-        return end
+        def place(item: tuple[str, nn.Parameter]) -> tuple[bool, str]:
+            return item[1].ndim <= 1, self.owners[item[0]]
+
+        end = 0
+        for (no_decay, shard_owner), members in itertools.groupby(sorted(trainable, key=place), key=place):
+            start, names = end, []
+            for name, parameter in members:
+                names.append(name)
+                self.slices[name] = slice(end, end + parameter.numel())
+                end += parameter.numel()
+                view = self.theta[self.slices[name]].view_as(parameter)
+                view.copy_(parameter.detach())
+                parameter.data = view
+                parameter.register_post_accumulate_grad_hook(partial(self._collect, name))
+            view = nn.Parameter(self.theta[start:end])
+            self.shards.append(ParameterShard(shard_owner, not no_decay, names, slice(start, end), view))
 
     def _collect(self, name: str, parameter: nn.Parameter) -> None:
         """Called by autograd once a parameter's gradient is complete; it is None where ``PerTaskGradMode`` takes it."""
@@ -164,8 +154,8 @@ class FlatParameters:
     def groups(self, weight_decay: float) -> list[dict]:
         """The shards as two parameter groups for an optimizer: those that decay, then the others."""
         return [
-            {"params": [shard.parameter for shard in self.shards if shard.decays], "weight_decay": weight_decay},
-            {"params": [shard.parameter for shard in self.shards if not shard.decays], "weight_decay": 0.0},
+            {"params": [shard.parameter for shard in self.shards if shard.decays == decays], "weight_decay": rate}
+            for decays, rate in ((True, weight_decay), (False, 0.0))
         ]
 
     def backward(self, *losses: Tensor) -> list[nn.Parameter]:
@@ -186,32 +176,25 @@ class FlatParameters:
             self.destination = None
 
     def shards_with_grad(self, vector: GradientVector) -> list[ParameterShard]:
-        """The shards that ``vector`` has the gradient of.
-
-        Raises:
-            RuntimeError: If only some parameters of a shard have a gradient, naming one that has none.
-        """
+        """The shards that ``vector`` has the gradient of; RuntimeError if it has that of a part of one."""
         shards = []
         for shard in self.shards:
             missing = [name for name in shard.names if name not in vector.has_grad]
-            if missing and len(missing) < len(shard.names):
+            if not missing:
+                shards.append(shard)
+            elif len(missing) < len(shard.names):
                 raise RuntimeError(
                     f"{missing[0]} has no gradient, though other parameters of {shard.owner} do: "
                     "freeze it or give it an owner of its own"
                 )
-            if not missing:
-                shards.append(shard)
         return shards
 
     def assign_grads(self) -> list[nn.Parameter]:
         """Set ``grad`` of every shard's parameter: its range of the gradient, or None where ``vector`` has none.
 
-        Returns:
-            The shards' parameters that have a gradient now. Raises as ``shards_with_grad`` does.
+        Returns the shards' parameters that have a gradient now, and raises as ``shards_with_grad`` does.
         """
         shards = self.shards_with_grad(self.vector)
         for shard in self.shards:
-            shard.parameter.grad = None
-        for shard in shards:
-            shard.parameter.grad = self.gradient[shard.where]
+            shard.parameter.grad = self.gradient[shard.where] if shard in shards else None
         return [shard.parameter for shard in shards]

@@ -63,8 +63,10 @@ class FusedAdamW(AdamW):
 
                 kernels.adamw(*vectors, self._rows[theta])
             else:
-                for values, gradient, exp_avg, exp_avg_sq in _chunks(vectors):
-                    adamw_update(values, gradient, exp_avg, exp_avg_sq, *self._coefficients[theta])
+                flat = all(vector.is_contiguous() and not vector.is_cuda for vector in vectors)
+                chunks = zip(*(vector.view(-1).split(_CHUNK) for vector in vectors), strict=True) if flat else [vectors]
+                for chunk in chunks:
+                    adamw_update(*chunk, self._coefficients[theta])
 
     def _runs_kernel(self, theta: Tensor) -> bool:
         return self.use_kernel and theta.is_cuda and theta.is_contiguous()
@@ -77,10 +79,3 @@ class FusedAdamW(AdamW):
             self._rows.update(zip(parameters, self._tables[device].unbind(), strict=True))
         rows = [self._coefficients.get(theta, (0.0,) * _COEFFICIENTS) for theta in parameters]
         self._tables[device].copy_(torch.tensor(rows, dtype=torch.float64).pin_memory(), non_blocking=True)
-
-
-def _chunks(tensors: tuple[Tensor, ...]) -> Iterable[tuple[Tensor, ...]]:
-    """Tensors of one shape, cut into views of the same chunks; uncut on a GPU, or if one is not contiguous."""
-    if all(tensor.is_contiguous() and not tensor.is_cuda for tensor in tensors):
-        return zip(*(tensor.view(-1).split(_CHUNK) for tensor in tensors), strict=True)
-    return [tensors]

@@ -6,22 +6,12 @@ import torch
 from torch import Tensor, nn
 
 
-class Equal(nn.Module):
-    """Every loss counts once."""
-
-    def forward(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return dict(losses)
-
-
 class Uncertainty(nn.Module):
     """UW (Kendall, Gal & Cipolla 2018, eq. 7 and 10): a learned noise level per task.
 
     With s = ln sigma^2, a classification loss L becomes exp(-s) L + s/2, and a squared error exp(-s) L / 2 + s/2. The s
     start at 0 and are trained with the model. Each belongs to its task: a step without the task leaves it as it is.
-
-    Args:
-        tasks: Names of the tasks.
-        squared: Those whose loss is a squared error.
+    ``squared`` names the tasks whose loss is a squared error.
     """
 
     def __init__(self, tasks: Sequence[str], squared: Sequence[str] = ()):
@@ -42,4 +32,4 @@ LOSS_WEIGHTINGS = ("equal", "uw")
 
 def build_loss_weighting(name: str, tasks: Sequence[str], squared: Sequence[str] = ()) -> nn.Module:
     """The loss weighting of that name, one of ``LOSS_WEIGHTINGS``; ``squared`` names tasks with a squared error."""
-    return Uncertainty(tasks, squared) if name == "uw" else Equal()
+    return Uncertainty(tasks, squared) if name == "uw" else nn.Identity()

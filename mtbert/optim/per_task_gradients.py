@@ -18,9 +18,6 @@ from torch.overrides import TorchFunctionMode
 from mtbert.data.batch import PackedBatch
 from mtbert.optim.flat import FlatParameters, GradientVector
 
-# (vector, gradient of some rows of the output, the same rows of the saved tensors): adds the weights' gradient
-AddGradients = Callable[..., None]
-
 
 class PerTaskGradients:
     """The destination of a backward pass of several tasks' losses: each task's gradient goes into its own vector.
@@ -70,7 +67,7 @@ class PerTaskGradMode(TorchFunctionMode):
         shared = bool(names) and all(self.flat.owners[name] not in self.tasks for name in names)
         return shared and x.ndim == dimensions and len(x) in self.slices
 
-    def tap(self, out: Tensor, add: AddGradients, saved: tuple[Tensor, ...], *weights: Tensor | None) -> Tensor:
+    def tap(self, out: Tensor, add: Callable[..., None], saved: tuple[Tensor, ...], *weights: Tensor | None) -> Tensor:
         """``out``; its backward pass calls ``add`` with each task's vector and rows of the gradient and ``saved``."""
 
         def split(gradient: Tensor, *saved: Tensor) -> None:
@@ -119,12 +116,7 @@ def _linear(mode: PerTaskGradMode, input: Tensor, weight: Tensor, bias: Tensor |
 
 
 def _layer_norm(
-    mode: PerTaskGradMode,
-    input: Tensor,
-    normalized_shape: list[int],
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    eps: float = 1e-5,
+    mode: PerTaskGradMode, input: Tensor, normalized_shape: list[int], weight=None, bias=None, eps: float = 1e-5
 ) -> Tensor | None:
     if len(normalized_shape) != 1 or not mode.is_shared(input, 2, weight, bias):
         return None
@@ -143,17 +135,8 @@ def _layer_norm(
     return mode.tap(out, add, (input, mean, scale), weight, bias)
 
 
-def _embedding(
-    mode: PerTaskGradMode,
-    input: Tensor,
-    weight: Tensor,
-    padding_idx: int | None = None,
-    max_norm: float | None = None,
-    norm_type: float = 2.0,
-    scale_grad_by_freq: bool = False,
-    sparse: bool = False,
-) -> Tensor | None:
-    plain = padding_idx is None and max_norm is None and not scale_grad_by_freq
+def _embedding(mode: PerTaskGradMode, input: Tensor, weight: Tensor, sparse=False, **options) -> Tensor | None:
+    plain = options["padding_idx"] is None and options["max_norm"] is None and not options["scale_grad_by_freq"]
     if not plain or not mode.is_shared(input, 1, weight):
         return None
 
@@ -171,8 +154,4 @@ def _detached(weight: Tensor | None) -> Tensor | None:
     return None if weight is None else weight.detach()
 
 
-_OVERRIDES: dict[Callable[..., Tensor], Callable[..., Tensor | None]] = {
-    F.linear: _linear,
-    F.layer_norm: _layer_norm,
-    F.embedding: _embedding,
-}
+_OVERRIDES: dict[Callable, Callable] = {F.linear: _linear, F.layer_norm: _layer_norm, F.embedding: _embedding}

@@ -27,8 +27,7 @@ _CHUNK = 1 << 18  # columns of J that are combined at a time on a CPU: they stay
 class AggregationInfo:
     """How the gradients of the T ``tasks`` of one step were combined, by group of parameters.
 
-    gramians (groups, T, T) float64 and weights (groups, T) are on the device; None if fewer than two tasks shared
-    anything.
+    gramians (groups, T, T) float64 and weights (groups, T) are on the device; None if no two tasks shared anything.
     """
 
     tasks: list[str]
@@ -81,8 +80,8 @@ class Surgery:
         """Add the gradient of each task's loss to its row, in one backward pass for all of them.
 
         Raises:
-            RuntimeError: Naming a shared parameter that the forward pass used outside ``per_task_gradients``, or in a
-                way that does not tell tasks apart (see ``PerTaskGradMode``).
+            RuntimeError: For a shared parameter that the forward pass used outside ``per_task_gradients`` or in a way
+                that it does not support (see ``PerTaskGradMode``).
         """
         trained = {task: loss for task, loss in losses.items() if loss.requires_grad}
         if trained:
@@ -90,47 +89,39 @@ class Surgery:
             self.flat.add(torch.stack(list(trained.values())).sum(), destination)
 
     def aggregate(self) -> list[nn.Parameter]:
-        """Leave the combined gradient in the flat parameters.
-
-        Returns:
-            The parameters of the shards that have a gradient.
+        """Leave the combined gradient in the flat parameters; returns the shards' parameters that have one.
 
         Raises:
             FloatingPointError: On a CPU, if a task's gradient is not finite, naming the task. On a GPU the check would
                 wait for the device: look at ``last.gramians`` later.
         """
         rows = {task: row for task, row in self.rows.items() if row.has_grad}
-        reached = {task: {shard.where.start for shard in self.flat.shards_with_grad(row)} for task, row in rows.items()}
+        reached = {task: set(self.flat.shards_with_grad(row)) for task, row in rows.items()}
         shared = set.intersection(*reached.values()) if len(rows) > 1 else set()
         self.last = AggregationInfo(list(rows), [])
-
-        combined = self.flat.vector
-        combined.zero_grad()
+        self.flat.vector.zero_grad()
         for shard in self.flat.shards:
-            if shard.where.start not in shared:
-                for task, row in rows.items():
-                    if shard.where.start in reached[task]:
-                        _add_shard(shard, row, combined)
+            for task, row in rows.items():
+                if shard in reached[task] - shared:
+                    _add_shard(shard, row, self.flat.vector)
         if shared:
-            self._combine([shard for shard in self.flat.shards if shard.where.start in shared], rows)
+            self._combine([shard for shard in self.flat.shards if shard in shared], rows)
         return self.flat.assign_grads()
 
     def _combine(self, shards: list[ParameterShard], rows: dict[str, GradientVector]) -> None:
         """Write w J into the shards that all ``rows`` share."""
-        indices = [index for index, task in enumerate(self.rows) if task in rows]
-        all_tasks = len(indices) == len(self.rows)
-        jacobian = self.jacobian if all_tasks else torch.stack([self.jacobian[index] for index in indices])
+        whole = len(rows) == len(self.rows)
+        jacobian = self.jacobian if whole else torch.stack([row.values for row in rows.values()])
         blocks = self._blocks(shards, rows)
-        groups = list(dict.fromkeys(block.group for block in blocks))
-        index = {group: i for i, group in enumerate(groups)}
-        gramians = torch.zeros(len(groups), len(rows), len(rows), dtype=torch.float64, device=jacobian.device)
+        index = {group: i for i, group in enumerate(dict.fromkeys(block.group for block in blocks))}
+        gramians = torch.zeros(len(index), len(rows), len(rows), dtype=torch.float64, device=jacobian.device)
         for block in blocks:
             gramians[index[block.group]] += _gramian(block.columns(jacobian))
         if not gramians.is_cuda and not gramians.isfinite().all():
             not_finite = ~gramians.diagonal(dim1=-2, dim2=-1).sum(0).isfinite()
             raise FloatingPointError(f"the gradient of {list(rows)[int(not_finite.int().argmax())]} is not finite")
         weights = self.weighting(gramians)
-        self.last = AggregationInfo(list(rows), groups, gramians, weights)
+        self.last = AggregationInfo(list(rows), list(index), gramians, weights)
         for block in blocks:
             _weighted_sum(jacobian, weights[index[block.group]], block, self.flat.vector.values)
         for shard in shards:
@@ -139,27 +130,22 @@ class Surgery:
     def _blocks(self, shards: list[ParameterShard], rows: dict[str, GradientVector]) -> list["_Block"]:
         """All parameters of these shards, in as few blocks as possible."""
         blocks: list[_Block] = []
+        vector = self.flat.vector
         for shard in shards:
             for name in shard.names:
                 where, group = self.flat.slices[name], group_of(name, self.granularity)
                 sparse = [row.rows[name] for row in rows.values() if name in row.rows]
                 last = blocks[-1] if blocks else None
                 if sparse:
-                    blocks.append(self._sparse_block(group, name, sparse))
+                    if name in vector.rows:  # the last step left its values in other rows
+                        vector[name][vector.rows[name]] = 0
+                    vector.rows[name] = torch.cat(sparse).unique()
+                    blocks.append(_Block(group, where, vector.rows[name], self.flat.shapes[name][-1]))
                 elif last and last.group == group and last.rows is None and last.where.stop == where.start:
                     last.where = slice(last.where.start, where.stop)
                 else:
                     blocks.append(_Block(group, where))
         return blocks
-
-    def _sparse_block(self, group: str, name: str, sparse: list[Tensor]) -> "_Block":
-        rows = torch.cat(sparse).unique()
-        block = _Block(group, self.flat.slices[name], rows, self.flat.shapes[name][-1])
-        vector = self.flat.vector
-        if name in vector.rows:  # the last step left its values in other rows
-            vector.values[block.where].view(-1, block.width)[vector.rows[name]] = 0
-        vector.rows[name] = rows
-        return block
 
 
 @dataclass
@@ -204,8 +190,7 @@ def _weighted_sum(jacobian: Tensor, weights: Tensor, block: _Block, destination:
     """Write w J, over the columns of one block, into ``destination``."""
     weights, where = weights.to(jacobian.dtype), block.where
     if block.rows is not None:
-        combined_rows = (weights @ block.columns(jacobian)).view(-1, block.width)
-        destination[where].view(-1, block.width)[block.rows] = combined_rows
+        destination[where].view(-1, block.width)[block.rows] = (weights @ block.columns(jacobian)).view(-1, block.width)
     elif jacobian.is_cuda:
         from mtbert.optim import kernels
 

@@ -18,13 +18,9 @@ WEIGHTINGS: dict[str, Callable[[float, RandomOrder], Weighting]] = {
 
 
 def build_weighting(name: str, tasks: int, beta: float, generator: RandomOrder) -> Weighting:
-    """Build a weighting from its name.
+    """Build a weighting from its name: one of ``WEIGHTINGS``, or "torchjd:NAME" (see ``TorchJD``).
 
-    Args:
-        name: One of ``WEIGHTINGS``, or "torchjd:NAME" (see ``TorchJD``).
-        tasks: Number of tasks, T.
-        beta: GradVac's rate; other methods ignore it.
-        generator: Source of the random order in PCGrad and GradVac.
+    ``beta`` is GradVac's rate; PCGrad and GradVac draw their random order from ``generator``.
     """
     if name.startswith("torchjd:"):
         return TorchJD(name.removeprefix("torchjd:"), tasks)

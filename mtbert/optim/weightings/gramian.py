@@ -9,7 +9,7 @@ Weighting = Callable[[Tensor], Tensor]  # (..., T, T) -> (..., T)
 
 
 def sum_weights(gramian: Tensor) -> Tensor:
-    """Plain summing, the baseline of all weightings: weights of one, (..., T, T) -> (..., T)."""
+    """The plain sum, the baseline for all other weightings: weights of one, (..., T, T) -> (..., T)."""
     return torch.ones_like(gramian[..., 0])
 
 
@@ -23,9 +23,7 @@ def cosines(gramian: Tensor) -> Tensor:
 def relative_change(gramians: Tensor, weights: Tensor) -> Tensor:
     """How far the weights move the step from the plain sum: |w J - 1 J| / |1 J|, over all groups together.
 
-    Args:
-        gramians: (groups, T, T).
-        weights: (groups, T).
+    Gramians are (groups, T, T), weights (groups, T).
     """
     change = (weights - 1).unsqueeze(1)
     squared_change = (change @ gramians @ change.mT).sum().clamp(min=0)

@@ -13,12 +13,7 @@ def pcgrad(gramian: Tensor, generator: RandomOrder = None) -> Tensor:
     original g_j. The step is the sum of the g_i'. A zero gradient conflicts with none. The loop handles the first j of
     all tasks at once, then the second, and so on: g_i' depends on the original g_j only, never on another g_j'.
 
-    Args:
-        gramian: (..., T, T).
-        generator: Draws the random order; None for torch's global generator.
-
-    Returns:
-        Weights, (..., T).
+    Maps a Gramian (..., T, T) to weights (..., T). The random order is drawn from torch's global generator by default.
     """
     coefficients = identity_coefficients(gramian)  # C: g_i' = sum_k C_ik g_k
     tasks = torch.arange(gramian.shape[-1], device=gramian.device)

@@ -21,12 +21,8 @@ class TorchJD:
     Methods that expect the gradients get a square root of the Gramian instead, R with R R^T = G: its rows have the same
     inner products. A group whose gradients are all zero gets weights of one.
 
-    Args:
-        name: One of ``TORCHJD_METHODS``.
-        tasks: T.
-
     Raises:
-        UserError: If the method is not supported, or a package that it needs is not installed.
+        UserError: If ``name`` is not in ``TORCHJD_METHODS``, or a package that it needs is not installed.
         ValueError: On a call, if the Gramian is not that of T tasks.
     """
 
@@ -64,7 +60,10 @@ class TorchJD:
         if index not in self._weightings:
             aggregator = self._new_aggregator()
             self._weightings[index] = aggregator.gramian_weighting if self._takes_gramian else aggregator.weighting
-        return self._weightings[index](gramian if self._takes_gramian else _root(gramian))
+        if not self._takes_gramian:
+            values, vectors = torch.linalg.eigh(gramian)
+            gramian = vectors * values.clamp(min=0).sqrt()  # R
+        return self._weightings[index](gramian)
 
     def state_dict(self) -> dict[str, Tensor]:
         """The method's state between steps, by group; empty for most methods."""
@@ -85,9 +84,3 @@ class TorchJD:
             if self.name == "NashMTL":
                 self._weightings[index].prvs_alpha = memory.pop("prvs_alpha").cpu().numpy()  # type: ignore[assignment]
             self._weightings[index].load_state_dict(memory)
-
-
-def _root(gramian: Tensor) -> Tensor:
-    """(T, T): R with R R^T = G."""
-    values, vectors = torch.linalg.eigh(gramian)
-    return vectors * values.clamp(min=0).sqrt()
