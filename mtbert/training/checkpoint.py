@@ -1,4 +1,4 @@
-"""The state of an unfinished run on disk: written atomically, checked when it is read, two kept.
+"""Checkpoints: the state of an unfinished run, written atomically and verified when read; the two newest are kept.
 
 A state is a nested dictionary as PyTorch's ``state_dict`` methods return them, with strings or integers as keys. It is
 stored flat, without pickle: each tensor and each value (anything JSON holds) under the list of its keys.
@@ -42,18 +42,17 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """The state in the newest intact checkpoint, on the CPU, or None if there is none; logs damaged ones.
+    """The state in the newest intact checkpoint, on the CPU; None if there is no checkpoint. Logs damaged ones.
 
-    Raises:
-        UserError: If all checkpoints are damaged, or one is of another version's format.
+    Raises UserError if all are damaged, or one is of another version's format.
     """
     paths = checkpoints(folder)
     for path in paths:
         try:
             return _read(path)
+        except UserError:
+            raise
         except (SafetensorError, LookupError, ValueError, OSError) as error:
-            if isinstance(error, UserError):
-                raise
             logger.warning(f"{path.name} is damaged ({error}); trying the one before it")
     if paths:
         raise UserError(f"{folder}: every checkpoint is damaged: delete the folder to train from the start")
@@ -68,7 +67,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise ValueError("its contents do not match their checksum")
     facts = json.loads(metadata["facts"])
     if facts["format"] != FORMAT:
-        raise UserError(f"{path.parent} was begun by another version of mtbert: choose another folder")
+        raise UserError(f"{path.parent} was started by another version of mtbert: choose another folder")
     state: dict[str, Any] = {}
     for keys, value in [*facts["values"], *((json.loads(name), tensor) for name, tensor in tensors.items())]:
         level = state
@@ -88,7 +87,7 @@ def _flatten(state: Mapping, keys: tuple[str | int, ...] = ()) -> Iterator[tuple
 
 
 def _detached(tensor: Tensor) -> Tensor:
-    """The tensor on the CPU; a view is copied, for safetensors refuses tensors that share memory."""
+    """The tensor on the CPU; a view is copied, because safetensors refuses tensors that share memory."""
     tensor = tensor.detach().cpu().contiguous()
     return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
 

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 def conflicts(recipe: "Recipe") -> Iterator[str]:
     """A sentence for each conflict: the fields, their values and what to do.
 
-    Raises:
-        UserError: for an adapter that does not exist, and for copies of rows whose scores may not be copied.
+    Raises UserError for an adapter that does not exist, and for copies of rows whose scores may not be copied.
     """
     for task in recipe.tasks:
         yield from _head_conflicts(recipe, task)
@@ -67,19 +66,15 @@ def _loss_conflicts(recipe: "Recipe", name: str) -> Iterator[str]:
     if loss.batch_kind != "all" and (threshold := recipe.positive_threshold[name]) > task.max_label:
         yield f"positive_threshold.{name} is {threshold:g}, but the labels of {name} end at {task.max_label}"
     if (weight := recipe.smart_weight[name]) and recipe.trainable == "heads":
-        yield (
-            f"smart_weight.{name} is {weight:g}, but SMART changes embeddings, and trainable=heads caches the vectors "
-            "above them: set trainable to all"
-        )
+        why = "SMART changes embeddings, and trainable=heads caches the vectors above them"
+        yield f"smart_weight.{name} is {weight:g}, but {why}: set trainable to all"
 
 
 def _adapter_conflicts(recipe: "Recipe") -> Iterator[str]:
     adapter, parts = recipe.adapter, adapter_parts(recipe.adapter)
     if recipe.trainable == "heads" and parts:
-        yield (
-            f"adapter is {adapter!r}, but trainable=heads trains heads on vectors of the unchanged encoder: "
-            "set trainable to adapters or all"
-        )
+        why = "trainable=heads trains heads on vectors of the unchanged encoder"
+        yield f"adapter is {adapter!r}, but {why}: set trainable to adapters or all"
     if recipe.trainable in ("adapters", "adapters_and_norms") and not parts:
         yield f"trainable is {recipe.trainable!r}, but there is no adapter: set adapter, such as pal"
     sized = [part for part in parts if ADAPTERS[part].default_size]
@@ -99,9 +94,7 @@ def _step_conflicts(recipe: "Recipe") -> Iterator[str]:
         why = f"gives each of {least} tasks one or more" if sampler == "stages" else "changes from epoch to epoch"
         yield f"epochs is {recipe.epochs}, but sampler {sampler!r} {why}: set it to {least} or more"
     if recipe.optimizer_state == "per_task" and sampler in ("mixed", "alone_first"):
-        yield (
-            f"optimizer_state is 'per_task', but sampler {sampler!r} has steps of all tasks: "
-            "choose a sampler with one task a step"
-        )
+        why = f"sampler {sampler!r} has steps of all tasks"
+        yield f"optimizer_state is 'per_task', but {why}: choose a sampler with one task a step"
     if recipe.surgery != "none" and recipe.loss_weighting != "equal":
         yield f"loss_weighting is {recipe.loss_weighting!r} and surgery {recipe.surgery!r}: use only one of them"

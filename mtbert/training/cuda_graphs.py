@@ -1,8 +1,8 @@
 """How steps are carried out on a device: what decides the cost of a step, and not its result.
 
-On a GPU most of a small step is not arithmetic but the CPU launching a thousand small kernels one after the other. A
-CUDA graph captures them once and launches them all together. For that every step must have the same shape, take its
-rows from fixed addresses on the device, and never wait for the device.
+On a GPU most of a small step is the CPU launching a thousand small kernels one after the other. A CUDA graph captures
+them once and launches them all together. For that every step must have the same shape, take its rows from fixed
+addresses on the device, and never wait for the device.
 """
 
 import os
@@ -37,16 +37,10 @@ _MAX_GRAPHS = 64  # shapes that are captured; steps of further shapes run eagerl
 
 @dataclass(frozen=True)
 class Execution:
-    """What a run may choose beside its recipe. Results differ only by rounding and by the random numbers of dropout.
+    """How steps are carried out. Results differ only by rounding and by the random numbers of dropout."""
 
-    Attributes:
-        compile: Run encoder layers through torch.compile, which fuses neighboring elementwise operations; not with
-            gradient surgery, which intercepts the layers' operations.
-        cuda_graphs: Give steps static shapes (see ``StaticShape``) and, on a GPU, capture them as CUDA graphs.
-    """
-
-    compile: bool = False
-    cuda_graphs: bool = False
+    compile: bool = False  # encoder layers through torch.compile; not with surgery, which intercepts their operations
+    cuda_graphs: bool = False  # steps of static shapes (see ``StaticShape``), on a GPU captured as CUDA graphs
 
     @classmethod
     def from_env(cls) -> "Execution":
@@ -58,8 +52,7 @@ class Execution:
                 raise UserError(f"{EXECUTION} contains {word!r}: choose from {', '.join(names)}")
         return cls(**dict.fromkeys(words, True))
 
-    def __str__(self) -> str:
-        """As ``from_env`` reads it."""
+    def __str__(self) -> str:  # as ``from_env`` reads it
         return ",".join(name for name, enabled in asdict(self).items() if enabled)
 
 
@@ -77,8 +70,9 @@ class Eager:
 
     def micro_batches(self, rows: Mapping[str, Tensor]) -> Iterator[MicroBatch]:
         """This process's rows of a step, in parts; a part without rows is left out."""
-        pieces = {task: task_rows.tensor_split(self.parts * self.world.size) for task, task_rows in rows.items()}
-        for index in self.world.parts(self.parts):
+        num_pieces = self.parts * self.world.size
+        pieces = {task: task_rows.tensor_split(num_pieces) for task, task_rows in rows.items()}
+        for index in range(self.world.rank, num_pieces, self.world.size):
             part = {task: pieces[task][index] for task in rows if len(pieces[task][index])}
             if part:
                 shares = {task: len(part[task]) / len(rows[task]) for task in part}
@@ -153,7 +147,6 @@ class CUDAGraphRunner:
 
     @property
     def num_graphs(self) -> int:
-        """How many shapes of steps have been captured."""
         return sum(step.graph is not None for step in self._steps.values())
 
     def _can_capture(self, step: _StaticStep) -> bool:
@@ -172,10 +165,8 @@ class CUDAGraphRunner:
 
     def _integers(self, rows: Mapping[str, Tensor], shapes: Mapping[str, StaticShape]) -> Tensor:
         """What goes to the device for a step: a few integers for each sequence, in one copy."""
-        parts = []
-        for task, task_rows in rows.items():
-            parts += [shapes[task].spans(*self.datasets[task].spans(task_rows)).flatten(), task_rows]
-        integers = torch.cat(parts)
+        spans = {task: shapes[task].spans(*self.datasets[task].spans(task_rows)) for task, task_rows in rows.items()}
+        integers = torch.cat([part for task in rows for part in (spans[task].flatten(), rows[task])])
         return integers.pin_memory() if self.device.type == "cuda" else integers
 
     def _micro_batch(self, step: _StaticStep) -> MicroBatch:
@@ -190,8 +181,7 @@ class CUDAGraphRunner:
     @contextmanager
     def _on_stream(self) -> Iterator[None]:
         if self.device.type != "cuda":
-            yield
-            return
+            return (yield)
         default = torch.cuda.current_stream(self.device)
         self._stream.wait_stream(default)
         with torch.cuda.stream(self._stream):

@@ -1,7 +1,7 @@
 """What a run reads: the rows that its recipe selects, encoded for its model, and the order of their batches."""
 
-import dataclasses
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,14 +23,11 @@ from mtbert.utils.logging import logger
 
 
 def read_tasks(recipe: Recipe, folder: Path) -> dict[str, dict[Split, Rows]]:
-    """Read the training and dev rows of each task of a recipe.
-
-    Returns:
-        Task -> split -> rows, with the recipe's limits, overlap rule and augmented copies applied.
+    """Task -> split -> the rows that a recipe trains on and scores: its limits, overlap rule and copies are applied.
 
     Raises:
-        UserError: For unreadable files; for training rows that are also in dev or test, if the recipe refuses them or,
-            where it drops them, no other row is left.
+        UserError: For unreadable files, and for training rows that are also in dev or test if the recipe refuses them,
+            or drops them and no other row is left.
     """
     tasks = {}
     for task in recipe.task_list:
@@ -40,7 +37,10 @@ def read_tasks(recipe: Recipe, folder: Path) -> dict[str, dict[Split, Rows]]:
             for note in rows.notes():
                 logger.info(note)
         train = _without_overlap(recipe, folder, task, splits).subsample(recipe.train_rows)
-        splits["train"] = _with_copies(recipe, train)
+        splits["train"] = train
+        if copies := recipe.augment_copies.get(task.name):
+            splits["train"] = augment_rows(train, copies, recipe.augment_fraction, recipe.seed, recipe.augment_scores)
+            logger.info(f"{train.path.name}: {splits['train'].copies} augmented copies of {len(train)} rows")
         if "dev" in splits:
             splits["dev"] = splits["dev"].subsample(recipe.dev_rows)
         tasks[task.name] = splits
@@ -63,48 +63,26 @@ def _without_overlap(recipe: Recipe, folder: Path, task: Task, splits: Mapping[S
     remaining = train.without_overlap(others) if recipe.overlap == "drop" else train
     if not len(remaining):
         raise UserError(f"{train.path}: overlap is drop, which leaves no row: add training rows, or set it to keep")
-    return dataclasses.replace(remaining, overlaps=counts)
-
-
-def _with_copies(recipe: Recipe, train: Rows) -> Rows:
-    """The training rows and, if the recipe augments the task, their augmented copies."""
-    copies = recipe.augment_copies.get(train.task.name)
-    if not copies:
-        return train
-    rows = augment_rows(train, copies, recipe.augment_fraction, recipe.seed, recipe.augment_scores)
-    logger.info(f"{train.path.name}: {rows.copies} augmented copies of {len(train)} rows")
-    return rows
+    return replace(remaining, overlaps=counts)
 
 
 class MicroBatch(NamedTuple):
-    """A part of a step's rows, ready for a forward pass.
+    """A part of a step's rows, ready for a forward pass."""
 
-    Attributes:
-        inputs: A batch of sequences; with a frozen encoder, each task's vectors, (sequences, hidden).
-        labels: Each task's labels, (rows,).
-        shares: The fraction of each task's rows in the step that is in this part.
-    """
-
-    inputs: PackedBatch | dict[str, Tensor]
-    labels: dict[str, Tensor]
-    shares: dict[str, float]
+    inputs: PackedBatch | dict[str, Tensor]  # sequences; with a frozen encoder each task's vectors, (sequences, hidden)
+    labels: dict[str, Tensor]  # each task's labels, (rows,)
+    shares: dict[str, float]  # the fraction of each task's rows in the step that is in this part
 
 
+@dataclass(eq=False)
 class TaskDataset:
-    """The rows of one file as the model reads them.
+    """The rows of one file as the model reads them."""
 
-    Args:
-        rows: The rows themselves.
-        model: The model they are encoded for.
-        sequences: The encoded rows, on the model's device.
-        labels: (rows,).
-        vectors: (sequences, hidden), computed once, if the encoder is frozen; else None.
-    """
-
-    def __init__(
-        self, rows: Rows, model: MultitaskModel, sequences: EncodedDataset, labels: Tensor, vectors: Tensor | None
-    ):
-        self.rows, self.model, self.sequences, self.labels, self.vectors = rows, model, sequences, labels, vectors
+    rows: Rows
+    model: MultitaskModel
+    sequences: EncodedDataset  # on the model's device
+    labels: Tensor  # (rows,)
+    vectors: Tensor | None  # (sequences, hidden), computed once, if the encoder is frozen
 
     @classmethod
     def from_rows(cls, rows: Rows, model: MultitaskModel, recipe: Recipe, progress: bool) -> "TaskDataset":
@@ -147,10 +125,8 @@ def task_batch_sampler(dataset: TaskDataset, recipe: Recipe) -> BatchSampler:
     name, loss = dataset.rows.task.name, LOSSES[recipe.loss[dataset.rows.task.name]]
     if loss.ranks:
         return _ranking_batch_sampler(dataset, recipe)
-    if name in recipe.tokens_per_batch:
-        return LengthGroupedBatchSampler(
-            name, dataset.sequences.row_lengths, recipe.tokens_per_batch[name], recipe.seed
-        )
+    if tokens := recipe.tokens_per_batch.get(name):
+        return LengthGroupedBatchSampler(name, dataset.sequences.row_lengths, tokens, recipe.seed)
     return BatchSampler(name, len(dataset), recipe.batch_size[name], recipe.seed)
 
 
@@ -158,10 +134,8 @@ def _ranking_batch_sampler(dataset: TaskDataset, recipe: Recipe) -> BatchSampler
     rows, name = dataset.rows, dataset.rows.task.name
     loss, threshold = LOSSES[recipe.loss[name]], recipe.positive_threshold[name]
     if loss.input_kind == "pair" and any(True for _ in dataset.model.heads[name].parameters()):
-        logger.info(
-            f"{name}: loss {recipe.loss[name]} trains the sentence vectors; the head {recipe.head[name]!r} keeps its "
-            "random weights"
-        )
+        head = f"the head {recipe.head[name]!r} keeps its random weights"
+        logger.info(f"{name}: loss {recipe.loss[name]} trains the sentence vectors; {head}")
     sampler = build_batch_sampler(loss.batch_kind, rows, recipe.batch_size[name], recipe.seed, threshold)
     if loss.batch_kind != "all":
         positives = sum(label >= threshold for label in rows.labels)

@@ -36,9 +36,9 @@ class PeerLostError(UserError):
 class World:
     """This process's rank, and the number of processes.
 
-    A tensor on a GPU is reduced by NCCL, in the queue of that GPU; one on the CPU by gloo. ``gather``, ``all_reduce``,
-    ``any`` and ``assert_same_step`` wait for the other processes, so all must call them in the same order; a single
-    process gets back what it gave. They raise PeerLostError if another process does not answer.
+    A tensor on a GPU is reduced by NCCL, one on the CPU by gloo. ``gather``, ``all_reduce``, ``any`` and
+    ``assert_same_step`` wait for the other processes, so all must call them in the same order; they raise PeerLostError
+    if another process does not answer.
     """
 
     rank: int = 0
@@ -61,27 +61,15 @@ class World:
         """Raise UserError for a recipe with a loss that is not a sum over the rows of a step."""
         ranking = [name for name in recipe.tasks if LOSSES[recipe.loss[name]].ranks]
         if self.size > 1 and ranking:
-            raise UserError(
-                f"loss.{ranking[0]}: {recipe.loss[ranking[0]]!r} compares the rows of a step with each other, but "
-                f"{self.size} processes split them: train in one process"
-            )
-
-    # -- splitting the work -------------------------------------------------------------------------------------------
-
-    def parts(self, count: int) -> range:
-        """Indices of this process's parts of a step, ``count`` for each process."""
-        return range(self.rank, count * self.size, self.size)
+            reason = f"compares the rows of a step, but {self.size} processes split them"
+            raise UserError(f"loss.{ranking[0]}: {recipe.loss[ranking[0]]!r} {reason}: train in one process")
 
     def shard(self, rows: Rows) -> Rows:
         """Every ``size``-th row, from this process's rank on."""
         return rows if self.size == 1 else replace(rows, examples=rows.examples[self.rank :: self.size])
 
     def gather(self, shard: Tensor | None, rows: int, width: int) -> Tensor:
-        """Put together what each process computed for its ``shard`` of all rows (None if it has none).
-
-        Returns:
-            (rows, width), in order, on the CPU, in every process.
-        """
+        """All rows in order, (rows, width) on the CPU, from what each process computed for its ``shard``, if any."""
         if self.size == 1 and shard is not None:
             return shard
         whole = torch.zeros(rows, width)
@@ -89,18 +77,15 @@ class World:
             whole[self.rank :: self.size] = shard
         return self.all_reduce(whole)
 
-    # -- agreeing -----------------------------------------------------------------------------------------------------
-
     def all_reduce(self, tensor: Tensor, operation: dist.ReduceOp.RedOpType = dist.ReduceOp.SUM) -> Tensor:
         """Reduce a tensor over all processes, in place."""
         if self.size > 1:
             try:
                 dist.all_reduce(tensor, operation)
             except RuntimeError:  # gloo: the connection is closed, or the time is up
-                minutes = TIMEOUT.seconds // 60
                 raise PeerLostError(
-                    f"process {self.rank}: another of the {self.size} processes ended or did not answer for {minutes} "
-                    "minutes: the same command resumes from the last checkpoint"
+                    f"process {self.rank}: another of the {self.size} processes ended or did not answer for "
+                    f"{TIMEOUT.seconds // 60} minutes: the same command resumes from the last checkpoint"
                 ) from None
         return tensor
 
@@ -116,13 +101,9 @@ class World:
                 f"the processes found checkpoints of steps {-ends[1]} to {ends[0]}: all must see the same run folder"
             )
 
-    # -- randomness ---------------------------------------------------------------------------------------------------
-
     def seed_per_rank(self, seed: int, step: int) -> None:
-        """Give each process random numbers (dropout) of its own. A single process continues its stream.
-
-        They depend on seed, step and rank alone, so that a run may resume in another number of processes.
-        """
+        """Give each process random numbers (dropout) that depend on seed, step and rank alone, so that a run may resume
+        in another number of processes. A single process continues its stream."""
         if self.size > 1:
             torch.manual_seed(derived_seed(seed, "process", step, self.rank))
 
@@ -145,10 +126,9 @@ class Exchange:
         self._has_grad: dict[tuple[str, ...], set[str]] = {}
 
     def all_reduce_gradients(self, gradients: Mapping[tuple[str, ...], GradientVector]) -> None:
-        """Sum each vector over all processes, in place. A process without rows in this step contributes zeros.
+        """Sum each vector, named by the tasks whose losses it is the gradient of, over all processes, in place.
 
-        Args:
-            gradients: By the tasks whose losses a vector is the gradient of; the same tasks in all processes.
+        A process without rows in this step contributes zeros.
         """
         if self.world.size == 1:
             return
@@ -191,14 +171,11 @@ def process_group(device: str | None = None) -> Iterator[World]:
     try:
         store, rank, size = next(dist.rendezvous("env://", timeout=TIMEOUT))
     except (ValueError, RuntimeError) as error:
-        raise UserError(
-            f"WORLD_SIZE is {size}, but the processes cannot connect ({error}): start them with torchrun, or unset "
-            "WORLD_SIZE"
-        ) from None
+        action = "start them with torchrun, or unset WORLD_SIZE"
+        raise UserError(f"WORLD_SIZE is {size}, but the processes cannot connect ({error}): {action}") from None
     backend = "cpu:gloo,cuda:nccl" if get_device(device).type == "cuda" else "gloo"
-    dist.init_process_group(
-        backend, store=dist.PrefixStore("mtbert", store), rank=rank, world_size=size, timeout=TIMEOUT
-    )
+    prefixed = dist.PrefixStore("mtbert", store)
+    dist.init_process_group(backend, store=prefixed, rank=rank, world_size=size, timeout=TIMEOUT)
     world = World(rank, size)
     try:
         yield world

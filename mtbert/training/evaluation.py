@@ -29,10 +29,9 @@ def accuracy(predictions: Sequence[float], labels: Sequence[float]) -> float:
 
 
 def pearson(predictions: Sequence[float], labels: Sequence[float]) -> float:
-    """Pearson's correlation of (rows,) each; 0.0, never NaN, if either is constant (nothing varies to be explained).
+    """Pearson's correlation of (rows,) each; 0.0, never NaN, if either is constant.
 
-    Raises:
-        UserError: If there are no rows, the lengths differ, or a number is not finite.
+    Raises UserError if there are no rows, the lengths differ, or a number is not finite.
     """
     x, y = _arrays(predictions, labels)
     if np.ptp(x) == 0 or np.ptp(y) == 0:
@@ -64,12 +63,9 @@ def score_all(sets: Mapping[str, Rows], logits: Mapping[str, Tensor]) -> dict[st
 
 
 def predict_logits(model: MultitaskModel, rows: Rows, progress: Callable[[int], object] | None = None) -> Tensor:
-    """The logits of a file's rows, (rows, outputs), in their order; logs how many sequences were truncated.
+    """The logits of a file's rows, labeled or not, (rows, outputs); logs how many sequences were truncated.
 
-    Args:
-        model: A model with a head for the rows' task.
-        rows: The rows, labeled or not.
-        progress: Called with the number of rows done, after each batch.
+    ``progress`` is called after each batch with the number of rows in it.
     """
     task = rows.task.name
     sequences = model.encode_dataset(task, TokenizedDataset.from_rows(rows, model.encoder.tokenizer))
@@ -86,8 +82,7 @@ class DevSets:
 
     @torch.no_grad()
     def predict_logits(self) -> dict[str, Tensor]:
-        """Each task's logits, (rows, outputs) on the CPU, from a model in evaluation mode; FloatingPointError unless
-        they are finite."""
+        """Each task's logits, (rows, outputs) on the CPU; FloatingPointError unless they are finite."""
         total = sum(len(dataset) for dataset in self.datasets.values())
         with tqdm(total=total, desc="dev", unit="row", leave=False, disable=not self.progress) as bar:
             shards = {name: dataset.predict_logits(bar.update) for name, dataset in self.datasets.items()}

@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo
@@ -80,13 +80,8 @@ def one_of(choices: Iterable[str]) -> Any:
     return Field(pattern=rf"^({'|'.join(choices)})$")
 
 
-def default_for_all(value: Any) -> Any:
-    """The default of a field that takes one value for all tasks."""
-    return Field(value)
-
-
 class Frozen(Mapping[str, Any]):
-    """A read-only copy of a mapping. It equals every mapping of the same items, and its hash is that of its items."""
+    """A hashable, read-only copy of a mapping; it equals every mapping of the same items."""
 
     def __init__(self, items: Mapping[str, Any]):
         self._items = dict(items)
@@ -107,6 +102,7 @@ class Frozen(Mapping[str, Any]):
         return repr(self._items)
 
 
+default_for_all: Callable[[Any], Any] = Field  # the default of a PerTask field, as one value for all tasks
 T = TypeVar("T")
 PerTask = Annotated[Mapping[str, T], BeforeValidator(_by_task), AfterValidator(Frozen)]
 Text = Annotated[str, BeforeValidator(_text)]
@@ -117,13 +113,7 @@ Dropout = Annotated[float, Field(ge=0, le=0.999), BeforeValidator(to_number)]
 
 
 def error_message(error: ValidationError, fields: Mapping[str, Any], known: Iterable[str]) -> str:
-    """One sentence for the first error that pydantic found.
-
-    Args:
-        error: What pydantic raised.
-        fields: The values that were given, by field.
-        known: The fields that exist.
-    """
+    """One sentence for the first error that pydantic found in the given ``fields``, of those that are ``known``."""
     first = error.errors(include_url=False)[0]
     kind, context = first["type"], first.get("ctx", {})
     reason = str(context["error"]) if kind == "value_error" else first["msg"]

@@ -21,12 +21,7 @@ Losses = Callable[[MicroBatch], dict[str, Tensor]]  # each task's mean loss over
 
 
 class Gradient(NamedTuple):
-    """What ``compute`` leaves behind.
-
-    Attributes:
-        parameters: The shards of the flat parameters that have a gradient.
-        aggregation: How surgery combined the tasks' gradients.
-    """
+    """The shards of the flat parameters that have a gradient, and how surgery combined the tasks' gradients."""
 
     parameters: list[nn.Parameter]
     aggregation: AggregationInfo | None = None
@@ -39,12 +34,7 @@ class SummedLoss:
         self.losses, self.flat, self.exchange, self.weighting = losses, flat, exchange, weighting
 
     def compute(self, step: Step, micro_batches: Iterable[MicroBatch]) -> Gradient:
-        """Compute the gradient of a step.
-
-        Args:
-            step: The step, for the names of its tasks.
-            micro_batches: This process's part of the step's rows; the gradients of all processes are summed.
-        """
+        """The gradient of a step, from this process's part of its rows; those of all processes are summed."""
         self.flat.vector.zero_grad()
         for micro_batch in micro_batches:
             weighted = self.weighting(self.losses(micro_batch))
@@ -75,9 +65,6 @@ class SurgeryGradient:
 
 def recipe_loss_weighting(recipe: Recipe) -> nn.Module:
     """The loss weighting of a recipe; its parameters are trained with the model's."""
-    squared = [
-        task.name
-        for task in recipe.task_list
-        if task.kind == "regression" and recipe.loss[task.name] in ("default", "mse")
-    ]
+    regressions = [task.name for task in recipe.task_list if task.kind == "regression"]
+    squared = [name for name in regressions if recipe.loss[name] in ("default", "mse")]
     return build_loss_weighting(recipe.loss_weighting, recipe.tasks, squared)

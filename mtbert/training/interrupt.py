@@ -31,13 +31,12 @@ def graceful_interrupt() -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield is_requested  # signals only reach the main thread
         return
-    previous = signal.getsignal(signal.SIGINT)
 
     def handle(signum, frame):
         signal.signal(signal.SIGINT, signal.default_int_handler)
         requested.set()
 
-    signal.signal(signal.SIGINT, handle)
+    previous = signal.signal(signal.SIGINT, handle)
     try:
         yield is_requested
     finally:

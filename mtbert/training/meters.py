@@ -27,10 +27,8 @@ class Stopwatch:
 class Meters:
     """Losses, examples, tokens, floating-point operations, seconds, and the conflicts of surgery, over one epoch.
 
-    Args:
-        tasks: Names of the tasks.
-        device: Where losses are added up, so that no step waits for them.
-        config: The encoder's, to count FLOPs; None if not all of it is trained, and a backward pass costs less.
+    Losses are added up on ``device``, so that no step waits for them. ``config`` is the encoder's, to count FLOPs; None
+    if not all of it is trained, because a backward pass then costs less.
     """
 
     def __init__(self, tasks: Sequence[str], device: torch.device, config: BertConfig | None):
@@ -68,11 +66,7 @@ class Meters:
             self.flops += training_flops(self.config, lengths)
 
     def mean_losses(self) -> dict[str, float]:
-        """Mean training loss of each task that has had a step in this epoch.
-
-        Raises:
-            FloatingPointError: If one is not finite.
-        """
+        """Mean training loss of each task that has had a step in this epoch; FloatingPointError if not finite."""
         sums = dict(zip(self.tasks, self.loss_sums.tolist(), strict=True))
         means = {task: sums[task] / count for task, count in self.loss_counts.items() if count}
         for task, mean in means.items():
@@ -92,15 +86,9 @@ class Meters:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "loss_sums": self.loss_sums,
-            "loss_counts": dict(self.loss_counts),
-            "examples": self.examples,
-            "tokens": self.tokens,
-            "flops": self.flops,
-            "conflicts": self.conflicts.state_dict(),
-            "seconds": self.stopwatch.seconds,
-        }
+        losses = {"loss_sums": self.loss_sums, "loss_counts": dict(self.loss_counts)}
+        counts = {"examples": self.examples, "tokens": self.tokens, "flops": self.flops}
+        return losses | counts | {"conflicts": self.conflicts.state_dict(), "seconds": self.stopwatch.seconds}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.loss_sums.copy_(state["loss_sums"])

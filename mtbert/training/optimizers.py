@@ -15,11 +15,7 @@ ALL_TASKS = "all"
 class ScheduledOptimizers:
     """One AdamW for all tasks or, with ``optimizer_state="per_task"``, one for each, on a schedule of its own steps.
 
-    Args:
-        recipe: The learning rate and its schedule, and whether tasks share moments.
-        flat: The parameters.
-        sampler: It tells how many steps each task takes.
-        total_steps: Steps of the whole run.
+    The sampler tells how many of the run's ``total_steps`` each task takes.
     """
 
     def __init__(self, recipe: Recipe, flat: FlatParameters, sampler: Sampler, total_steps: int):

@@ -3,6 +3,7 @@
 import contextlib
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -196,6 +197,14 @@ def from_dict(fields: Mapping[str, Any]) -> Recipe:
     return Recipe(**fields)
 
 
+def check_same_recipe(recipe: Recipe, other: Recipe, folder: Path) -> None:
+    """Raise UserError naming the fields in which the recipe of a folder's run, ``other``, differs from ``recipe``."""
+    differences = recipe.differences(other)
+    if differences:
+        named = "; ".join(f"{name} is {here!r}, there {there!r}" for name, (here, there) in differences.items())
+        raise UserError(f"{folder} holds a run of another recipe ({named}): choose another folder")
+
+
 def recipe_schema() -> dict[str, Any]:
     """The JSON schema of recipe.json. Rules that involve several fields are checked by ``Recipe`` alone."""
     schema = Recipe.model_json_schema()
@@ -221,13 +230,11 @@ def settings(texts: Sequence[str]) -> dict[str, Any]:
         with contextlib.suppress(ValueError, RecursionError):
             value = json.loads(value)
         name, dot, task = name.strip().partition(".")
-        if dot:
-            if not isinstance(changes.setdefault(name, {}), dict):
-                raise UserError(f"--set {text!r}: {name} is set for all tasks already: set it once, or for each task")
-            changes[name][task] = value
-        elif isinstance(tasks := changes.get(name), dict):
-            tasks = ", ".join(tasks)
+        if name in changes and isinstance(changes[name], dict) != bool(dot):
+            tasks = "all tasks" if dot else ", ".join(changes[name])
             raise UserError(f"--set {text!r}: {name} is set for {tasks} already: set it once, or for each task")
+        if dot:
+            changes.setdefault(name, {})[task] = value
         else:
             changes[name] = value
     return changes

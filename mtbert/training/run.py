@@ -23,7 +23,7 @@ from mtbert.nn.losses import LOSSES, LossSettings, build_loss
 from mtbert.nn.model import MultitaskModel
 from mtbert.nn.pretrained import Encoder, load_encoder
 from mtbert.training.checkpoint import checkpoints
-from mtbert.training.recipe import Recipe, from_dict
+from mtbert.training.recipe import Recipe, check_same_recipe, from_dict
 from mtbert.utils.device import environment_info
 from mtbert.utils.errors import UserError
 from mtbert.utils.files import LOCK, atomic_write, cached_sha256, write_json
@@ -64,15 +64,9 @@ class Run:
         """One row per epoch, columns such as "loss sst" and "sst"; epochs count from 1."""
         import pandas as pd
 
-        rows = [
-            {
-                "epoch": epoch["epoch"],
-                **{f"loss {task}": loss for task, loss in epoch["losses"].items()},
-                **epoch["scores"],
-            }
-            for epoch in self.epochs
-        ]
-        return pd.DataFrame(rows)
+        losses = [{f"loss {task}": loss for task, loss in epoch["losses"].items()} for epoch in self.epochs]
+        rows = zip(self.epochs, losses, strict=True)
+        return pd.DataFrame([{"epoch": epoch["epoch"], **loss, **epoch["scores"]} for epoch, loss in rows])
 
     def changed_files(self, data: Path) -> list[str]:
         """Names of the files that the run read and that a data folder lacks, or has with other content."""
@@ -103,20 +97,13 @@ def new_record(
     world_size: int,
     execution: "Execution",
 ) -> dict[str, Any]:
-    """The record of a run that begins now. tasks: task -> split -> rows."""
-    files = {
-        rows.path.name: {
-            "task": name,
-            "split": split,
-            "sha256": rows.sha256,
-            "rows": len(rows),
-            "unlabelled": rows.unlabeled,
-            "overlaps": dict(rows.overlaps),
-            "copies": rows.copies,
-        }
-        for name, splits in tasks.items()
-        for split, rows in splits.items()
-    }
+    """The record of a run that begins now; ``tasks``: task -> split -> rows."""
+    files = {}
+    for name, splits in tasks.items():
+        for split, rows in splits.items():
+            file = {"task": name, "split": split, "sha256": rows.sha256, "rows": len(rows)}
+            removed_or_added = {"unlabelled": rows.unlabeled, "overlaps": dict(rows.overlaps), "copies": rows.copies}
+            files[rows.path.name] = file | removed_or_added
     return {
         "status": "unfinished",
         "recipe": recipe.as_dict(),
@@ -169,53 +156,26 @@ def earlier_run(folder: Path, recipe: Recipe) -> Run | None:
     return run
 
 
-def check_same_recipe(recipe: Recipe, other: Recipe, folder: Path) -> None:
-    """Raise UserError naming the fields in which the recipe of a folder's run, ``other``, differs from ``recipe``."""
-    differences = recipe.differences(other)
-    if differences:
-        named = "; ".join(f"{name} is {here!r}, there {there!r}" for name, (here, there) in differences.items())
-        raise UserError(f"{folder} holds a run of another recipe ({named}): choose another folder")
-
-
 def build_model(recipe: Recipe, encoder: Encoder) -> MultitaskModel:
-    """The model that a recipe describes, on an encoder; heads and adapters are initialized from the recipe's seed.
+    """The model that a recipe describes; heads and adapters are initialized from the recipe's seed.
 
-    Raises:
-        UserError: For a max_length beyond the encoder's positions.
+    Raises UserError for a max_length beyond the encoder's positions.
     """
     positions = encoder.config.max_position_embeddings
     for name, length in recipe.max_length.items():
         if length > positions:
             raise UserError(f"max_length.{name} is {length}, but this encoder has {positions} positions")
-    losses = {
-        task.name: build_loss(
-            recipe.loss[task.name],
-            task,
-            LossSettings(
-                recipe.similarity_scale[task.name],
-                recipe.triplet_margin[task.name],
-                recipe.positive_threshold[task.name],
-            ),
-        )
-        for task in recipe.task_list
-    }
+    losses = {}
+    for name, task in zip(recipe.tasks, recipe.task_list, strict=True):
+        constants = recipe.similarity_scale[name], recipe.triplet_margin[name], recipe.positive_threshold[name]
+        losses[name] = build_loss(recipe.loss[name], task, LossSettings(*constants))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        model = MultitaskModel(
-            encoder,
-            recipe.task_list,
-            recipe.head,
-            recipe.encoding,
-            recipe.max_length,
-            recipe.pooling,
-            recipe.head_dropout,
-            losses,
-            recipe.smart_weight,
-        )
+        reading = recipe.task_list, recipe.head, recipe.encoding, recipe.max_length, recipe.pooling
+        model = MultitaskModel(encoder, *reading, recipe.head_dropout, losses, recipe.smart_weight)
         if recipe.adapter != "none":
-            shape = AdapterShape(
-                recipe.adapter_size or 0, recipe.adapter_heads, recipe.adapter_projections, recipe.adapter_activation
-            )
+            size, activation = recipe.adapter_size or 0, recipe.adapter_activation
+            shape = AdapterShape(size, recipe.adapter_heads, recipe.adapter_projections, activation)
             for task in recipe.tasks:
                 model.adapters[task] = build_adapter(recipe.adapter, encoder.config, shape)
         return model
@@ -268,7 +228,7 @@ def _adapter_tensors(model: MultitaskModel, recipe: Recipe) -> dict[str, Tensor]
 
 
 def load_model(folder: str | Path, device: str | torch.device = "cpu") -> MultitaskModel:
-    """Load the best model of the run in ``folder``, in evaluation mode.
+    """The best model of the run in ``folder``, in evaluation mode.
 
     Raises:
         UserError: If ``folder`` holds no run, no epoch is finished yet, a weight file is missing or damaged, or the
@@ -281,12 +241,10 @@ def load_model(folder: str | Path, device: str | torch.device = "cpu") -> Multit
     trained = run.folder / "encoder" if recipe.trainable == "all" else None
     if trained is not None and not trained.is_dir():
         raise UserError(f"{trained} does not exist: the run's trained encoder is missing")
-    encoder = recipe_encoder(recipe, trained)
-    if trained is None and encoder.sha256 != run.record.get("encoder_sha256"):
-        raise UserError(
-            f"{folder} was trained on other weights of encoder {recipe.encoder}: sha256 was "
-            f"{run.record.get('encoder_sha256')}, is {encoder.sha256}"
-        )
+    encoder, sha256 = recipe_encoder(recipe, trained), run.record.get("encoder_sha256")
+    if trained is None and encoder.sha256 != sha256:
+        change = f"sha256 was {sha256}, is {encoder.sha256}"
+        raise UserError(f"{folder} was trained on other weights of encoder {recipe.encoder}: {change}")
     model = build_model(recipe, encoder)
     _read_tensors(run.folder / "heads.safetensors", model.heads.state_dict())
     if recipe.adapter != "none":
@@ -306,19 +264,14 @@ def _read_tensors(path: Path, targets: Mapping[str, Tensor]) -> None:
     expected = {name: tuple(tensor.shape) for name, tensor in targets.items()}
     for name in sorted(shapes.keys() | expected.keys()):
         if shapes.get(name) != expected.get(name):
-            raise UserError(
-                f"{path} is damaged or of another recipe: tensor {name!r} has shape {shapes.get(name)}, but the recipe "
-                f"needs {expected.get(name)}"
-            )
-    with torch.no_grad():
-        for name, target in targets.items():
-            target.copy_(tensors[name])
+            difference = f"has shape {shapes.get(name)}, but the recipe needs {expected.get(name)}"
+            raise UserError(f"{path} is damaged or of another recipe: tensor {name!r} {difference}")
+    for name, target in targets.items():  # of a state_dict, which autograd does not see
+        target.copy_(tensors[name])
 
 
 def merge_runs(folders: Sequence[str | Path], device: str | torch.device = "cpu") -> MultitaskModel:
     """Merge runs that left their encoder untrained into one model for all their tasks, in evaluation mode.
-
-    The encoder is held once; every task brings its own head and adapter.
 
     Raises:
         UserError: If a run trained its encoder, encoders or poolings differ, or a task comes twice.
@@ -328,10 +281,8 @@ def merge_runs(folders: Sequence[str | Path], device: str | torch.device = "cpu"
     runs = [open_run(folder) for folder in folders]
     for run in runs:
         if run.recipe.trainable in ("all", "adapters_and_norms"):
-            raise UserError(
-                f"{run.folder} changed its encoder (trainable={run.recipe.trainable}): only runs with trainable "
-                "adapters or heads can share one"
-            )
+            reason = f"{run.folder} changed its encoder (trainable={run.recipe.trainable})"
+            raise UserError(f"{reason}: only runs with trainable adapters or heads can share one")
         encoder, first = ((other.record["encoder_sha256"], other.recipe.num_layers) for other in (run, runs[0]))
         if encoder != first:
             raise UserError(f"{run.folder} and {runs[0].folder} have different encoders: they cannot share one")

@@ -30,24 +30,13 @@ from mtbert.training.gradients import Gradient, SummedLoss, SurgeryGradient, rec
 from mtbert.training.interrupt import Interrupted, graceful_interrupt
 from mtbert.training.meters import Meters, Stopwatch
 from mtbert.training.optimizers import ScheduledOptimizers
-from mtbert.training.recipe import Recipe, from_dict
-from mtbert.training.run import (
-    Run,
-    build_model,
-    check_same_recipe,
-    earlier_run,
-    freeze,
-    new_record,
-    recipe_encoder,
-    save_model,
-)
+from mtbert.training.recipe import Recipe, check_same_recipe, from_dict
+from mtbert.training.run import Run, build_model, earlier_run, freeze, new_record, recipe_encoder, save_model
 from mtbert.utils import paths
 from mtbert.utils.device import autocast, peak_memory_mb, seed_everything
 from mtbert.utils.errors import UserError
 from mtbert.utils.files import folder_lock, remove_parts, write_json
 from mtbert.utils.logging import logger, verbosity
-
-CHECKPOINT_SECONDS = 120.0
 
 
 def train(
@@ -56,7 +45,7 @@ def train(
     data: str | Path | None = None,
     device: str | None = None,
     progress: bool = True,
-    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    checkpoint_seconds: float = 120.0,
     execution: Execution | None = None,
 ) -> Run:
     """Train a model, or resume a run that was stopped.
