@@ -13,7 +13,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, cast, get_args
+from typing import Literal, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +25,7 @@ from mtbert.nn.bert import BertConfig, HookPoint
 from mtbert.utils.errors import UserError
 
 Activation = Literal["identity", "gelu"]
+_ACTIVATIONS: dict[Activation, type[nn.Module]] = {"identity": nn.Identity, "gelu": nn.GELU}
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,6 @@ class ProjectedAttention(Adapter):
     V^E (hidden -> size) and V^D (size -> hidden) are shared by all layers. Each layer has its own query, key and value
     matrices for attention in ``size`` dimensions, without an output matrix. The activation follows V^D: "identity" as
     in the paper's equation, "gelu" as in its authors' code.
-
-    Raises:
-        UserError: if the heads do not divide the size.
     """
 
     hook_points = ("layer",)
@@ -79,7 +77,7 @@ class ProjectedAttention(Adapter):
         self.encode = _projection(config.hidden_size, size, size, shape.projections)
         self.qkv = nn.ModuleList(nn.Linear(size, 3 * size) for _ in range(config.num_hidden_layers))
         self.decode = _projection(size, size, config.hidden_size, shape.projections)
-        self.activate = _activation(shape.activation)
+        self.activate = _ACTIVATIONS[shape.activation]()
         _init_weights(self, self.decode[-1])
 
     def forward(self, point: HookPoint, layer: int, x: Tensor, batch: PackedBatch) -> Tensor:
@@ -101,10 +99,9 @@ class LowRank(Adapter):
         super().__init__()
         layers, hidden, size = range(config.num_hidden_layers), config.hidden_size, shape.size
         self.encode = nn.ModuleList(_projection(hidden, size, size, shape.projections) for _ in layers)
-        decoders = [_projection(size, size, hidden, shape.projections) for _ in layers]
-        self.decode = nn.ModuleList(decoders)
-        self.activate = _activation(shape.activation)
-        _init_weights(self, *(decoder[-1] for decoder in decoders))
+        self.decode = nn.ModuleList(_projection(size, size, hidden, shape.projections) for _ in layers)
+        self.activate = _ACTIVATIONS[shape.activation]()
+        _init_weights(self, *(decoder[-1] for decoder in self.decode))
 
     def forward(self, point: HookPoint, layer: int, x: Tensor, batch: PackedBatch) -> Tensor:
         return self.decode[layer](self.activate(self.encode[layer](x)))
@@ -181,9 +178,7 @@ class AdapterSum(Adapter):
     def __init__(self, *adapters: Adapter):
         super().__init__()
         self.adapters = nn.ModuleList(adapters)
-        self.hook_points = tuple(
-            point for point in get_args(HookPoint) if any(point in adapter.hook_points for adapter in adapters)
-        )
+        self.hook_points = tuple(dict.fromkeys(point for adapter in adapters for point in adapter.hook_points))
 
     def forward(self, point: HookPoint, layer: int, x: Tensor, batch: PackedBatch) -> Tensor:
         added = [
@@ -199,13 +194,8 @@ class TaskAdapters(nn.ModuleDict):
         super().__init__(adapters)
 
     def forward(self, point: HookPoint, layer: int, y: Tensor, x: Tensor, batch: PackedBatch) -> Tensor:
-        """The hidden states ``y`` at a hook point, (tokens, width), with the adapters' additions.
-
-        x: input of the adapters, (tokens, hidden). batch: the whole batch.
-
-        Raises:
-            ValueError: if ``batch.slices`` do not name the task of every sequence.
-        """
+        """The hidden states ``y`` at a hook point, (tokens, width), with the adapters' additions; ValueError if
+        ``batch.slices`` do not name the task of every sequence. ``x`` is the adapters' input, (tokens, hidden)."""
         if not any(point in cast(Adapter, adapter).hook_points for adapter in self.values()):
             return y
         added = [
@@ -218,17 +208,11 @@ class TaskAdapters(nn.ModuleDict):
 
 
 class AdapterSpec(NamedTuple):
-    """An entry of ``ADAPTERS``.
-
-    Attributes:
-        build: the adapter's class.
-        default_size: computes the default inner width from the encoder's configuration; None for a kind without one.
-        has_projections: whether ``AdapterShape.projections`` and ``activation`` apply.
-    """
+    """An entry of ``ADAPTERS``."""
 
     build: Callable[[BertConfig, AdapterShape], Adapter]
-    default_size: Callable[[BertConfig], int] | None = None
-    has_projections: bool = False
+    default_size: Callable[[BertConfig], int] | None = None  # inner width; None for a kind without one
+    has_projections: bool = False  # whether ``AdapterShape.projections`` and ``activation`` apply
 
 
 ADAPTERS: dict[str, AdapterSpec] = {
@@ -241,11 +225,7 @@ ADAPTERS: dict[str, AdapterSpec] = {
 
 
 def adapter_parts(name: str) -> list[str]:
-    """The kinds in an adapter's name, such as "low_rank+top"; an empty list for "none".
-
-    Raises:
-        UserError: if a kind is unknown or comes twice.
-    """
+    """The kinds in an adapter's name, such as "low_rank+top", none of them twice; an empty list for "none"."""
     parts = [] if name == "none" else str(name).split("+")
     for part in parts:
         if part not in ADAPTERS or parts.count(part) > 1:
@@ -254,23 +234,18 @@ def adapter_parts(name: str) -> list[str]:
 
 
 def build_adapter(name: str, config: BertConfig, shape: AdapterShape | None = None) -> Adapter:
-    """A new adapter for one task.
-
-    Args:
-        name: one or several kinds joined by "+".
-        config, shape: the sizes of the encoder and of the adapter.
+    """A new adapter for one task, of one or several kinds joined by "+".
 
     Raises:
         UserError: for an unknown name, or a shape that the kind cannot have.
     """
-    adapters = [_build(ADAPTERS[part], config, shape or AdapterShape()) for part in adapter_parts(name)]
+    adapters = []
+    for spec in (ADAPTERS[part] for part in adapter_parts(name)):
+        part_shape = shape or AdapterShape()
+        if spec.default_size and not part_shape.size:
+            part_shape = dataclasses.replace(part_shape, size=spec.default_size(config))
+        adapters.append(spec.build(config, part_shape))
     return adapters[0] if len(adapters) == 1 else AdapterSum(*adapters)
-
-
-def _build(spec: AdapterSpec, config: BertConfig, shape: AdapterShape) -> Adapter:
-    if spec.default_size and not shape.size:
-        shape = dataclasses.replace(shape, size=spec.default_size(config))
-    return spec.build(config, shape)
 
 
 def _scaled_size(config: BertConfig, at_768: int, multiple: int = 1) -> int:
@@ -283,10 +258,6 @@ def _projection(width: int, inner: int, out: int, matrices: int) -> nn.Sequentia
     widths = [width, *[inner] * (matrices - 1), out]
     linears = [nn.Linear(start, end) for start, end in itertools.pairwise(widths)]
     return nn.Sequential(*[module for linear in linears for module in (nn.GELU(), linear)][1:])
-
-
-def _activation(name: Activation) -> nn.Module:
-    return nn.GELU() if name == "gelu" else nn.Identity()
 
 
 @torch.no_grad()

@@ -44,9 +44,7 @@ def packed_attention(qkv: Tensor, batch: PackedBatch, heads: int, p: float = 0.0
     no score between tokens of different sequences.
 
     Args:
-        qkv: (tokens, 3 * hidden), the query, key and value of each token side by side.
-        batch: tells which tokens form a sequence.
-        heads: number of attention heads; hidden is heads * d.
+        qkv: (tokens, 3 * hidden), the query, key and value of each token side by side; hidden is heads * d.
         p: dropout probability on the attention weights (0 in evaluation).
 
     Returns:

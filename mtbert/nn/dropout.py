@@ -14,11 +14,8 @@ _STEPS = 2**16
 def dropout(x: Tensor, p: float, training: bool = True) -> Tensor:
     """Zero each value with probability ``p`` and scale the others by 1 / (1 - p); the identity in evaluation.
 
-    ``x`` may have any shape. On a CPU ``p`` is rounded to a multiple of 2^-16 below 1, and the scale uses the rounded
-    value, so the expectation is exact.
-
-    Raises:
-        ValueError: for ``p`` outside [0, 1).
+    On a CPU ``p`` is rounded to a multiple of 2^-16 below 1, and the scale uses the rounded value, so the expectation
+    is exact. ValueError for ``p`` outside [0, 1).
     """
     if not 0 <= p < 1:
         raise ValueError(f"dropout probability must be in [0, 1), not {p}")

@@ -23,11 +23,6 @@ class Part:
     flops: int
     bytes: int
 
-    @property
-    def intensity(self) -> float:
-        """Arithmetic intensity: FLOPs per byte."""
-        return self.flops / self.bytes
-
 
 @dataclass(frozen=True)
 class DeviceSpec:
@@ -99,10 +94,7 @@ def mfu(flops: float, seconds: float, peak: float) -> float:
 
 
 def device_mfu(flops: float, seconds: float, device: torch.device, peak: float | None = None) -> float | None:
-    """MFU on a device, or None where its peak is unknown, as on a CPU.
-
-    The default ``peak``, in FLOPs per second, is that of the device's datasheet in bfloat16.
-    """
+    """MFU on a device, by default against its datasheet's peak in bfloat16; None where that is unknown, as on a CPU."""
     if peak is None and device.type == "cuda":
         spec = datasheet(torch.cuda.get_device_name(device))
         peak = spec and spec.peak_flops

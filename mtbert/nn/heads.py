@@ -131,11 +131,6 @@ class Cosine(nn.Module):
         return self.max_label * ((cosine + 1) / 2 if self.shifted else cosine.relu())
 
 
-def vector(single: Tensor) -> Tensor:
-    """(rows, width) unchanged: the features of a head on one vector."""
-    return single
-
-
 def concatenation(pair: Tensor) -> Tensor:
     """u, v: (rows, 2, width) -> (rows, 2 * width)."""
     return pair.flatten(1)
@@ -162,13 +157,9 @@ Build = Callable[[Task, int, float], nn.Module]  # (task, width, dropout p) -> h
 
 
 class HeadSpec(NamedTuple):
-    """An entry of ``HEADS``.
+    """An entry of ``HEADS``; ``kinds`` are the kinds of tasks that the head serves.
 
-    Attributes:
-        input_kind: what the head is given: one "vector" (rows, width), a "pair" u and v (rows, 2, width), or "tokens",
-            ``TokenVectors``.
-        build: (task, width, dropout probability) -> the head.
-        kinds: the kinds of tasks that it serves.
+    Its ``input_kind`` is one "vector" (rows, width), a "pair" u and v (rows, 2, width), or "tokens", ``TokenVectors``.
     """
 
     input_kind: Literal["vector", "pair", "tokens"]
@@ -200,9 +191,9 @@ def _two_layer_relu(task: Task, width: int, p: float) -> nn.Module:
 _PAIR_KINDS = ("binary", "regression")
 
 HEADS: dict[str, HeadSpec] = {
-    "linear": HeadSpec("vector", _linear(vector, 1)),
-    "linear_sigmoid": HeadSpec("vector", _sigmoid(_linear(vector, 1)), ("regression",)),
-    "two_layer": HeadSpec("vector", _two_layer(vector, 1)),
+    "linear": HeadSpec("vector", _linear(nn.Identity(), 1)),
+    "linear_sigmoid": HeadSpec("vector", _sigmoid(_linear(nn.Identity(), 1)), ("regression",)),
+    "two_layer": HeadSpec("vector", _two_layer(nn.Identity(), 1)),
     "two_layer_relu": HeadSpec("vector", _two_layer_relu),
     "convolution": HeadSpec("tokens", lambda task, width, p: Convolution(width, task.num_outputs, p)),
     "concat": HeadSpec("pair", _linear(concatenation, 2)),
@@ -222,13 +213,8 @@ def build_head(name: str, task: Task, width: int, p: float = 0.0) -> nn.Module:
     Weights are drawn as BERT's are, from N(0, 0.02^2), with biases 0. The last bias of a regression head starts at the
     middle of the scale, so that training need not first learn the mean.
 
-    Args:
-        name, task: a key of ``HEADS``, and the task that decides the number of outputs.
-        width: the size of the encoder's vectors.
-        p: dropout probability.
-
     Raises:
-        UserError: for an unknown name, or a head that does not serve this kind of task.
+        UserError: for a name that is not in ``HEADS``, or a head that does not serve this kind of task.
     """
     if name not in HEADS:
         raise UserError(f"unknown head {name!r}: choose from {', '.join(HEADS)}")

@@ -19,9 +19,7 @@ from mtbert.data.tasks import Task
 def task_loss(task: Task, logits: Tensor, labels: Tensor) -> Tensor:
     """Mean cross-entropy (multiclass), cross-entropy on one logit (binary) or squared error (regression).
 
-    Args:
-        logits: (rows, task.num_outputs).
-        labels: (rows,) float.
+    Logits are (rows, task.num_outputs), labels (rows,) float.
     """
     if task.kind == "multiclass":
         return F.cross_entropy(logits, labels.long())
@@ -33,11 +31,7 @@ def task_loss(task: Task, logits: Tensor, labels: Tensor) -> Tensor:
 def mnrl(u: Tensor, v: Tensor, scale: float = 20.0) -> Tensor:
     """Multiple negatives ranking loss (Henderson et al. 2017, sec. 4): each u must find its own v among all of them.
 
-    It is minus the mean log softmax of scale * cos(u_i, v_j) over j, at j = i.
-
-    Args:
-        u, v: the two sentences of positive pairs, (rows, width) each.
-        scale: factor of the cosines.
+    It is minus the mean log softmax of scale * cos(u_i, v_j) over j, at j = i, for positive pairs u, v (rows, width).
     """
     scores = scale * F.normalize(u, dim=1) @ F.normalize(v, dim=1).T  # (rows, rows)
     return F.cross_entropy(scores, torch.arange(len(u), device=u.device))
@@ -47,12 +41,7 @@ def graded_mnrl(scores: Tensor, positive: Tensor, scale: float = 20.0) -> Tensor
     """Marchini, Callon & Cussen's variant: a positive pair must score above the negative pairs of its batch.
 
     It is the mean over positives of -log(e^p / (e^p + sum of e^n)), with p and n the scaled scores of the positive and
-    of the negatives.
-
-    Args:
-        scores: (rows,), of whole pairs; 1 for the most similar.
-        positive: (rows,) bool.
-        scale: factor of the scores.
+    of the negatives. Scores are those of whole pairs, (rows,), 1 for the most similar; ``positive`` is (rows,) bool.
     """
     scores = scale * scores
     negatives = scores.masked_fill(positive, -torch.inf).logsumexp(0)
@@ -71,10 +60,7 @@ def triplet(anchor: Tensor, positive: Tensor, negative: Tensor, triplet_margin: 
 def cosent(cosines: Tensor, labels: Tensor, scale: float = 20.0) -> Tensor:
     """CoSENT (Su 2022): log(1 + sum of e^(scale * (cos_j - cos_i))) over all pairs of rows with y_i > y_j.
 
-    Args:
-        cosines: (rows,), of whole pairs.
-        labels: (rows,); only their order counts.
-        scale: factor of the cosines.
+    Cosines of whole pairs and labels are (rows,); only the order of the labels counts.
     """
     differences = scale * (cosines[None, :] - cosines[:, None])  # [i, j] = scale * (cos_j - cos_i)
     disordered = differences[labels[:, None] > labels[None, :]]
@@ -95,14 +81,10 @@ TaskLoss = Callable[[Tensor, Any, Tensor], Tensor]
 
 
 class LossSpec(NamedTuple):
-    """An entry of ``LOSSES``.
+    """An entry of ``LOSSES``: ``kinds`` of tasks that it serves, ``batch_kind`` of rows that a batch must hold.
 
-    Attributes:
-        kinds: the kinds of tasks that it serves.
-        input_kind: what it compares with the labels: the head's "logits", or the "pair" of vectors itself, and then it
-            trains the vectors and no head.
-        batch_kind: which rows a batch must hold.
-        build: (task, settings) -> loss.
+    Its ``input_kind`` is what it compares with the labels: the head's "logits", or the "pair" of vectors itself, so
+    that it trains the vectors and no head.
     """
 
     kinds: tuple[str, ...]
@@ -132,16 +114,13 @@ def _graded_mnrl(task: Task, settings: LossSettings) -> TaskLoss:
 
 
 def _triplet(task: Task, settings: LossSettings) -> TaskLoss:
-    """The negative is the left sentence of the next row; less similar pairs weigh less (Marchini, Callon & Cussen).
-
-    A batch of one row has no negative, so its loss is zero, as with ``mnrl``.
-    """
+    """The negative is the left sentence of the next row; less similar pairs weigh less (Marchini, Callon & Cussen)."""
 
     def loss(logits: Tensor, head_inputs: Tensor, labels: Tensor) -> Tensor:
         anchor, positive = head_inputs[0::2], head_inputs[1::2]
         losses = triplet(anchor, positive, anchor.roll(-1, 0), settings.triplet_margin)  # (rows,)
         losses = labels / task.max_label * losses
-        return losses.mean() * (len(losses) > 1)
+        return losses.mean() * (len(losses) > 1)  # a row alone has no negative
 
     return loss
 

@@ -27,8 +27,6 @@ class MultitaskModel(nn.Module):
     Unused weights (the pooler, unless ``pooling`` is "pooler") are frozen, so that the optimizer leaves them alone.
 
     Args:
-        encoder: the pretrained encoder and its tokenizer.
-        tasks: the tasks, in the order of their heads.
         heads: each task's head, a key of ``mtbert.nn.HEADS``.
         encoding: "cross" (the default) or "bi", for each pair task.
         max_length: maximum number of tokens in a sequence, for each task.
@@ -212,10 +210,7 @@ class MultitaskModel(nn.Module):
         return labels_from(*self._text_logits(task, texts))
 
     def predict_proba(self, task: str, texts: Sequence[Text]) -> Tensor:
-        """Class probabilities (rows, classes), the probability of label 1 (rows,), or the similarity (rows,).
-
-        Arguments and errors are those of ``predict``.
-        """
+        """Class probabilities (rows, classes), the probability of label 1 (rows,), or the similarity (rows,)."""
         return probabilities(*self._text_logits(task, texts))
 
     def _text_logits(self, name: str, texts: Sequence[Text]) -> tuple[Task, Tensor]:

@@ -14,15 +14,8 @@ Pooling = Literal["cls", "mean", "max"]
 def pool(hidden: Tensor, batch: PackedBatch, how: Pooling) -> Tensor:
     """One vector per sequence: (tokens, hidden) -> (sequences, hidden).
 
-    BERT's fourth kind, "pooler", has weights of its own: see ``Encoder.pool``.
-
-    Args:
-        hidden: the encoder's output.
-        batch: tells where each sequence begins.
-        how: the first token's vector ("cls"), or the "mean" or "max" over the sequence's tokens.
-
-    Raises:
-        UserError: for another ``how``.
+    It is the first token's vector ("cls"), or the "mean" or "max" over the sequence's tokens; UserError for any other
+    ``how``. BERT's fourth kind, "pooler", has weights of its own: see ``Encoder.pool``.
     """
     if how == "cls":
         return hidden[batch.cu_seqlens[:-1]]

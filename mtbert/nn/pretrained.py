@@ -60,7 +60,6 @@ class Encoder:
     """A BERT, its tokenizer, and where both come from.
 
     Attributes:
-        name: the name that it was loaded by.
         sha256: checksum of the weights (of the original ones, if they are stored rounded); None for random weights.
         notes: what a user should know, a sentence each.
         stored: the type that the weights are stored in if they were rounded, such as "float16".
@@ -240,9 +239,6 @@ def encoder_folder(name: str) -> Path:
     """The folder that holds an encoder's files; those of a hub id are downloaded unless they are in its cache.
 
     A name that is no folder is looked up in ``$MTBERT_ENCODERS`` first, by its last part.
-
-    Raises:
-        UserError: if there is no such encoder.
     """
     if name != "minilm" and Path(name).is_dir():
         return Path(name)

@@ -9,12 +9,9 @@ _FORMS = {(1,): "one sentence", (2,): "a pair of sentences", (1, 2): "a sentence
 
 
 def text_rows(texts: Sequence[Text], sizes: tuple[int, ...], context: str = "") -> list[tuple[str, ...]]:
-    """Sentences as tuples of one, pairs as tuples of two.
+    """Sentences as tuples of one, pairs as tuples of two; ``sizes`` are allowed: (1,), (2,) or (1, 2).
 
-    ``sizes`` are allowed: (1,), (2,) or (1, 2). An error message begins with ``context``.
-
-    Raises:
-        UserError: if there is no text, or one of them has the wrong form or is empty.
+    UserError, beginning with ``context``, if there is no text, or one of them has the wrong form or is empty.
     """
     if isinstance(texts, str):
         raise UserError(f"{context}{texts!r} is one text: give a list of them")
