@@ -251,11 +251,7 @@ def rungs(device: torch.device) -> dict[str, type[Padded]]:
 
 
 def padded_layout(batch: PackedBatch) -> tuple[Tensor, Tensor]:
-    """Where the tokens of a batch are when it is padded to its longest sequence.
-
-    Returns:
-        (sequences, max_seqlen) bool, true for tokens; (sequences, max_seqlen) int64, the index of the token, or 0.
-    """
+    """The layout of a padded batch, (sequences, max_seqlen): a mask, true for tokens; and the index of each, or 0."""
     column = torch.arange(batch.max_seqlen, device=batch.ids.device)
     mask = column < batch.seqlens[:, None]
     return mask, (batch.cu_seqlens[:-1, None] + column) * mask
@@ -267,12 +263,9 @@ def _pad(x: Tensor, mask: Tensor, index: Tensor) -> Tensor:
 
 
 def speedups(seconds: Mapping[str, list[float]]) -> pd.DataFrame:
-    """What each rung gains, from interleaved timings.
+    """What each rung gains, from the timings of ``interleave``, lowest rung first.
 
     Ratios are taken within a batch, where both sides worked on the same rows at about the same time; then the median.
-
-    Args:
-        seconds: see ``mtbert.bench.timing.interleave``; lowest rung first.
 
     Returns:
         One line per rung. Columns: seconds (median), gain (how many times faster than the rung before), its quartiles
@@ -301,10 +294,9 @@ def build(
 def bench_ladder(
     folder: Path, encoder: str, rows: Mapping[str, int], steps: int, device: torch.device, warm_up: int = 2
 ) -> pd.DataFrame:
-    """Time ``steps`` mixed steps of all rungs on the same random batches, with so many rows of each task.
+    """``speedups`` from ``steps`` mixed steps of all rungs on the same random batches, with so many rows of each task.
 
-    Returns:
-        See ``speedups``; and flops, the floating-point operations per second on real tokens.
+    The column flops has the floating-point operations per second on real tokens.
     """
     datasets = read_datasets(folder, load_encoder(encoder).tokenizer, rows)
     batches = random_batches(datasets, rows, warm_up + steps)
@@ -326,24 +318,21 @@ def recorded() -> pd.DataFrame:
 def record(
     table: pd.DataFrame, folder: Path, encoder: str, rows: Mapping[str, int], steps: int, device: torch.device
 ) -> Path:
-    """Add the table of ``bench_ladder`` to data/results/ladder.csv.
-
-    A rung replaces an older one with the same device, threads, encoder, data and rows.
-    """
+    """Add the table of ``bench_ladder`` to data/results/ladder.csv, in place of older rungs of the same setting."""
     about = environment_info(device)
-    table = table.reset_index().assign(
-        device=about["device"],
-        threads=about["threads"],
-        encoder=encoder,
-        data="sample" if folder == paths.SAMPLE else "real",
-        rows="+".join(f"{size} {task}" for task, size in rows.items()),
-        steps=steps,
-        torch=about["versions"]["torch"],
-        revision=about["revision"],
+    table = (
+        table.map("{:.6g}".format)
+        .reset_index()
+        .assign(
+            device=about["device"],
+            threads=about["threads"],
+            encoder=encoder,
+            data="sample" if folder == paths.SAMPLE else "real",
+            rows="+".join(f"{size} {task}" for task, size in rows.items()),
+            steps=steps,
+            torch=about["versions"]["torch"],
+            revision=about["revision"],
+        )
     )
-    lines = [
-        {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in line.items()}
-        for line in table.to_dict("records")
-    ]
     key = ["rung", "device", "threads", "encoder", "data", "rows"]
-    return upsert_csv(paths.RESULTS / "ladder.csv", lines, key)
+    return upsert_csv(paths.RESULTS / "ladder.csv", table.to_dict("records"), key)

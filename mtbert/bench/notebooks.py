@@ -22,11 +22,7 @@ NOTEBOOKS = paths.ROOT / "notebooks"
 
 
 def notebooks(only: str | None = None) -> list[Path]:
-    """The numbered notebooks, or those whose names begin with ``only``.
-
-    Raises:
-        UserError: there is none.
-    """
+    """The numbered notebooks, or those whose names begin with ``only``; UserError if there is none."""
     selected = sorted(NOTEBOOKS.glob(f"{only or '[0-9]'}*.ipynb"))
     if not selected:
         raise UserError(f"no notebook in {paths.display_path(NOTEBOOKS)} begins with {only!r}")
@@ -34,10 +30,7 @@ def notebooks(only: str | None = None) -> list[Path]:
 
 
 def measure(notebooks: Iterable[Path]) -> Iterator[dict[str, Any]]:
-    """Run notebooks with their default settings.
-
-    Yields:
-        A record for each: seconds, peak memory, and the machine.
+    """Run notebooks with their default settings; a record for each: seconds, peak memory, and the machine.
 
     Raises:
         UserError: a notebook fails, or memory cannot be measured on this system.
@@ -47,14 +40,9 @@ def measure(notebooks: Iterable[Path]) -> Iterator[dict[str, Any]]:
     about = environment_info(torch.device("cpu"))
     for path in notebooks:
         with tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, "-m", "papermill", str(path), str(Path(folder) / path.name)]
-            start = time.monotonic()
-            process = subprocess.Popen(
-                [*command, "--no-progress-bar"],
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                env={**os.environ, "TQDM_DISABLE": "1"},
-            )
+            command = [sys.executable, "-m", "papermill", path, Path(folder) / path.name, "--no-progress-bar"]
+            env, start = {**os.environ, "TQDM_DISABLE": "1"}, time.monotonic()
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=env)
             assert process.stderr  # a pipe
             errors = process.stderr.read().decode(errors="replace").strip()
             _, status, usage = os.wait4(process.pid, 0)  # the usage of papermill, and of the kernel it waited for

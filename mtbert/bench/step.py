@@ -13,13 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from mtbert.bench.timing import MemoryTracker, Side, interleave, steps_per_turn
-from mtbert.bench.workload import LR, MAX_LENGTH, WEIGHT_DECAY, PackedStep, read_datasets
+from mtbert.bench.workload import LR, MAX_LENGTH, WEIGHT_DECAY, PackedStep, random_batches, read_datasets
 from mtbert.data.batch import on_device
-from mtbert.data.batch_samplers import BatchSampler
 from mtbert.data.tasks import Task, get_task
 from mtbert.data.tokens import TokenizedDataset
 from mtbert.nn.adapters import build_adapter
-from mtbert.nn.compile import compile_layers
 from mtbert.nn.flops import device_mfu, training_flops
 from mtbert.nn.heads import build_head
 from mtbert.nn.losses import task_loss
@@ -67,8 +65,6 @@ class Ours(PackedStep):
             adapter = build_adapter(self.adapter, self.model.encoder.config)
             self.model.adapters[self.task] = adapter.to(self.device).train()
         super().prepare()
-        if self.execution.compile:
-            compile_layers(self.model.bert, dynamic=None if self.execution.cuda_graphs else True)
 
     def step(self, rows: Tensor) -> None:  # type: ignore[override]  # one task: no mapping
         super().step({self.task: rows})
@@ -149,7 +145,7 @@ def bench_step(
         peak: the device's peak in FLOP/s; by default that of its datasheet.
     """
     for name in tasks:
-        task, dataset, sampler = _inputs(folder, encoder, name, batch_size)
+        task, dataset, batches = _inputs(folder, encoder, name, batch_size, warm_up + steps)
         builders: dict[str, Callable[[], Side]] = {
             "mtbert": lambda: Ours(encoder, task, dataset, device, "none", precision, execution),  # noqa: B023
             "transformers": lambda: Peer(encoder, task, dataset, device, precision),  # noqa: B023
@@ -157,7 +153,6 @@ def bench_step(
         if compiled_peer:
             builders["transformers compiled"] = lambda: Peer(encoder, task, dataset, device, precision, True)  # noqa: B023
         sides = {side: MemoryTracker(build, device) for side, build in builders.items()}
-        batches = [sampler.batch(index) for index in range(warm_up + steps)]
         seconds = _median_seconds(sides, batches, warm_up, device)
         ours = sides["mtbert"].side
         assert isinstance(ours, Ours)
@@ -183,9 +178,8 @@ def bench_adapters(
 ) -> Iterator[tuple[str, dict[str, float]]]:
     """Each task, and the seconds of a training step with each adapter and, as "none", without one."""
     for name in tasks:
-        task, dataset, sampler = _inputs(folder, encoder, name, batch_size)
+        task, dataset, batches = _inputs(folder, encoder, name, batch_size, warm_up + steps)
         sides = {adapter: Ours(encoder, task, dataset, device, adapter) for adapter in ("none", *adapters)}
-        batches = [sampler.batch(index) for index in range(warm_up + steps)]
         yield name, _median_seconds(sides, batches, warm_up, device)
 
 
@@ -199,10 +193,10 @@ def bench_memory(folder: Path, encoder: str, task: str, batch_size: int, steps: 
 
 
 def _peak_memory(side: str, folder: Path, encoder: str, name: str, batch_size: int, steps: int, device: str) -> float:
-    task, dataset, sampler = _inputs(folder, encoder, name, batch_size)
+    task, dataset, batches = _inputs(folder, encoder, name, batch_size, steps)
     trainer = (Ours if side == "mtbert" else Peer)(encoder, task, dataset, torch.device(device))
-    for index in range(steps):
-        trainer.step(sampler.batch(index))
+    for rows in batches:
+        trainer.step(rows)
     return peak_memory_mb(torch.device(device)) or math.nan
 
 
@@ -212,6 +206,9 @@ def _median_seconds(sides: dict, batches: list[Tensor], warm_up: int, device: to
     return {name: statistics.median(turns) for name, turns in seconds.items()}
 
 
-def _inputs(folder: Path, encoder: str, name: str, batch_size: int) -> tuple[Task, TokenizedDataset, BatchSampler]:
-    dataset = read_datasets(folder, load_encoder(encoder).tokenizer, [name])[name]
-    return get_task(name), dataset, BatchSampler(name, len(dataset), batch_size, seed=0)
+def _inputs(
+    folder: Path, encoder: str, name: str, batch_size: int, steps: int
+) -> tuple[Task, TokenizedDataset, list[Tensor]]:
+    datasets = read_datasets(folder, load_encoder(encoder).tokenizer, [name])
+    batches = random_batches(datasets, {name: batch_size}, steps)
+    return get_task(name), datasets[name], [rows[name] for rows in batches]

@@ -4,7 +4,7 @@ import copy
 import random
 import statistics
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from mtbert.bench.timing import Side, interleave, step_memory_mb, steps_per_turn
 from mtbert.bench.workload import LR, WEIGHT_DECAY, PackedStep, Rows, Workload, random_batches, read_datasets
 from mtbert.data.batch import PackedBatch
-from mtbert.nn.compile import compile_layers
 from mtbert.nn.pretrained import load_encoder
 from mtbert.optim import Surgery, TaskPermutations, pcgrad
 from mtbert.training.cuda_graphs import Execution
@@ -33,14 +32,6 @@ class Cost:
 
 class PlainSum(PackedStep):
     """mtbert without surgery: one forward pass, and one backward pass of the summed losses."""
-
-
-class CompiledPlainSum(PlainSum):
-    """The plain step with compiled layers, which surgery does not support."""
-
-    def prepare(self) -> None:
-        super().prepare()
-        compile_layers(self.model.bert, dynamic=None if self.execution.cuda_graphs else True)
 
 
 class PCGrad(PlainSum):
@@ -148,12 +139,14 @@ def bench_surgery(
         execution: of mtbert's steps; if it compiles, the plain sum is timed a second time, with compiled layers.
         peers: also time TorchJD's and the textbook's steps.
     """
-    execution, load = execution or Execution(), lambda: load_encoder(encoder)
+    execution = execution or Execution()
     datasets = read_datasets(folder, load_encoder(encoder).tokenizer, batch_size)
-    classes = {name: side for name, side in SIDES.items() if peers or side in (PlainSum, PCGrad)}
+    workload = (lambda: load_encoder(encoder), datasets, device, precision)
+    uncompiled = replace(execution, compile=False)  # surgery does not support compiled layers
+    names = SIDES if peers else ("plain sum", "surgery")
+    sides = {name: SIDES[name](*workload, execution=uncompiled) for name in names}
     if execution.compile:
-        classes["plain sum, compiled"] = CompiledPlainSum
-    sides = {name: side(load, datasets, device, precision, execution=execution) for name, side in classes.items()}
+        sides["plain sum, compiled"] = PlainSum(*workload, execution=execution)
     batches = random_batches(datasets, batch_size, warm_up + steps)
     functions = {name: side.step for name, side in sides.items()}
     seconds = interleave(functions, batches, device, warm_up, steps_per_turn(device))

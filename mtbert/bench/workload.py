@@ -11,6 +11,7 @@ from mtbert.data.batch_samplers import BatchSampler
 from mtbert.data.read import read_split
 from mtbert.data.tasks import TASKS
 from mtbert.data.tokens import Encoding, TokenizedDataset, Tokenizer
+from mtbert.nn.compile import compile_layers
 from mtbert.nn.model import MultitaskModel
 from mtbert.nn.pretrained import Encoder
 from mtbert.optim import FlatParameters, FusedAdamW
@@ -92,7 +93,7 @@ class Workload:
 
 
 class PackedStep(Workload):
-    """A step of mtbert: packed batch, flat parameters, our AdamW, and CUDA graphs if ``execution`` has them."""
+    """A step of mtbert: packed batch, flat parameters, our AdamW; perhaps CUDA graphs and compiled layers."""
 
     def __init__(self, *workload, execution: Execution | None = None, **options):
         super().__init__(*workload, **options)
@@ -104,6 +105,8 @@ class PackedStep(Workload):
         self.flat = FlatParameters(self.model, owner_of)
         self.optimizer = FusedAdamW(self.flat.groups(WEIGHT_DECAY), lr=LR)
         self.runner = CUDAGraphRunner(self.sequences, self.labels) if self.execution.cuda_graphs else None
+        if self.execution.compile:
+            compile_layers(self.model.bert, dynamic=None if self.execution.cuda_graphs else True)
 
     def step(self, rows: Rows) -> None:
         """Train on these rows."""

@@ -41,9 +41,6 @@ def write_bundle(
         tasks: whose data files to include.
         wheels: packages to download, with all their dependencies, for 64-bit Linux.
         python: the other machine's Python version, such as "3.12".
-
-    Raises:
-        UserError: the folder is not empty, or a source cannot be bundled.
     """
     folder = folder.resolve()
     if folder.exists() and any(folder.iterdir()):
@@ -117,14 +114,7 @@ def download_wheels(wheels: Sequence[str], python: str, target: Path) -> None:
 
 
 def verify_bundle(folder: Path) -> list[str]:
-    """Check every file of a bundle against its manifest.
-
-    Returns:
-        One sentence per missing or damaged file.
-
-    Raises:
-        UserError: the folder holds no bundle, or its manifest is damaged.
-    """
+    """Check every file of a bundle against its manifest: one sentence per missing or damaged file."""
     path = folder / MANIFEST
     if not path.exists():
         raise UserError(f"{folder} holds no bundle (no {MANIFEST}): make one with `mtbert bundle`")
@@ -142,11 +132,7 @@ def verify_bundle(folder: Path) -> list[str]:
 
 
 def archive_bundle(folder: Path, megabytes: float) -> list[Path]:
-    """Write a bundle as a compressed archive beside it, in parts of limited size: ``cat NAME.tar.gz.* | tar xz``.
-
-    Returns:
-        The parts, NAME.tar.gz.01 and so on.
-    """
+    """Write a bundle as a compressed archive in parts NAME.tar.gz.01 and so on: ``cat NAME.tar.gz.* | tar xz``."""
     for old in folder.parent.glob(f"{folder.name}.tar.gz.*"):
         old.unlink()
     parts: list[Path] = []

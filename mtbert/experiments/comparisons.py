@@ -62,10 +62,7 @@ def compare(
 
 
 def comparable_pairs(runs: Iterable[Run]) -> list[tuple[Run, Run]]:
-    """Pairs of finished runs to compare: row and baseline of a claim, with one seed; as a control, one recipe with two.
-
-    Both runs of a pair have the same scale, encoder and precision.
-    """
+    """Finished runs to compare, of one setting: row and baseline of a claim with one seed, and one recipe with two."""
     claimed = {claim.recipes for claim in load_claims()}
     candidates = [run for run in runs if run.finished and scale_of(run.recipe)]
     pairs = []
@@ -84,14 +81,7 @@ def _setting(run: Run) -> tuple[str | None, str, str]:
 
 
 def compare_runs(folders: Iterable[str | Path], data: Path) -> pd.DataFrame:
-    """Compare every pair of these runs (see ``comparable_pairs``) on the dev files of a data folder.
-
-    Returns:
-        One line per pair and metric, with the columns of data/results/claims.csv.
-
-    Raises:
-        UserError: there is nothing to compare, or the runs were scored on other files.
-    """
+    """Compare these runs (see ``comparable_pairs``) on the dev files of a data folder, a line per pair and metric."""
     pairs = comparable_pairs(open_run(folder) for folder in folders)
     if not pairs:
         raise UserError("no claim compares two of these runs: give finished runs of one report at one scale")

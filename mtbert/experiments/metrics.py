@@ -83,10 +83,7 @@ def distances(matrix: ArrayLike) -> NDArray[np.int64]:
 
 
 def quadratic_kappa(matrix: ArrayLike) -> float:
-    """Cohen's kappa with squared distances as weights: 1 if all is correct, 0 if no better than ``expected_counts``.
-
-    Also 0 if nothing varies, because all rows have one class and that prediction.
-    """
+    """Cohen's kappa with squared distances as weights: 1 if all is correct, 0 if independent or if nothing varies."""
     weights = _class_distances(len(np.asarray(matrix))) ** 2
     expected = float((weights * expected_counts(matrix)).sum())
     return 1 - float((weights * np.asarray(matrix)).sum()) / expected if expected else 0.0

@@ -95,7 +95,7 @@ def _pair_rows(
             )
             continue
         pair = Pair.count(rows.labels, first_values, values)
-        names = {"first": _short_name(first), "second": _short_name(second)}
+        names = {side: f"{run.recipe.name} s{run.recipe.seed}" for side, run in (("first", first), ("second", second))}
         lines.append({**names, "task": task, **dataclasses.asdict(pair), "dev_sha256": rows.sha256})
     return lines
 
@@ -123,7 +123,3 @@ def _scored_rows(run: Run, task: str, data: Path) -> Rows:
     if recorded is None or recorded["sha256"] != rows.sha256:
         raise UserError(f"{rows.path} is not the file that {run.folder} was scored on: give that data folder")
     return rows.subsample(run.recipe.dev_rows)
-
-
-def _short_name(run: Run) -> str:
-    return f"{run.recipe.name} s{run.recipe.seed}"

@@ -56,16 +56,11 @@ def printed_scores(folder: Path | None = None) -> dict[str, dict[str, float]]:
 
 
 def matching_definition(scores: Mapping[str, float], printed: float, decimals: int) -> str:
-    """Which definition of the overall score yields the printed one: "plain", "normalised", or "neither".
-
-    Both sides were rounded: the overall score to ``decimals``, and each score to three, so their mean may be off by
-    as much as one of them.
-    """
+    """Which definition of the overall score yields the printed one: "plain", "normalised", or "neither"."""
+    # both sides were rounded: the mean of the scores may be off by as much as one of them
     tolerance = 0.5 * 10**-decimals + _SCORE_ROUNDING + 1e-9
-    for name, value in overall(scores).items():
-        if abs(value - printed) <= tolerance:
-            return name
-    return "neither"
+    fitting = (name for name, value in overall(scores).items() if abs(value - printed) <= tolerance)
+    return next(fitting, "neither")
 
 
 def overall_definition(report: str) -> str:

@@ -28,13 +28,10 @@ def load_runs(name: str, scale: Scale, encoder: str | None = None, precision: st
         precision: only runs with this precision.
 
     Returns:
-        One row per run, none if nothing is recorded. Columns: recipe, seed, scale, encoder, precision, the scores,
-        plain, normalised, seconds (of the whole run), tokens (read in training), tokens_per_second, device, revision,
-        data_sha256.
+        One row per run, none if nothing is recorded, with the columns ``_COLUMNS`` of ``run_row``.
 
     Raises:
-        UserError: the runs are not comparable, because they have several encoders, precisions, or versions of a
-            data file.
+        UserError: the runs have several encoders, precisions, or versions of a data file.
     """
     path = paths.RESULTS / f"{name}.csv"
     runs = read_table(path) if path.exists() else pd.DataFrame(columns=["status", "fields", *_COLUMNS])

@@ -50,6 +50,7 @@ def run_origin(run: Run) -> dict[str, Any]:
 def run_row(run: Run) -> dict[str, Any]:
     """A run as one flat row: its recipe, its inputs and machine, and its outcome."""
     recipe, record = run.recipe, run.record
+    tokens, tokens_per_second = _training_tokens(run)
     return {
         "recipe": recipe.name,
         "seed": recipe.seed,
@@ -59,14 +60,11 @@ def run_row(run: Run) -> dict[str, Any]:
         "best_epoch": record["best_epoch"],
         "epochs": len(run.epochs),
         "steps": run.epochs[-1]["step"],
-        "status": record["status"],
-        "seconds": record["seconds"],
-        "peak_memory_mb": record["peak_memory_mb"],
+        **{name: record[name] for name in ("status", "seconds", "peak_memory_mb")},
         "trainable_parameters": record.get("trainable_parameters"),
-        "tokens": round(_tokens(run)),
-        "tokens_per_second": _tokens_per_second(run),
-        "device": record["device"],
-        "threads": record["threads"],
+        "tokens": tokens,
+        "tokens_per_second": tokens_per_second,
+        **{name: record[name] for name in ("device", "threads")},
         "torch": record["versions"]["torch"],
         "revision": record["revision"],
         "encoder_sha256": record["encoder_sha256"],
@@ -78,15 +76,11 @@ def run_row(run: Run) -> dict[str, Any]:
     }
 
 
-def _tokens_per_second(run: Run) -> float:
-    """Of training alone, without loading and scoring, over all epochs; NaN if they were too short to be timed."""
+def _training_tokens(run: Run) -> tuple[int, float]:
+    """Tokens read in all epochs, and per second of training alone; NaN if the epochs were too short to be timed."""
+    tokens = sum(epoch["tokens_per_second"] * epoch["seconds"] for epoch in run.epochs)
     seconds = sum(epoch["seconds"] for epoch in run.epochs)
-    return round(_tokens(run) / seconds, 1) if seconds else math.nan
-
-
-def _tokens(run: Run) -> float:
-    """Tokens read in training, over all epochs."""
-    return sum(epoch["tokens_per_second"] * epoch["seconds"] for epoch in run.epochs)
+    return round(tokens), round(tokens / seconds, 1) if seconds else math.nan
 
 
 def _history_entry(epoch: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,9 +149,6 @@ def archive(folders: Sequence[str | Path], path: Path) -> int:
     return len(packed.getvalue())
 
 
-# -- from data/results ------------------------------------------------------------------------------------------------
-
-
 def read_table(path: Path) -> pd.DataFrame:
     """Read a recorded table. Only empty fields are NaN: a recipe may be called "NA", a revision "12e34"."""
     return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(_TEXT_COLUMNS, str))
@@ -178,9 +169,6 @@ def summary(name: str, metrics: Sequence[str], by: Sequence[str] = ("recipe", "e
     Returns:
         One row per group and metric. Columns: those of ``by``, metric, runs (number of seeds), mean, and half: half
         the width of the mean's 95 % interval (Student's t over the seeds; NaN for a single run).
-
-    Raises:
-        UserError: nothing is recorded under that name.
     """
     table = _read_runs(name)
     table["fields"] = table["fields"].map(_completed)

@@ -55,10 +55,7 @@ class EffectEstimate:
         return self.difference - half, self.difference + half
 
     def p(self, region: tuple[float, float]) -> float:
-        """The smallest alpha at which the interval of level 1 - alpha lies wholly inside or outside of the region.
-
-        For a region that ends at 0 this is the usual two-sided p value of "no difference".
-        """
+        """The smallest alpha at which the interval of level 1 - alpha lies wholly inside or outside of the region."""
         distance = min(abs(self.difference - bound) for bound in region)
         if not self.error:  # the same difference in every row or seed
             return 0.0 if distance else 1.0
@@ -97,10 +94,7 @@ class SeedVariance:
 
     @classmethod
     def pooled(cls, runs: pd.DataFrame, report: str, score: str) -> "SeedVariance":
-        """Estimate it from a report's runs (see ``mtbert.experiments.reports.load_runs``).
-
-        Rows with a frozen encoder are left out: a seed changes them less.
-        """
+        """Estimate it from ``load_runs``. Rows with a frozen encoder are left out: a seed changes them less."""
         frozen = [name for name, entry in RECIPES.items() if entry.recipe.trainable == "heads"]
         pooled = runs.recipe.str.startswith(f"{report}/") & ~runs.recipe.isin(frozen)
         rows = runs[pooled].groupby("recipe")[score].agg(["count", "var"])
@@ -147,12 +141,11 @@ def estimate_effect(claim: Claim, runs: pd.DataFrame, comparisons: pd.DataFrame)
 
 
 def verdicts(runs: pd.DataFrame, comparisons: pd.DataFrame, claims: Sequence[Claim] | None = None) -> pd.DataFrame:
-    """Test claims, with p values adjusted for all that are tested.
+    """Test claims (by default all of the reports), with p values adjusted for all that are tested.
 
     Args:
-        runs: see ``mtbert.experiments.reports.load_runs``.
-        comparisons: see ``mtbert.experiments.comparisons.recorded_comparisons``.
-        claims: all claims of the reports by default.
+        runs: see ``load_runs``.
+        comparisons: see ``recorded_comparisons``.
 
     Returns:
         One line per claim. Columns: report, topic, claim, metric, direction, printed (difference),
@@ -194,10 +187,8 @@ def _describe_test(effect: EffectEstimate | None) -> str:
 def controls(comparisons: pd.DataFrame) -> pd.DataFrame:
     """The comparisons of one recipe with itself under another seed, between which no method differs.
 
-    Returns:
-        The lines, with added columns: low, high (95 % interval over dev rows) and excludes_zero.
+    Added columns: low, high (95 % interval over dev rows) and excludes_zero.
     """
     pairs = comparisons[comparisons.row == comparisons.baseline].reset_index(drop=True)
-    bounds = [EffectEstimate.from_bootstrap(pair.difference, pair.error).interval() for pair in pairs.itertuples()]
-    low, high = (pd.Series([bound[side] for bound in bounds], dtype=float) for side in (0, 1))
+    low, high = EffectEstimate.from_bootstrap(pairs.difference, pairs.error).interval()
     return pairs.assign(low=low, high=high, excludes_zero=(low > 0) | (high < 0))

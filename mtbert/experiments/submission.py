@@ -1,7 +1,7 @@
 """The course's submission files: the predictions of trained models for every test and dev row of their tasks."""
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,33 +95,26 @@ def submit(files: Sequence[SubmissionFile], out: Path, device: torch.device | st
                 logits += [predict_logits(model, file.rows, bar.update) for file in files_of_run]
     described = {}
     for file, values in zip(files, logits, strict=True):
-        write_predictions(out / file.name, file.rows, values)
-        described[file.name] = _describe_file(file.rows, values, file_sha256(out / file.name))
+        path, rows = out / file.name, file.rows
+        write_predictions(path, rows, values)
+        about = {"rows": len(rows), "sha256": file_sha256(path), "data": rows.path.name, "data_sha256": rows.sha256}
+        if rows.split == "dev":
+            about |= {"metric": rows.task.metric, "score": score(rows.task, values, rows.labels)}
+        described[file.name] = about
     runs = [
         {**_describe_run(run), "files": {file.name: described[file.name] for file in files_of_run}}
         for run, files_of_run in _by_run(files)
     ]
-    record = {"dev": _dev_scores(files, described), "runs": runs}
+    dev = {file.rows.task.name: described[file.name]["score"] for file in files if file.rows.split == "dev"}
+    if dev.keys() >= set(OVERALL_TASKS):
+        dev |= overall({task: dev[task] for task in OVERALL_TASKS})
+    record = {"dev": dev, "runs": runs}
     write_json(out / RECORD, record)
     return record
 
 
 def _by_run(files: Sequence[SubmissionFile]) -> Iterator[tuple[Run, Iterator[SubmissionFile]]]:
     return itertools.groupby(files, key=lambda file: file.run)
-
-
-def _describe_file(rows: Rows, logits: Tensor, sha256: str) -> dict[str, Any]:
-    description = {"rows": len(rows), "sha256": sha256, "data": rows.path.name, "data_sha256": rows.sha256}
-    if rows.split != "dev":
-        return description
-    return {**description, "metric": rows.task.metric, "score": score(rows.task, logits, rows.labels)}
-
-
-def _dev_scores(files: Sequence[SubmissionFile], described: Mapping[str, dict]) -> dict[str, float]:
-    """Each task's dev score, and both overall scores of the course if its three tasks are among them."""
-    scores = {file.rows.task.name: described[file.name]["score"] for file in files if file.rows.split == "dev"}
-    counted = {task: scores[task] for task in OVERALL_TASKS if task in scores}
-    return {**scores, **(overall(counted) if len(counted) == len(OVERALL_TASKS) else {})}
 
 
 def _describe_run(run: Run) -> dict[str, Any]:

@@ -101,9 +101,6 @@ def jobs_from_file(
     The line ``mixed seeds=3 precision=bfloat16 name=mixed-bf16`` stands for seeds 0 to 2; without ``seeds`` a line
     means seed 0 alone. ``name`` distinguishes lines with the same recipe. # begins a comment. ``changes`` come after a
     line's own; for the other arguments see ``jobs``.
-
-    Raises:
-        UserError: the file cannot be used; the message names file and line.
     """
     _check_no_seed(changes)
     threads = max(1, available_cpus() // workers)
@@ -182,9 +179,6 @@ def _wait(process: subprocess.Popen, stop: threading.Event, deadline: float) -> 
         if process.poll() is None:
             process.terminate()
     return process.wait()
-
-
-# -- where jobs run ---------------------------------------------------------------------------------------------------
 
 
 def local(todo: Sequence[Job], workers: int) -> Iterator[Outcome]:

@@ -19,6 +19,7 @@ _THREE = _SST.replace(
     sampler="alone_first",
     head={"sst": "two_layer", "quora": "concat_two_layer", "sts": "cosine"},
 )
+_CONCAT = _THREE.replace(sampler="mixed", epochs=2, head={"sts": "concat_two_layer"})
 _FROZEN = {"trainable": "heads", "lr": 1e-3}
 
 ROWS: dict[str, Entry] = {
@@ -26,12 +27,8 @@ ROWS: dict[str, Entry] = {
     "sst-finetune": Entry(_SST, "sentiment, all layers trained"),
     "cfimdb-pretrain": Entry(_CFIMDB.replace(**_FROZEN), "long reviews, frozen encoder"),
     "cfimdb-finetune": Entry(_CFIMDB, "long reviews, all layers trained"),
-    "baseline": Entry(
-        _THREE.replace(sampler="sequential", epochs=2, head={"sts": "concat_two_layer"}), "one task after the other"
-    ),
-    "iteration-1": Entry(
-        _THREE.replace(sampler="mixed", epochs=2, head={"sts": "concat_two_layer"}), "all tasks in every step"
-    ),
+    "baseline": Entry(_CONCAT.replace(sampler="sequential"), "one task after the other"),
+    "iteration-1": Entry(_CONCAT.replace(sampler="mixed"), "all tasks in every step"),
     "iteration-2": Entry(_THREE, "two tasks alone, then all of them; a cosine head for similarity"),
     "iteration-3": Entry(_THREE.replace(surgery="pcgrad"), "the same with gradient surgery (PCGrad)"),
 }

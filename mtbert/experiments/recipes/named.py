@@ -1,45 +1,36 @@
 """All named recipes: our own, and those of the reports as ``REPORT/row``."""
 
 import json
-from collections.abc import Iterator, Mapping
-from functools import cached_property
-from importlib import import_module
+from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 
+from mtbert.experiments.recipes import (
+    ahmed_karamardian,
+    cambronero_meza,
+    li_tang,
+    marchini_callon_cussen,
+    ours,
+    sts,
+    yin,
+)
 from mtbert.experiments.recipes.entry import Entry
 from mtbert.training.recipe import Recipe, from_dict
 from mtbert.utils.errors import UserError, did_you_mean
 
-# each has a module of its name, with _ for -
-_REPORTS = ("ahmed-karamardian", "cambronero-meza", "li-tang", "marchini-callon-cussen", "yin")
-_OURS = ("ours", "sts")
-
-
-class _NamedRecipes(Mapping[str, Entry]):
-    """Name -> entry. The recipes are built when the first one is asked for."""
-
-    @cached_property
-    def _entries(self) -> dict[str, Entry]:
-        rows = {row: entry for name in _OURS for row, entry in _module(name).ROWS.items()}
-        rows |= {f"{report}/{row}": entry for report in _REPORTS for row, entry in _module(report).ROWS.items()}
-        return {name: Entry(entry.recipe.replace(name=name), entry.about) for name, entry in rows.items()}
-
-    def __getitem__(self, name: str) -> Entry:
-        return self._entries[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-
-RECIPES: Mapping[str, Entry] = _NamedRecipes()
-
-
-def _module(name: str) -> ModuleType:
-    return import_module(f"{__package__}.{name.replace('-', '_')}")
+_OURS = (ours, sts)
+_REPORTS = {
+    "ahmed-karamardian": ahmed_karamardian,
+    "cambronero-meza": cambronero_meza,
+    "li-tang": li_tang,
+    "marchini-callon-cussen": marchini_callon_cussen,
+    "yin": yin,
+}
+_ROWS = {name: entry for module in _OURS for name, entry in module.ROWS.items()} | {
+    f"{report}/{row}": entry for report, module in _REPORTS.items() for row, entry in module.ROWS.items()
+}
+RECIPES: Mapping[str, Entry] = {
+    name: Entry(entry.recipe.replace(name=name), entry.about) for name, entry in _ROWS.items()
+}
 
 
 def report_names() -> list[str]:
@@ -49,7 +40,7 @@ def report_names() -> list[str]:
 
 def about_report(report: str) -> str:
     """The title of a report, how its recipes are set up, and what we chose where the report leaves it open."""
-    return " ".join((_module(report).__doc__ or "").split())
+    return " ".join((_REPORTS[report].__doc__ or "").split())
 
 
 def recipe(name: str | Path) -> Recipe:

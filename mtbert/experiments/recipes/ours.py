@@ -60,6 +60,7 @@ _ALL_AT_ONCE = _STRATEGY.replace(batch_size=8)
 _TWO_STAGES = _STRATEGY.replace(
     tasks=("sst", "quora"), sampler="stages", epochs=4, steps_per_epoch=75, lr_schedule="constant"
 )
+_AUGMENTED = {"augment_copies": {"sst": 9}, "augment_fraction": 0.15}
 _FEW_ROWS = _SST.replace(train_rows=1000, batch_size=24, epochs=8, steps_per_epoch=42, lr_schedule="constant")
 
 ROWS: dict[str, Entry] = {
@@ -73,14 +74,7 @@ ROWS: dict[str, Entry] = {
     "cfimdb": Entry(_CFIMDB, "long reviews alone, all layers trained"),
     "cfimdb-last-layer": Entry(_CFIMDB.replace(**_LAST_LAYER), "long reviews alone, frozen encoder"),
     "heads": Entry(
-        Recipe(
-            trainable="heads",
-            encoding="bi",
-            head={"sst": "linear", "quora": "concat_diff", "sts": "cosine"},
-            lr=1e-3,
-            epochs=10,
-            overlap="drop",
-        ),
+        Recipe(encoding="bi", head={"quora": "concat_diff", "sts": "cosine"}, overlap="drop", **_LAST_LAYER),
         "only the heads, on cached features of a frozen encoder: takes seconds",
     ),
     "mixed": Entry(MIXED, "three tasks on real data, a batch of each in every step"),
@@ -130,8 +124,7 @@ ROWS: dict[str, Entry] = {
         _ALL_AT_ONCE.replace(tasks=("sst", "quora", "sts", "yelp"), batch_size=8), "the same with 8 rows of Yelp stars"
     ),
     "strategy-augmented": Entry(
-        _ALL_AT_ONCE.replace(augment_copies={"sst": 9}, augment_fraction=0.15),
-        "8 rows of each task, SST with nine augmented copies",
+        _ALL_AT_ONCE.replace(**_AUGMENTED), "8 rows of each task, SST with nine augmented copies"
     ),
     "strategy-length-grouped": Entry(
         _STRATEGY.replace(sampler="round_robin", tokens_per_batch=700), "round robin, 700 tokens of similar length"
@@ -139,8 +132,5 @@ ROWS: dict[str, Entry] = {
     "forgetting": Entry(_TWO_STAGES, "SST alone, then Quora alone"),
     "forgetting-control": Entry(_TWO_STAGES.replace(sampler="round_robin"), "SST and Quora in round robin"),
     "few-rows": Entry(_FEW_ROWS, "1,000 rows of SST, eight epochs"),
-    "few-rows-augmented": Entry(
-        _FEW_ROWS.replace(augment_copies={"sst": 9}, augment_fraction=0.15),
-        "the same rows and nine augmented copies of each",
-    ),
+    "few-rows-augmented": Entry(_FEW_ROWS.replace(**_AUGMENTED), "the same rows and nine augmented copies of each"),
 }
