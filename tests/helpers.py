@@ -1,8 +1,28 @@
 """What several test modules share and no fixture can give."""
 
 import logging
+from collections.abc import Sequence
 
+import torch
+
+from mtbert.data.batch import PackedBatch, pack_sequences
+from mtbert.nn.bert import BertConfig
 from mtbert.utils.logging import logger
+
+NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+
+
+def small_config(**changes) -> BertConfig:
+    """A BERT of two narrow layers, without dropout."""
+    sizes = {"vocab_size": 40, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2}
+    return BertConfig(**{**sizes, "intermediate_size": 16, "max_position_embeddings": 24, **NO_DROPOUT, **changes})
+
+
+def random_batch(lengths: Sequence[int], seed: int = 0, vocab: int = 40, types: int = 2) -> PackedBatch:
+    """Sequences of these lengths with random ids and token types."""
+    generator = torch.Generator().manual_seed(seed)
+    ids, kinds = ([torch.randint(high, (n,), generator=generator).tolist() for n in lengths] for high in (vocab, types))
+    return pack_sequences(ids, kinds)
 
 
 class Listener(logging.Handler):

@@ -115,21 +115,14 @@ def test_features_of_a_pair_are_u_v_and_their_distance():
 
 
 @pytest.mark.parametrize("name", ["linear", "two_layer", "concat_diff_two_layer"])
-def test_a_score_starts_at_the_middle_of_its_scale_and_other_biases_at_zero(name):
-    def biases(task):
-        head = build_head(name, get_task(task), 4)
-        return [parameter for key, parameter in head.named_parameters() if key.endswith("bias")]
-
-    *others, last = biases("sts")
-    assert last.tolist() == [2.5] and not any(bias.any() for bias in [*others, *biases("quora")])
-
-
-def test_weights_are_drawn_as_berts_are():
-    torch.manual_seed(0)
-    head = build_head("two_layer", get_task("sst"), 200)
-    for key, parameter in head.named_parameters():
-        if key.endswith("weight"):
-            assert parameter.std().item() == pytest.approx(0.02, rel=0.1)
+def test_a_score_starts_at_the_middle_of_its_scale_other_biases_at_zero_and_weights_as_berts(name):
+    for task in ("sts", "quora"):
+        parameters = dict(build_head(name, get_task(task), 200).named_parameters())
+        *others, last = [parameter for key, parameter in parameters.items() if key.endswith("bias")]
+        assert last.tolist() == [2.5 if task == "sts" else 0] and not any(bias.any() for bias in others)
+        for key, parameter in parameters.items():
+            if key.endswith("weight"):
+                assert parameter.std().item() == pytest.approx(0.02, rel=0.2)
 
 
 @pytest.mark.parametrize("name", ["linear_sigmoid", "two_layer_relu", "concat_sigmoid"])
@@ -169,17 +162,13 @@ def test_the_convolution_is_that_of_each_sequence_alone(lengths, seed):
     torch.testing.assert_close(logits, torch.stack(expected))
 
 
-def test_the_convolution_does_not_cross_the_border_of_a_sequence():
-    head = build_head("convolution", get_task("sst"), WIDTH).eval()
-    batch, hidden = pack_sequences([[0] * 3, [0] * 4, [0] * 2]), torch.randn(9, WIDTH)
-    before = head(TokenVectors(hidden, batch))
-    hidden[3:7] += 100
-    after = head(TokenVectors(hidden, batch))
-    assert torch.equal(before[[0, 2]], after[[0, 2]]) and not torch.equal(before[1], after[1])
-
-
-def test_unknown_and_unfit_heads_are_refused():
-    with pytest.raises(UserError, match="'linear_sigmoid' gives regression, but sst has multiclass"):
-        build_head("linear_sigmoid", get_task("sst"), WIDTH)
-    with pytest.raises(UserError, match="'mlp': choose from linear, "):
-        build_head("mlp", get_task("sst"), WIDTH)
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("linear_sigmoid", "'linear_sigmoid' gives regression, but sst has multiclass"),
+        ("mlp", "'mlp': choose from linear, "),
+    ],
+)
+def test_unknown_and_unfit_heads_are_refused(name, expected):
+    with pytest.raises(UserError, match=expected):
+        build_head(name, get_task("sst"), WIDTH)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import mtbert
 from mtbert.data.tasks import TASKS, get_task
-from mtbert.nn.smart import RNGState, adversarial_perturbation, smoothness
+from mtbert.nn.smart import adversarial_perturbation, smoothness
 from mtbert.training.run import build_model
 
 SEEDS = st.integers(0, 2**32)
@@ -46,17 +46,11 @@ def test_classes_are_apart_by_the_symmetric_divergence(seed):
     assert smoothness(get_task("sst"), one, other).item() == pytest.approx(expected, abs=1e-10)
 
 
-@settings(max_examples=15)
-@given(SEEDS)
-def test_a_yes_or_no_is_a_choice_of_two_classes(seed):
-    one, other = outputs(get_task("quora"), seed)
-    p, q = (1 / (1 + np.exp(-x.numpy()[:, 0])) for x in (one, other))
-    divergence = p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))
-    divergence += q * np.log(q / p) + (1 - q) * np.log((1 - q) / (1 - p))
-    assert smoothness(get_task("quora"), one, other).item() == pytest.approx(divergence.mean(), abs=1e-10)
-
-
-def test_scores_are_apart_by_their_squared_difference():
+def test_a_yes_or_no_is_a_choice_of_two_classes_and_scores_are_apart_by_their_squared_difference():
+    one, other = outputs(get_task("quora"), 0)
+    two_classes = [torch.cat([torch.zeros_like(logit), logit], dim=1) for logit in (one, other)]
+    expected = smoothness(get_task("cfimdb"), *two_classes)
+    torch.testing.assert_close(smoothness(get_task("quora"), one, other), expected)
     assert smoothness(get_task("sts"), torch.tensor([[1.0], [4.0]]), torch.tensor([[3.0], [4.0]])).item() == 2
 
 
@@ -90,23 +84,6 @@ def test_a_distance_without_a_gradient_gives_no_step_and_no_nan():
     assert not adversarial_perturbation(lambda delta: (0 * delta).sum(), torch.randn(3, 4)).any()
 
 
-def test_delta_moves_the_logits_more_than_a_random_step():
-    model, batch, labels = tiny(smart_weight=1.0)
-    model.eval()
-    embedded = model.bert.embeddings(batch).detach()
-    clean = model.logits("sst", model._head_inputs(embedded, batch)["sst"]).detach()
-
-    def distance(delta):
-        return smoothness(
-            get_task("sst"), model.logits("sst", model._head_inputs(embedded + delta, batch)["sst"]), clean
-        )
-
-    delta = adversarial_perturbation(distance, embedded)
-    random_step = torch.randn_like(delta)
-    random_step *= delta.norm(dim=1, keepdim=True) / random_step.norm(dim=1, keepdim=True)
-    assert distance(delta) > 5 * distance(random_step)
-
-
 # -- in a model -------------------------------------------------------------------------------------------------------
 
 
@@ -132,16 +109,6 @@ def test_clean_and_perturbed_logits_have_the_same_dropout_and_the_generator_goes
     dropped = {"hidden_dropout": 0.5, "attention_dropout": 0.5, "head_dropout": 0.5}
     results = [(loss_of(*tiny(smart_weight=weight, **dropped)), torch.rand(4)) for weight in (1.0, 0.0)]
     assert all(torch.equal(*pair) for pair in zip(*results, strict=True))
-
-
-def test_an_rng_state_is_restored_inside_the_block_only():
-    torch.manual_seed(0)
-    rng_state, first, second = RNGState(torch.device("cpu")), torch.rand(3), torch.rand(3)
-    torch.manual_seed(0)
-    assert torch.equal(torch.rand(3), first)
-    with rng_state.restore():
-        assert torch.equal(torch.rand(3), first)
-    assert torch.equal(torch.rand(3), second)
 
 
 def test_the_term_is_found_where_gradients_are_off():
