@@ -3,7 +3,8 @@
 To add a sampler, write a class here and add it to ``SAMPLERS``: recipes then accept its name. Most samplers derive from
 ``ApportionedSampler`` and only define ``weights(epoch)``, each task's share of the steps of an epoch; any other derives
 from ``Sampler`` and defines ``epoch`` and ``steps_per_epoch``. If it puts several tasks into one step, or changes from
-epoch to epoch, add its name to the rules in mtbert/training/compatibility.py as well.
+epoch to epoch, add its name to the rules in mtbert/training/compatibility.py and to ``_rows_per_step`` in
+mtbert/experiments/recipes/scale.py as well.
 
 A sampler is a pure function of its seed, so a run can resume from the number of its next step alone. The batch samplers
 in ``mtbert.data.batch_samplers`` decide which rows of a task a step reads.
