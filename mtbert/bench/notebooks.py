@@ -40,7 +40,7 @@ def measure(notebooks: Iterable[Path]) -> Iterator[dict[str, Any]]:
     about = environment_info(torch.device("cpu"))
     for path in notebooks:
         with tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, "-m", "papermill", path, Path(folder) / path.name, "--no-progress-bar"]
+            command = [sys.executable, "-m", "papermill", str(path), str(Path(folder) / path.name), "--no-progress-bar"]
             env, start = {**os.environ, "TQDM_DISABLE": "1"}, time.monotonic()
             process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=env)
             assert process.stderr  # a pipe

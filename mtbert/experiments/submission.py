@@ -93,11 +93,12 @@ def submit(files: Sequence[SubmissionFile], out: Path, device: torch.device | st
             model = load_model(run.folder, device)
             with autocast(model.device, run.recipe.precision):  # as dev rows were scored in training
                 logits += [predict_logits(model, file.rows, bar.update) for file in files_of_run]
-    described = {}
+    described: dict[str, dict[str, Any]] = {}
     for file, values in zip(files, logits, strict=True):
         path, rows = out / file.name, file.rows
         write_predictions(path, rows, values)
-        about = {"rows": len(rows), "sha256": file_sha256(path), "data": rows.path.name, "data_sha256": rows.sha256}
+        about: dict[str, Any] = {"rows": len(rows), "sha256": file_sha256(path)}
+        about |= {"data": rows.path.name, "data_sha256": rows.sha256}
         if rows.split == "dev":
             about |= {"metric": rows.task.metric, "score": score(rows.task, values, rows.labels)}
         described[file.name] = about

@@ -99,9 +99,10 @@ class LowRank(Adapter):
         super().__init__()
         layers, hidden, size = range(config.num_hidden_layers), config.hidden_size, shape.size
         self.encode = nn.ModuleList(_projection(hidden, size, size, shape.projections) for _ in layers)
-        self.decode = nn.ModuleList(_projection(size, size, hidden, shape.projections) for _ in layers)
+        decoders = [_projection(size, size, hidden, shape.projections) for _ in layers]
+        self.decode = nn.ModuleList(decoders)
         self.activate = _ACTIVATIONS[shape.activation]()
-        _init_weights(self, *(decoder[-1] for decoder in self.decode))
+        _init_weights(self, *(decoder[-1] for decoder in decoders))
 
     def forward(self, point: HookPoint, layer: int, x: Tensor, batch: PackedBatch) -> Tensor:
         return self.decode[layer](self.activate(self.encode[layer](x)))

@@ -65,8 +65,8 @@ class FusedAdamW(AdamW):
             else:
                 flat = all(vector.is_contiguous() and not vector.is_cuda for vector in vectors)
                 chunks = zip(*(vector.view(-1).split(_CHUNK) for vector in vectors), strict=True) if flat else [vectors]
-                for chunk in chunks:
-                    adamw_update(*chunk, self._coefficients[theta])
+                for values, gradient, exp_avg, exp_avg_sq in chunks:
+                    adamw_update(values, gradient, exp_avg, exp_avg_sq, self._coefficients[theta])
 
     def _runs_kernel(self, theta: Tensor) -> bool:
         return self.use_kernel and theta.is_cuda and theta.is_contiguous()
