@@ -63,11 +63,9 @@ class Recipe(BaseModel):
         max_length*: Maximum number of tokens in a sequence.
         loss*: See ``mtbert.nn.LOSSES``; "default" depends on the kind of task.
         similarity_scale*: Factor on the cosines in "mnrl", "mnrl_graded" and "cosent".
-        triplet_margin*: Margin of "triplet".
         positive_threshold*: The label from which a pair counts as positive.
         smart_weight*: Weight of SMART's smoothness term; 0 for none.
         sampler: How the next task is chosen (see ``mtbert.data.SAMPLERS``).
-        temperature: Temperature of the sampler "temperature".
         max_oversampling: How many times, at most, the "oversampled" samplers repeat a small set in an epoch.
         batch_size*: Rows of a task in one of its steps.
         tokens_per_batch*: In place of batch_size: rows of similar length with about this many tokens.
@@ -90,7 +88,6 @@ class Recipe(BaseModel):
         train_rows, dev_rows: Use only this many rows of each train or dev file, evenly spaced; None for all.
         overlap: What to do with train rows that are also in dev or test: "refuse" to train, "drop" or "keep" them.
         precision: Floating-point type of the forward pass; bfloat16 uses autocast.
-        seed: Seed of everything random.
 
     Raises:
         UserError: (a ValueError) for unknown fields and for values that are invalid or do not fit together.
@@ -218,10 +215,7 @@ def recipe_schema() -> dict[str, Any]:
 
 
 def settings(texts: Sequence[str]) -> dict[str, Any]:
-    """Parse ``name=value`` texts as changes for ``Recipe.replace``; ``name.task=value`` sets a field for one task.
-
-    Values are read as JSON where they are JSON (numbers, true, null, lists) and as text otherwise.
-    """
+    """Parse ``name=value`` and ``name.task=value`` texts as changes for ``Recipe.replace``; values are JSON or text."""
     changes: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")

@@ -63,9 +63,6 @@ def train(
             after every step.
         execution: How steps are made faster on a GPU (compilation, CUDA graphs); by default ``Execution.from_env()``.
 
-    Returns:
-        The run: its folder and its record.
-
     Raises:
         UserError: For bad input; for a folder that holds a run of another recipe or other data, or in which another
             process is training; for a loss that is not finite.

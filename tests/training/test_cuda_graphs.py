@@ -31,7 +31,7 @@ def changed(request, recipe):
 def test_steps_of_static_shapes_train_the_same(changed, train, tmp_path):
     eager = train(changed, tmp_path / "eager", checkpoint_seconds=1e9)
     static = train(changed, tmp_path / "static", checkpoint_seconds=1e9, execution=GRAPHS)
-    assert [run.record["execution"]["cuda_graphs"] for run in (eager, static)] == [False, True]
+    assert static.record["execution"]["cuda_graphs"]
     first, second = (run.epochs[-1] for run in (eager, static))
     assert second["losses"] == pytest.approx(first["losses"], abs=1e-5)
     assert second["scores"] == pytest.approx(first["scores"], abs=1e-4)
@@ -64,9 +64,6 @@ def test_the_environment_sets_the_default_execution(monkeypatch):
     monkeypatch.setenv("MTBERT_EXECUTION", "graph")
     with pytest.raises(UserError, match="MTBERT_EXECUTION .*'graph': choose from compile, cuda_graphs"):
         Execution.from_env()
-
-
-# -- no wait for the device -------------------------------------------------------------------------------------------
 
 
 class NoWait(TorchDispatchMode):
@@ -120,9 +117,6 @@ def test_what_a_graph_captures_waits_for_nothing(changed, new_trainer, monkeypat
     trainer.runner = watched
     for step in itertools.islice(steps, 3):
         trainer.train_step(step)
-
-
-# -- compiled layers --------------------------------------------------------------------------------------------------
 
 
 def test_compiled_layers_train_the_same(recipe, new_trainer, monkeypatch):

@@ -45,11 +45,10 @@ def test_train_rows_that_are_in_dev_are_left_out_or_kept(
     assert record["rows"] == rows and record["overlaps"] == {"ids-sst-dev.csv": 3}
 
 
-def test_dropping_every_train_row_is_refused(short, data, train, tmp_path):
-    folder = shutil.copytree(data, tmp_path / "data")
-    shutil.copy(folder / "ids-sst-train.csv", folder / "ids-sst-dev.csv")
+def test_dropping_every_train_row_is_refused(short, train, overlapping, tmp_path):
+    shutil.copy(overlapping / "ids-sst-train.csv", overlapping / "ids-sst-dev.csv")
     with pytest.raises(UserError, match=r"ids-sst-train.csv: overlap is drop, which leaves no row"):
-        train(short.replace(overlap="drop"), tmp_path / "run", folder)
+        train(short.replace(overlap="drop"), tmp_path / "run", overlapping)
 
 
 def test_copies_are_made_of_the_train_rows_that_the_overlap_rule_left(short, train, overlapping, tmp_path, messages):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtbert import RECIPES, Recipe, UserError, recipe
+from mtbert import Recipe, UserError
 from mtbert.data import TASKS
 from mtbert.nn.heads import HEADS
 from mtbert.training.recipe import from_dict, settings
@@ -26,44 +26,24 @@ def refused(**fields) -> str:
     return str(caught.value)
 
 
-# -- impossible values ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("field", "nearest"), [("warmup", "warmup_ratio"), ("epoch", "epochs"), ("learning_rate", None), ("self", None)]
-)
-def test_an_unknown_field_is_refused_with_the_nearest_one(field, nearest):
-    hint = f"did you mean '{nearest}'" if nearest else "choose from name, tasks, .*lr"
-    for refuse in (from_dict, lambda fields: Recipe().replace(**fields)):
-        with pytest.raises(UserError, match=f"no field '{field}': {hint}"):
-            refuse({field: 1})
+@pytest.mark.parametrize(("field", "hint"), [("warmup", "did you mean 'warmup_ratio'"), ("self", "choose from name, ")])
+def test_an_unknown_field_is_refused_with_the_nearest_one(field, hint):
+    assert f"no field '{field}': {hint}" in refused(**{field: 1})
 
 
 IMPOSSIBLE = {
     "epochs": (0, 1.5, True, "many", None, 1e308),
     "seed": (-1, 2**32, float("inf")),
     "lr": (-1e-5, "fast", "1_0", False, float("nan"), float("inf"), {"sst": 1e-5}, [1]),
-    "weight_decay": (float("inf"),),
     "warmup_ratio": (1.1,),
-    "max_grad_norm": (-1,),
     "head_dropout": (1,),
-    "hidden_dropout": (-0.1,),
-    "attention_dropout": (1,),
-    "num_layers": (0,),
-    "steps_per_epoch": (0,),
     "train_rows": (0.5,),
     "temperature": (0,),
-    "max_oversampling": (0.5,),
     "augment_fraction": (1.5, -0.1),
     "trainable": ("freeze", None),
     "pooling": ("sum", ["mean"]),
-    "sampler": ("random",),
-    "lr_schedule": ("cosine",),
-    "overlap": ("ignore",),
-    "precision": ("float16",),
     "surgery": ("pcgard", "torchjd:"),
     "name": ("a\0b", "\ud800"),
-    "encoder": ("\ud800",),
     "adapter": (5,),
     "tasks": (5, None),
 }
@@ -78,35 +58,28 @@ def test_an_impossible_value_is_refused_by_field_and_value(field, value):
     ("fields", "words"),
     [
         ({"epochs": 1e308}, "at most 1000000"),
-        ({"seed": 2**32}, f"at most {2**32 - 1}"),
         ({"lr": -1}, "at least 0"),
         ({"overlap": "ignore"}, "'refuse', 'drop' or 'keep'"),
         ({"pooling": "sum"}, "cls, mean, max, pooler"),
         ({"batch_size": {"sts": 0}}, "batch_size.sts is 0, but must be at least 1"),
-        ({"max_length": {"sts": 3}}, "max_length.sts is 3, but must be at least 4"),
         ({"batch_size": "x"}, "batch_size.sst is 'x', but must be "),
-        ({"tokens_per_batch": {"sst": 0}}, "tokens_per_batch.sst is 0, but must be at least 1"),
         ({"encoding": "tri"}, "encoding.quora is 'tri', but must be 'cross' or 'bi'"),
         ({"head": {"quora": "quadratic"}}, "head.quora is 'quadratic', but must be one of linear, "),
-        ({"head": "quadratic"}, "head.sst is 'quadratic'"),
-        ({"tasks": "imdb"}, "tasks: unknown task 'imdb'"),
         ({"tasks": ["sst", "imdb"]}, "tasks: unknown task 'imdb'"),
         ({"tasks": [["sst"]]}, "tasks: unknown task ['sst']"),
-        ({"tasks": ["\ud800"]}, "tasks: unknown task '\\ud800'"),
         ({"tasks": ()}, "at least one task, and each once"),
         ({"tasks": "sst,sst"}, "at least one task, and each once"),
         ({"head": {"imdb": "linear"}}, "head: unknown task 'imdb'"),
-        ({"batch_size": {"imdb": 1}}, "batch_size: unknown task 'imdb'"),
     ],
 )
 def test_a_refusal_says_what_is_possible(fields, words):
     assert words in refused(**fields)
 
 
-@pytest.mark.parametrize("field", ["epochs", "seed", "lr"])
-@pytest.mark.parametrize("value", [10**5000, "9" * 5000], ids=["number", "text"])
-def test_a_number_of_thousands_of_digits_is_refused_by_field(field, value):
-    assert refused(**{field: value}).startswith(f"{field} is ")
+@pytest.mark.parametrize("field", ["epochs", "lr"])
+def test_a_number_of_thousands_of_digits_is_refused_by_field(field):
+    for value in (10**5000, "9" * 5000):
+        assert refused(**{field: value}).startswith(f"{field} is ")
 
 
 BI = {"tasks": ("sts",), "encoding": "bi", "head": "cosine"}
@@ -120,20 +93,14 @@ BI = {"tasks": ("sts",), "encoding": "bi", "head": "cosine"}
         ({"tasks": ("sst",), "loss": "mnrl"}, "loss.sst: 'mnrl' is for binary or regression tasks"),
         ({**BI, "encoding": "cross", "head": "linear", "loss": "mnrl"}, "'mnrl' needs two vectors"),
         ({**BI, "loss": "cross_entropy"}, "loss.sts: 'cross_entropy' is for multiclass or binary tasks"),
-        ({"tasks": ("sst",), "loss": "mse"}, "loss.sst: 'mse' is for regression tasks"),
         ({**BI, "head": "concat", "loss": "cosent", "trainable": "heads"}, "'cosent' trains the vectors"),
         ({**BI, "loss": "triplet", "gradient_accumulation_steps": 2}, "gradient_accumulation_steps is 2"),
         ({**BI, "loss": "mnrl", "batch_size": 1}, "batch_size.sts is 1"),
         ({**BI, "loss": "mnrl", "tokens_per_batch": 500}, "tokens_per_batch.sts is 500"),
         ({**BI, "loss": "mnrl", "positive_threshold": 5.5}, "positive_threshold.sts is 5.5, but the labels"),
         ({**BI, "head": "concat", "smart_weight": 1, "trainable": "heads"}, "smart_weight.sts is 1"),
-        ({**BI, "loss": "ranking"}, "loss.sts is 'ranking', but must be one of default, cross_entropy, mse, mnrl"),
-        ({**BI, "triplet_margin": -1}, "triplet_margin.sts is -1"),
-        ({**BI, "similarity_scale": "high"}, "similarity_scale.sts is 'high'"),
         ({"sampler": "stages", "epochs": 2}, "epochs is 2, .*set it to 3 or more"),
         ({"sampler": "curriculum", "epochs": 1}, "epochs is 1, .*set it to 2 or more"),
-        ({"sampler": "oversampled_curriculum", "epochs": 1}, "epochs is 1, .*set it to 2 or more"),
-        ({"sampler": "alone_first", "epochs": 1}, "epochs is 1, .*set it to 2 or more"),
         ({"optimizer_state": "per_task", "sampler": "mixed"}, "optimizer_state is 'per_task', .*one task a step"),
         ({"surgery": "pcgrad", "loss_weighting": "uw"}, "loss_weighting is 'uw' and surgery 'pcgrad'"),
         ({"augment_copies": {"sts": 9}}, "augment_copies.sts"),
@@ -159,26 +126,19 @@ def test_a_head_and_an_encoding_fit_together(head):
         assert refused(head={"sst": head}).startswith(f"head.sst: {head!r} needs two vectors, but sst has one sentence")
 
 
-# -- values and defaults ----------------------------------------------------------------------------------------------
-
-
 def test_numbers_may_be_text_and_keep_all_their_digits():
     written = Recipe(lr="1e-3", epochs="4", batch_size="8", seed=np.int64(3), temperature=".5", train_rows="1e3")
     assert (written.lr, written.epochs, written.batch_size["sst"], written.train_rows) == (1e-3, 4, 8, 1000)
     assert type(written.epochs) is type(written.seed) is type(written.batch_size["sst"]) is int
     assert type(Recipe(lr=1).lr) is float and Recipe(seed=3.0).seed == 3
     assert Recipe(train_rows=2**60 + 1).train_rows == Recipe(train_rows=str(2**60 + 1)).train_rows == 2**60 + 1
+    assert Recipe(name=2024).name == "2024" and Recipe(tasks="sts, sst").tasks == ("sts", "sst")
 
 
 def test_the_largest_seed_is_one_that_every_generator_takes():
     seed_everything(Recipe(seed=2**32 - 1).seed)
-    for seed in (-1, 2**32):
-        with pytest.raises(UserError, match=f"seed is {seed}"):
-            seed_everything(seed)
-
-
-def test_names_and_tasks_may_be_written_shortly():
-    assert Recipe(name=2024).name == "2024" and Recipe(tasks="sts, sst").tasks == ("sts", "sst")
+    with pytest.raises(UserError, match=f"seed is {2**32}"):
+        seed_everything(2**32)
 
 
 def test_one_value_serves_all_tasks_and_a_mapping_leaves_the_others_at_their_defaults():
@@ -188,30 +148,23 @@ def test_one_value_serves_all_tasks_and_a_mapping_leaves_the_others_at_their_def
     assert made.max_length == {"sst": 64, "cfimdb": 512, "quora": 128, "sts": 128, "yelp": 256}
     assert Recipe().positive_threshold == {"sst": 3.0, "quora": 1.0, "sts": 3.0}
     assert Recipe(tasks=("sst",), encoding="bi", head="linear").encoding == {}  # a single sentence has none
+    assert Recipe().replace(tasks="cfimdb,yelp").max_length == {"cfimdb": 512, "yelp": 256}
 
 
 @pytest.mark.parametrize("field", ["tokens_per_batch", "augment_copies"])
 def test_some_fields_leave_out_tasks(field):
-    fields = {"augment_scores": "keep", "tasks": ("sst", "sts")}
-    assert getattr(Recipe(), field) == {} and getattr(Recipe(**fields, **{field: {"sst": 9, "sts": None}}), field) == {
-        "sst": 9
-    }
-    assert getattr(Recipe(**fields, **{field: 9}), field) == {"sst": 9, "sts": 9}
-
-
-def test_a_task_that_joins_later_has_its_own_length():
-    assert recipe("demo").replace(tasks="cfimdb,yelp").max_length == {"cfimdb": 512, "yelp": 256}
-    assert RECIPES["li-tang/mix-aux-0.3"].recipe.max_length["yelp"] == 256
+    two = Recipe(augment_scores="keep", tasks=("sst", "sts"))
+    assert getattr(two, field) == {} and getattr(two.replace(**{field: 9}), field) == {"sst": 9, "sts": 9}
+    assert getattr(two.replace(**{field: {"sst": 9, "sts": None}}), field) == {"sst": 9}
 
 
 def test_recipes_are_frozen_with_all_they_hold():
-    made, given_sizes = recipe("demo"), {"sst": 8}
+    given_sizes = {"sst": 8}
+    made = Recipe(batch_size=given_sizes)
     with pytest.raises(ValueError):
         made.lr = 1.0
-    for field in ("batch_size", "head", "augment_copies"):
-        with pytest.raises(TypeError):
-            getattr(made, field)["sst"] = 99
-    made = Recipe(batch_size=given_sizes)
+    with pytest.raises(TypeError):
+        made.batch_size["sst"] = 99
     given_sizes["sst"] = made.as_dict()["batch_size"]["sst"] = 99
     assert made.batch_size["sst"] == 8 and repr(made.batch_size) == "{'sst': 8, 'quora': 32, 'sts': 32}"
 
@@ -222,11 +175,8 @@ FIELDS = {
     "tasks": st.lists(st.sampled_from(list(TASKS)), min_size=1, unique=True),
     "lr": st.floats(0, 1),
     "seed": st.integers(0, 2**32 - 1),
-    "epochs": st.integers(1, 99),
-    "num_layers": st.none() | st.integers(1, 12),
     "batch_size": st.integers(1, 99),
     "sampler": st.sampled_from(["mixed", "round_robin", "sequential"]),
-    "overlap": st.sampled_from(["drop", "keep"]),
 }
 
 
@@ -261,21 +211,15 @@ def test_differences_name_fields_and_leave_out_the_name():
     assert one.differences(two) == {"lr": (1e-3, 2e-3)} and one.differences(one.replace(name="three")) == {}
 
 
-# -- name=value -------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("texts", "changes"),
     [
-        ([], {}),
-        (["lr=1e-3"], {"lr": 1e-3}),
         (["num_layers=null", "tasks=sst,sts"], {"num_layers": None, "tasks": "sst,sts"}),
         (['tasks=["sst"]', "encoder=some/where"], {"tasks": ["sst"], "encoder": "some/where"}),
         (["encoder=a=b"], {"encoder": "a=b"}),
         (["batch_size.sst=8", "batch_size.sts=4"], {"batch_size": {"sst": 8, "sts": 4}}),
         (['batch_size={"sst": 8}', "batch_size.sts=4"], {"batch_size": {"sst": 8, "sts": 4}}),
         (["lr=1", "lr=2"], {"lr": 2}),
-        (["encoder="], {"encoder": ""}),
         ([f"seed={'9' * 5000}"], {"seed": "9" * 5000}),
     ],
 )

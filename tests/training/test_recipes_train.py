@@ -7,7 +7,7 @@ import shutil
 import pytest
 import torch
 
-from mtbert import RECIPES, Recipe, load_encoder
+from mtbert import RECIPES, Recipe
 from mtbert.data import TASKS
 from mtbert.training import trainer
 from mtbert.training.compatibility import least_epochs
@@ -41,25 +41,13 @@ def covering() -> list[str]:
     return names
 
 
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory) -> str:
-    """A folder with random weights of one narrow layer."""
-    folder = tmp_path_factory.mktemp("encoder")
-    load_encoder("tiny", num_layers=1, hidden_size=16, intermediate_size=32).save(folder)
-    return str(folder)
-
-
-def shortened(recipe: Recipe) -> Recipe:
-    """The same experiment in two steps, or in one for each epoch that its sampler needs, on all rows there are."""
-    epochs = least_epochs(recipe.sampler, recipe.tasks)
-    sizes = {"train_rows": None, "dev_rows": None, "num_layers": None, "max_length": 32}
-    return recipe.replace(epochs=epochs, steps_per_epoch=max(1, STEPS // epochs), **sizes)
-
-
 @pytest.mark.parametrize("name", covering())
-def test_every_feature_trains(name, encoder, few_rows, tmp_path, monkeypatch):
+def test_every_feature_trains(name, tiny_encoder, few_rows, tmp_path, monkeypatch):
     monkeypatch.setattr(trainer, "save_checkpoint", lambda *args: None)  # they would take most of the time
-    recipe = shortened(RECIPES[name].recipe).replace(encoder=encoder)
+    recipe = RECIPES[name].recipe
+    epochs = least_epochs(recipe.sampler, recipe.tasks)
+    sizes = {"train_rows": None, "dev_rows": None, "num_layers": None, "max_length": 32, "encoder": tiny_encoder}
+    recipe = recipe.replace(epochs=epochs, steps_per_epoch=max(1, STEPS // epochs), **sizes)
     training = trainer.Trainer(recipe, tmp_path, few_rows, torch.device("cpu"), progress=False)
     before = training.flat.theta.clone()
     run = training.run(math.inf, lambda: False)
@@ -69,7 +57,7 @@ def test_every_feature_trains(name, encoder, few_rows, tmp_path, monkeypatch):
     assert values and all(map(math.isfinite, values))
 
 
-def test_a_task_is_added_by_one_entry(encoder, few_rows, tmp_path, monkeypatch):
+def test_a_task_is_added_by_one_entry(train, tiny_encoder, few_rows, tmp_path, monkeypatch):
     data = tmp_path / "data"
     data.mkdir()
     files = {split: f"films-{split}.csv" for split in TASKS["cfimdb"].files}
@@ -77,7 +65,6 @@ def test_a_task_is_added_by_one_entry(encoder, few_rows, tmp_path, monkeypatch):
         shutil.copy(few_rows / TASKS["cfimdb"].files[split], data / file)
     films = dataclasses.replace(TASKS["cfimdb"], name="films", files=files, max_length=200)
     monkeypatch.setitem(TASKS, "films", films)
-    recipe = Recipe(tasks="films", encoder=encoder, steps_per_epoch=1, epochs=1)
+    recipe = Recipe(tasks="films", encoder=tiny_encoder, steps_per_epoch=1, epochs=1)
     assert recipe.max_length == {"films": 200} and recipe.head == {"films": "linear"}
-    training = trainer.Trainer(recipe, tmp_path / "run", data, torch.device("cpu"), progress=False)
-    assert training.run(math.inf, lambda: False).scores.keys() == {"films", "plain", "normalised"}
+    assert train(recipe, tmp_path / "run", data).scores.keys() == {"films", "plain", "normalised"}

@@ -1,20 +1,16 @@
 """A run's folder: whose it is, who may write to it, and the model that is loaded from it."""
 
 import shutil
-import subprocess
-import sys
 
 import pytest
 import torch
 
 import mtbert
-from mtbert.data import TASKS
 from mtbert.nn.heads import HEADS
 from mtbert.training import Trainer
 from mtbert.training.run import build_model
 from mtbert.utils.errors import UserError
-
-TASK_NAMES = ("sst", "quora", "sts")
+from mtbert.utils.files import folder_lock
 
 
 def test_a_finished_run_is_returned_untouched(finished, recipe, train, monkeypatch):
@@ -36,10 +32,9 @@ def test_a_finished_run_of_other_data_is_refused(finished, recipe, data, train, 
 
 def test_a_folder_that_holds_something_else_is_refused(recipe, train, tmp_path):
     (tmp_path / "letter.txt").write_text("dear")
-    with pytest.raises(UserError, match="not empty and holds no run"):
-        train(recipe, tmp_path)
-    with pytest.raises(UserError, match="is a file"):
-        train(recipe, tmp_path / "letter.txt")
+    for out, reason in ((tmp_path, "not empty and holds no run"), (tmp_path / "letter.txt", "is a file")):
+        with pytest.raises(UserError, match=reason):
+            train(recipe, out)
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 
@@ -50,26 +45,10 @@ def test_a_damaged_record_is_a_user_error(recipe, train, tmp_path):
             train(recipe, tmp_path)
 
 
-LOCKER = """
-from pathlib import Path
-from mtbert.utils.files import folder_lock
-with folder_lock(Path(%r)):
-    print(1, flush=True)
-    input()
-"""
-
-
 def test_two_processes_do_not_train_in_one_folder(recipe, train, tmp_path):
-    command = [sys.executable, "-c", LOCKER % str(tmp_path / "run")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
-        other.stdout.readline()
-        with pytest.raises(UserError, match=f"{tmp_path / 'run'}: wait for it"):
-            train(recipe, tmp_path / "run")
-        other.kill()  # this releases the lock
+    with folder_lock(tmp_path / "run"), pytest.raises(UserError, match=f"{tmp_path / 'run'}: wait for it"):
+        train(recipe, tmp_path / "run")
     assert train(recipe.replace(epochs=1), tmp_path / "run").finished
-
-
-# -- loading ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_folder_without_a_model_is_a_user_error(recipe, train_until, tmp_path):
@@ -90,25 +69,19 @@ def test_damaged_weights_are_named(finished, tmp_path, name):
 
 # -- predictions of a loaded model ------------------------------------------------------------------------------------
 
-SENTENCES = ["A fine film.", "No.", "It goes on and on and on, and then, when one has given up all hope, it goes on."]
+SENTENCES = ["A fine film.", "No.", "It goes on and on, and then, when one has given up all hope, it goes on."]
 PAIRS = [("A man sings.", "Someone sings."), ("Is it far?", "How do I learn to cook a soup?"), ("No.", "No.")]
 
 
-def texts_for(task: str):
-    return PAIRS if TASKS[task].is_pair else SENTENCES
-
-
-@pytest.mark.parametrize("task", TASK_NAMES)
-def test_a_model_predicts_labels_of_each_task(model, task):
-    labels, scores = model.predict(task, texts_for(task)), model.predict_proba(task, texts_for(task))
-    if task == "sst":
-        assert scores.shape == (3, 5) and labels == scores.argmax(1).tolist()
-        torch.testing.assert_close(scores.sum(1), torch.ones(3))
-    elif task == "quora":
-        assert scores.shape == (3,) and labels == [int(score > 0.5) for score in scores]
-    else:
-        assert labels == scores.tolist() and all(0 <= label <= 5 for label in labels)
-        assert labels[2] == pytest.approx(5, abs=1e-5)  # the two sentences are the same
+def test_a_model_predicts_labels_of_each_task(model):
+    scores = model.predict_proba("sst", SENTENCES)
+    assert scores.shape == (3, 5) and model.predict("sst", SENTENCES) == scores.argmax(1).tolist()
+    torch.testing.assert_close(scores.sum(1), torch.ones(3))
+    scores = model.predict_proba("quora", PAIRS)
+    assert scores.shape == (3,) and model.predict("quora", PAIRS) == [int(score > 0.5) for score in scores]
+    labels = model.predict("sts", PAIRS)
+    assert labels == model.predict_proba("sts", PAIRS).tolist() and all(0 <= label <= 5 for label in labels)
+    assert labels[2] == pytest.approx(5, abs=1e-5)  # the two sentences are the same
 
 
 @pytest.mark.parametrize("pooling", ["cls", "pooler", "mean", "max"])
@@ -119,7 +92,6 @@ def test_a_prediction_does_not_depend_on_the_rest_of_its_batch(tiny_encoder, hea
     model = build_model(recipe, mtbert.load_encoder(tiny_encoder)).eval()
     alone = [model.predict("sts", [pair])[0] for pair in PAIRS]
     assert model.predict("sts", PAIRS) == pytest.approx(alone, abs=1e-5)
-    assert model.predict("sts", PAIRS[::-1]) == pytest.approx(alone[::-1], abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -129,12 +101,10 @@ def test_a_prediction_does_not_depend_on_the_rest_of_its_batch(tiny_encoder, hea
         ("sst", [("a", "b")], "task 'sst', text 1: "),
         ("sst", ["a", "  "], "text 2: .* empty"),
         ("sst", [], "no text given"),
-        ("sst", [None], "text 1"),
         ("sst", "film", "'film' is one text: give a list"),
         ("quora", [("a", "b"), "c"], "task 'quora', text 2: .* is not a pair of sentences"),
         ("sts", [("a", "")], "text 1"),
         ("sts", [("a", "b", "c")], "text 1"),
-        ("sts", [3], "text 1"),
     ],
 )
 def test_texts_of_the_wrong_form_are_named(model, task, texts, expected):
