@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 
 import torch
+from torch import nn
 
 from mtbert.data.batch import PackedBatch, pack_sequences
 from mtbert.nn.bert import BertConfig
@@ -23,6 +24,19 @@ def random_batch(lengths: Sequence[int], seed: int = 0, vocab: int = 40, types: 
     generator = torch.Generator().manual_seed(seed)
     ids, kinds = ([torch.randint(high, (n,), generator=generator).tolist() for n in lengths] for high in (vocab, types))
     return pack_sequences(ids, kinds)
+
+
+def owner(name: str) -> str:
+    """The owner of a parameter: its task, or "encoder" for what tasks share."""
+    return name.split(".")[1] if name.startswith(("heads.", "adapters.")) else "encoder"
+
+
+@torch.no_grad()
+def away_from_zero(module: nn.Module) -> nn.Module:
+    """The module with some noise on every parameter, so that none is zero or one and no gradient is tiny."""
+    for parameter in module.parameters():
+        parameter.add_(0.1 * torch.randn_like(parameter))
+    return module
 
 
 class Listener(logging.Handler):

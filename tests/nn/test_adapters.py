@@ -38,9 +38,6 @@ def three_tasks() -> PackedBatch:
     return PackedBatch.join({task: random_batch(lengths[task], seed) for seed, task in enumerate(lengths)})
 
 
-# -- counts -----------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("name", "config", "expected"),
     [
@@ -55,22 +52,6 @@ def three_tasks() -> PackedBatch:
 )
 def test_counts_at_the_default_sizes(name, config, expected):
     assert sum(parameter.numel() for parameter in build_adapter(name, config).parameters()) == expected
-
-
-@pytest.mark.parametrize(("heads", "part", "projections"), [(1, 6, 1), (4, 1, 2), (3, 5, 3)])
-def test_counts_without_biases_follow_the_formulas(heads, part, projections):
-    size, (hidden, layers) = heads * part, (SMALL.hidden_size, SMALL.num_hidden_layers)
-
-    def num_weights(name):
-        shape = AdapterShape(size, heads if name == "pal" else None, projections)
-        return sum(p.numel() for p in build_adapter(name, SMALL, shape).parameters() if p.ndim > 1)
-
-    more = 2 * (projections - 1) * size**2
-    assert num_weights("pal") == 2 * hidden * size + layers * 3 * size**2 + more
-    assert num_weights("low_rank") == layers * (2 * hidden * size + more)
-
-
-# -- the start --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -105,9 +86,6 @@ def test_what_reaches_the_last_matrix_is_about_as_large_as_what_came_in(name, pr
     assert scales and min(scales) > 0.05 and max(scales) < 2
 
 
-# -- what they compute ------------------------------------------------------------------------------------------------
-
-
 def test_a_pal_is_its_equation_written_out():
     torch.manual_seed(0)
     bert, batch = Bert(SMALL).double().eval(), pack_sequences([[3, 4, 5, 6, 7]])
@@ -138,14 +116,6 @@ def test_lora_is_a_change_of_the_query_and_value_matrices():
     assert_close(bert(batch), with_lora)
 
 
-def test_low_rank_layers_add_a_matrix_of_their_rank():
-    torch.manual_seed(0)
-    adapter = moved(build_adapter("low_rank", SMALL, AdapterShape(size=5))).double()
-    x = torch.randn(40, SMALL.hidden_size, dtype=torch.float64)
-    linear = adapter("layer", 1, x, None) - adapter("layer", 1, torch.zeros_like(x), None)
-    assert torch.linalg.matrix_rank(linear) == 5
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_sequences_of_several_tasks_in_one_batch_are_as_each_alone(name):
     torch.manual_seed(0)
@@ -159,9 +129,6 @@ def test_sequences_of_several_tasks_in_one_batch_are_as_each_alone(name):
             alone = batch.select(slice(index, index + 1))
             alone.slices = {task: slice(0, 1)}
             assert_close(bert(alone, adapters), together[batch.token_slice(slice(index, index + 1))])
-
-
-# -- mistakes ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_batch_must_say_whose_sequences_it_holds():
@@ -179,9 +146,6 @@ def test_impossible_adapters_are_refused():
     for name in ("palm", "pal+pal", ""):
         with pytest.raises(UserError, match=f"adapter is '{re.escape(name)}'.*pal, low_rank, top, houlsby, lora"):
             build_adapter(name, SMALL)
-
-
-# -- training and files -----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

@@ -40,9 +40,6 @@ def one_by_one(qkv: torch.Tensor, lengths: list[int], heads: int) -> torch.Tenso
     return torch.cat(outputs)
 
 
-# -- the definition ---------------------------------------------------------------------------------------------------
-
-
 @given(
     queries=st.integers(1, 6), keys=st.integers(1, 6), width=st.integers(1, 8), seed=st.integers(0, 99), m=st.booleans()
 )
@@ -75,9 +72,6 @@ def test_dropout_falls_on_the_weights_not_on_the_result(monkeypatch):
     monkeypatch.setattr(attention_module, "dropout", lambda x, p: x * halves)
     weights = (query @ key.T / 2).softmax(-1) * halves
     torch.testing.assert_close(attention(query, key, value, p=0.5), weights @ value, rtol=0, atol=1e-12)
-
-
-# -- packed -----------------------------------------------------------------------------------------------------------
 
 
 @given(lengths=LENGTHS, heads=st.integers(1, 3), width=st.integers(1, 6), seed=st.integers(0, 99))
@@ -140,9 +134,6 @@ def test_half_precision_stays_close_forward_and_gradient(dtype):
     (grad,) = torch.autograd.grad(expected.sum(), qkv)
     torch.testing.assert_close(out.double(), expected, rtol=0.05, atol=0.05)
     torch.testing.assert_close(half.grad.double(), grad, rtol=0.1, atol=0.1)
-
-
-# -- the kernels for sequences of any lengths -------------------------------------------------------------------------
 
 
 @contextmanager

@@ -29,9 +29,6 @@ def scores(labels_seed: int, rows: int) -> torch.Tensor:
     return torch.randint(0, 11, (rows,), generator=torch.Generator().manual_seed(labels_seed)).double() / 2
 
 
-# -- by the kind of task ----------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("task", "logits", "labels", "expected"),
     [
@@ -50,9 +47,6 @@ def test_a_task_has_the_loss_of_its_kind(task, logits, labels, expected):
 
 def test_a_loss_knows_whether_it_ranks():
     assert {name for name, loss in LOSSES.items() if loss.ranks} == {"mnrl", "mnrl_graded", "triplet", "cosent"}
-
-
-# -- against the formulas ---------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=25)
@@ -95,9 +89,6 @@ def test_cosent_is_the_formula(rows, seed, labels_seed, scale):
     assert loss.item() == pytest.approx(math.log(1 + sum(terms)), abs=1e-9)
 
 
-# -- against sentence-transformers ------------------------------------------------------------------------------------
-
-
 def test_losses_equal_those_of_sentence_transformers():
     peer = pytest.importorskip("sentence_transformers.sentence_transformer.losses")
     u, v, n = (x.float() for x in vectors(8, 3, 3))
@@ -109,9 +100,6 @@ def test_losses_equal_those_of_sentence_transformers():
     by_cosine = peer.TripletLoss(None, peer.TripletDistanceMetric.COSINE, 0.5)
     expected = by_cosine.compute_loss_from_embeddings([u, v, n], None)
     torch.testing.assert_close(triplet(u, v, n).mean(), expected, rtol=0, atol=1e-5)
-
-
-# -- laws -------------------------------------------------------------------------------------------------------------
 
 
 def test_graded_mnrl_does_not_see_grades():
@@ -126,9 +114,6 @@ def test_a_row_alone_has_no_negative_and_so_no_loss(name):
     loss = build_loss(name, STS)(None, inputs, torch.tensor([5.0]))
     loss.backward()
     assert loss == 0 and not inputs.grad.any()
-
-
-# -- what a task uses -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", [name for name, loss in LOSSES.items() if loss.input_kind == "pair"])

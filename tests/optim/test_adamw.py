@@ -65,22 +65,6 @@ def test_the_fused_form_equals_the_plain_one_in_chunks_of_any_size(monkeypatch, 
     assert_same_walk(ours, peers, FusedAdamW(ours, lr=0.01), AdamW(peers, lr=0.01), 20)
 
 
-def test_the_efficient_form_is_the_documented_one():
-    """theta - alpha_t m / (sqrt(v) + eps_t), alpha_t = lr sqrt(1 - beta2^t) / (1 - beta1^t), eps_t in proportion."""
-    lr, beta1, beta2, eps, weight_decay = 0.05, 0.8, 0.95, 1e-2, 0.1
-    theta = nn.Parameter(torch.tensor([1.5], dtype=torch.float64))
-    optimizer = AdamW([theta], lr, (beta1, beta2), eps, weight_decay)
-    value, m, v = 1.5, 0.0, 0.0
-    for t, g in enumerate([0.3, -2.0, 0.0, 1e-3, 5.0], start=1):
-        theta.grad = torch.tensor([g], dtype=torch.float64)
-        optimizer.step()
-        value -= lr * weight_decay * value
-        m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g * g
-        root = math.sqrt(1 - beta2**t)
-        value -= lr * root / (1 - beta1**t) * m / (math.sqrt(v) + eps * root)
-        assert theta.item() == pytest.approx(value, abs=1e-12)
-
-
 @both
 def test_a_parameter_without_a_gradient_is_not_touched_and_counts_only_its_own_steps(kind):
     """A gradient of zeros is another thing: momentum and decay move its parameter."""
@@ -97,27 +81,6 @@ def test_a_parameter_without_a_gradient_is_not_touched_and_counts_only_its_own_s
             optimizer.step()
     assert ours[0] not in optimizers[0].state and optimizers[0].state[ours[1]]["step"] == 4
     torch.testing.assert_close(ours, peers, rtol=0, atol=1e-12)
-
-
-@both
-def test_adamw_trains_any_module_as_torchs_does(kind):
-    torch.manual_seed(0)
-    ours = nn.Sequential(nn.Conv2d(2, 4, 3), nn.Flatten(), nn.LazyLinear(8), nn.LayerNorm(8), nn.Linear(8, 1)).double()
-    images, target = torch.randn(6, 2, 5, 5, dtype=torch.float64), torch.randn(6, 1, dtype=torch.float64)
-    ours(images)
-    ours.to(memory_format=torch.channels_last)  # the weights of the convolution are not contiguous
-    peer = copy.deepcopy(ours)
-    losses = []
-    for model, model_kind in ((ours, kind), (peer, torch.optim.AdamW)):
-        optimizer = model_kind(model.parameters(), lr=0.01)
-        for _ in range(30):
-            optimizer.zero_grad()
-            loss = nn.functional.mse_loss(model(images), target)
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.item())
-    torch.testing.assert_close(list(ours.parameters()), list(peer.parameters()), rtol=0, atol=1e-9)
-    assert losses[29] < 0.5 * losses[0]
 
 
 @both
@@ -154,8 +117,7 @@ def test_a_closure_is_evaluated_with_gradients_and_its_loss_returned(kind):
         return loss
 
     before = theta.detach().clone()
-    assert optimizer.step(closure).item() == pytest.approx(before.square().sum().item())
-    assert not torch.equal(theta, before)
+    assert torch.equal(optimizer.step(closure), before.square().sum()) and not torch.equal(theta, before)
     assert optimizer.step() is None
 
 
@@ -172,9 +134,6 @@ def test_impossible_settings_are_refused(name, values):
     for value in values:
         with pytest.raises(ValueError, match=f"{name}.*{re.escape(str(value))}"):
             AdamW(parameters(0, (2,)), **{name: value})
-
-
-# -- the schedule -----------------------------------------------------------------------------------------------------
 
 
 def test_the_learning_rate_warms_up_and_falls_to_zero_or_stays():

@@ -1,14 +1,15 @@
 """One backward for several tasks: their rows equal those of a backward for each, or the step is refused."""
 
-from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers import NO_DROPOUT, away_from_zero, owner, random_batch
 from torch import nn
 
 import mtbert
-from mtbert.data.batch import PackedBatch, pack_sequences
+from mtbert.data.batch import PackedBatch
 from mtbert.data.tasks import TASKS
 from mtbert.nn.adapters import build_adapter
 from mtbert.nn.model import MultitaskModel
@@ -20,13 +21,11 @@ LENGTHS = {"sst": [4, 7], "quora": [5, 9, 3], "sts": [3, 4, 2, 6]}  # quora cros
 
 
 def packed(task: str, seed: int = 0) -> PackedBatch:
-    generator = torch.Generator().manual_seed(seed + len(task))
-    draw = lambda high, lengths: [torch.randint(high, (n,), generator=generator).tolist() for n in lengths]  # noqa: E731
-    return pack_sequences(draw(40, LENGTHS[task]), draw(2, LENGTHS[task]))
+    return random_batch(LENGTHS[task], seed + len(task))
 
 
 def model_of(pooling: str = "mean", dtype=torch.float64, p: float = 0.0, adapter="none", **more) -> MultitaskModel:
-    rates = {"hidden_dropout_prob": p, "attention_probs_dropout_prob": p}
+    rates = dict.fromkeys(NO_DROPOUT, p)
     encoder = mtbert.load_encoder("tiny", hidden_size=16, intermediate_size=24, vocab_size=40, **rates)
     heads = {"sst": "two_layer", "quora": "linear", "sts": "concat_diff"}
     torch.manual_seed(1)
@@ -34,13 +33,7 @@ def model_of(pooling: str = "mean", dtype=torch.float64, p: float = 0.0, adapter
     if adapter != "none":
         more["adapters"] = {task: build_adapter(adapter, encoder.config) for task in TASK_NAMES}
     model = MultitaskModel(encoder, tasks, heads, {"sts": "bi"}, dict.fromkeys(TASK_NAMES, 20), pooling, **more)
-    for parameter in model.parameters():  # away from zero, so that no gradient is too small to be compared
-        parameter.data.add_(0.1 * torch.randn(parameter.shape))
-    return model.to(dtype)
-
-
-def owner(name: str) -> str:
-    return name.split(".")[1] if name.startswith(("heads.", "adapters.")) else "encoder"
+    return away_from_zero(model).to(dtype)
 
 
 def build(model: nn.Module) -> Surgery:
@@ -106,18 +99,9 @@ def test_rows_of_one_backward_equal_those_of_a_backward_for_each_task(options):
         assert row.has_grad == {name for name in surgery.flat.slices if owner(name) in ("encoder", task)}
 
 
-def _freeze_words(model: MultitaskModel) -> None:
-    model.bert.embeddings.requires_grad_(False)
-
-
-def _biases_alone(model: MultitaskModel) -> None:
+def _trainable(ndim: int, model: MultitaskModel) -> None:
     for parameter in model.bert.parameters():
-        parameter.requires_grad_(parameter.ndim == 1)
-
-
-def _weights_alone(model: MultitaskModel) -> None:
-    for parameter in model.bert.parameters():
-        parameter.requires_grad_(parameter.ndim == 2)
+        parameter.requires_grad_(parameter.ndim == ndim)
 
 
 def _one_layer_twice(model: MultitaskModel) -> None:
@@ -129,23 +113,18 @@ def _no_affine(model: MultitaskModel) -> None:
     model.bert.layers[1].intermediate = nn.Linear(16, 24, bias=False, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("change", [_freeze_words, _biases_alone, _weights_alone, _one_layer_twice, _no_affine])
-def test_so_they_do_with_frozen_and_repeated_and_missing_parts(change: Callable[[MultitaskModel], None]):
+@pytest.mark.parametrize("change", [partial(_trainable, 1), partial(_trainable, 2), _one_layer_twice, _no_affine])
+@pytest.mark.parametrize("sparse", [True, False])
+def test_so_they_do_with_frozen_and_repeated_and_missing_parts_and_dense_embeddings(change, sparse):
     model, batch = model_of("pooler"), all_tasks()
     change(model)
     model.bert.pooler.requires_grad_(True)
-    assert_rows_equal(model, joint_rows(model, batch), batch)
-
-
-def test_so_they_do_with_dense_gradients_of_embeddings():
-    model, batch = model_of(), all_tasks()
     surgery = build(model)
     for module in model.modules():
         if isinstance(module, nn.Embedding):
-            module.sparse = False
-    joint_rows(model, batch, surgery=surgery)
-    assert_rows_equal(model, surgery, batch)
-    assert not any(row.rows for row in surgery.rows.values())
+            module.sparse = sparse
+    assert_rows_equal(model, joint_rows(model, batch, surgery=surgery), batch)
+    assert sparse or not any(row.rows for row in surgery.rows.values())
 
 
 def in_bfloat16(model: MultitaskModel, batch: PackedBatch) -> dict[str, torch.Tensor]:
@@ -199,44 +178,27 @@ def test_a_task_whose_loss_learns_nothing_takes_no_part():
     assert surgery.aggregate() == []
 
 
-def test_a_nan_in_one_task_stays_in_its_row():
-    model, batch = model_of(), all_tasks()
-    surgery = joint_rows(
-        model, batch, lambda *inputs: {**losses(*inputs), "quora": losses(*inputs)["quora"] * torch.nan}
-    )
-    assert surgery.jacobian[[0, 2]].isfinite().all() and surgery.jacobian[1].isnan().any()
+def _by_task(batch: PackedBatch, hidden: torch.Tensor) -> dict[str, torch.Tensor]:
+    return {task: hidden[where].square().mean() for task, (where, _) in batch.by_task.items()}
 
 
 def _as_a_matrix(model: MultitaskModel, batch: PackedBatch):
-    hidden = model.bert.embeddings(batch)
-    hidden = model.bert.layers[0](hidden, batch) @ model.bert.layers[1].attention_output.weight
-    vectors = mtbert.pool(hidden, batch, "mean")
-    return {task: vectors[where].square().mean() for task, where in batch.slices.items()}
+    return _by_task(batch, model.bert.embeddings(batch) @ model.bert.layers[1].attention_output.weight)
 
 
 def _on_some_tokens(model: MultitaskModel, batch: PackedBatch):
-    hidden = model.bert.embeddings(batch)
-    return {
-        task: model.bert.layers[0].intermediate(hidden[where]).square().mean()
-        for task, (where, _) in batch.by_task.items()
-    }
+    halves = model.bert.embeddings(batch).split(batch.tokens // 2)
+    return _by_task(batch, torch.cat([model.bert.layers[0].intermediate(half) for half in halves]))
 
 
 def _with_padding_index(model: MultitaskModel, batch: PackedBatch):
-    hidden = F.embedding(batch.ids, model.bert.embeddings.word.weight, padding_idx=0)
-    return {task: hidden[where].square().mean() for task, (where, _) in batch.by_task.items()}
+    return _by_task(batch, F.embedding(batch.ids, model.bert.embeddings.word.weight, padding_idx=0))
 
 
 @pytest.mark.parametrize("forward", [_as_a_matrix, _on_some_tokens, _with_padding_index])
 def test_a_shared_weight_in_any_other_use_is_refused_by_name(forward):
     with pytest.raises(RuntimeError, match=r"the tasks' gradients of bert\.[a-z0-9_.]* cannot be told apart"):
         joint_rows(model_of(), all_tasks(), forward)
-
-
-def test_a_forward_without_per_task_gradients_is_refused():
-    model, batch = model_of(), all_tasks()
-    with pytest.raises(RuntimeError, match="cannot be told apart"):
-        build(model).backward(losses(model, batch))
 
 
 @pytest.mark.parametrize("backward", [lambda flat, loss: flat.backward(loss), lambda flat, loss: loss.backward()])
@@ -254,22 +216,12 @@ def test_a_batch_with_rows_of_no_task_is_refused():
         build(model_of()).per_task_gradients(packed("sst"))
 
 
-def test_without_gradients_nothing_is_prepared():
-    model, batch = model_of(), all_tasks()
-    with torch.no_grad(), build(model).per_task_gradients(batch):
-        assert not any(loss.requires_grad for loss in losses(model, batch).values())
-
-
-def saved_bytes(run: Callable[[], object]) -> int:
+def saved_bytes(forward, model: MultitaskModel, batch: PackedBatch) -> int:
     """Memory that autograd keeps from a forward for the backward."""
-    storages = {}
-
-    def note(tensor: torch.Tensor) -> torch.Tensor:
-        storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        run()
+    saved = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: saved.append(x) or x, lambda x: x):
+        forward(model, batch)
+    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage() for tensor in saved}
     return sum(storage.nbytes() for storage in storages.values())
 
 
@@ -277,6 +229,6 @@ def saved_bytes(run: Callable[[], object]) -> int:
 def test_per_task_gradients_save_no_more_than_a_plain_forward(forward):
     model, batch = model_of(p=0.1, dtype=torch.float32), all_tasks()
     surgery = build(model)
-    plain = saved_bytes(lambda: forward(model, batch))
+    plain = saved_bytes(forward, model, batch)
     with surgery.per_task_gradients(batch):
-        assert saved_bytes(lambda: forward(model, batch)) <= plain
+        assert saved_bytes(forward, model, batch) <= plain
