@@ -62,9 +62,7 @@ class Eager:
     def __init__(self, datasets: Mapping[str, TaskDataset], device: torch.device, parts: int = 1, world: World = ALONE):
         self.datasets, self.device, self.parts, self.world = datasets, device, parts, world
 
-    def __call__(
-        self, rows: Mapping[str, Tensor], update: Update[Result], key: Hashable = None, before_replay=None
-    ) -> Result:
+    def __call__(self, rows: Mapping[str, Tensor], update: Update[Result], **replay: Any) -> Result:
         """Carry out a step; see ``CUDAGraphRunner`` for the arguments."""
         return update(self.micro_batches(rows))
 
@@ -130,9 +128,13 @@ class CUDAGraphRunner:
             key: What distinguishes this update from others on rows of the same shape.
             before_replay: Does the CPU's part of a captured step, ahead of each replay, from the update's result.
         """
-        step = self._static_step(rows, key)
+        shapes = {task: StaticShape.for_rows(self.datasets[task], task_rows) for task, task_rows in rows.items()}
+        spans = {task: shape.spans(*self.datasets[task].spans(rows[task])) for task, shape in shapes.items()}
+        parts = [part for task in rows for part in (spans[task].flatten(), rows[task])]
+        step = self._static_step(key, shapes, [len(part) for part in parts])
+        integers = torch.cat(parts)  # a few for each sequence go to the device, in one copy
         with self._on_stream():
-            step.inputs.copy_(self._integers(rows, step.shapes), non_blocking=True)
+            step.inputs.copy_(integers.pin_memory() if self.device.type == "cuda" else integers, non_blocking=True)
             if step.graph is None and not self._can_capture(step):
                 step.runs += 1
                 return update([self._micro_batch(step)])
@@ -152,22 +154,12 @@ class CUDAGraphRunner:
     def _can_capture(self, step: _StaticStep) -> bool:
         return self.device.type == "cuda" and step.runs >= _WARM_UP_STEPS and self.num_graphs < _MAX_GRAPHS
 
-    def _static_step(self, rows: Mapping[str, Tensor], key: Hashable) -> _StaticStep:
-        shapes = {task: StaticShape.for_rows(self.datasets[task], task_rows) for task, task_rows in rows.items()}
-        key = key, tuple(shapes.items()), tuple(len(task_rows) for task_rows in rows.values())
+    def _static_step(self, key: Hashable, shapes: dict[str, StaticShape], sizes: list[int]) -> _StaticStep:
+        key = key, tuple(shapes.items()), tuple(sizes)
         if key not in self._steps:
-            sizes = []
-            for task, shape in shapes.items():
-                sizes += [2 * (shape.sequences + shape.dummy_sequences), len(rows[task])]
             inputs = torch.zeros(sum(sizes), dtype=torch.int64, device=self.device)
             self._steps[key] = _StaticStep(shapes, sizes, inputs)
         return self._steps[key]
-
-    def _integers(self, rows: Mapping[str, Tensor], shapes: Mapping[str, StaticShape]) -> Tensor:
-        """What goes to the device for a step: a few integers for each sequence, in one copy."""
-        spans = {task: shapes[task].spans(*self.datasets[task].spans(task_rows)) for task, task_rows in rows.items()}
-        integers = torch.cat([part for task in rows for part in (spans[task].flatten(), rows[task])])
-        return integers.pin_memory() if self.device.type == "cuda" else integers
 
     def _micro_batch(self, step: _StaticStep) -> MicroBatch:
         """The batch and labels, made on the device from a step's inputs."""

@@ -2,8 +2,7 @@
 
 Every process holds the whole model and reads its part of each step's rows. A task's loss is a mean over the rows of the
 step; so if each process weights the mean over its own rows by their share of the step, the gradients of all processes
-add up to that of the whole step. They are flat vectors: one all-reduce sums them, and all processes take the same step.
-With surgery the rows of the Jacobian are summed instead, and every process computes the same Gramian from them.
+add up to that of the whole step. With surgery the rows of the Jacobian are summed instead.
 """
 
 import os
@@ -45,8 +44,7 @@ class World:
     size: int = 1
 
     @property
-    def is_main(self) -> bool:
-        """Whether this is the one process that writes files and logs."""
+    def is_main(self) -> bool:  # the one process that writes files and logs
         return self.rank == 0
 
     def device(self, name: str | None) -> torch.device:

@@ -86,12 +86,10 @@ class DevSets:
         total = sum(len(dataset) for dataset in self.datasets.values())
         with tqdm(total=total, desc="dev", unit="row", leave=False, disable=not self.progress) as bar:
             shards = {name: dataset.predict_logits(bar.update) for name, dataset in self.datasets.items()}
-        logits = {
-            name: self.world.gather(shards.get(name), len(rows), rows.task.num_outputs)
-            for name, rows in self.rows.items()
-        }
-        for name, task_logits in logits.items():
-            if not task_logits.isfinite().all():
+        logits = {}
+        for name, rows in self.rows.items():
+            logits[name] = self.world.gather(shards.get(name), len(rows), rows.task.num_outputs)
+            if not logits[name].isfinite().all():
                 raise FloatingPointError(f"the predictions of {name} are not finite")
         return logits
 

@@ -89,8 +89,7 @@ class Recipe(BaseModel):
         overlap: What to do with train rows that are also in dev or test: "refuse" to train, "drop" or "keep" them.
         precision: Floating-point type of the forward pass; bfloat16 uses autocast.
 
-    Raises:
-        UserError: (a ValueError) for unknown fields and for values that are invalid or do not fit together.
+    Raises UserError, a ValueError, for unknown fields and for values that are invalid or do not fit together.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)

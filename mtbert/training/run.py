@@ -1,8 +1,7 @@
-"""A run's folder: its record, its best model, its predictions.
+"""A run's folder: recipe.json, the record run.json, the best model, and predictions/ of the dev sets.
 
-recipe.json holds the recipe, and run.json what came of it. encoder/ (transformers' layout, only if the encoder was
-trained), adapters.safetensors (if there are any, with the encoder's LayerNorms if only those were trained) and
-heads.safetensors hold the weights of the best epoch, and predictions/ its dev predictions.
+The weights of the best epoch are in encoder/ (transformers' layout, only if the encoder was trained),
+adapters.safetensors (with the encoder's LayerNorms if only those were trained) and heads.safetensors.
 """
 
 import dataclasses
@@ -26,7 +25,7 @@ from mtbert.training.checkpoint import checkpoints
 from mtbert.training.recipe import Recipe, check_same_recipe, from_dict
 from mtbert.utils.device import environment_info
 from mtbert.utils.errors import UserError
-from mtbert.utils.files import LOCK, atomic_write, cached_sha256, write_json
+from mtbert.utils.files import LOCK, atomic_write, cached_sha256
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,9 +79,6 @@ class Run:
         if is_best:
             self.record["best_epoch"] = len(self.epochs)
         return is_best
-
-    def write(self) -> None:
-        write_json(self.folder / "run.json", self.record)
 
     def __repr__(self) -> str:
         scores = ", ".join(f"{name} {value:.3f}" for name, value in self.scores.items())

@@ -255,7 +255,7 @@ class Trainer:
         self.record["seconds"] = round(self.stopwatch.seconds, 1)
         self.record["peak_memory_mb"] = peak_memory_mb(self.device)
         if self.world.is_main:
-            Run(self.out, self.record).write()
+            write_json(self.out / "run.json", self.record)
 
     def _dataset(self, rows: Rows) -> TaskDataset:
         return TaskDataset.from_rows(rows, self.model, self.recipe, self.progress)

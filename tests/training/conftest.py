@@ -37,6 +37,11 @@ def recipe(tiny_encoder):
 
 
 @pytest.fixture(scope="session")
+def no_dropout(recipe):
+    return recipe.replace(hidden_dropout=0, attention_dropout=0, head_dropout=0)
+
+
+@pytest.fixture(scope="session")
 def frozen(recipe):
     """The same with a frozen encoder."""
     return recipe.replace(trainable="heads", encoding="bi", head={"quora": "concat_diff"})

@@ -10,8 +10,6 @@ from mtbert.nn import attention as attention_module
 from mtbert.training.cuda_graphs import CUDAGraphRunner, Eager, Execution
 from mtbert.utils.errors import UserError
 
-# without dropout: a padded batch draws other random numbers
-NO_DROPOUT = {"hidden_dropout": 0.0, "attention_dropout": 0.0, "head_dropout": 0.0}
 CHANGES = {
     "summed loss": {"max_grad_norm": 0.1},
     "mean pooling, learned weights": {"pooling": "mean", "loss_weighting": "uw"},
@@ -24,8 +22,8 @@ GRAPHS = Execution(cuda_graphs=True)
 
 
 @pytest.fixture(params=CHANGES)
-def changed(request, recipe):
-    return recipe.replace(**NO_DROPOUT, epochs=1, steps_per_epoch=4, **CHANGES[request.param])
+def changed(request, no_dropout):  # a padded batch draws other random numbers
+    return no_dropout.replace(epochs=1, steps_per_epoch=4, **CHANGES[request.param])
 
 
 def test_steps_of_static_shapes_train_the_same(changed, train, tmp_path):
@@ -119,10 +117,10 @@ def test_what_a_graph_captures_waits_for_nothing(changed, new_trainer, monkeypat
         trainer.train_step(step)
 
 
-def test_compiled_layers_train_the_same(recipe, new_trainer, monkeypatch):
+def test_compiled_layers_train_the_same(no_dropout, new_trainer, monkeypatch):
     compile = torch.compile
     monkeypatch.setattr(torch, "compile", lambda function, **options: compile(function, backend="aot_eager", **options))
-    trainers = [new_trainer(recipe.replace(**NO_DROPOUT), Execution(compile=compiled)) for compiled in (False, True)]
+    trainers = [new_trainer(no_dropout, Execution(compile=compiled)) for compiled in (False, True)]
     for trainer in trainers:
         for step in itertools.islice(trainer.sampler.steps(), 3):
             trainer.train_step(step)

@@ -24,7 +24,6 @@ from mtbert.training.distributed import PeerLostError, World, process_group
 from mtbert.training.interrupt import Interrupted
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="these processes are forked")
-NO_DROPOUT = {"head_dropout": 0, "hidden_dropout": 0, "attention_dropout": 0}
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +32,9 @@ def data(first_rows):
 
 
 @pytest.fixture(scope="module")
-def plain(recipe):
+def plain(no_dropout):
     """Six steps without dropout, whose random numbers depend on the number of processes."""
-    return recipe.replace(train_rows=None, batch_size=5, lr=1e-4, **NO_DROPOUT)
+    return no_dropout.replace(train_rows=None, batch_size=5, lr=1e-4)
 
 
 @pytest.fixture(scope="module")
