@@ -22,13 +22,11 @@ class AdamW(torch.optim.Optimizer):
 
     Args:
         params: Tensors or parameter groups, as for any torch optimizer. Those without a gradient are skipped.
-        lr: Learning rate, at least 0.
         betas: Decay rates of the moments m and v, in [0, 1).
         eps: Positive; keeps the denominator above 0 where v is 0.
-        weight_decay: At least 0.
 
     Raises:
-        ValueError: If a setting is out of range or NaN.
+        ValueError: If a setting is out of range or NaN; ``lr`` and ``weight_decay`` must be at least 0.
     """
 
     def __init__(

@@ -37,18 +37,12 @@ class Destination(Protocol):
 
 
 class GradientVector:
-    """A gradient in the layout of the parameters.
-
-    Attributes:
-        values: (size,). Those of parameters outside ``has_grad`` are left over from an earlier step.
-        has_grad: Names of the parameters that a gradient was added to since ``zero_grad``.
-        rows: For each embedding whose gradient came as sparse rows, the indices of those that may be nonzero.
-    """
+    """A gradient in the layout of the parameters: ``values``, (size,), out of date outside of ``has_grad``."""
 
     def __init__(self, flat: "FlatParameters", values: Tensor):
         self.flat, self.values = flat, values
-        self.has_grad: set[str] = set()
-        self.rows: dict[str, Tensor] = {}
+        self.has_grad: set[str] = set()  # parameters that a gradient was added to since ``zero_grad``
+        self.rows: dict[str, Tensor] = {}  # of an embedding with sparse gradients, those rows that may be nonzero
 
     def __getitem__(self, name: str) -> Tensor:
         """A view of one parameter's gradient, in its shape."""

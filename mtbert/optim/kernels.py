@@ -1,8 +1,7 @@
 """Triton kernels for the flat vectors on a GPU, with as few passes over memory as possible.
 
-As tensor operations, a step of AdamW reads and writes the vectors a dozen times, and memory traffic is all that takes
-time. Here each value of theta, g, m and v is read once, and theta, m and v are written once: 28 bytes per parameter.
-Likewise in surgery the Gramian reads each task's gradient once, and so does the weighted sum.
+Memory traffic is all that takes time, and as tensor operations a step of AdamW has a dozen passes. Here theta, g, m and
+v are read once, and theta, m and v written once. In surgery the Gramian reads each gradient once, as does the sum.
 """
 
 import torch

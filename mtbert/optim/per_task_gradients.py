@@ -20,16 +20,13 @@ from mtbert.optim.flat import FlatParameters, GradientVector
 
 
 class PerTaskGradients:
-    """The destination of a backward pass of several tasks' losses: each task's gradient goes into its own vector.
-
-    A parameter that a task owns gets its whole gradient from that task.
-    """
+    """The destination of a backward pass of several tasks' losses: each task's gradient goes into its own vector."""
 
     def __init__(self, flat: FlatParameters, vectors: dict[str, GradientVector]):
         self.flat, self.vectors = flat, vectors
 
     def add(self, name: str, gradient: Tensor) -> None:
-        """Take a gradient that no ``PerTaskGradMode`` has split; RuntimeError if tasks share the parameter."""
+        """Take a whole gradient, that of a parameter that one task owns; RuntimeError if tasks share it."""
         owner = self.flat.owners[name]
         if owner not in self.vectors:
             raise RuntimeError(

@@ -49,8 +49,7 @@ class Surgery:
     a task's adapter) gets the plain sum of their gradients. ``last`` tells how the last step was combined.
 
     Args:
-        flat: The parameters. Its owner function must map what a task owns to the task's name.
-        tasks: The tasks, in the order of the rows of J.
+        flat: The parameters, each owned by a task or by something else, such as "encoder".
         weighting: Maps a Gramian per group, (groups, T, T), to weights, (groups, T).
         granularity: The groups: the whole "model", each "layer" or each "matrix"; ValueError for any other.
     """
@@ -79,9 +78,7 @@ class Surgery:
     def backward(self, losses: Mapping[str, Tensor]) -> None:
         """Add the gradient of each task's loss to its row, in one backward pass for all of them.
 
-        Raises:
-            RuntimeError: For a shared parameter that the forward pass used outside ``per_task_gradients`` or in a way
-                that it does not support (see ``PerTaskGradMode``).
+        RuntimeError for a shared parameter that the forward pass used otherwise than ``PerTaskGradMode`` demands.
         """
         trained = {task: loss for task, loss in losses.items() if loss.requires_grad}
         if trained:
@@ -124,8 +121,7 @@ class Surgery:
         self.last = AggregationInfo(list(rows), list(index), gramians, weights)
         for block in blocks:
             _weighted_sum(jacobian, weights[index[block.group]], block, self.flat.vector.values)
-        for shard in shards:
-            self.flat.vector.has_grad.update(shard.names)
+        self.flat.vector.has_grad.update(name for shard in shards for name in shard.names)
 
     def _blocks(self, shards: list[ParameterShard], rows: dict[str, GradientVector]) -> list["_Block"]:
         """All parameters of these shards, in as few blocks as possible."""
@@ -196,9 +192,9 @@ def _weighted_sum(jacobian: Tensor, weights: Tensor, block: _Block, destination:
 
         kernels.weighted_sum(jacobian[:, where], weights, destination[where])
     else:
-        for start in range(where.start, where.stop, _CHUNK):
-            chunk = slice(start, min(start + _CHUNK, where.stop))
-            torch.mv(jacobian[:, chunk].T, weights, out=destination[chunk])
+        chunks = zip(jacobian[:, where].split(_CHUNK, dim=1), destination[where].split(_CHUNK), strict=True)
+        for columns, out in chunks:
+            torch.mv(columns.T, weights, out=out)
 
 
 def _add_shard(shard: ParameterShard, row: GradientVector, destination: GradientVector) -> None:

@@ -17,9 +17,7 @@ class GradVac:
     exponential moving average, with rate ``beta``, of the cosine of the original pair. Targets start at 0, so the first
     step is that of PCGrad.
 
-    Args:
-        beta: In [0, 1]; the paper's runs use 0.01.
-        generator: Draws the random order; None for torch's global generator.
+    ``beta`` is in [0, 1], 0.01 in the paper's runs. By default torch's global generator draws the random order.
 
     Raises:
         ValueError: If beta is out of range; on a call, if the Gramian's shape differs from the last step's.
