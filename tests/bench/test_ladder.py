@@ -5,9 +5,8 @@ import torch
 from torch.testing import assert_close
 
 from mtbert.bench import ladder
-from mtbert.bench.ladder import CUDA_RUNGS, RUNGS, build, padded_layout, rungs, speedups
+from mtbert.bench.ladder import CUDA_RUNGS, RUNGS, build, rungs, speedups
 from mtbert.bench.workload import random_batches, read_datasets
-from mtbert.data.batch import pack_sequences
 from mtbert.nn.pretrained import load_encoder
 from mtbert.utils import paths
 
@@ -32,47 +31,26 @@ def losses(datasets):
     batches, losses, compile_ = random_batches(datasets, ROWS, STEPS), {}, torch.compile
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch, "compile", lambda module, **options: compile_(module, backend="aot_eager", **options))
+        untrained = ladder.Padded(without_dropout, datasets, CPU)
+        before = torch.stack([untrained.loss(task, rows).detach() for task, rows in batches[-1].items()])
         for name, rung in build(CUDA_RUNGS, without_dropout, datasets, CPU).items():
             for group in rung.optimizer.param_groups:
                 group["lr"] = 1e-3
             losses[name] = torch.stack([torch.stack(list(rung.step(rows).values())).detach() for rows in batches])
+    assert (losses["padded"][-1] - before).abs().max() > 0.05  # the steps do change the losses
     return losses
 
 
-@pytest.mark.parametrize("name", [name for name in CUDA_RUNGS if name not in HALF and name != "padded"])
+@pytest.mark.parametrize("name", list(CUDA_RUNGS)[1:])
 def test_every_rung_computes_the_losses_of_the_first_and_takes_the_same_steps(losses, name):
-    assert_close(losses[name], losses["padded"], atol=1e-4, rtol=1e-4)
+    tolerance = 0.03 if name in HALF else 1e-4  # bfloat16 agrees to two digits
+    assert_close(losses[name], losses["padded"], atol=tolerance, rtol=tolerance)
+    assert name not in HALF or not torch.equal(losses[name], losses["one pass for all tasks"])
 
 
-def test_the_steps_do_change_the_losses(losses, datasets):
-    untrained = ladder.Padded(without_dropout, datasets, CPU)
-    rows = random_batches(datasets, ROWS, STEPS)[-1]
-    before = torch.stack([untrained.loss(task, indices).detach() for task, indices in rows.items()])
-    assert (losses["padded"][-1] - before).abs().max() > 0.05
-
-
-@pytest.mark.parametrize("name", HALF)
-def test_bfloat16_agrees_to_two_digits(losses, name):
-    assert_close(losses[name], losses["padded"], atol=0.03, rtol=0.03)
-    assert not torch.equal(losses[name], losses["one pass for all tasks"])
-
-
-def test_a_rung_changes_what_its_name_says_and_nothing_else():
+def test_every_rung_extends_the_one_before_it():
     classes = list(CUDA_RUNGS.values())
     assert all(after.__mro__[1] is before for before, after in zip(classes, classes[1:], strict=False))
-    assert [sorted(name for name in vars(rung) if not name.startswith("__")) for rung in classes[1:]] == [
-        ["hidden"],
-        ["drop"],
-        ["attention", "hidden"],
-        ["prepare", "sparse_embedding", "update", "use_kernel"],
-        ["sparse_embedding"],
-        ["step", "train_on"],
-        ["attention"],
-        ["use_kernel"],
-        ["train_on"],
-        ["compute", "prepare", "step", "update"],
-        ["prepare"],
-    ]
     assert rungs(CPU) == RUNGS and rungs(torch.device("cuda")) == CUDA_RUNGS
 
 
@@ -81,11 +59,6 @@ def test_dropout_is_on_where_the_encoder_asks_for_it(datasets):
     for rung in build(RUNGS, lambda: load_encoder("tiny"), datasets, CPU).values():
         torch.manual_seed(1)
         assert not torch.equal(rung.loss("sst", rows["sst"]), rung.loss("sst", rows["sst"]))
-
-
-def test_the_padded_layout_holds_every_token_once_and_in_order():
-    mask, index = padded_layout(pack_sequences([[1, 2, 3], [4], [5, 6]]))
-    assert mask.int().tolist() == [[1, 1, 1], [1, 0, 0], [1, 1, 0]] and index[mask].tolist() == [0, 1, 2, 3, 4, 5]
 
 
 def test_gains_are_medians_of_ratios_within_a_batch():
@@ -104,10 +77,3 @@ def test_a_record_replaces_that_of_the_same_device_and_rows_only(results_dir):
     assert list(zip(records.rung, records.steps, strict=True)) == [("a", 7), ("b", 7), ("a", 2), ("b", 2)]
     assert set(records.data) == {"sample"} and records.device.str.startswith("cpu").all()
     assert "3.33333e+08" in (results_dir / "ladder.csv").read_text()  # six digits are recorded
-
-
-def test_the_bench_reports_every_rung():
-    table = ladder.bench_ladder(paths.SAMPLE, "tiny", ROWS, 1, CPU, warm_up=0)
-    assert list(table.index) == list(RUNGS) and (table[["seconds", "gain", "speedup", "flops"]] > 0).all().all()
-    operations = table.flops * table.seconds  # the same rows, so the same operations on real tokens
-    assert operations.to_list() == pytest.approx([operations.iloc[0]] * len(operations))

@@ -2,12 +2,11 @@
 
 from types import SimpleNamespace
 
-import pandas as pd
 import pytest
 import torch
 
 from mtbert.bench.step import Timing
-from mtbert.bench.timing import MemoryTracker, interleave, operator_calls, record_throughput, step_memory_mb
+from mtbert.bench.timing import MemoryTracker, interleave, operator_calls, step_memory_mb
 from mtbert.nn.flops import device_mfu
 
 CPU = torch.device("cpu")
@@ -31,11 +30,8 @@ def test_operators_that_compute_are_counted_forward_and_backward_and_run_once():
     results = []
     assert operator_calls(lambda: results.append(torch.ones(2) + 1))["add"] == 1
     assert results[0].tolist() == [2.0, 2.0]
-
-
-def test_views_and_allocations_are_not_counted():
-    x = torch.randn(3, 4)
-    assert operator_calls(lambda: x.T.reshape(2, 6).unsqueeze(0)[:, 1]) == {"clone": 1}  # reshape has to copy here
+    # views and allocations are not counted, but a reshape that has to copy is
+    assert operator_calls(lambda: x.T.reshape(2, 6).unsqueeze(0)[:, 1]) == {"clone": 1}
     assert not operator_calls(lambda: x.view(12).view(4, 3).T) and not operator_calls(lambda: torch.empty_like(x))
 
 
@@ -54,16 +50,4 @@ def test_mfu_is_a_share_of_a_peak_given_or_known_by_the_drivers_name(monkeypatch
     assert device_mfu(6e12, 2.0, CPU, peak=10e12) == pytest.approx(0.3) and device_mfu(6e12, 2.0, CPU) is None
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H200")
     assert device_mfu(989.4e12, 2.0, torch.device("cuda")) == pytest.approx(0.5)
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Some GPU")
-    assert device_mfu(6e12, 2.0, torch.device("cuda")) is None
     assert Timing("sst", {"mtbert": 30.0, "transformers": 10.0}, {}, {}).ratio("transformers") == pytest.approx(3)
-
-
-def test_a_record_replaces_the_older_one_of_the_same_bench(results_dir):
-    row = {"bench": "step", "device": "cpu", "encoder": "tiny", "task": "sst", "batch": 8, "precision": "float32"}
-    row |= {"side": "mtbert", "examples_per_second": 1.0}
-    record_throughput([row, {**row, "side": "transformers"}])
-    record_throughput([{**row, "examples_per_second": 2.0}])
-    table = pd.read_csv(results_dir / "throughput.csv")
-    assert dict(zip(table.side, table.examples_per_second, strict=True)) == {"transformers": 1.0, "mtbert": 2.0}
-    assert table.torch.notna().all()

@@ -10,7 +10,6 @@ from scipy import stats
 
 import mtbert
 from mtbert.experiments import results
-from mtbert.training.recipe import Recipe
 from mtbert.training.run import Run
 from mtbert.utils import paths
 from mtbert.utils.errors import UserError
@@ -38,14 +37,8 @@ def test_a_summary_has_means_and_students_interval_over_the_seeds(recorded):
     assert row.runs == 3 and row["mean"] == pytest.approx(0.6)
     low, high = stats.t.interval(0.95, 2, 0.6, stats.sem([0.5, 0.6, 0.7]))
     assert row.half == pytest.approx((high - low) / 2)
-
-
-def test_a_single_run_has_no_interval_and_runs_with_other_fields_are_not_pooled(recorded):
-    table = results.summary("runs", ["cfimdb"])
-    assert list(table.runs) == [1, 1] and list(table["mean"]) == [0.9, 0.5] and table.half.isna().all()
-
-
-def test_a_name_that_was_never_recorded_is_refused(recorded):
+    alone = table.loc[("b", "x", "cfimdb")]  # two runs with different fields are not pooled, and one has no interval
+    assert list(alone.runs) == [1, 1] and list(alone["mean"]) == [0.9, 0.5] and alone.half.isna().all()
     with pytest.raises(UserError, match="nothing.csv does not exist"):
         results.summary("nothing", ["sst"])
 
@@ -57,32 +50,24 @@ def test_recording_again_replaces_a_run_and_leaves_the_other_rows_as_they_were(t
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     fields = json.loads(table.fields[0])
     del fields["surgery"], fields["gradient_accumulation_steps"]
-    older = table.assign(seed="7", fields=json.dumps(fields))
+    older = table.assign(seed="1", revision="older", fields=json.dumps(fields))
     odd = table.assign(recipe="NA", revision="1234e5", sst="0.50", seconds="")
     pd.concat([table, older, odd]).to_csv(path, index=False)
     lines = path.read_text().splitlines()
     results.record([tiny_runs / "one", tiny_runs / "two"], "mine")
-    assert path.read_text().splitlines()[:4] == lines and len(path.read_text().splitlines()) == 5
+    recorded = path.read_text().splitlines()
+    assert [new == old for new, old in zip(recorded, lines, strict=True)] == [True, True, False, True]
     read = results.read_table(path)
-    assert list(read.recipe) == ["tiny", "tiny", "NA", "tiny"] and read.revision[2] == "1234e5"
+    assert list(read.recipe) == ["tiny", "tiny", "NA"] and list(read.seed) == [0, 1, 0]
+    assert read.revision[1] != "older" and read.revision[2] == "1234e5"
     assert math.isnan(read.seconds[2]) and read.sst[0] == mtbert.open_run(tiny_runs / "one").scores["sst"]
-
-
-def test_a_record_from_before_a_field_existed_has_its_default():
-    fields = Recipe().as_dict()
-    now = json.dumps({name: fields[name] for name in fields if name not in ("name", "encoder", "seed")})
-    before = json.loads(now)
-    del before["surgery"], before["gradient_accumulation_steps"]
-    assert results._completed(json.dumps(before)) == now == results._completed(now)
-    assert results._completed(json.dumps({**before, "surgery": "pcgrad"})) != now
 
 
 def test_tokens_per_second_are_those_of_all_epochs_together():
     epochs = [{"seconds": 1.0, "tokens_per_second": 100.0}, {"seconds": 3.0, "tokens_per_second": 20.0}]
-    assert results._tokens_per_second(Run("run", {"epochs": epochs})) == 40.0
-    assert results._tokens(Run("run", {"epochs": epochs})) == 160.0
+    assert results._training_tokens(Run("run", {"epochs": epochs})) == (160, 40.0)
     untimed = Run("run", {"epochs": [{"seconds": 0.0, "tokens_per_second": 100.0}]})
-    assert math.isnan(results._tokens_per_second(untimed))
+    assert math.isnan(results._training_tokens(untimed)[1])
 
 
 def test_histories_have_a_row_for_each_task_of_each_epoch(recorded, results_dir):
@@ -109,11 +94,7 @@ def test_an_archive_holds_all_of_a_run_but_weights(tiny_runs, tmp_path, sample):
         results.archive([tiny_runs / "one", tmp_path / "home" / "one"], tmp_path / "twice.tar.xz")
 
 
-# -- costs ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def costs(results_dir):
+def test_runs_of_one_recipe_and_machine_make_one_row_of_costs(results_dir):
     """Runs on a CPU and on two GPUs, one of them unfinished, and a table without runs."""
     row = {"recipe": "mixed", "encoder": "a/b", "steps": 10, "device": "cpu (X)", "fields": "{}", "status": "finished"}
     cpu = [{**row, "seconds": 60, "peak_memory_mb": 1024}, {**row, "seconds": 180, "peak_memory_mb": 2048}]
@@ -121,22 +102,13 @@ def costs(results_dir):
     gpu = {**row, "device": "cuda (Y)", "world_size": 2, "seconds": 6, "peak_memory_mb": 512}
     pd.DataFrame([gpu, {**gpu, "status": "unfinished", "seconds": 1}]).to_csv(results_dir / "two.csv")
     pd.DataFrame([{"seconds": 1}]).to_csv(results_dir / "three.csv")
-    return results.run_costs()
-
-
-def test_runs_of_one_recipe_and_machine_make_one_row(costs):
+    costs = results.run_costs()
     assert results.format_costs(costs).splitlines()[2:] == [
         "| `mixed` | b | 10 | cpu (X) | 2 | 2.0 | 2.0 GB |",
         "| `mixed` | b | 10 | 2 x cuda (Y) | 1 | 0.1 | 0.5 GB |",
     ]
     without_gpu = results.format_costs(costs[costs.device == "cpu (X)"])
     assert without_gpu.endswith("| a GPU | | not measured | not measured |")
-
-
-def test_without_any_recorded_run_costs_say_what_to_do(results_dir):
-    (results_dir / "table.csv").write_text("seconds\n1\n")
-    with pytest.raises(UserError, match="holds no run: .*`mtbert results --record NAME`"):
-        results.run_costs()
 
 
 def test_the_page_of_results_shows_the_recorded_costs():
