@@ -36,9 +36,9 @@ def train(
     from mtbert.training.recipe import settings
     from mtbert.utils import paths
 
-    chosen = recipes.scaled(recipes.recipe(recipe), scale).replace(**settings(set_ or []))
+    scaled_recipe = recipes.scaled(recipes.recipe(recipe), scale).replace(**settings(set_ or []))
     run = trainer.train(
-        chosen,
+        scaled_recipe,
         out,
         data,
         device,

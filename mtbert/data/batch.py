@@ -131,8 +131,8 @@ class LengthGroups:
     """Sequences grouped by similar length, each group padded to its longest: small dense blocks for dense kernels.
 
     Attributes:
-        shapes: (sequences, longest) of each group. Cells are numbered group by group.
-        masks: for each group, (sequences, longest) bool, true where a cell holds a token; None if it has no padding.
+        shapes: (sequences, length) of each group. Cells are numbered group by group.
+        masks: for each group, (sequences, length) bool, true where a cell holds a token; None if it has no padding.
         cell_to_token: (cells,) int64, the token in each cell; padding repeats the sequence's first token.
         token_to_cell: (tokens,) int64, the cell of each token.
     """
@@ -156,11 +156,11 @@ class LengthGroups:
         starts = lengths.cumsum(0) - lengths
         shapes, masks, tokens, is_token = [], [], [], []
         for group in groups:
-            sequences, longest = torch.tensor(group), batch.lengths[group[-1]]
-            column = torch.arange(longest)
-            mask = column < lengths[sequences, None]  # (sequences, longest)
-            shapes.append((len(group), longest))
-            masks.append(None if batch.lengths[group[0]] == longest else on_device(mask, batch.ids.device))
+            sequences, length = torch.tensor(group), batch.lengths[group[-1]]
+            column = torch.arange(length)
+            mask = column < lengths[sequences, None]  # (sequences, length)
+            shapes.append((len(group), length))
+            masks.append(None if batch.lengths[group[0]] == length else on_device(mask, batch.ids.device))
             tokens.append((starts[sequences, None] + column * mask).flatten())
             is_token.append(mask.flatten())
         cell_to_token = torch.cat(tokens)

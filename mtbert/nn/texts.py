@@ -18,9 +18,9 @@ def text_rows(texts: Sequence[Text], sizes: tuple[int, ...], context: str = "") 
     if not isinstance(texts, Iterable):
         raise UserError(f"{context}{texts!r} is no text: give a list of sentences or pairs")
     rows = [tuple(text) if isinstance(text, Sequence) and not isinstance(text, str) else (text,) for text in texts]
-    for number, row in enumerate(rows, start=1):
+    for row_number, row in enumerate(rows, start=1):
         if len(row) not in sizes or not all(isinstance(text, str) and text.strip() for text in row):
-            raise UserError(f"{context}text {number}: {row!r} is not {_FORMS[sizes]}, or is empty")
+            raise UserError(f"{context}text {row_number}: {row!r} is not {_FORMS[sizes]}, or is empty")
     if not rows:
         raise UserError("no text given: give at least one sentence or pair")
     return rows

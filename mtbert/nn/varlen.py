@@ -66,12 +66,12 @@ def grouped_attention(qkv: Tensor, groups: LengthGroups, heads: int, p: float) -
         return _GroupedAttention.apply(qkv, groups, heads, p)
     outputs = []
     for block, mask in zip(_blocks(qkv.index_select(0, groups.cell_to_token), groups), groups.masks, strict=True):
-        sequences, longest, width = block.shape
-        # (3, sequences, heads, longest, d)
-        query, key, value = block.view(sequences, longest, 3, heads, -1).permute(2, 0, 3, 1, 4)
+        sequences, length, width = block.shape
+        # (3, sequences, heads, length, d)
+        query, key, value = block.view(sequences, length, 3, heads, -1).permute(2, 0, 3, 1, 4)
         mask = None if mask is None else mask[:, None, None, :]
         out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=p)
-        outputs.append(out.transpose(1, 2).reshape(sequences * longest, width // 3))
+        outputs.append(out.transpose(1, 2).reshape(sequences * length, width // 3))
     return torch.cat(outputs).index_select(0, groups.token_to_cell)
 
 
@@ -92,12 +92,12 @@ class _GroupedAttention(torch.autograd.Function):
         qkv_blocks = _blocks(qkv.index_select(0, groups.cell_to_token), groups)
         for block, out_block, mask in zip(qkv_blocks, _blocks(out, groups), groups.masks, strict=True):
             query, key, value = heads_first = _heads_first(block, 3, heads)
-            scores = (query @ key.mT).mul_(1 / math.sqrt(query.shape[-1]))  # (sequences, heads, longest, longest)
+            scores = (query @ key.mT).mul_(1 / math.sqrt(query.shape[-1]))  # (sequences, heads, length, length)
             if mask is not None:
                 scores.masked_fill_(~mask[:, None, None, :], torch.finfo(scores.dtype).min)
             weights = scores.softmax(dim=-1)
             dropout = dropout_mask(weights, p) if p else None
-            mixed = (weights if dropout is None else weights * dropout) @ value  # (sequences, heads, longest, d)
+            mixed = (weights if dropout is None else weights * dropout) @ value  # (sequences, heads, length, d)
             out_block.unflatten(2, (heads, -1)).copy_(mixed.transpose(1, 2))
             ctx.saved.append((heads_first, weights, dropout))
         return out.index_select(0, groups.token_to_cell)
@@ -117,18 +117,18 @@ class _GroupedAttention(torch.autograd.Function):
             if dropout is not None:
                 d_weights.mul_(dropout)
             d_scores = softmax_backward(d_weights, weights).mul_(1 / math.sqrt(query.shape[-1]))
-            destination = d_block.unflatten(2, (3, heads, -1))  # (sequences, longest, 3, heads, d)
+            destination = d_block.unflatten(2, (3, heads, -1))  # (sequences, length, 3, heads, d)
             for index, d_part in enumerate((d_scores @ key, d_scores.mT @ query, d_value)):
                 destination[:, :, index].copy_(d_part.transpose(1, 2))
         return d_qkv.index_select(0, groups.token_to_cell), None, None, None
 
 
 def _blocks(cells: Tensor, groups: LengthGroups) -> list[Tensor]:
-    """(cells, width) as one (sequences, longest, width) view per group."""
-    sizes = [sequences * longest for sequences, longest in groups.shapes]
+    """(cells, width) as one (sequences, length, width) view per group."""
+    sizes = [sequences * length for sequences, length in groups.shapes]
     return [block.unflatten(0, shape) for block, shape in zip(cells.split(sizes), groups.shapes, strict=True)]
 
 
 def _heads_first(block: Tensor, parts: int, heads: int) -> Tensor:
-    """(sequences, longest, parts * heads * d) as (parts, sequences, heads, longest, d), contiguous."""
+    """(sequences, length, parts * heads * d) as (parts, sequences, heads, length, d), contiguous."""
     return block.unflatten(2, (parts, heads, -1)).permute(2, 0, 3, 1, 4).contiguous()

@@ -119,7 +119,7 @@ EXAMPLES = {
     "single_task.curves": ({"one": HISTORY, "other": HISTORY}, "sst", 0.3),
     "single_task.distances": ([0, 4, 2], [1, 4, 2], 5),
     "single_task.truncation": (TRUNCATION, 60),
-    "single_task.against": (AGAINST, "Against"),
+    "single_task.against_reports": (AGAINST, "Against"),
     "surgery.before_after": (PAIR, CHANGED, ("Before", "After")),
     "surgery.walks": (LOSSES, GRID, {"sum": [WALK], "PCGrad": [WALK / 2]}, torch.tensor([[0.0, 0.0], [0.5, 0.5]])),
     "surgery.targets": ([0.1, 0.2], {"slow": [0.0, 0.1], "fast": [0.1, 0.2]}, "Targets"),

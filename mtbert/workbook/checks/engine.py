@@ -127,9 +127,9 @@ def returned(got: Any) -> Any:
 
 def several(got: Any, *names: str) -> Any:
     """Pass on ``got``; fail the property unless it holds one thing for each name."""
-    listed = ", ".join(names)
-    expect(hasattr(returned(got), "__len__"), f"it should return {listed}, not one {type(got).__name__}")
-    expect(len(got) == len(names), f"it returned {len(got)} things, but should return {len(names)}: {listed}")
+    expected = ", ".join(names)
+    expect(hasattr(returned(got), "__len__"), f"it should return {expected}, not one {type(got).__name__}")
+    expect(len(got) == len(names), f"it returned {len(got)} things, but should return {len(names)}: {expected}")
     return got
 
 

@@ -76,7 +76,7 @@ def truncation(table: pd.DataFrame, rows: int) -> Figure:
     return figure
 
 
-def against(table: pd.DataFrame, title: str) -> Figure:
+def against_reports(table: pd.DataFrame, title: str) -> Figure:
     """Draw the scores of several sources per row; table: columns row, source, mean, half (of the interval, or NaN)."""
     rows, sources = list(dict.fromkeys(table.row)), list(dict.fromkeys(table.source))
     figure, axes = plt.subplots(figsize=(10, 0.55 * len(rows) + 1.4))

@@ -97,9 +97,9 @@ def over_steps(cosines: Mapping[str, Sequence[float]]) -> Figure:
         values = np.asarray(values, dtype=float)
         steps = np.arange(1, len(values) + 1)
         agree, conflict = ("o", "sst", values >= 0, "agree"), ("x", "cfimdb", values < 0, "conflict")
-        for marker, color, shown, name in (agree, conflict):
+        for marker, color, mask, name in (agree, conflict):
             points = {"color": COLORS[color], "markersize": 5, "markeredgewidth": 1.5, "label": name}
-            axes.plot(steps[shown], values[shown], marker, **points)
+            axes.plot(steps[mask], values[mask], marker, **points)
         means = running_mean(values, 5)
         axes.plot(steps[len(steps) - len(means) :], means, color="0.2", label="mean of 5")
         axes.axhline(0, **_ZERO)
