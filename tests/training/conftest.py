@@ -1,6 +1,7 @@
 """What the tests of training share: a very small encoder, a recipe of six quick steps, and runs that die on the way."""
 
 import json
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -68,21 +69,36 @@ def new_trainer(data, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def train_until(train):
-    """Train until the process dies in a step: before the step has done anything, or after its update."""
+def at_step():
+    """A context in which an event happens in the step of a given number: before it, or after its update."""
 
-    def run(recipe, out, number, after=False):
+    @contextmanager
+    def patch(number, event, after=False):
         train_step = Trainer.train_step
 
-        def dying(self, step):
+        def step(self, step):
             if step.number == number and not after:
-                raise Died
+                event()
             train_step(self, step)
-            if step.number == number:
-                raise Died
+            if step.number == number and after:
+                event()
 
-        with pytest.MonkeyPatch.context() as patch, pytest.raises(Died):
-            patch.setattr(Trainer, "train_step", dying)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Trainer, "train_step", step)
+            yield
+
+    return patch
+
+
+@pytest.fixture(scope="session")
+def train_until(train, at_step):
+    """Train until the process dies in a step; returns the run's folder."""
+
+    def die():
+        raise Died
+
+    def run(recipe, out, number, after=False):
+        with at_step(number, die, after), pytest.raises(Died):
             train(recipe, out)
         return out
 
@@ -122,9 +138,7 @@ def assert_undisturbed(undisturbed):
 
     def check(out, recipe):
         result, expected = result_of(out), undisturbed(recipe)
-        assert result.keys() == expected.keys()
-        for name in expected:
-            assert result[name] == expected[name], f"{name} differs"
+        assert [name for name in result | expected if result.get(name) != expected.get(name)] == []
 
     return check
 

@@ -101,8 +101,6 @@ def test_surgery_on_the_gpu_equals_surgery_on_the_cpu(tmp_path, sample, granular
     assert relative_error(gradients["cuda"], gradients["cpu"].double()) < 1e-3
 
 
-# -- whole steps ------------------------------------------------------------------------------------------------------
-
 CHANGES = {
     "summed loss": {},
     "task by task": {"sampler": "round_robin"},

@@ -168,29 +168,22 @@ def test_a_loss_that_compares_rows_is_refused(plain):
         World(1, 2).check_supported(recipe)
 
 
-def train_until(recipe, data, out, event):
-    """Train in two processes; in step 2, an event happens in the second one."""
+@pytest.fixture
+def results_of_event(plain, data, at_step, tmp_path):
+    """Trains in two processes; in step 2, an event happens in the second one."""
 
-    def work(rank):
-        train_step, messages = Trainer.train_step, listen()
+    def run(event):
+        def work(rank):
+            with at_step(2, event if rank == 1 else int):
+                mtbert.train(plain, tmp_path / "run", data, "cpu", False, 1e9)
 
-        def step(self, step):
-            if rank == 1 and step.number == 2:
-                event()
-            train_step(self, step)
+        return fork(2, work)
 
-        Trainer.train_step = step
-        try:
-            mtbert.train(recipe, out, data, "cpu", False, 1e9)
-        except SystemExit as end:
-            return end.code
-        return messages
-
-    return fork(2, work)
+    return run
 
 
-def test_ctrl_c_in_one_process_stops_all_after_the_same_step(plain, data, train_in, tmp_path):
-    first, second = train_until(plain, data, tmp_path / "run", lambda: os.kill(os.getpid(), signal.SIGINT))
+def test_ctrl_c_in_one_process_stops_all_after_the_same_step(plain, results_of_event, train_in, tmp_path):
+    first, second = results_of_event(lambda: os.kill(os.getpid(), signal.SIGINT))
     assert isinstance(first, Interrupted) and "after step 3 of 6" in str(first)
     assert second == 130
     assert [path.name for path in checkpoints(tmp_path / "run")] == ["checkpoint-00000003.safetensors"]
@@ -198,16 +191,16 @@ def test_ctrl_c_in_one_process_stops_all_after_the_same_step(plain, data, train_
     assert_same(train_in(2, plain, tmp_path / "run")[1], alone)
 
 
-def test_a_failure_is_reported_by_one_process_and_ends_all(plain, data, tmp_path):
+def test_a_failure_is_reported_by_one_process_and_ends_all(results_of_event):
     def fail():
         raise UserError("the second process failed")
 
-    first, second = train_until(plain, data, tmp_path / "run", fail)
+    first, second = results_of_event(fail)
     assert first == 1 and str(second) == "the second process failed"
 
 
-def test_a_killed_process_is_missed(plain, data, tmp_path):
-    first, second = train_until(plain, data, tmp_path / "run", lambda: os.kill(os.getpid(), signal.SIGKILL))
+def test_a_killed_process_is_missed(results_of_event):
+    first, second = results_of_event(lambda: os.kill(os.getpid(), signal.SIGKILL))
     assert second == -signal.SIGKILL
     assert isinstance(first, PeerLostError) and "another of the 2 processes ended" in str(first)
 

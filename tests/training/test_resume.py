@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 import mtbert
 from mtbert.data import SAMPLERS
-from mtbert.training import Trainer
 from mtbert.training.checkpoint import checkpoints
 from mtbert.utils import files
 from mtbert.utils.errors import UserError
@@ -80,29 +79,23 @@ MOMENTS = [WRITES[0], ("after", 1), *WRITES[1:4], ("before", 4), WRITES[4]]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
-def test_a_killed_process_loses_nothing(recipe, train, assert_undisturbed, tmp_path):
+def test_a_killed_process_loses_nothing(recipe, train, at_step, assert_undisturbed, tmp_path):
     """SIGKILL: no handler runs, and half-written files remain."""
-    out, train_step, replace = tmp_path / "run", Trainer.train_step, os.replace
+    out, replace = tmp_path / "run", os.replace
 
     def die():
         os.kill(os.getpid(), signal.SIGKILL)
 
     def train_and_die(kind, value):
-        def dying_step(self, step):
-            if (kind, value) == ("before", step.number):
-                die()
-            train_step(self, step)
-            if (kind, value) == ("after", step.number):
-                die()
-
         def half(source, target):
             if kind == "writing" and value in str(target):
                 os.truncate(source, os.path.getsize(source) // 2)
                 die()
             replace(source, target)
 
-        Trainer.train_step, os.replace = dying_step, half
-        train(recipe, out)
+        os.replace = half
+        with at_step(value, die, kind == "after"):
+            train(recipe, out)
 
     for moment in MOMENTS:
         child = multiprocessing.get_context("fork").Process(target=train_and_die, args=moment)
@@ -114,19 +107,13 @@ def test_a_killed_process_loses_nothing(recipe, train, assert_undisturbed, tmp_p
     assert_undisturbed(out, recipe)
 
 
-def test_ctrl_c_stops_after_the_step_with_a_checkpoint(
-    recipe, train, assert_undisturbed, tmp_path, messages, monkeypatch
-):
-    train_step = Trainer.train_step
+def press_ctrl_c():
+    os.kill(os.getpid(), signal.SIGINT)
 
-    def step(self, step):
-        if step.number == 1:
-            os.kill(os.getpid(), signal.SIGINT)
-        train_step(self, step)
 
+def test_ctrl_c_stops_after_the_step_with_a_checkpoint(recipe, train, at_step, assert_undisturbed, tmp_path, messages):
     before = signal.getsignal(signal.SIGINT)
-    with monkeypatch.context() as patch, pytest.raises(mtbert.Interrupted, match="after step 2 of 6"):
-        patch.setattr(Trainer, "train_step", step)
+    with at_step(1, press_ctrl_c), pytest.raises(mtbert.Interrupted, match="after step 2 of 6"):
         train(recipe, tmp_path / "run", checkpoint_seconds=1e9)
     assert signal.getsignal(signal.SIGINT) is before
     assert [path.name for path in checkpoints(tmp_path / "run")] == ["checkpoint-00000002.safetensors"]
@@ -135,14 +122,8 @@ def test_ctrl_c_stops_after_the_step_with_a_checkpoint(
     assert_undisturbed(tmp_path / "run", recipe)
 
 
-def test_a_second_ctrl_c_stops_at_once(recipe, train, tmp_path, monkeypatch):
-    def step(self, step):
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
-        pytest.fail("the second one was held back")
-
-    monkeypatch.setattr(Trainer, "train_step", step)
-    with pytest.raises(KeyboardInterrupt):
+def test_a_second_ctrl_c_stops_at_once(recipe, train, at_step, tmp_path):
+    with at_step(1, press_ctrl_c), at_step(1, press_ctrl_c), pytest.raises(KeyboardInterrupt):
         train(recipe, tmp_path / "run")
 
 

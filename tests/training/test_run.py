@@ -67,8 +67,6 @@ def test_damaged_weights_are_named(finished, tmp_path, name):
         mtbert.load_model(copy)
 
 
-# -- predictions of a loaded model ------------------------------------------------------------------------------------
-
 SENTENCES = ["A fine film.", "No.", "It goes on and on, and then, when one has given up all hope, it goes on."]
 PAIRS = [("A man sings.", "Someone sings."), ("Is it far?", "How do I learn to cook a soup?"), ("No.", "No.")]
 
