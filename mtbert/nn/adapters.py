@@ -237,8 +237,7 @@ def adapter_parts(name: str) -> list[str]:
 def build_adapter(name: str, config: BertConfig, shape: AdapterShape | None = None) -> Adapter:
     """A new adapter for one task, of one or several kinds joined by "+".
 
-    Raises:
-        UserError: for an unknown name, or a shape that the kind cannot have.
+    UserError for an unknown name, or for a shape that the kind cannot have.
     """
     adapters = []
     for spec in (ADAPTERS[part] for part in adapter_parts(name)):

@@ -81,9 +81,8 @@ def forward_flops(config: BertConfig, lengths: Sequence[int]) -> int:
 def training_flops(config: BertConfig, lengths: Sequence[int]) -> int:
     """FLOPs of the matrix products in one forward and one backward pass.
 
-    Three times the forward pass: each product y = x W has two more in the backward pass, for x and for W. As usual for
-    model FLOPs utilization (Chowdhery et al. 2022, appendix B), heads, pooler, elementwise work and the optimizer are
-    left out.
+    Three times the forward pass: each product y = x W has two more in the backward pass, for x and for W. Heads,
+    pooler, elementwise work and the optimizer are left out, as usual (Chowdhery et al. 2022, appendix B).
     """
     return 3 * forward_flops(config, lengths)
 

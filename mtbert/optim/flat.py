@@ -87,11 +87,6 @@ class FlatParameters:
         model: Its frozen parameters are left out; ValueError if everything is frozen.
         owner: Maps a parameter's name to its owner: "encoder", or a task. A step that does not reach an owner leaves
             its parameters alone.
-
-    Attributes:
-        theta: (size,), the parameters; ``vector`` is their gradient.
-        slices, shapes, owners: Each parameter's range in ``theta``, its shape and its owner, by name.
-        destination: What receives the gradients of the backward pass under way; None between backward passes.
     """
 
     def __init__(self, model: nn.Module, owner: Callable[[str], str]):
@@ -105,7 +100,7 @@ class FlatParameters:
         size = sum(parameter.numel() for _, parameter in trainable)
         self.theta = torch.empty(size, dtype=first.dtype, device=first.device)
         self.vector = GradientVector(self, torch.zeros_like(self.theta))
-        self.destination: Destination | None = None
+        self.destination: Destination | None = None  # of the gradients of the backward pass under way
         for module in model.modules():
             if isinstance(module, nn.Embedding):
                 module.sparse = first.device.type == "cpu"

@@ -29,10 +29,7 @@ class FusedAdamW(AdamW):
 
     @torch.no_grad()
     def step(self, closure: Callable | None = None):
-        """As ``AdamW.step``: ``advance`` and ``apply`` for every parameter that has a gradient.
-
-        While a CUDA graph is captured, only ``apply``: whoever replays it calls ``advance`` first.
-        """
+        """As ``AdamW.step``. While a CUDA graph is captured, ``apply`` alone: whoever replays it calls ``advance``."""
         with torch.enable_grad():
             loss = closure() if closure is not None else None
         parameters = [theta for group in self.param_groups for theta in group["params"] if theta.grad is not None]

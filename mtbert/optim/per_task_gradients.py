@@ -42,9 +42,7 @@ class PerTaskGradMode(TorchFunctionMode):
     Calls of ``linear``, ``layer_norm`` and ``embedding`` with weights that no single task owns compute what they always
     do, input gradients included; the gradients of their weights go to a ``PerTaskGradients``, task by task. Their input
     has a row for each token of the batch, or for each sequence, in the batch's order. Everything else runs unchanged.
-
-    Raises:
-        ValueError: Unless the batch's ``slices`` name the task of every sequence, in order.
+    ValueError unless the batch's ``slices`` name the task of every sequence, in order.
     """
 
     def __init__(self, flat: FlatParameters, batch: PackedBatch):

@@ -127,20 +127,19 @@ class Surgery:
         """All parameters of these shards, in as few blocks as possible."""
         blocks: list[_Block] = []
         vector = self.flat.vector
-        for shard in shards:
-            for name in shard.names:
-                where, group = self.flat.slices[name], group_of(name, self.granularity)
-                sparse = [row.rows[name] for row in rows.values() if name in row.rows]
-                last = blocks[-1] if blocks else None
-                if sparse:
-                    if name in vector.rows:  # the last step left its values in other rows
-                        vector[name][vector.rows[name]] = 0
-                    vector.rows[name] = torch.cat(sparse).unique()
-                    blocks.append(_Block(group, where, vector.rows[name], self.flat.shapes[name][-1]))
-                elif last and last.group == group and last.rows is None and last.where.stop == where.start:
-                    last.where = slice(last.where.start, where.stop)
-                else:
-                    blocks.append(_Block(group, where))
+        for name in (name for shard in shards for name in shard.names):
+            where, group = self.flat.slices[name], group_of(name, self.granularity)
+            sparse = [row.rows[name] for row in rows.values() if name in row.rows]
+            last = blocks[-1] if blocks else None
+            if sparse:
+                if name in vector.rows:  # the last step left its values in other rows
+                    vector[name][vector.rows[name]] = 0
+                vector.rows[name] = torch.cat(sparse).unique()
+                blocks.append(_Block(group, where, vector.rows[name], self.flat.shapes[name][-1]))
+            elif last and last.group == group and last.rows is None and last.where.stop == where.start:
+                last.where = slice(last.where.start, where.stop)
+            else:
+                blocks.append(_Block(group, where))
         return blocks
 
 

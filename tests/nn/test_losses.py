@@ -45,10 +45,6 @@ def test_a_task_has_the_loss_of_its_kind(task, logits, labels, expected):
     assert named(logits, None, labels).item() == pytest.approx(expected)
 
 
-def test_a_loss_knows_whether_it_ranks():
-    assert {name for name, loss in LOSSES.items() if loss.ranks} == {"mnrl", "mnrl_graded", "triplet", "cosent"}
-
-
 @settings(max_examples=25)
 @given(ROWS, SEEDS, st.sampled_from([1.0, 20.0]))
 def test_mnrl_is_the_formula(rows, seed, scale):
