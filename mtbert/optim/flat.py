@@ -18,16 +18,13 @@ from mtbert.utils.torch_private import sparse_rows
 
 @dataclass(eq=False)
 class ParameterShard:
-    """A range of the vector, ``where``, whose parameters have the same owner and the same decay rule.
-
-    ``parameter`` is a leaf that views the range; its ``grad`` is the range of the gradient, or None if not reached.
-    """
+    """A range of the vector, ``where``, whose parameters have the same owner and the same decay rule."""
 
     owner: str
     decays: bool
     names: list[str]
     where: slice
-    parameter: nn.Parameter
+    parameter: nn.Parameter  # a leaf that views the range; its ``grad`` is a range of the gradient, None if not reached
 
 
 class Destination(Protocol):

@@ -124,7 +124,7 @@ def _layer_norm(
             gradient, input.to(gradient.dtype), normalized_shape, mean, scale, *values, [False, *needs_grad]
         )
         for parameter, parameter_gradient, needed in zip((weight, bias), gradients, needs_grad, strict=True):
-            if parameter is not None and needed:
+            if needed:
                 vector.add(mode.flat.names[parameter], parameter_gradient)
 
     return mode.tap(out, add, (input, mean, scale), weight, bias)

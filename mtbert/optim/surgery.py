@@ -25,15 +25,12 @@ _CHUNK = 1 << 18  # columns of J that are combined at a time on a CPU: they stay
 
 @dataclass(frozen=True)
 class AggregationInfo:
-    """How the gradients of the T ``tasks`` of one step were combined, by group of parameters.
-
-    gramians (groups, T, T) float64 and weights (groups, T) are on the device; None if no two tasks shared anything.
-    """
+    """How the gradients of the T ``tasks`` of one step were combined, by group of parameters that tasks shared."""
 
     tasks: list[str]
     groups: list[str]
-    gramians: Tensor | None = None
-    weights: Tensor | None = None
+    gramians: Tensor | None = None  # (groups, T, T) float64, on the device; None if there is no group
+    weights: Tensor | None = None  # (groups, T)
 
 
 class Surgery:
@@ -154,17 +151,14 @@ class _Block:
 
     def columns(self, jacobian: Tensor) -> Tensor:
         """(T, n)."""
-        if self.rows is None:
-            return jacobian[:, self.where]
-        return jacobian[:, self.where].unflatten(1, (-1, self.width))[:, self.rows].flatten(1)
+        columns = jacobian[:, self.where]
+        return columns if self.rows is None else columns.unflatten(1, (-1, self.width))[:, self.rows].flatten(1)
 
 
 def group_of(name: str, granularity: str) -> str:
     """The group of a parameter: "model", its layer (such as "layers.3" or "embeddings"), or its own name."""
-    if granularity == "model":
-        return "model"
-    if granularity == "matrix":
-        return name
+    if granularity != "layer":
+        return "model" if granularity == "model" else name
     layer = re.search(r"layers\.\d+", name)
     return layer[0] if layer else name.split(".")[min(1, name.count("."))]
 
