@@ -1,7 +1,7 @@
 """Which values of a recipe do not fit together, although each of them is valid."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 from mtbert.data.augment import check_augment_scores
 from mtbert.data.tasks import TASKS
@@ -9,11 +9,10 @@ from mtbert.nn.adapters import ADAPTERS, adapter_parts
 from mtbert.nn.heads import HEADS
 from mtbert.nn.losses import LOSSES
 
-if TYPE_CHECKING:
-    from mtbert.training.recipe import Recipe
+Recipe = Any  # a Recipe: its module imports this one
 
 
-def conflicts(recipe: "Recipe") -> Iterator[str]:
+def conflicts(recipe: Recipe) -> Iterator[str]:
     """A sentence for each conflict: the fields, their values and what to do.
 
     Raises UserError for an adapter that does not exist, and for copies of rows whose scores may not be copied.
@@ -34,7 +33,7 @@ def least_epochs(sampler: str, tasks: Sequence[str]) -> int:
     return 2 if sampler in ("curriculum", "oversampled_curriculum", "alone_first") else 1
 
 
-def _head_conflicts(recipe: "Recipe", name: str) -> Iterator[str]:
+def _head_conflicts(recipe: Recipe, name: str) -> Iterator[str]:
     task, head, given = TASKS[name], HEADS[recipe.head[name]], f"head.{name}: {recipe.head[name]!r}"
     two_vectors = recipe.encoding.get(name) == "bi"
     if head.pair and not two_vectors:
@@ -49,7 +48,7 @@ def _head_conflicts(recipe: "Recipe", name: str) -> Iterator[str]:
         yield f"{given} reads every token, but trainable=heads caches one vector per sentence: set trainable to all"
 
 
-def _loss_conflicts(recipe: "Recipe", name: str) -> Iterator[str]:
+def _loss_conflicts(recipe: Recipe, name: str) -> Iterator[str]:
     task, loss, given = TASKS[name], LOSSES[recipe.loss[name]], f"loss.{name}: {recipe.loss[name]!r}"
     if task.kind not in loss.kinds:
         yield f"{given} is for {' or '.join(loss.kinds)} tasks, but {name} is a {task.kind} task"
@@ -70,7 +69,7 @@ def _loss_conflicts(recipe: "Recipe", name: str) -> Iterator[str]:
         yield f"smart_weight.{name} is {weight:g}, but {why}: set trainable to all"
 
 
-def _adapter_conflicts(recipe: "Recipe") -> Iterator[str]:
+def _adapter_conflicts(recipe: Recipe) -> Iterator[str]:
     adapter, parts = recipe.adapter, adapter_parts(recipe.adapter)
     if recipe.trainable == "heads" and parts:
         why = "trainable=heads trains heads on vectors of the unchanged encoder"
@@ -88,7 +87,7 @@ def _adapter_conflicts(recipe: "Recipe") -> Iterator[str]:
         yield f"adapter_projections and adapter_activation mean nothing to adapter {adapter!r}: leave them out"
 
 
-def _step_conflicts(recipe: "Recipe") -> Iterator[str]:
+def _step_conflicts(recipe: Recipe) -> Iterator[str]:
     sampler, least = recipe.sampler, least_epochs(recipe.sampler, recipe.tasks)
     if recipe.epochs < least:
         why = f"gives each of {least} tasks one or more" if sampler == "stages" else "changes from epoch to epoch"

@@ -104,7 +104,7 @@ class Frozen(Mapping[str, Any]):
 
 default_for_all: Callable[[Any], Any] = Field  # the default of a PerTask field, as one value for all tasks
 T = TypeVar("T")
-PerTask = Annotated[Mapping[str, T], BeforeValidator(_by_task), AfterValidator(Frozen)]
+PerTaskValue = Annotated[Mapping[str, T], BeforeValidator(_by_task), AfterValidator(Frozen)]
 Text = Annotated[str, BeforeValidator(_text)]
 Count = Annotated[int, Field(ge=1, le=LARGEST), BeforeValidator(to_whole_number)]
 NonNegative = Annotated[float, Field(ge=0), BeforeValidator(to_number)]

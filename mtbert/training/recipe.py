@@ -28,7 +28,7 @@ from mtbert.training.fields import (
     Dropout,
     Fraction,
     NonNegative,
-    PerTask,
+    PerTaskValue,
     Text,
     default_for_all,
     error_message,
@@ -104,20 +104,20 @@ class Recipe(BaseModel):
     adapter_heads: Count | None = None
     adapter_projections: Count = 1
     adapter_activation: Activation = "identity"
-    encoding: PerTask[Encoding] = Field({"quora": "cross", "sts": "bi"})
-    head: PerTask[Annotated[str, one_of(HEADS)]] = Field({"sst": "linear", "quora": "linear", "sts": "cosine"})
+    encoding: PerTaskValue[Encoding] = Field({"quora": "cross", "sts": "bi"})
+    head: PerTaskValue[Annotated[str, one_of(HEADS)]] = Field({"sst": "linear", "quora": "linear", "sts": "cosine"})
     pooling: Annotated[str, one_of((*get_args(Pooling), "pooler"))] = "mean"
-    max_length: PerTask[Annotated[int, Field(ge=4, le=LARGEST), BeforeValidator(to_whole_number)]] = Field({})
-    loss: PerTask[Annotated[str, one_of(LOSSES)]] = default_for_all("default")
-    similarity_scale: PerTask[NonNegative] = default_for_all(20.0)
-    triplet_margin: PerTask[NonNegative] = default_for_all(0.5)
-    positive_threshold: PerTask[NonNegative] = Field({})
-    smart_weight: PerTask[NonNegative] = default_for_all(0.0)
+    max_length: PerTaskValue[Annotated[int, Field(ge=4, le=LARGEST), BeforeValidator(to_whole_number)]] = Field({})
+    loss: PerTaskValue[Annotated[str, one_of(LOSSES)]] = default_for_all("default")
+    similarity_scale: PerTaskValue[NonNegative] = default_for_all(20.0)
+    triplet_margin: PerTaskValue[NonNegative] = default_for_all(0.5)
+    positive_threshold: PerTaskValue[NonNegative] = Field({})
+    smart_weight: PerTaskValue[NonNegative] = default_for_all(0.0)
     sampler: Annotated[str, one_of(SAMPLERS)] = "mixed"
     temperature: Annotated[float, Field(ge=0.1), BeforeValidator(to_number)] = 5.0
     max_oversampling: Annotated[float, Field(ge=1), BeforeValidator(to_number)] = 5.0
-    batch_size: PerTask[Count] = default_for_all(32)
-    tokens_per_batch: PerTask[Count] = Field({})
+    batch_size: PerTaskValue[Count] = default_for_all(32)
+    tokens_per_batch: PerTaskValue[Count] = Field({})
     epochs: Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(to_whole_number)] = 3
     steps_per_epoch: Count | None = None
     lr: NonNegative = 5e-5
@@ -134,7 +134,7 @@ class Recipe(BaseModel):
     head_dropout: Dropout = 0.1
     hidden_dropout: Dropout = 0.1
     attention_dropout: Dropout = 0.1
-    augment_copies: PerTask[Count] = Field({})
+    augment_copies: PerTaskValue[Count] = Field({})
     augment_fraction: Fraction = 0.1
     augment_scores: AugmentScores = "refuse"
     train_rows: Count | None = None
