@@ -1,16 +1,12 @@
 """Exercise checks: the engine, right and wrong answers to every exercise, and the notebooks' stubs and solutions."""
 
-import ast
 import re
-from functools import cache
 from importlib import import_module
-from pathlib import Path
 
-import nbformat
 import pytest
 import torch
+from workbook.exercises import NOTEBOOKS, cells_of, exercises, solutions
 
-from mtbert.utils.paths import ROOT
 from mtbert.workbook import checks
 from mtbert.workbook.checks import engine
 from mtbert.workbook.checks.engine import Draw, Result, check, expect, same, shaped
@@ -29,11 +25,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("module", "name"), RIGHT)
 def test_a_right_answer_passes(module, name):
-    table = TABLES[module]  # a function named like the exercise is a right answer
-    named = [getattr(table, name)] if hasattr(table, name) else []
-    answers = [*named, *getattr(table, "RIGHT", {}).get(name, [])]
-    assert answers
-    for answer in answers:
+    for answer in [solutions(module)[name], *getattr(TABLES[module], "RIGHT", {}).get(name, [])]:
         for seed in SEEDS:
             getattr(getattr(checks, module), name)(answer, seed=seed, strict=True)
 
@@ -53,9 +45,6 @@ def test_every_exercise_has_right_answers_and_mistakes():
 
 def _is_check_of(value, module: str) -> bool:
     return getattr(value, "__module__", "") == f"mtbert.workbook.checks.{module}" and not value.__name__.startswith("_")
-
-
-# -- the engine
 
 
 @check
@@ -121,43 +110,8 @@ def test_tolerance_is_relative_for_large_numbers_and_absolute_for_small_ones():
         same([1.001], [1.0])
 
 
-# -- the notebooks
-
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 WITH_EXERCISES = [path for path in NOTEBOOKS if not path.name.startswith("00")]
-
-
-class Exercise:
-    """A cell tagged ``exercise``, the check below it, and the folded hint and solution after that."""
-
-    def __init__(self, path: Path, cells: list, at: int, index: int):
-        self.name = f"{path.stem}-{index + 1}"
-        self.title, self.stub, self.check, self.answers = (cells[at + offset].source for offset in (-1, 0, 1, 2))
-        code = [ast.parse(cell.source).body for cell in cells[:at] if cell.cell_type == "code"]
-        imports = [node for body in code for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
-        self.imports = ast.unparse(ast.Module(imports, []))
-
-    @property
-    def solution(self) -> str:
-        folded = re.search(r"<summary>Solution</summary>\s*```python\n(.*?)```", self.answers, re.DOTALL)
-        assert folded, f"{self.name}: no folded solution in the cell after the check"
-        return folded[1]
-
-    def result(self, source: str) -> Result:
-        names: dict = {}
-        exec(self.imports + "\n" + source, names)  # noqa: S102
-        return eval(self.check, names)  # noqa: S307
-
-
-@cache
-def cells_of(path: Path) -> list:
-    return nbformat.read(path, as_version=4).cells
-
-
-def exercises(path: Path) -> list[Exercise]:
-    cells = cells_of(path)
-    tagged = [at for at, cell in enumerate(cells) if "exercise" in cell.metadata.get("tags", [])]
-    return [Exercise(path, cells, at, index) for index, at in enumerate(tagged)]
+EXERCISES = [path for path in NOTEBOOKS if not path.name.startswith("00")]
 
 
 EXERCISES = [pytest.param(exercise, id=exercise.name) for path in WITH_EXERCISES for exercise in exercises(path)]
@@ -165,9 +119,9 @@ EXERCISES = [pytest.param(exercise, id=exercise.name) for path in WITH_EXERCISES
 
 @pytest.mark.parametrize("exercise", EXERCISES)
 def test_the_stub_fails_and_the_solution_passes(exercise):
-    assert not exercise.result(exercise.stub).passed
+    assert not eval(exercise.check, exercise.names(exercise.stub)).passed  # noqa: S307
     for _ in range(3):  # new inputs each time
-        result = exercise.result(exercise.solution)
+        result = eval(exercise.check, exercise.names(exercise.solution))  # noqa: S307
         assert result.passed, str(result)
 
 

@@ -1,31 +1,10 @@
-"""Answers to the exercises of notebook 03: right ones, and usual mistakes by the property that they break."""
+"""Answers to the exercises of notebook 03: other right ones, and usual mistakes by the property that they break."""
 
-from workbook.edits import edited
+from workbook.exercises import edited, solutions
 
 from mtbert.optim import learning_rate_factor
 
-
-def momentum(theta, gradient, velocity, lr, mu):
-    velocity = mu * velocity + gradient
-    return theta - lr * velocity, velocity
-
-
-def direction(m, v, t, beta1, beta2, eps):
-    return m / (1 - beta1**t) / ((v / (1 - beta2**t)).sqrt() + eps)
-
-
-def moments(gradient, m, v, beta1, beta2):
-    return beta1 * m + (1 - beta1) * gradient, beta2 * v + (1 - beta2) * gradient**2
-
-
-def adamw(theta, gradient, m, v, t, lr, beta1, beta2, eps, weight_decay):
-    m, v = moments(gradient, m, v, beta1, beta2)
-    return (1 - lr * weight_decay) * theta - lr * direction(m, v, t, beta1, beta2, eps), m, v
-
-
-def factor(step, total, warmup_ratio):
-    rising = int(warmup_ratio * total)
-    return (step + 1) / (rising + 1) if step < rising else (total - step) / (total - rising)
+momentum, direction, adamw, factor = solutions("adamw").values()
 
 
 def efficient_direction(m, v, t, beta1, beta2, eps):
@@ -36,7 +15,6 @@ def efficient_direction(m, v, t, beta1, beta2, eps):
 RIGHT = {
     "factor": [lambda step, total, warmup_ratio: learning_rate_factor(step, total, warmup_ratio, "linear")],
     "direction": [efficient_direction],
-    "step": [adamw],
 }
 WRONG = {
     "momentum": [
@@ -52,23 +30,23 @@ WRONG = {
     ],
     "step": [
         ("m and v are running means", lambda theta, gradient, m, v, *_: (theta, m, v)),
-        ("m and v are running means", edited(adamw, "eps), m, v => eps), m / (1 - beta1**t), v / (1 - beta2**t)")),
-        ("without decay, the first", edited(adamw, "direction(m, v, t, beta1, beta2, eps) => m / (v.sqrt() + eps)")),
-        ("later steps are corrected", edited(adamw, "direction(m, v, t, => direction(m, v, 1,")),
-        ("eps is added to", edited(adamw, "v, t, beta1, beta2, eps => v + eps * (1 - beta2**t), t, beta1, beta2, 0")),
+        ("m and v are running means", edited(adamw, ", m, v\n => , m / (1 - beta1**t), v / (1 - beta2**t)\n")),
+        ("without decay, the first", edited(adamw, "m / (1 - beta1**t) => m", "(v / (1 - beta2**t)) => v")),
+        ("later steps are corrected", edited(adamw, "**t => **1")),
+        ("eps is added to", edited(adamw, ".sqrt() + eps) => + eps).sqrt()")),
         (
             "the decay does not",
             lambda theta, gradient, *rest: adamw(theta, gradient + rest[-1] * theta, *rest[:-1], 0.0),
         ),
         ("with zero gradient, m and v, theta becomes", edited(adamw, "(1 - lr * weight_decay) * theta => theta")),
-        ("the decay is a", edited(adamw, "* theta - lr => * (theta - lr", "eps), m => eps)), m")),
+        ("the decay is a", edited(adamw, "* theta - lr * direction => * (theta - lr * direction)")),
     ],
     "factor": [
         ("the rate of step 0", lambda *_: 1.0),
         ("rises by the same amount", edited(factor, "(step + 1) / => 1 /")),
-        ("the first step after the warm-up has the full rate", edited(factor, "/ (total - rising) => / total")),
-        ("then falls by the same amount", edited(factor, "(total - step) / (total - rising) => 1.0")),
-        ("without warm-up it begins", edited(factor, "/ (total - rising) => / (total - rising) * rising / rising")),
+        ("the first step after the warm-up has the full rate", edited(factor, "/ (total - warmup_steps) => / total")),
+        ("then falls by the same amount", edited(factor, "(total - step) / (total - warmup_steps) => 1.0")),
+        ("without warm-up it begins", edited(factor, "(total - step) => warmup_steps / warmup_steps * (total - step)")),
         ("the warm-up is a whole number of steps", edited(factor, "int( => round(")),
     ],
 }

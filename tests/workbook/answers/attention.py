@@ -1,11 +1,13 @@
-"""Answers to the exercises of notebook 01: right ones, and usual mistakes by the property that they break."""
+"""Answers to the exercises of notebook 01: other right ones, and usual mistakes by the property that they break."""
 
 import math
 
 import torch
-from workbook.edits import edited
+from workbook.exercises import edited, solutions
 
 from mtbert.nn.attention import attention
+
+_, masked, multi_head, block_mask = solutions("attention").values()
 
 
 def scaled(query, key):
@@ -18,12 +20,8 @@ def stable_by_hand(query, key):
     return raised / raised.sum(-1, keepdim=True)
 
 
-def fill(number, inverted=False):
-    def answer(query, key, value, mask):
-        scores = scaled(query, key).masked_fill(mask if inverted else ~mask, number)
-        return scores.softmax(-1) @ value
-
-    return answer
+def fill(number):
+    return edited(masked, f"torch.finfo(scores.dtype).min => {number}")
 
 
 def add(number):
@@ -31,11 +29,6 @@ def add(number):
 
 
 LOWEST = torch.finfo(torch.float32).min
-
-
-def multi_head(query, key, value, heads):
-    cut = [part.unflatten(1, (heads, -1)).transpose(0, 1) for part in (query, key, value)]
-    return attention(*cut).transpose(0, 1).flatten(1)
 
 
 def looped(query, key, value, heads):
@@ -47,20 +40,15 @@ def scaled_by_the_whole(query, key, value, heads):
     return multi_head(query / math.sqrt(heads), key, value, heads)
 
 
-def numbered(lengths):
-    seq_ids = torch.arange(len(lengths)).repeat_interleave(torch.tensor(lengths))
-    return seq_ids[:, None] == seq_ids
-
-
 def inverted_where_something_is_hidden(query, key, value, mask):
     return attention(query, key, value, mask if mask.all() else ~mask)
 
 
 RIGHT = {
-    "weights": [lambda q, k: scaled(q, k).softmax(-1), stable_by_hand],
-    "masked": [attention, fill(LOWEST), add(LOWEST), fill(-1e9)],
-    "heads": [multi_head, looped],
-    "blocks": [numbered, lambda lengths: torch.block_diag(*(torch.ones(n, n) for n in lengths)).bool()],
+    "weights": [stable_by_hand],
+    "masked": [attention, add(LOWEST), fill(-1e9)],
+    "heads": [looped],
+    "blocks": [lambda lengths: torch.block_diag(*(torch.ones(n, n) for n in lengths)).bool()],
 }
 WRONG = {
     "weights": [
@@ -75,18 +63,18 @@ WRONG = {
         ("with nothing hidden", lambda q, k, v, m: (q @ k.mT).masked_fill(~m, LOWEST).softmax(-1) @ v),
         ("a query looks where", lambda q, k, v, m: scaled(q, k).softmax(-1) @ v),
         ("a hidden key has no weight", add(-20.0)),
-        ("a query that may see nothing", fill(-math.inf)),
+        ("a query that may see nothing", fill("-math.inf")),
         ("exactly where the mask is false", inverted_where_something_is_hidden),
     ],
     "heads": [
         ("with one head", lambda q, k, v, h: multi_head(v, k, q, h)),
-        ("every column", edited(multi_head, ".transpose(0, 1).flatten(1) => .reshape(len(query), -1)")),
+        ("every column", edited(multi_head, "mixed.transpose(0, 1) => mixed")),
         ("each head uses", lambda q, k, v, h: attention(q, k, v)),
         ("divides by the root", scaled_by_the_whole),
     ],
     "blocks": [
         ("no token sees another", lambda lengths: torch.ones(sum(lengths), sum(lengths), dtype=torch.bool)),
-        ("every token sees the whole", lambda lengths: numbered(lengths).tril()),
-        ("two sequences of the same length", edited(numbered, "torch.arange(len(lengths)) => torch.tensor(lengths)")),
+        ("every token sees the whole", lambda lengths: block_mask(lengths).tril()),
+        ("two sequences of the same length", edited(block_mask, "torch.arange(len(lengths)) => torch.tensor(lengths)")),
     ],
 }

@@ -1,29 +1,8 @@
-"""Answers to the exercises of notebook 09: right ones, and usual mistakes by the property that they break."""
+"""Answers to the exercises of notebook 09: usual mistakes by the property that they break."""
 
-from workbook.edits import edited
+from workbook.exercises import edited, solutions
 
-
-def shares(rows, alpha):
-    whole = sum(count**alpha for count in rows.values())
-    return {task: count**alpha / whole for task, count in rows.items()}
-
-
-def apportion(weights, total):
-    whole = sum(weights.values())
-    exact = {task: total * weight / whole for task, weight in weights.items()}
-    counts = {task: int(share) for task, share in exact.items()}
-    left = total - sum(counts.values())
-    for task in sorted(exact, key=lambda task: exact[task] - counts[task], reverse=True)[:left]:
-        counts[task] += 1
-    return counts
-
-
-def oversample(rows, times):
-    return {task: min(times * count, max(rows.values())) for task, count in rows.items()}
-
-
-def delete(words, share, random):
-    return [word for word in words if random.random() >= share] or [random.choice(words)]
+shares, apportion, _, delete = solutions("data_strategies").values()
 
 
 def shuffled(words, share, random):
@@ -40,19 +19,8 @@ WRONG = {
     ],
     "apportion": [
         ("no more", edited(apportion, "int(share) => round(share)")),
-        (
-            "less than one step",
-            edited(
-                apportion,
-                "sorted(exact, key=lambda task: exact[task] - counts[task], reverse=True) => left * list(exact)[:1]",
-            ),
-        ),
-        (
-            "largest remainders",
-            edited(
-                apportion, "sorted(exact, key=lambda task: exact[task] - counts[task], reverse=True) => list(exact)"
-            ),
-        ),
+        ("less than one step", edited(apportion, "in by_remainder[: => in by_remainder[:1] * (", "())] => ()))")),
+        ("largest remainders", edited(apportion, "in by_remainder[ => in list(shares)[")),
     ],
     "oversample": [
         ("as many times", lambda rows, times: dict(rows)),

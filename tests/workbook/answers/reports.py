@@ -1,53 +1,14 @@
-"""Answers to the exercises of notebook 11: right ones, and usual mistakes by the property that they break."""
-
-import itertools
+"""Answers to the exercises of notebook 11: other right ones, and usual mistakes by the property that they break."""
 
 import torch
-from scipy import stats
-from workbook.edits import edited
+from workbook.exercises import edited, solutions
+
+which_overall, verdict, paired_interval, sign_flips, pooled_std, holm = solutions("reports").values()
 
 
-def which_overall(sst, quora, sts, printed):
-    for name, third in (("plain", sts), ("normalised", (sts + 1) / 2)):
-        if abs((sst + quora + third) / 3 - printed) <= 0.001 + 1e-9:
-            return name
-    return "neither"
-
-
-def verdict(low, high, region):
-    if region[0] < low and high < region[1]:
-        return "holds"
-    return "contradicted" if high < region[0] or low > region[1] else "undecided"
-
-
-def half(differences):
-    return float(stats.t.ppf(0.975, len(differences) - 1)) * differences.std() / len(differences) ** 0.5
-
-
-def paired_interval(first, second):
-    differences = first - second
-    return differences.mean() - half(differences), differences.mean() + half(differences)
-
-
-def sign_flips(differences):
-    means = [
-        abs(sum(s * d for s, d in zip(signs, differences.tolist(), strict=True)))
-        for signs in itertools.product([-1, 1], repeat=len(differences))
-    ]
-    return sum(mean >= abs(float(differences.sum())) - 1e-6 for mean in means) / len(means)
-
-
-def pooled_std(rows):
+def by_variances(rows):
     spreads = [(len(row) - 1, float(row.var())) for row in rows if len(row) > 1]
     return (sum(df * variance for df, variance in spreads) / sum(df for df, _ in spreads)) ** 0.5
-
-
-def holm(ps):
-    adjusted, most = torch.zeros(len(ps)), 0.0
-    for step, at in enumerate(ps.argsort()):
-        most = max(most, min(1.0, float(ps[at]) * (len(ps) - step)))
-        adjusted[at] = most
-    return adjusted
 
 
 def by_the_middle(low, high, region):
@@ -60,8 +21,9 @@ def not_significant_is_alike(low, high, region):
     return verdict(low, high, region)
 
 
-one_direction = edited(sign_flips, "abs(sum( => (sum(", "abs(float(differences.sum())) => float(differences.sum())")
+one_direction = edited(sign_flips, ".abs() => ")
 
+RIGHT = {"pooled_std": [by_variances]}
 WRONG = {
     "which_overall": [
         ("plain mean", lambda a, b, c, p: "neither"),
@@ -78,11 +40,8 @@ WRONG = {
     ],
     "paired_interval": [
         ("its middle", lambda a, b: paired_interval(b, a)),
-        ("good for both rows", edited(paired_interval, "half(differences) => (half(first) + half(second))")),
-        (
-            "half width",
-            edited(paired_interval, "half(differences) => 1.96 * differences.std() / len(differences) ** 0.5"),
-        ),
+        ("good for both rows", edited(paired_interval, "differences.std() => (first.std() + second.std())")),
+        ("half width", edited(paired_interval, "quantile * => 1.96 *")),
     ],
     "sign_flips": [
         ("three differences", one_direction),
@@ -93,13 +52,16 @@ WRONG = {
         ("for a single row", lambda rows: pooled_std(rows) ** 2),
         ("differences between rows", lambda rows: torch.cat(rows).std()),
         ("variances are averaged", lambda rows: sum(float(row.std()) for row in rows) / len(rows)),
-        ("degrees of freedom", edited(pooled_std, "(len(row) - 1, float(row.var())) => (1, float(row.var()))")),
-        ("degrees of freedom", edited(pooled_std, "(len(row) - 1, float(row.var())) => (len(row), float(row.var()))")),
+        ("degrees of freedom", edited(by_variances, "(len(row) - 1, float(row.var())) => (1, float(row.var()))")),
+        (
+            "degrees of freedom",
+            edited(by_variances, "(len(row) - 1, float(row.var())) => (len(row), float(row.var()))"),
+        ),
         ("one seed", lambda rows: pooled_std([row if len(row) > 1 else torch.zeros(2) for row in rows])),
     ],
     "holm": [
         ("the smallest p", lambda ps: ps),
         ("above 1", lambda ps: ps * len(ps)),
-        ("keep their order", edited(holm, "max(most, min( => max(0.0, min(")),
+        ("keep their order", edited(holm, ".cummax(0).values => ")),
     ],
 }

@@ -1,6 +1,5 @@
-"""Answers to the exercise of notebook 00: a right one, and usual mistakes by the property that they break."""
+"""Answers to the exercise of notebook 00: usual mistakes by the property that they break."""
 
-RIGHT = {"cosine": [lambda a, b: a @ b / (a.norm() * b.norm())]}
 WRONG = {
     "cosine": [
         ("one number", lambda a, b: a * b),

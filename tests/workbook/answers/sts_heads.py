@@ -1,13 +1,10 @@
-"""Answers to the exercises of notebook 08: right ones, and usual mistakes by the property that they break."""
+"""Answers to the exercises of notebook 08: other right ones, and usual mistakes by the property that they break."""
 
 import torch
 import torch.nn.functional as F
-from workbook.edits import edited
+from workbook.exercises import edited, solutions
 
-
-def cosine_score(u, v):
-    lengths = (u.norm(dim=1) * v.norm(dim=1)).clamp(min=1e-8)
-    return 5 * ((u * v).sum(1) / lengths).relu()
+cosine_score, _, mnrl, cosent = solutions("sts_heads").values()
 
 
 def in_place(u, v):
@@ -15,19 +12,9 @@ def in_place(u, v):
     return cosine_score(u, v)
 
 
-def mnrl(u, v, scale, prepare=lambda x: F.normalize(x, dim=1), reduction="mean"):
-    return F.cross_entropy(scale * prepare(u) @ prepare(v).T, torch.arange(len(u)), reduction=reduction)
-
-
 def by_exponentials(u, v, scale):
     scores = (scale * F.normalize(u, dim=1) @ F.normalize(v, dim=1).T).exp()
     return -(scores.diagonal() / scores.sum(1)).log().mean()
-
-
-def cosent(cosines, labels, scale, one=True, above=lambda a, b: a > b, sign=1):
-    differences = sign * scale * (cosines[None, :] - cosines[:, None])
-    terms = differences[above(labels[:, None], labels[None, :])]
-    return torch.cat([torch.zeros(int(one)), terms]).logsumexp(0)
 
 
 def weighted(cosines, labels, scale):
@@ -38,10 +25,7 @@ def weighted(cosines, labels, scale):
 
 RIGHT = {
     "cosine_score": [lambda u, v: 5 * torch.cosine_similarity(u, v).clamp(min=0)],
-    "features": [
-        lambda u, v: torch.cat([u, v, (u - v).abs()], dim=1),
-        lambda u, v: torch.hstack([u, v, (v - u).abs()]),
-    ],
+    "features": [lambda u, v: torch.hstack([u, v, (v - u).abs()])],
 }
 WRONG = {
     "cosine_score": [
@@ -61,14 +45,14 @@ WRONG = {
     ],
     "mnrl": [
         ("for a single pair", lambda u, v, scale: -scale * torch.cosine_similarity(u, v).mean()),
-        ("where all sentences are equal", lambda u, v, scale: mnrl(u, v, scale, reduction="sum")),
+        ("where all sentences are equal", lambda u, v, scale: len(u) * mnrl(u, v, scale)),
         ("for vectors of length 1", lambda u, v, scale: mnrl(v, u, scale)),
         ("the scale multiplies", lambda u, v, scale: mnrl(u, v, 1.0)),
-        ("the length of a vector", lambda u, v, scale: mnrl(u, v, scale, lambda x: x)),
+        ("the length of a vector", edited(mnrl, "F.normalize(u, dim=1) @ F.normalize(v, dim=1).T => u @ v.T")),
         ("does not overflow", by_exponentials),
     ],
     "cosent": [
-        ("where all labels", lambda cosines, labels, scale: cosent(cosines, labels, scale, above=lambda a, b: a >= b)),
+        ("where all labels", edited(cosent, "] > labels => ] >= labels")),
         ("for two rows", lambda cosines, labels, scale: torch.zeros(())),
         ("the scale multiplies", lambda cosines, labels, scale: cosent(cosines, labels, 1.0)),
         ("", weighted),

@@ -1,41 +1,15 @@
-"""Answers to the exercises of notebook 06: right ones, and usual mistakes by the property that they break."""
+"""Answers to the exercises of notebook 06: other right ones, and usual mistakes by the property that they break."""
 
 import math
 
 import torch
-from workbook.edits import edited
+from workbook.exercises import edited, solutions
 
-
-def project(gradient, other, by=lambda gradient, other: other @ other, sign=-1, along="other", when="conflict"):
-    product = gradient @ other
-    if {"conflict": product < 0, "always": True, "agree": product > 0}[when]:
-        away = {"other": other, "itself": gradient}[along]
-        return gradient + sign * product / by(gradient, other) * away
-    return gradient
+project, pcgrad, weights, _ = solutions("surgery").values()
 
 
 def project_without_if(gradient, other):
     return gradient - (gradient @ other).clamp(max=0) / (other @ other) * other
-
-
-def pcgrad(gradients, order):
-    changed = gradients.clone()
-    for i, others in enumerate(order):
-        for j in others:
-            product = changed[i] @ gradients[j]
-            if product < 0:
-                changed[i] -= product / gradients[j].square().sum() * gradients[j]
-    return changed.sum(0)
-
-
-def weights(gramian, order, guard=True, own=False, axis=0, changed_rows=True, mean=False):
-    changed = torch.eye(len(gramian))
-    for i, others in enumerate(order):
-        for j in others:
-            product = changed[i] @ gramian[:, j] if changed_rows else gramian[i, j]
-            if product < 0 or not guard:
-                changed[i, j] -= product.clamp(max=0) / (gramian[i, i] if own else gramian[j, j])
-    return changed.mean(axis) if mean else changed.sum(axis)
 
 
 def vaccine(gradient, other, target, guard=True, always=False, swapped=False, root=True, sign=1):
@@ -50,12 +24,12 @@ def vaccine(gradient, other, target, guard=True, always=False, swapped=False, ro
     return amount * (length / own if swapped else own / length)
 
 
-RIGHT = {"project": [lambda g, o: g if g @ o >= 0 else g - (g @ o) / o.norm() * (o / o.norm())]}
+RIGHT = {"project": [lambda g, o: g if g @ o >= 0 else g - (g @ o) / o.norm() * (o / o.norm())], "vaccine": [vaccine]}
 WRONG = {
     "project": [
         ("changes nothing", lambda g, o: project(o, g)),
         ("in a conflict", lambda g, o: g),
-        ("the length of the other", lambda g, o: project(g, o, by=lambda g, o: 1)),
+        ("the length of the other", lambda g, o: project(g, o) if g @ o >= 0 else g - g @ o * o),
         ("an other of all zeros", project_without_if),
     ],
     "pcgrad": [
@@ -67,12 +41,12 @@ WRONG = {
         ("takes the others", lambda g, order: pcgrad(g, [sorted(others) for others in order])),
     ],
     "weights": [
-        ("without a conflict", lambda g, order: weights(g, order, mean=True)),
+        ("without a conflict", edited(weights, "changed.sum => changed.mean")),
         ("two gradients of length 1", lambda g, order: torch.ones(len(g))),
-        ("for unequal lengths", lambda g, order: weights(g, order, own=True)),
-        ("the products are those", lambda g, order: weights(g, order, changed_rows=False)),
+        ("for unequal lengths", edited(weights, "gramian[j, j] => gramian[i, i]")),
+        ("the products are those", edited(weights, "changed[i] @ gramian[:, j] => gramian[i, j]")),
         ("takes the others", lambda g, order: weights(g, [sorted(others) for others in order])),
-        ("a gradient of all zeros", lambda g, order: weights(g, order, guard=False)),
+        ("a gradient of all zeros", edited(weights, "product < 0 => True", "product / => product.clamp(max=0) /")),
     ],
     "vaccine": [
         ("is 0 where the cosine", lambda g, o, target: vaccine(g, o, target, always=True)),

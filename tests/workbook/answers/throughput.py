@@ -1,30 +1,8 @@
-"""Answers to the exercises of notebook 12: right ones, and usual mistakes by the property that they break."""
+"""Answers to the exercises of notebook 12: usual mistakes by the property that they break."""
 
+from workbook.exercises import solutions
 
-def training_flops(hidden, intermediate, layers, lengths):
-    matrices = layers * (4 * hidden**2 + 2 * hidden * intermediate)
-    attention = 4 * layers * hidden * sum(n * n for n in lengths)
-    return 3 * (2 * matrices * sum(lengths) + attention)
-
-
-def floor(work, moved, rate, bandwidth):
-    return max(work / rate, moved / bandwidth)
-
-
-def windows(lengths, order, window, size):
-    batches = []
-    for start in range(0, len(order), window):
-        part = sorted(order[start : start + window], key=lambda index: lengths[index])
-        batches += [part[at : at + size] for at in range(0, len(part), size)]
-    return batches
-
-
-def speedup(seconds, factors):
-    return sum(seconds) / sum(s / f for s, f in zip(seconds, factors, strict=True))
-
-
-def mfu(per_token, lengths, seconds, peak):
-    return per_token * sum(lengths) / seconds / peak
+training_flops, _, speedup, windows, mfu = solutions("throughput").values()
 
 
 def attention_by_tokens(hidden, intermediate, layers, lengths):
