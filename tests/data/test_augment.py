@@ -35,9 +35,6 @@ def is_subsequence(words, of):
     return all(word in remaining for word in words)
 
 
-# -- operations -------------------------------------------------------------------------------------------------------
-
-
 @given(WORDS, FRACTIONS, SEEDS)
 def test_replacing_puts_synonyms_in_as_many_positions_as_the_fraction_says(words, fraction, seed):
     changed = replace(words, fraction, Random(seed))
@@ -96,9 +93,6 @@ def test_the_table_is_symmetric_and_holds_no_word_that_carries_sentiment():
         assert others and word not in others and len(set(others)) == len(others)
         assert all(word in table[other] and other == other.lower() for other in others)
     assert not {"good", "bad", "great", "awful", "not", "never", "no", "love", "hate", "best", "worst"} & set(table)
-
-
-# -- copies -----------------------------------------------------------------------------------------------------------
 
 
 def test_copies_follow_the_rows_with_ids_of_their_own_and_the_same_labels(sample):

@@ -67,9 +67,6 @@ def test_lengths_must_add_up_to_the_tokens():
         PackedBatch(torch.zeros(6), torch.zeros(6), [2, 3])
 
 
-# -- static shapes ----------------------------------------------------------------------------------------------------
-
-
 def dataset_of(lengths, sequences_per_row=1) -> EncodedDataset:
     """Sequences whose tokens are numbered in order."""
     total = sum(lengths)
@@ -124,9 +121,6 @@ def test_sequences_that_do_not_fit_a_static_shape_are_refused():
         shape.spans(torch.zeros(3, dtype=torch.int64), torch.tensor([2, 2, 2]))
     with pytest.raises(ValueError, match="4 sequences of 15 tokens"):
         StaticBatch(torch.zeros(15), torch.zeros(15), torch.tensor([5, 5, 3, 2]), {"sst": shape})
-
-
-# -- groups of similar length -----------------------------------------------------------------------------------------
 
 
 def cells(groups):

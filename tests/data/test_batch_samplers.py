@@ -46,9 +46,6 @@ def test_derived_seeds_are_the_same_everywhere():
     assert derived_seed(0, "sst", 1) != derived_seed(0, "sst", 0) != derived_seed(1, "sst", 0)
 
 
-# -- shuffled batches -------------------------------------------------------------------------------------------------
-
-
 @given(st.integers(1, 60), st.integers(1, 20), SEEDS)
 def test_each_pass_is_a_permutation_and_the_last_short_batch_keeps_its_rows(num_rows, size, seed):
     sampler = BatchSampler("sst", num_rows, size, seed)
@@ -72,9 +69,6 @@ def test_passes_are_reshuffled_and_a_batch_depends_on_its_index_alone(kind):
     batches = [batch for batches in passes for batch in batches]
     assert [again.batch(i).tolist() for i in reversed(range(len(batches)))] == batches[::-1]
     assert batches_of(build_batch_sampler(kind, sts_rows(), 4, 4, 3.0)) != passes[0]
-
-
-# -- no duplicates ----------------------------------------------------------------------------------------------------
 
 
 @given(TEXTS, st.integers(1, 9), SEEDS)
@@ -123,9 +117,6 @@ def test_every_positive_of_the_real_sets_is_in_a_batch(real_data, task, threshol
     assert min(map(len, batches)) >= 16
 
 
-# -- positives and negatives ------------------------------------------------------------------------------------------
-
-
 @given(st.integers(1, 20), st.integers(1, 40), st.integers(2, 9), SEEDS)
 def test_each_batch_has_one_positive_and_each_negative_is_read_once(positives, negatives, size, seed):
     sampler = SinglePositiveBatchSampler("sts", range(positives), range(100, 100 + negatives), size, seed)
@@ -154,9 +145,6 @@ def test_positives_are_the_rows_at_or_above_the_threshold():
 def test_a_file_without_positives_or_negatives_is_named(kind, threshold, message):
     with pytest.raises(UserError, match=f"sts-train.csv: .*{message}"):
         build_batch_sampler(kind, sts_rows([("a", "b"), ("c", "d")], [4.0, 1.0]), 2, 0, threshold)
-
-
-# -- rows of similar length -------------------------------------------------------------------------------------------
 
 
 @given(LENGTHS, st.integers(1, 400), SEEDS)

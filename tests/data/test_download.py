@@ -151,8 +151,6 @@ def holds(folder: Path, *, body: bytes = BODY, names: tuple[str, ...] = (NAME,))
     return (folder / NAME).read_bytes() == body and {path.name for path in folder.iterdir()} == set(names)
 
 
-# -- one address ------------------------------------------------------------------------------------------------------
-
 SIZE = len(BODY)
 RESUMED = f"bytes={CUT}-"
 
@@ -229,9 +227,6 @@ def test_the_waits_between_tries_double(tmp_path, closed, monkeypatch):
     assert waits == [0.5, 1.0]
 
 
-# -- several addresses ------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("plan", "tries", "ranges"),
     [
@@ -266,9 +261,6 @@ def test_mirrors_are_tried_before_the_public_addresses(tmp_path, serve, closed, 
     get(tmp_path, remote(public))
     assert holds(tmp_path) and len(public.requests) == 1
     assert mirror.requests == [(f"/some/folder/{NAME}", None)]
-
-
-# -- files that are there already -------------------------------------------------------------------------------------
 
 
 def test_the_expected_file_is_left_alone_and_another_one_is_overwritten_only_if_forced(tmp_path, serve):
@@ -313,9 +305,6 @@ def test_a_body_with_too_few_rows_is_refused(tmp_path, serve, body):
     file = remote(serve(lambda handler: good(handler, body)), sha256=None, min_rows=ROWS)
     assert "expected at least 2,000 rows, found" in refused(tmp_path, file)
     assert list(tmp_path.iterdir()) == []
-
-
-# -- which files ------------------------------------------------------------------------------------------------------
 
 
 def test_only_the_tasks_asked_for_are_fetched_and_all_come_with_a_line_about_yelp(tmp_path, serve, messages):

@@ -38,9 +38,6 @@ def rows_of(task, *texts):
     return Rows(task, "train", Path("rows.csv"), "", examples)
 
 
-# -- formats ----------------------------------------------------------------------------------------------------------
-
-
 def test_a_train_file_of_the_course_is_read_without_its_row_numbers(written):
     path = written(HEADER + "7\tab12\tA fine film .\t3\n9\tcd34\tDull .\t0\n")
     rows = read_rows(path, SST, "train")
@@ -103,8 +100,6 @@ def test_whole_numbers_may_be_written_as_decimals(written):
     assert read_rows(written(PAIR_HEADER + "0\ta\tx\ty\t2.75\n"), STS, "train").labels == [2.75]
 
 
-# -- errors -----------------------------------------------------------------------------------------------------------
-
 ERRORS = [  # (task, split, content, what the message must contain)
     (SST, "train", HEADER, ["no usable row"]),
     (SST, "test", HEADER, ["no usable row"]),
@@ -165,9 +160,6 @@ def test_an_unknown_split_or_task_is_refused(sample):
         get_task("imdb")
 
 
-# -- subsampling and overlaps -----------------------------------------------------------------------------------------
-
-
 @given(st.integers(1, 60), st.integers(1, 60))
 def test_subsampled_rows_are_evenly_spaced(total, count):
     rows = rows_of(SST, *["a"] * total)
@@ -219,9 +211,6 @@ def test_overlap_counts_whole_rows_with_repetitions_and_can_be_left_out():
     assert [example.texts[0] for example in rows.examples] == ["one", "three"]
 
 
-# -- folders ----------------------------------------------------------------------------------------------------------
-
-
 def test_check_finds_nothing_wrong_with_the_sample(sample):
     report = check_folder(sample)
     assert report.errors == [] and report.overlaps == []
@@ -256,8 +245,6 @@ def test_the_data_folder_is_the_given_one_then_the_environments_then_full_then_s
         with pytest.raises(UserError, match=f"{missing}.*{origin}"):
             data_folder(given_folder)
 
-
-# -- the real sets ----------------------------------------------------------------------------------------------------
 
 REAL_ROWS = {"sst": (8544, 1101, 2210), "cfimdb": (1707, 245, 488), "sts": (6040, 863, 1725)}
 

@@ -137,9 +137,6 @@ def test_a_sampler_takes_the_rows_from_the_batch_samplers_it_is_given():
         assert step.rows["sst"].tolist() == again.batch(step.number).tolist()
 
 
-# -- shares of the steps ----------------------------------------------------------------------------------------------
-
-
 @given(st.dictionaries(st.text(max_size=3), st.floats(0, 1e6), min_size=1), st.integers(0, 10_000))
 def test_apportioned_steps_add_up_and_none_is_a_whole_step_off_its_share(weights, total):
     weights["last"] = 1.0  # the weights must not all be 0

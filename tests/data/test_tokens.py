@@ -57,9 +57,6 @@ def encode(texts, tokenizer, encoding="cross", max_length=512):
     return TokenizedDataset.from_texts(texts, tokenizer).encode(encoding, max_length, tokenizer)
 
 
-# -- the same as the library ------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("encoding", ["cross", "bi"])
 def test_a_sentence_is_cls_tokens_sep(tokenizer, library, encoding):
     dataset = encode([(text,) for text in TEXTS], tokenizer, encoding)
@@ -104,9 +101,6 @@ def test_texts_are_tokenized_alike_whatever_chunk_they_fall_in(tokenizer, monkey
     assert torch.equal(TokenizedDataset.from_texts(PAIRS, tokenizer).ids, whole.ids)
 
 
-# -- batches ----------------------------------------------------------------------------------------------------------
-
-
 @pytest.fixture(scope="module")
 def encoded(tokenizer):
     """The pairs in each encoding."""
@@ -143,9 +137,6 @@ def test_batches_group_rows_of_similar_length_and_may_be_filled_exactly(tokenize
     assert [row for rows, _ in dataset.batches(25) for row in rows.tolist()] == [1, 3, 4, 2, 0]
     dataset = encode([("a film",)] * 6, tokenizer)  # 4 tokens each
     assert [len(rows) for rows, _ in dataset.batches(12)] == [3, 3]
-
-
-# -- the cache --------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
