@@ -7,6 +7,7 @@ add up to that of the whole step. With surgery the rows of the Jacobian are summ
 
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -184,6 +185,7 @@ def process_group(device: str | None = None) -> Iterator[World]:
     else:
         world.any(False)  # a barrier: the main process has written its files before any other continues
         dist.destroy_process_group()
+        time.sleep(0.2)  # gloo's thread releases the last tensor, for which it needs the GIL: at exit that would abort
 
 
 def _reports(store: dist.Store, error: Exception, rank: int) -> bool:
