@@ -122,3 +122,8 @@ def test_losses_of_vectors_read_left_and_right_in_turn(name):
         "cosent": cosent(torch.cosine_similarity(u, v), labels, 3.0),
     }
     torch.testing.assert_close(build_loss(name, STS, LossSettings(3.0, 0.9))(None, inputs, labels), expected[name])
+
+
+def test_the_losses_that_compare_the_rows_of_a_step_say_so():
+    """Accumulation, several processes and CUDA graphs refuse them, since they are no mean over rows."""
+    assert {name for name, loss in LOSSES.items() if loss.ranks} == {"mnrl", "mnrl_graded", "triplet", "cosent"}

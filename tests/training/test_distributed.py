@@ -99,6 +99,7 @@ def assert_same(result: dict, expected: dict, tolerance: float = 1e-5) -> None:
         (2, {"surgery": "gradvac", "granularity": "layer", "gradient_accumulation_steps": 2}),
         (2, {"gradient_accumulation_steps": 2, "loss_weighting": "uw", "max_grad_norm": 0.1}),
         (2, {"trainable": "heads"}),
+        (2, {"trainable": "adapters", "adapter": "low_rank", "adapter_size": 4}),
         (3, {"batch_size": 2, "surgery": "pcgrad"}),
         (3, {"batch_size": 2, "sampler": "round_robin", "dev_rows": 2}),
     ],
@@ -111,6 +112,16 @@ def test_several_processes_end_with_the_weights_of_one(plain, train_in, tmp_path
     for result in several:
         assert np.array_equal(result["theta"], several[0]["theta"])
         assert_same(result, alone)
+
+
+def test_only_the_main_process_logs(plain, data, tmp_path):
+    def work(rank):
+        messages = listen()
+        mtbert.train(plain, tmp_path / "run", data, "cpu", progress=False)
+        return messages
+
+    main, other = fork(2, work)
+    assert main[0].startswith("data: ") and main[-1].startswith("epoch 2/2: loss ") and other == []
 
 
 def test_a_weighting_that_draws_random_numbers_draws_the_same_in_all_processes(plain, train_in, tmp_path):
