@@ -1,7 +1,12 @@
 """The one exception that a user of mtbert is meant to read."""
 
 import difflib
+import reprlib
 from collections.abc import Iterable
+from typing import Any
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
 
 
 class UserError(ValueError):
@@ -15,3 +20,11 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
     """The end of a sentence about an unknown name: the known one that looks most like it, or else ``otherwise``."""
     nearest = difflib.get_close_matches(name, list(known), n=1)
     return f"did you mean {nearest[0]!r}?" if nearest else otherwise
+
+
+def shorten(value: Any) -> str:
+    """A value as Python writes it, for messages: long texts, long lists and large numbers lose their middle."""
+    try:
+        return _SHORT.repr(value)
+    except ValueError:  # Python refuses to write numbers of more than 4,300 digits
+        return f"a {type(value).__name__} of many digits"
