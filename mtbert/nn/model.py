@@ -205,7 +205,7 @@ class MultitaskModel(nn.Module):
         """The label of each text (a sentence, or a pair for a pair task): a class, 0 or 1, or a similarity.
 
         Raises:
-            UserError: for a task that the model has no head for, or texts of the wrong form.
+            UserError: for a task that the model has no head for, texts of the wrong form, or output that is not finite.
         """
         return labels_from(*self._text_logits(task, texts))
 
@@ -221,15 +221,35 @@ class MultitaskModel(nn.Module):
         return self.tasks[name], self.predict_logits(name, self.encode_dataset(name, dataset))
 
 
+def check_finite(task: Task, logits: Tensor) -> None:
+    """Raise UserError, naming the first bad row, unless all logits (rows, outputs) are finite.
+
+    NaN has no label, yet ``argmax`` and comparisons would give it one.
+    """
+    bad_rows = (~logits.isfinite()).any(dim=1).nonzero().flatten().tolist()
+    if bad_rows:
+        values = ", ".join(f"{value:g}" for value in logits[bad_rows[0]].tolist())
+        where = f"{len(bad_rows)} of {len(logits)} rows, the first of them row {bad_rows[0] + 1} ({values})"
+        raise UserError(f"task {task.name!r}: the model's output is not finite for {where}: train the model again")
+
+
 def probabilities(task: Task, logits: Tensor) -> Tensor:
-    """Logits (rows, outputs) as probabilities, or as scores for a regression task (see ``predict_proba``)."""
+    """Logits (rows, outputs) as probabilities, or as scores for a regression task (see ``predict_proba``).
+
+    Raises UserError for logits that are not finite.
+    """
+    check_finite(task, logits)
     if task.kind == "multiclass":
         return logits.softmax(dim=1)
     return logits.squeeze(1).sigmoid() if task.kind == "binary" else logits.squeeze(1)
 
 
 def labels_from(task: Task, logits: Tensor) -> list[int] | list[float]:
-    """Logits (rows, outputs) as labels. A binary label is 1 where the probability exceeds one half."""
+    """Logits (rows, outputs) as labels. A binary label is 1 where the probability exceeds one half.
+
+    Raises UserError for logits that are not finite.
+    """
+    check_finite(task, logits)
     if task.kind == "multiclass":
         return logits.argmax(dim=1).tolist()
     if task.kind == "binary":

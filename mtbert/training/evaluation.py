@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from mtbert.data.read import Rows
 from mtbert.data.tasks import Task, overall
 from mtbert.data.tokens import TokenizedDataset
-from mtbert.nn.model import MultitaskModel, labels_from
+from mtbert.nn.model import MultitaskModel, check_finite, labels_from
 from mtbert.training.dataset import TaskDataset
 from mtbert.training.distributed import World
 from mtbert.utils.errors import UserError
@@ -65,13 +65,15 @@ def score_all(sets: Mapping[str, Rows], logits: Mapping[str, Tensor]) -> dict[st
 def predict_logits(model: MultitaskModel, rows: Rows, progress: Callable[[int], object] | None = None) -> Tensor:
     """The logits of a file's rows, labeled or not, (rows, outputs); logs how many sequences were truncated.
 
-    ``progress`` is called after each batch with the number of rows in it.
+    ``progress`` is called after each batch with the number of rows in it. Raises UserError unless all are finite.
     """
     task = rows.task.name
     sequences = model.encode_dataset(task, TokenizedDataset.from_rows(rows, model.encoder.tokenizer))
     for note in sequences.notes(rows.path.name, model.max_length[task]):
         logger.info(note)
-    return model.predict_logits(task, sequences, progress)
+    logits = model.predict_logits(task, sequences, progress)
+    check_finite(rows.task, logits)  # before anything is written
+    return logits
 
 
 class DevSets:

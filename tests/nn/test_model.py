@@ -11,6 +11,7 @@ import mtbert.nn
 from mtbert.data import TASKS, PackedBatch
 from mtbert.nn.adapters import Adapter
 from mtbert.nn.model import MultitaskModel
+from mtbert.utils.errors import UserError
 
 SENTENCES, PAIRS = ["a fine film", "no"], [("a cat", "the cat"), ("one", "two three"), ("x", "y")]
 MODULES = {
@@ -46,3 +47,22 @@ def test_forward_gives_the_logits_of_each_task_and_losses_are_those_of_the_logit
     labels = {"sst": torch.tensor([4.0, 0.0]), "quora": torch.tensor([1.0, 0, 0]), "sts": torch.tensor([4.0, 1, 0])}
     for task, loss in model.losses(batch, labels).items():
         torch.testing.assert_close(loss, mtbert.nn.task_loss(TASKS[task], logits[task], labels[task]))
+
+
+@pytest.mark.parametrize("task", ["sst", "quora", "sts"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_an_output_that_is_not_finite_has_no_label(task, value):
+    logits = torch.zeros(4, TASKS[task].num_outputs)
+    logits[2, -1] = value
+    for answer in (mtbert.nn.model.labels_from, mtbert.nn.model.probabilities):
+        with pytest.raises(UserError, match=rf"'{task}'.*1 of 4 rows.*row 3 .*{value:g}"):
+            answer(TASKS[task], logits)
+
+
+def test_a_model_with_a_weight_that_is_not_finite_predicts_nothing(model):
+    with torch.no_grad():
+        model.bert.layers[0].output.weight[0, 0] = float("nan")
+    for task, texts in {"sst": SENTENCES, "quora": PAIRS, "sts": PAIRS}.items():
+        for predict in (model.predict, model.predict_proba):
+            with pytest.raises(UserError, match=f"'{task}'.*finite"):
+                predict(task, texts)
