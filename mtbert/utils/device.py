@@ -6,6 +6,10 @@ import platform
 import random
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 
 import numpy as np
 import torch
@@ -48,8 +52,50 @@ def get_device(name: str | None = None) -> torch.device:
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Context for a recipe's precision: "bfloat16" matrix products, or everything in "float32"."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+    """Context for a recipe's precision.
+
+    Args:
+        device: the device that computes.
+        precision: matrix products in "bfloat16", everything in "float32", or "auto": bfloat16 where it is fast.
+    """
+    use_bfloat16 = precision == "bfloat16" or (precision == "auto" and fast_bfloat16(device))
+    return torch.autocast(device.type, torch.bfloat16, enabled=use_bfloat16)
+
+
+@cache
+def fast_bfloat16(device: torch.device) -> bool:
+    """Whether a device multiplies matrices in bfloat16 at least as fast as in float32.
+
+    A processor without bfloat16 instructions can be a hundred times slower in it. CUDA knows the answer; on other
+    devices two small products are timed, once per process. Draws no random numbers.
+
+    Args:
+        device: the device that would compute.
+    """
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    size = 192 if device.type == "cpu" else 2048  # large enough that arithmetic, not the call, decides
+    matrices = [torch.ones(size, size, dtype=dtype, device=device) for dtype in (torch.float32, torch.bfloat16)]
+    times: list[list[float]] = [[], []]
+    with torch_threads(1):  # several threads wait for each other on a busy machine
+        for _ in range(4):  # the first product prepares; the fastest is the one least disturbed by other processes
+            for matrix, seconds in zip(matrices, times, strict=True):
+                start = time.perf_counter()
+                (matrix @ matrix)[0, 0].item()  # waits for the device
+                seconds.append(time.perf_counter() - start)
+    float32, bfloat16 = map(min, times)
+    return bfloat16 <= float32
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Let torch's operations use so many threads inside a with block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def available_cpus() -> int:

@@ -38,3 +38,35 @@ def test_a_peak_that_the_system_does_not_tell_is_none(monkeypatch):
     assert devices.peak_memory_mb(CPU) > 0
     monkeypatch.setattr(devices, "open", lambda *a, **k: io.StringIO("Name:\tpython\nPid:\t1\n"), raising=False)
     assert devices.peak_memory_mb(CPU) is None
+
+
+@pytest.mark.parametrize(("slower", "expected"), [(torch.bfloat16, False), (torch.float32, True)])
+def test_bfloat16_is_fast_unless_its_products_take_longer(monkeypatch, slower, expected):
+    """The clock advances more during products of one type; the answer is measured once and draws nothing."""
+    clock, products, matmul = [0.0], [], torch.Tensor.__matmul__
+
+    def timed(a, b):
+        products.append(a.dtype)
+        clock[0] += 2.0 if a.dtype == slower else 1.0
+        return matmul(a, b)
+
+    monkeypatch.setattr(torch.Tensor, "__matmul__", timed)
+    monkeypatch.setattr(devices.time, "perf_counter", lambda: clock[0])
+    devices.fast_bfloat16.cache_clear()
+    before = torch.get_rng_state()
+    with devices.autocast(CPU, "auto"):
+        assert torch.is_autocast_enabled("cpu") is expected
+    assert devices.fast_bfloat16(CPU) is expected
+    assert set(products) == {torch.float32, torch.bfloat16}
+    count = len(products)
+    assert devices.fast_bfloat16(CPU) is expected and len(products) == count
+    assert torch.equal(torch.get_rng_state(), before)
+    devices.fast_bfloat16.cache_clear()
+
+
+def test_a_number_of_threads_ends_with_its_block():
+    before = torch.get_num_threads()
+    with pytest.raises(KeyError), devices.torch_threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+        raise KeyError
+    assert torch.get_num_threads() == before
