@@ -79,7 +79,7 @@ def bundle_encoder(name: str, target: Path) -> None:
     if not weights.is_file():
         raise UserError(f"encoder {name!r} cannot be bundled: {source} has no model.safetensors")
     tensors = load(weights.read_bytes())
-    rounded = {key: _rounded(key, tensor, weights) for key, tensor in tensors.items() if tensor.dtype == torch.float32}
+    rounded = {key: to_half(key, tensor, weights) for key, tensor in tensors.items() if tensor.dtype == torch.float32}
     content = save(tensors | rounded, {"format": "pt"}) if rounded else weights.read_bytes()
     atomic_write(target / "model.safetensors", content)
     vocabulary = "tokenizer.json" if (source / "tokenizer.json").exists() else "vocab.txt"
@@ -92,10 +92,11 @@ def bundle_encoder(name: str, target: Path) -> None:
         write_json(target / ORIGIN, origin)
 
 
-def _rounded(name: str, tensor: Tensor, path: Path) -> Tensor:
+def to_half(name: str, tensor: Tensor, path: Path) -> Tensor:
+    """A tensor of the file ``path`` as 16-bit floats; UserError if a value is too large for them."""
     half = tensor.half()
     if not half.isfinite().all():
-        raise UserError(f"{path}: {name!r} has values beyond the range of 16 bits: it cannot be bundled")
+        raise UserError(f"{path}: {name!r} has values beyond the range of 16 bits: they cannot be rounded")
     return half
 
 

@@ -23,6 +23,7 @@ from mtbert.nn.model import MultitaskModel
 from mtbert.nn.pretrained import Encoder, load_encoder
 from mtbert.training.checkpoint import checkpoints
 from mtbert.training.recipe import Recipe, check_same_recipe, from_dict
+from mtbert.utils import paths
 from mtbert.utils.device import environment_info
 from mtbert.utils.errors import UserError
 from mtbert.utils.files import LOCK, atomic_write, cached_sha256
@@ -116,6 +117,12 @@ def new_record(
     }
 
 
+def run_folder(run: str | Path) -> Path:
+    """The folder of a run: ``run`` itself, or that of a model that comes with the project, such as "workbook"."""
+    shipped = paths.MODELS / run
+    return shipped if len(Path(run).parts) == 1 and (shipped / "run.json").exists() else Path(run)
+
+
 def read_run(folder: str | Path) -> Run | None:
     """The run in ``folder``; None if there is none. Raises UserError if its run.json cannot be read."""
     path = Path(folder) / "run.json"
@@ -131,8 +138,8 @@ def read_run(folder: str | Path) -> Run | None:
 
 
 def open_run(folder: str | Path) -> Run:
-    """The run in ``folder``; UserError if there is none."""
-    run = read_run(folder)
+    """The run in ``folder``, or the model of that name that comes with the project; UserError if there is none."""
+    run = read_run(run_folder(folder))
     if run is None:
         raise UserError(f"{folder} holds no run (no run.json): give the folder that train wrote")
     return run
@@ -224,7 +231,11 @@ def _adapter_tensors(model: MultitaskModel, recipe: Recipe) -> dict[str, Tensor]
 
 
 def load_model(folder: str | Path, device: str | torch.device = "cpu") -> MultitaskModel:
-    """The best model of the run in ``folder``, in evaluation mode.
+    """The best model of a run, in evaluation mode.
+
+    Args:
+        folder: the run's folder, or "workbook", the model that comes with the project.
+        device: where to put the model.
 
     Raises:
         UserError: If ``folder`` holds no run, no epoch is finished yet, a weight file is missing or damaged, or the

@@ -10,6 +10,7 @@ RESULTS = ROOT / "data" / "results"
 REPORTS = ROOT / "data" / "reports"
 FIGURES = ROOT / "figures"
 RUNS = ROOT / "runs"
+MODELS = ROOT / "data" / "models"  # models that come with the project; written by `mtbert export`
 
 
 def cache_folder() -> Path:
