@@ -19,7 +19,7 @@ from mtbert.utils.errors import UserError
 from mtbert.utils.files import atomic_write
 from mtbert.utils.logging import logger
 
-FORMAT = 2  # increased whenever older checkpoints can no longer be loaded
+FORMAT = 3  # increased whenever older checkpoints can no longer be loaded
 _NAME = re.compile(r"checkpoint-(\d+)\.safetensors")
 
 
@@ -32,8 +32,14 @@ def save_checkpoint(folder: Path, step: int, state: Mapping[str, Any]) -> Path:
     facts = json.dumps({"format": FORMAT, "values": values})
     atomic_write(path, save(tensors, {"facts": facts, "checksum": _checksum(facts, tensors)}))
     for old in checkpoints(folder)[2:]:
-        old.unlink()
+        old.unlink(missing_ok=True)
     return path
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Remove all checkpoints, those of a finished run."""
+    for path in checkpoints(folder):
+        path.unlink(missing_ok=True)
 
 
 def checkpoints(folder: Path) -> list[Path]:

@@ -26,12 +26,15 @@ from mtbert.training.recipe import Recipe, check_same_recipe, from_dict
 from mtbert.utils import paths
 from mtbert.utils.device import environment_info
 from mtbert.utils.errors import UserError
-from mtbert.utils.files import LOCK, atomic_write, cached_sha256
+from mtbert.utils.files import LOCK, atomic_write, cached_sha256, file_sha256
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from mtbert.training.cuda_graphs import Execution
+
+
+ENCODER_WEIGHTS = "encoder/model.safetensors"
 
 
 class Run:
@@ -107,11 +110,13 @@ def new_record(
         "data": files,
         "encoder_sha256": encoder.sha256,
         "encoder_stored": encoder.stored,
+        **_reading(encoder),
         **environment_info(device),
         "world_size": world_size,
         "execution": dataclasses.asdict(execution),
         "epochs": [],
         "best_epoch": 0,
+        "weights_sha256": {},  # of the best epoch's files: together they are one epoch's model, or none
         "seconds": 0.0,
         "peak_memory_mb": None,
     }
@@ -209,13 +214,23 @@ def recipe_encoder(recipe: Recipe, name: str | Path | None = None) -> Encoder:
     )
 
 
-def save_model(model: MultitaskModel, recipe: Recipe, folder: Path) -> None:
-    """Write the heads, the adapters, and the encoder if it was trained."""
+def _reading(encoder: Encoder) -> dict[str, Any]:
+    """What decides, besides weights and dropout, what an encoder computes: its configuration and its tokenizer."""
+    config = {name: value for name, value in dataclasses.asdict(encoder.config).items() if "dropout" not in name}
+    return {"encoder_config": config, "tokenizer_sha256": encoder.tokenizer.fingerprint}
+
+
+def save_model(model: MultitaskModel, recipe: Recipe, folder: Path) -> dict[str, str]:
+    """Write the heads, the adapters, and the encoder if it was trained; returns the checksum of each weight file."""
+    names = ["heads.safetensors"]
     if recipe.trainable == "all":
+        names.append(ENCODER_WEIGHTS)
         model.encoder.save(folder / "encoder")
     if recipe.adapter != "none":
+        names.append("adapters.safetensors")
         _write_tensors(folder / "adapters.safetensors", _adapter_tensors(model, recipe))
     _write_tensors(folder / "heads.safetensors", model.heads.state_dict())
+    return {name: file_sha256(folder / name) for name in names}
 
 
 def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -238,8 +253,8 @@ def load_model(folder: str | Path, device: str | torch.device = "cpu") -> Multit
         device: where to put the model.
 
     Raises:
-        UserError: If ``folder`` holds no run, no epoch is finished yet, a weight file is missing or damaged, or the
-            encoder that the run left untrained has changed since.
+        UserError: If ``folder`` holds no run, no epoch is finished yet, a weight file is missing, damaged or of another
+            epoch than run.json, or the encoder that the run left untrained has changed since.
     """
     run = open_run(folder)
     recipe = run.recipe
@@ -252,11 +267,25 @@ def load_model(folder: str | Path, device: str | torch.device = "cpu") -> Multit
     if trained is None and encoder.sha256 != sha256:
         change = f"sha256 was {sha256}, is {encoder.sha256}"
         raise UserError(f"{folder} was trained on other weights of encoder {recipe.encoder}: {change}")
+    for name, value in _reading(encoder).items():
+        if trained is None and run.record.get(name, value) != value:  # absent in records of older versions
+            raise UserError(f"{folder} was trained with another {name} of encoder {recipe.encoder}: restore it")
     model = build_model(recipe, encoder)
     _read_tensors(run.folder / "heads.safetensors", model.heads.state_dict())
     if recipe.adapter != "none":
         _read_tensors(run.folder / "adapters.safetensors", _adapter_tensors(model, recipe))
+    _check_one_epoch(run, encoder)
     return model.to(device).eval()
+
+
+def _check_one_epoch(run: Run, encoder: Encoder) -> None:
+    """Raise UserError unless the weight files are those that run.json names, which was written after all of them."""
+    for name, expected in run.record.get("weights_sha256", {}).items():
+        path = run.folder / name
+        # an encoder that was rounded for storage still knows the checksum of what the run wrote
+        if expected != (encoder.sha256 if name == ENCODER_WEIGHTS else file_sha256(path)):
+            why = "it is damaged, or the run was stopped while it saved a better epoch"
+            raise UserError(f"{path} has another sha256 than run.json says: {why}: give the same train command again")
 
 
 def _read_tensors(path: Path, targets: Mapping[str, Tensor]) -> None:
@@ -291,7 +320,8 @@ def merge_runs(folders: Sequence[str | Path], device: str | torch.device = "cpu"
             reason = f"{run.folder} changed its encoder (trainable={run.recipe.trainable})"
             raise UserError(f"{reason}: only runs with trainable adapters or heads can share one")
         encoder, first = ((other.record["encoder_sha256"], other.recipe.num_layers) for other in (run, runs[0]))
-        if encoder != first:
+        reading = {"encoder_config", "tokenizer_sha256"} & run.record.keys() & runs[0].record.keys()
+        if encoder != first or any(run.record[key] != runs[0].record[key] for key in reading):
             raise UserError(f"{run.folder} and {runs[0].folder} have different encoders: they cannot share one")
     merged, *others = (load_model(folder) for folder in folders)
     for other in others:

@@ -21,7 +21,7 @@ from mtbert.data.batch import PackedBatch
 from mtbert.data.read import Rows, data_folder
 from mtbert.data.sampling import SAMPLERS, SamplerConfig, Step
 from mtbert.optim import FlatParameters, Surgery, TaskPermutations, build_weighting
-from mtbert.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint
+from mtbert.training.checkpoint import load_checkpoint, remove_checkpoints, save_checkpoint
 from mtbert.training.cuda_graphs import Execution, build_runner
 from mtbert.training.dataset import MicroBatch, TaskDataset, read_tasks, task_batch_sampler
 from mtbert.training.distributed import ALONE, Exchange, World, process_group
@@ -66,7 +66,7 @@ def train(
     Raises:
         UserError: For bad input; for a folder that holds a run of another recipe or other data, or in which another
             process is training; for a loss that is not finite.
-        Interrupted: On Ctrl-C, after a checkpoint is written.
+        Interrupted: On Ctrl-C, SIGTERM or SIGHUP, after a checkpoint is written.
     """
     if not isinstance(recipe, Recipe):
         raise UserError(f"recipe is {recipe!r}, but must be a Recipe: give mtbert.recipe({str(recipe)!r})")
@@ -80,12 +80,18 @@ def train(
             if changed := run.changed_files(folder):
                 difference = f"{', '.join(changed)} differs in {folder}"
                 raise UserError(f"{out} was trained on other data: {difference}: choose another folder")
+            if world.is_main:
+                remove_checkpoints(out)  # left there if the run was killed in its last moment
             logger.info(f"{paths.display_path(out)} is finished: nothing to do")
             return run
         progress = progress and world.is_main and not os.environ.get("TQDM_DISABLE")
         trainer = Trainer(recipe, out, folder, world.device(device), progress, world, execution)
-        with folder_lock(out) if world.is_main else nullcontext(), graceful_interrupt() as interrupted:
-            return trainer.run(checkpoint_seconds, interrupted)
+        with folder_lock(out) if world.is_main else nullcontext() as lock, graceful_interrupt() as stop:
+            trainer.check_folder = lock or trainer.check_folder
+            try:
+                return trainer.run(checkpoint_seconds, stop)
+            except Interrupted as interrupted:
+                raise Interrupted(str(interrupted), stop.exit_code) from None
 
 
 class Trainer:
@@ -148,6 +154,7 @@ class Trainer:
         self.optimizers = ScheduledOptimizers(recipe, self.flat, self.sampler, self.total_steps)
         self.meters = Meters(tasks, device, encoder.config if recipe.trainable == "all" else None)
         self.step = 0  # number of steps taken
+        self.check_folder: Callable[[], object] = lambda: None  # raises UserError if the folder is not this run's now
 
     def train_step(self, step: Step) -> None:
         """One optimizer step: batch -> losses -> gradient -> clip -> optimizer -> log.
@@ -200,7 +207,8 @@ class Trainer:
         self.world.assert_same_step(self.step)
         if self.world.is_main:
             remove_parts(self.out)
-            self._write_record()  # written first, because it marks the folder as a run's
+            if state is None or not (self.out / "run.json").exists():  # else it may be ahead, like the model beside it
+                self._write_record()  # written first, because it marks the folder as a run's
             write_json(self.out / "recipe.json", self.recipe.as_dict())
         saved = time.monotonic()
         options: dict[str, Any] = {"desc": self.recipe.name, "unit": "step", "disable": not self.progress}
@@ -219,6 +227,7 @@ class Trainer:
                 stopping = self.world.any(interrupted())
                 if stopping or time.monotonic() - saved >= checkpoint_seconds:
                     if self.world.is_main:
+                        self.check_folder()
                         save_checkpoint(self.out, self.step, self.state_dict())
                     saved = time.monotonic()
                 if stopping and self.step < self.total_steps:
@@ -227,8 +236,7 @@ class Trainer:
         self.record["status"] = "finished"
         self._write_record()
         if self.world.is_main:
-            for path in checkpoints(self.out):
-                path.unlink()
+            remove_checkpoints(self.out)
         return Run(self.out, self.record)
 
     def _end_epoch(self) -> None:
@@ -243,7 +251,8 @@ class Trainer:
         entry = {"epoch": epoch, "step": self.step, "losses": losses, "scores": scores, **throughput, **surgery}
         is_best = Run(self.out, self.record).add_epoch(entry)
         if is_best and self.world.is_main:
-            save_model(self.model, self.recipe, self.out)
+            self.check_folder()
+            self.record["weights_sha256"] = save_model(self.model, self.recipe, self.out)
             for name, task_logits in logits.items():
                 write_predictions(self.out / "predictions" / f"{name}-dev.csv", self.dev_sets.rows[name], task_logits)
         self._write_record()
@@ -255,6 +264,7 @@ class Trainer:
         self.record["seconds"] = round(self.stopwatch.seconds, 1)
         self.record["peak_memory_mb"] = peak_memory_mb(self.device)
         if self.world.is_main:
+            self.check_folder()
             write_json(self.out / "run.json", self.record)
 
     def _dataset(self, rows: Rows) -> TaskDataset:
@@ -281,14 +291,17 @@ class Trainer:
             "meters": self.meters.state_dict(),
             "epochs": self.record["epochs"],
             "best_epoch": self.record["best_epoch"],
+            "weights_sha256": self.record["weights_sha256"],
             "seconds": self.stopwatch.seconds,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue where ``state_dict`` was called; UserError if the recipe, the data or the encoder differ."""
         check_same_recipe(self.recipe, from_dict(state["recipe"]), self.out)
-        if state["inputs"] != self._inputs():
-            raise UserError(f"{self.out} was started with other data or other encoder weights: choose another folder")
+        earlier, now = state["inputs"], self._inputs()
+        if changed := [name for name in sorted(earlier | now) if earlier.get(name) != now.get(name)]:
+            difference = f"other data or another encoder ({', '.join(changed)} differs)"
+            raise UserError(f"{self.out} was started with {difference}: choose another folder")
         self.flat.theta.copy_(state["parameters"])
         self.optimizers.load_state_dict(state["optimizers"])
         if self.surgery and state["surgery"]:
@@ -299,13 +312,14 @@ class Trainer:
         if self.device.type == "cuda" and "cuda" in state["random"]:
             torch.cuda.set_rng_state(state["random"]["cuda"], self.device)
         self.meters.load_state_dict(state["meters"])
-        self.record["epochs"], self.record["best_epoch"] = state["epochs"], state["best_epoch"]
+        self.record |= {name: state[name] for name in ("epochs", "best_epoch", "weights_sha256")}
         self.step, self.stopwatch = state["step"], Stopwatch(state["seconds"])
 
-    def _inputs(self) -> dict[str, str]:
+    def _inputs(self) -> dict[str, Any]:
         """The files and the encoder that the run reads. Rows matter, as ``overlap`` may drop some of a file."""
         files = {name: f"{file['sha256']}, {file['rows']} rows" for name, file in self.record["data"].items()}
-        return files | {key: self.record[key] for key in ("encoder_sha256", "encoder_stored") if self.record[key]}
+        encoder = ("encoder_sha256", "encoder_stored", "encoder_config", "tokenizer_sha256")
+        return files | {key: self.record[key] for key in encoder if self.record[key]}
 
 
 def _owner(name: str) -> str:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -79,8 +79,12 @@ def write_json(path: Path, record: Any) -> None:
 
 
 @contextmanager
-def folder_lock(folder: Path) -> Iterator[None]:
+def folder_lock(folder: Path) -> Iterator[Callable[[], None]]:
     """Reserve a folder for this process until the block ends or the process dies; the folder is created if needed.
+
+    Yields:
+        A function that raises UserError if the folder was deleted or replaced since. To be called before each write,
+        because writing would create the folder anew.
 
     Raises:
         UserError: if another process has reserved it.
@@ -91,8 +95,21 @@ def folder_lock(folder: Path) -> Iterator[None]:
         lock.acquire(blocking=False)
     except Timeout:
         raise UserError(f"another process is training in {folder}: wait for it, or end it") from None
+    locked = (folder / LOCK).stat()
+
+    def is_ours() -> bool:
+        try:
+            return os.path.samestat(locked, (folder / LOCK).stat())
+        except FileNotFoundError:
+            return False
+
+    def check() -> None:
+        if not is_ours():
+            raise UserError(f"{folder} was deleted or replaced while it was in use: give the command again")
+
     try:
-        yield
+        yield check
     finally:
-        (folder / LOCK).unlink(missing_ok=True)  # before the release: the next process creates a new file
+        if is_ours():
+            (folder / LOCK).unlink()  # before the release: the next process creates a new file
         lock.release()

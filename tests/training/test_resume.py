@@ -1,8 +1,11 @@
 """Whatever stops a run, it resumes, and ends with the same weights, bit for bit, as one that was never stopped."""
 
+import json
 import multiprocessing
 import os
+import shutil
 import signal
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +13,10 @@ from hypothesis import strategies as st
 
 import mtbert
 from mtbert.data import SAMPLERS
+from mtbert.training import run as run_files
+from mtbert.training import trainer
 from mtbert.training.checkpoint import checkpoints
+from mtbert.training.interrupt import SIGNALS
 from mtbert.utils import files
 from mtbert.utils.errors import UserError
 
@@ -107,15 +113,93 @@ def test_a_killed_process_loses_nothing(recipe, train, at_step, assert_undisturb
     assert_undisturbed(out, recipe)
 
 
+def dies_while(event, target):
+    """A process that is killed at the end of an event of its own; ``target`` trains in it."""
+
+    def die():
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    child = multiprocessing.get_context("fork").Process(target=lambda: event(die, target))
+    child.start()
+    child.join()
+    assert child.exitcode == -signal.SIGKILL
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
+def test_a_model_of_two_epochs_is_refused_until_the_run_has_gone_on(recipe, train, assert_undisturbed, tmp_path):
+    """Killed between the encoder and the heads of a better epoch."""
+    out, recipe = tmp_path / "run", recipe.replace(epochs=3, lr=0.01)
+    saved = []
+
+    def event(die, target):
+        write = run_files._write_tensors
+
+        def dying(path, tensors):
+            saved.append(path)
+            if len(saved) == 2:
+                die()
+            write(path, tensors)
+
+        run_files._write_tensors = dying
+        target()
+
+    dies_while(event, lambda: train(recipe, out))
+    assert mtbert.open_run(out).record["best_epoch"] == 1
+    with pytest.raises(UserError, match=r"encoder/model.safetensors .* run.json .*same train command"):
+        mtbert.load_model(out)
+    train(recipe, out)
+    mtbert.load_model(out)
+    assert_undisturbed(out, recipe)
+
+
+def test_the_weights_of_another_epoch_are_refused(finished, tmp_path):
+    copy = shutil.copytree(finished.folder, tmp_path / "run")
+    heads = run_files.load((copy / "heads.safetensors").read_bytes())
+    run_files._write_tensors(copy / "heads.safetensors", {name: tensor + 1 for name, tensor in heads.items()})
+    with pytest.raises(UserError, match=r"heads.safetensors .* run.json"):
+        mtbert.load_model(copy)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
+def test_checkpoints_that_a_kill_left_beside_a_finished_run_are_removed(recipe, train, assert_undisturbed, tmp_path):
+    def event(die, target):
+        trainer.remove_checkpoints = lambda folder: die()
+        target()
+
+    dies_while(event, lambda: train(recipe, tmp_path / "run"))
+    assert mtbert.open_run(tmp_path / "run").finished and len(checkpoints(tmp_path / "run")) == 2
+    train(recipe, tmp_path / "run")
+    assert_undisturbed(tmp_path / "run", recipe)
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_folder_that_is_deleted_while_a_run_trains_in_it_stays_deleted(recipe, train, at_step, tmp_path, replaced):
+    out = tmp_path / "run"
+
+    def delete():
+        shutil.rmtree(out)
+        if replaced:
+            out.mkdir()
+            (out / files.LOCK).touch()
+
+    with at_step(1, delete), pytest.raises(UserError, match=f"{out} was deleted or replaced"):
+        train(recipe, out)
+    assert [path.name for path in out.glob("*")] == [files.LOCK] * replaced
+
+
 def press_ctrl_c():
     os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_ctrl_c_stops_after_the_step_with_a_checkpoint(recipe, train, at_step, assert_undisturbed, tmp_path, messages):
-    before = signal.getsignal(signal.SIGINT)
-    with at_step(1, press_ctrl_c), pytest.raises(mtbert.Interrupted, match="after step 2 of 6"):
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+def test_a_signal_stops_after_the_step_with_a_checkpoint(
+    recipe, train, at_step, assert_undisturbed, tmp_path, messages, number
+):
+    before = signal.getsignal(number)
+    with at_step(1, lambda: signal.raise_signal(number)), pytest.raises(mtbert.Interrupted) as stop:
         train(recipe, tmp_path / "run", checkpoint_seconds=1e9)
-    assert signal.getsignal(signal.SIGINT) is before
+    assert "after step 2 of 6" in str(stop.value) and stop.value.exit_code == 128 + number
+    assert signal.getsignal(number) is before
     assert [path.name for path in checkpoints(tmp_path / "run")] == ["checkpoint-00000002.safetensors"]
     train(recipe, tmp_path / "run")
     assert "resuming after step 2 of 6" in messages
@@ -154,3 +238,30 @@ def test_a_run_does_not_resume_with_other_data(recipe, first_rows, train, train_
     out = train_until(recipe, tmp_path / "run", 2)
     with pytest.raises(UserError, match="other data"):
         train(recipe, out, first_rows("sst", "quora", "sts", train=24, dev=15))
+
+
+def change_config(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "layer_norm_eps": 1e-3}))
+
+
+def change_tokenizer(folder: Path) -> None:
+    path = folder / "tokenizer.json"
+    assert '"lowercase": true' in path.read_text()
+    path.write_text(path.read_text().replace('"lowercase": true', '"lowercase": false'))
+
+
+@pytest.mark.parametrize(
+    ("change", "named"), [(change_config, "encoder_config"), (change_tokenizer, "tokenizer_sha256")]
+)
+def test_a_run_goes_on_with_the_encoder_that_it_began_with(recipe, frozen, train, train_until, tmp_path, change, named):
+    """The weights stay, but their configuration or the tokenizer changes."""
+    encoder = shutil.copytree(recipe.encoder, tmp_path / "encoder")
+    resumed, finished = (made.replace(encoder=str(encoder)) for made in (recipe, frozen))
+    out = train_until(resumed, tmp_path / "run", 2)
+    train(finished, tmp_path / "frozen")
+    change(encoder)
+    with pytest.raises(UserError, match=f"another encoder .{named} differs.*choose another folder"):
+        train(resumed, out)
+    with pytest.raises(UserError, match=f"trained with another {named}"):
+        mtbert.load_model(tmp_path / "frozen")
