@@ -7,6 +7,7 @@ tokens, so a batch is simply the list of all its tokens, and attention is told w
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -69,6 +70,11 @@ class PackedBatch:
         ends = self.seqlens.cumsum(0, dtype=torch.int32)
         return torch.cat([ends.new_zeros(1), ends])
 
+    @property
+    def first_tokens(self) -> Tensor:
+        """(sequences,) int32: the index of each sequence's first token."""
+        return self.cu_seqlens[:-1]
+
     @cached_property
     def seq_ids(self) -> Tensor:
         """(tokens,) int64: the index of each token's sequence."""
@@ -83,6 +89,11 @@ class PackedBatch:
     @cached_property
     def length_groups(self) -> "LengthGroups":
         return LengthGroups.from_batch(self)
+
+    def segment_reduce(self, x: Tensor, how: Literal["sum", "mean", "max"]) -> Tensor:
+        """Reduce (tokens, ...) over the tokens of each sequence: (sequences, ...)."""
+        # unsafe: the lengths are not checked, so that they need not come back from the device
+        return torch.segment_reduce(x, how, lengths=self.seqlens, unsafe=True)
 
     def select(self, sequences: slice) -> "PackedBatch":
         """The batch of consecutive sequences; its tokens are those of ``token_slice``."""

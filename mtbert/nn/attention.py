@@ -54,3 +54,22 @@ def packed_attention(qkv: Tensor, batch: PackedBatch, heads: int, p: float = 0.0
     if kernel is not None:  # one kernel call for the whole batch
         return varlen_attention(kernel, qkv, batch, heads, p)
     return grouped_attention(qkv, batch.length_groups, heads, p)  # one small dense block per group of similar lengths
+
+
+def first_token_attention(qkv: Tensor, batch: PackedBatch, heads: int, p: float = 0.0) -> Tensor:
+    """The rows of ``packed_attention`` that belong to the first token of each sequence: (sequences, hidden).
+
+    One query per sequence has one score per token and head, so no block of scores needs padding: the softmax runs over
+    segments of one tensor, (tokens, heads).
+
+    Args:
+        qkv: (tokens, 3 * hidden), as for ``packed_attention``.
+        p: dropout probability on the attention weights (0 in evaluation).
+    """
+    query, key, value = qkv.view(len(qkv), 3, heads, -1).unbind(1)  # (tokens, heads, d)
+    query = query[batch.first_tokens][batch.seq_ids]  # (tokens, heads, d): each token meets its sequence's query
+    scores = (query * key).sum(-1) / math.sqrt(query.shape[-1])  # (tokens, heads)
+    largest = batch.segment_reduce(scores.detach(), "max")[batch.seq_ids]
+    exponentials = (scores - largest).exp()
+    weights = exponentials / batch.segment_reduce(exponentials, "sum")[batch.seq_ids]  # sum to 1 in every sequence
+    return batch.segment_reduce(dropout(weights, p)[..., None] * value, "sum").flatten(1)

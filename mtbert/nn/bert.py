@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mtbert.data.batch import PackedBatch
-from mtbert.nn.attention import packed_attention
+from mtbert.nn.attention import first_token_attention, packed_attention
 from mtbert.nn.dropout import dropout
 
 # Where an adapter may add to the hidden states: at the query, key and value; at the outputs of attention and of the
@@ -88,6 +88,7 @@ class Layer(nn.Module):
     """
 
     attend = staticmethod(packed_attention)
+    attend_first = staticmethod(first_token_attention)
 
     def __init__(self, config: BertConfig):
         super().__init__()
@@ -102,10 +103,16 @@ class Layer(nn.Module):
         self.p = config.hidden_dropout_prob
         self.attention_p = config.attention_probs_dropout_prob
 
-    def forward(self, x: Tensor, batch: PackedBatch, hook: AdapterHook = identity) -> Tensor:
-        """(tokens, hidden) -> (tokens, hidden). At each hook point ``hook`` may add an adapter's output."""
+    def forward(self, x: Tensor, batch: PackedBatch, hook: AdapterHook = identity, first_only: bool = False) -> Tensor:
+        """(tokens, hidden) -> (tokens, hidden). At each hook point ``hook`` may add an adapter's output.
+
+        With ``first_only``, the output of each sequence's first token alone: (sequences, hidden).
+        """
         qkv = hook("qkv", self.qkv(x), x)  # (tokens, 3 * hidden)
-        mixed = self.attend(qkv, batch, self.heads, self.attention_p if self.training else 0.0)  # (tokens, hidden)
+        attend = self.attend_first if first_only else self.attend
+        mixed = attend(qkv, batch, self.heads, self.attention_p if self.training else 0.0)  # (tokens, hidden)
+        if first_only:  # the first token needs every key and value, but from here on no other token
+            x = x[batch.first_tokens]
         attended = dropout(self.attention_output(mixed), self.p, self.training)
         h = self.attention_norm(x + hook("attention", attended, attended))
         wide = F.gelu(self.intermediate(h))  # (tokens, intermediate)
@@ -134,16 +141,28 @@ class Bert(nn.Module):
                 module.bias.zero_()
         self.embeddings.word.weight[self.config.pad_token_id].zero_()
 
-    def forward(self, batch: PackedBatch, adapters: nn.Module | None = None) -> Tensor:
-        """The last layer's output, (tokens, hidden); ``adapters`` may add to hidden states (see ``TaskAdapters``)."""
-        return self.encode(self.embeddings(batch), batch, adapters)
+    def forward(self, batch: PackedBatch, adapters: nn.Module | None = None, first_only: bool = False) -> Tensor:
+        """The last layer's output, (tokens, hidden); ``adapters`` may add to hidden states (see ``TaskAdapters``).
 
-    def encode(self, hidden: Tensor, batch: PackedBatch, adapters: nn.Module | None = None) -> Tensor:
-        """The last layer's output from the embeddings' output: (tokens, hidden) -> (tokens, hidden)."""
+        With ``first_only``, that of each sequence's first token alone: (sequences, hidden).
+        """
+        return self.encode(self.embeddings(batch), batch, adapters, first_only)
+
+    def encode(
+        self, hidden: Tensor, batch: PackedBatch, adapters: nn.Module | None = None, first_only: bool = False
+    ) -> Tensor:
+        """The last layer's output from the embeddings' output: (tokens, hidden) -> (tokens, hidden).
+
+        With ``first_only``, (sequences, hidden): the last layer then computes queries, keys and values for all tokens, and everything
+        else for the first tokens.
+        An adapter may read any token of the last layer, so ``first_only`` with ``adapters`` saves nothing.
+        """
         if not adapters:
-            for layer in self.layers:
+            *lower, last = self.layers
+            for layer in lower:
                 hidden = layer(hidden, batch)
-            return hidden
+            return last(hidden, batch, first_only=first_only)
         for index, layer in enumerate(self.layers):
             hidden = layer(hidden, batch, lambda point, y, x, index=index: adapters(point, index, y, x, batch))
-        return adapters("top", len(self.layers), hidden, hidden, batch)
+        hidden = adapters("top", len(self.layers), hidden, hidden, batch)
+        return hidden[batch.first_tokens] if first_only else hidden

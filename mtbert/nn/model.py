@@ -18,6 +18,7 @@ from mtbert.nn.smart import RNGState, adversarial_perturbation, smoothness
 from mtbert.nn.texts import Text, text_rows
 from mtbert.utils.errors import UserError
 
+FIRST_TOKEN = ("cls", "pooler")  # poolings that read nothing but the first token of a sequence
 EVALUATION_TOKENS = {"cpu": 4096, "cuda": 65536}  # per batch: enough to keep the device busy
 
 
@@ -92,7 +93,9 @@ class MultitaskModel(nn.Module):
 
     def vectors(self, batch: PackedBatch) -> Tensor:
         """The pooled vector of each sequence, (sequences, hidden)."""
-        return self.encoder.pool(self.bert(batch, self.adapters), batch, self.pooling)
+        first_only = self.pooling in FIRST_TOKEN
+        hidden = self.bert(batch, self.adapters, first_only)
+        return self.encoder.pool(hidden, batch, self.pooling, first_only)
 
     def logits(self, task: str, head_inputs: Tensor | TokenVectors) -> Tensor:
         """A task's logits, (rows, outputs), from its pooled vectors, (sequences, hidden), or from all token vectors.
@@ -105,8 +108,10 @@ class MultitaskModel(nn.Module):
 
     def _head_inputs(self, embedded: Tensor, batch: PackedBatch) -> dict[str, Tensor | TokenVectors]:
         """The input of each task's head: its slice of the pooled vectors, or its tokens."""
-        hidden = self.bert.encode(embedded, batch, self.adapters)  # (tokens, hidden)
-        vectors = self.encoder.pool(hidden, batch, self.pooling)  # (sequences, hidden)
+        reads_tokens = any(self.input_kinds[task] == "tokens" for task in batch.slices)
+        first_only = self.pooling in FIRST_TOKEN and not reads_tokens
+        hidden = self.bert.encode(embedded, batch, self.adapters, first_only)  # (tokens or sequences, hidden)
+        vectors = self.encoder.pool(hidden, batch, self.pooling, first_only)  # (sequences, hidden)
         return {
             task: TokenVectors(hidden[batch.token_slice(sequences)], batch.select(sequences))
             if self.input_kinds[task] == "tokens"

@@ -2,7 +2,6 @@
 
 from typing import Literal, get_args
 
-import torch
 from torch import Tensor
 
 from mtbert.data.batch import PackedBatch
@@ -18,8 +17,7 @@ def pool(hidden: Tensor, batch: PackedBatch, how: Pooling) -> Tensor:
     ``how``. BERT's fourth kind, "pooler", has weights of its own: see ``Encoder.pool``.
     """
     if how == "cls":
-        return hidden[batch.cu_seqlens[:-1]]
+        return hidden[batch.first_tokens]
     if how in ("mean", "max"):
-        # unsafe: the lengths are not checked, so that they need not come back from the device
-        return torch.segment_reduce(hidden, how, lengths=batch.seqlens, unsafe=True)
+        return batch.segment_reduce(hidden, how)
     raise UserError(f"unknown pooling {how!r}: choose from {', '.join(get_args(Pooling))}")

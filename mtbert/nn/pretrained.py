@@ -106,11 +106,13 @@ class Encoder:
         batch.slices = {}
         return batch.to(self.device)
 
-    def pool(self, hidden: Tensor, batch: PackedBatch, how: str) -> Tensor:
-        """``mtbert.pool``, (tokens, hidden) -> (sequences, hidden), which adds "pooler": BERT's tanh(W h_cls + b)."""
-        if how == "pooler":
-            return torch.tanh(self.bert.pooler(pool(hidden, batch, "cls")))
-        return pool(hidden, batch, cast(Pooling, how))
+    def pool(self, hidden: Tensor, batch: PackedBatch, how: str, first_only: bool = False) -> Tensor:
+        """``mtbert.pool``, (tokens, hidden) -> (sequences, hidden), which adds "pooler": BERT's tanh(W h_cls + b).
+
+        With ``first_only``, ``hidden`` holds the first tokens alone, (sequences, hidden), for "cls" and "pooler".
+        """
+        vectors = hidden if first_only else pool(hidden, batch, "cls" if how == "pooler" else cast(Pooling, how))
+        return torch.tanh(self.bert.pooler(vectors)) if how == "pooler" else vectors
 
     def save(self, folder: str | Path) -> None:
         """Write the encoder in transformers' layout; existing files are overwritten."""

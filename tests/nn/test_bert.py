@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import mtbert
 from mtbert.data.batch import PackedBatch, pack_sequences
+from mtbert.nn.attention import first_token_attention
 from mtbert.nn.bert import Bert, BertConfig
 from mtbert.nn.pretrained import to_transformers
 from mtbert.utils.errors import UserError
@@ -149,3 +150,30 @@ def test_an_unknown_pooling_and_too_long_a_sequence_are_refused():
         mtbert.pool(torch.zeros(1, 2), pack_sequences([[1]]), "sum")
     with pytest.raises(ValueError, match="25 tokens, more than the 24 positions"):
         Bert(SMALL)(pack_sequences([[1] * 24, [1] * 25]))
+
+
+@settings(deadline=None, max_examples=25)
+@given(config=CONFIGS, lengths=LENGTHS, seed=st.integers(0, 2**32 - 1))
+def test_first_tokens_alone_equal_the_first_rows_of_the_whole_output(config, lengths, seed):
+    torch.manual_seed(seed)
+    bert, batch = Bert(config).double().eval(), random_batch(lengths, seed, config.vocab_size, config.type_vocab_size)
+    grads = []
+    for first_only in (False, True):
+        hidden = bert(batch, first_only=first_only)
+        first = hidden if first_only else hidden[batch.first_tokens]
+        assert first.shape == (len(lengths), config.hidden_size)
+        bert.zero_grad()
+        (first * torch.arange(1, config.hidden_size + 1)).sin().sum().backward()
+        grads.append([first.detach(), *(p.grad for p in bert.parameters() if p.grad is not None)])
+    for whole, alone in zip(*grads, strict=True):
+        torch.testing.assert_close(alone, whole, rtol=1e-9, atol=1e-11)
+
+
+def test_attention_of_first_tokens_drops_weights_at_the_given_rate():
+    torch.manual_seed(0)
+    batch, tokens = random_batch([500, 1500]), 2000
+    qkv = torch.cat([torch.zeros(tokens, 16), torch.ones(tokens, 8)], dim=1).double()  # equal weights, and values of 1
+    kept = first_token_attention(qkv, batch, 2, p=0.25)
+    torch.testing.assert_close(first_token_attention(qkv, batch, 2), torch.ones(2, 8).double())
+    torch.testing.assert_close(kept, torch.ones(2, 8).double(), rtol=0, atol=0.1)
+    assert (kept != 1).all()
