@@ -3,6 +3,7 @@
 import inspect
 import io
 import math
+import threading
 from importlib import import_module
 
 import matplotlib.pyplot as plt
@@ -11,13 +12,15 @@ import pandas as pd
 import pytest
 import torch
 from ipywidgets import IntSlider
+from ipywidgets.widgets.widget import _instances
 from matplotlib.figure import Figure
 from PIL import Image as PillowImage
 from workbook.figures import BOWL, CLAIMS, EXAMPLES, PRINTED, REGIONS, THRESHOLDS, WALK, draw
 
 from mtbert.workbook import plots
-from mtbert.workbook.plots import sts_heads
-from mtbert.workbook.plots.explore import explore
+from mtbert.workbook.plots import sts_heads, style
+from mtbert.workbook.plots.explore import LiveFigure, explore
+from mtbert.workbook.plots.output import png
 
 pytestmark = pytest.mark.usefixtures("close_figures")
 MODULES = ["runs", *(name for name in plots.__all__ if inspect.ismodule(getattr(plots, name)) and name != "explore")]
@@ -48,7 +51,7 @@ def test_every_figure_has_titles_axis_names_and_finite_limits(name):
     plots.use_style()
     figure = draw(name)
     panels = [axes for axes in figure.axes if axes.get_label() != "<colorbar>"]
-    assert panels and figure.get_figwidth() <= 11 and plt.get_fignums() == [figure.number]
+    assert panels and figure.get_figwidth() <= 11
     assert all(axes.get_title() for axes in panels if axes.axison)
     assert all(axes.get_xlabel() + axes.get_ylabel() for axes in panels if axes.axison)
     assert all(np.isfinite([*axes.get_xlim(), *axes.get_ylim()]).all() for axes in figure.axes)
@@ -249,16 +252,45 @@ def test_seeds_are_shown_as_distances_from_the_mean_of_their_row():
     assert np.allclose([(box.x1, box.y0, box.y1) for box in boxes], [(0.2, -0.4, 1.4), (0.02**0.5, 1.6, 2.4)])
 
 
-def test_a_figure_as_an_image_is_the_same_picture_in_less_room():
+def test_a_figure_as_a_png_is_the_same_picture_in_less_room():
     figure = draw("reports.forest", pd.concat([CLAIMS, *[UNMEASURED] * 6], ignore_index=True), REGIONS * 7, "All")
     original = io.BytesIO()
     figure.savefig(original, format="png", bbox_inches="tight")
-    compact = plots.as_image(figure).data
-    assert len(compact) < len(original.getvalue()) / 2 and not plt.get_fignums()
+    compact = png(figure)
+    assert len(compact) < len(original.getvalue()) / 2
     want, got = (np.asarray(PillowImage.open(file).convert("RGB"), float) for file in (original, io.BytesIO(compact)))
     off = np.abs(got - want).max(axis=2)
     colored = np.ptp(want, axis=2) > 100  # few marks among much text
     assert colored.any() and off[colored].max() < 25 and off.mean() < 2
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What is displayed: (bundle of mime types, metadata) each."""
+    outputs = []
+    record = lambda bundle, raw, metadata=None: outputs.append((bundle, metadata))  # noqa: E731
+    monkeypatch.setattr("mtbert.workbook.plots.output.display", record)
+    monkeypatch.setattr("mtbert.workbook.plots.explore.display", record)
+    return outputs
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_figure_is_shown_with_its_titles_axis_names_and_caption_as_alt_text(name, shown):
+    figure = draw(name)
+    plots.show(figure, "What to see.")
+    [(bundle, metadata)] = shown
+    alt = metadata["image/png"]["alt"]
+    assert alt == bundle["text/plain"] and alt.endswith("What to see.") and "\n" not in alt
+    for axes in figure.axes:
+        words = [axes.get_title(), axes.get_xlabel(), axes.get_ylabel()] if axes.axison else [axes.get_title()]
+        assert axes.get_label() == "<colorbar>" or all(word in alt for word in words)
+
+
+def test_no_drawing_touches_the_global_list_of_figures(shown):
+    own = plt.figure()  # a cell's own figure stays the current one
+    for name in EXAMPLES:
+        plots.show(draw(name), "What to see.")
+    assert plt.get_fignums() == [own.number] and not own.axes
 
 
 def test_a_table_as_html_holds_every_cell():
@@ -268,33 +300,79 @@ def test_a_table_as_html_holds_every_cell():
 
 @pytest.mark.parametrize("height", [2, 15])
 def test_a_caption_stands_a_tenth_of_an_inch_below_any_figure(height):
-    figure = plt.figure(figsize=(4, height))
-    figure.add_subplot()
+    figure, _ = style.subplots(figsize=(4, height))
     plots.caption(figure, "what to see")
     assert figure.texts[0].get_position()[1] * height == pytest.approx(-0.1)
 
 
-def test_explore_draws_at_first_and_again_when_a_control_moves(monkeypatch):
-    calls, shown = [], []
+def square(side: float, title: str = "square"):
+    figure, axes = style.subplots(figsize=(side, side))
+    axes.set(title=title)
+    return figure
+
+
+def test_explore_draws_at_first_and_again_when_a_control_moves(shown):
+    calls = []
 
     def figure_of(layer, name):
         calls.append((layer, name))
-        return plt.figure()
+        return square(3, f"{name} {layer}")
 
-    class Handle:
-        update = staticmethod(shown.append)
-
-    def display(thing, raw=False, display_id=False):
-        if raw:
-            assert "application/vnd.jupyter.widget-view+json" in thing and "layer, name" in thing["text/plain"]
-            return None
-        shown.append(thing)
-        return Handle()
-
-    monkeypatch.setattr("mtbert.workbook.plots.explore.display", display)
     controls = explore(figure_of, layer=IntSlider(1, 0, 5), name=["a", "b"])
-    assert calls == [(1, "a")] and len(shown) == 1
+    (widget, _), (static, metadata) = shown
+    assert "layer, name" in widget["text/plain"] and "image/png" in static
+    assert calls == [(1, "a")] and metadata["image/png"]["alt"] == "a 1."
+    picture = picture_in(widget)
+    before = picture.value
     controls["layer"].value = 2
     controls["name"].value = "b"
-    assert calls[1:] == [(2, "a"), (2, "b")] and len(shown) == 3
-    assert not plt.get_fignums()  # none left open to be shown twice
+    assert calls[1:] == [(2, "a"), (2, "b")] and picture.tooltip == "b 2." and picture.value != before
+    assert len(shown) == 2  # redrawn in place
+
+
+def picture_in(bundle) -> LiveFigure:
+    """The figure of an explorer, found from what was displayed."""
+    panel = _instances[bundle["application/vnd.jupyter.widget-view+json"]["model_id"]]
+    return next(child for child in panel.children if isinstance(child, LiveFigure))
+
+
+def test_an_explorer_keeps_its_last_figure_and_says_why_there_is_no_new_one(shown):
+    def figure_of(layer):
+        if layer == 3:
+            raise ValueError("no <layer> 3")
+        return square(2)
+
+    controls = explore(figure_of, layer=(0, 5))
+    picture = picture_in(shown[0][0])
+    panel = _instances[shown[0][0]["application/vnd.jupyter.widget-view+json"]["model_id"]]
+    errors, before = panel.children[1], picture.value
+    controls["layer"].value = 3
+    assert "no &lt;layer&gt; 3" in errors.value and picture.value == before
+    controls["layer"].value = 4
+    assert errors.value == ""
+
+
+@pytest.mark.parametrize("side", [2, 3, 6])
+def test_a_live_figure_keeps_the_size_of_its_first(side):
+    live = LiveFigure(square(3))
+    size = live.layout.width, live.layout.height
+    first = PillowImage.open(io.BytesIO(live.value)).size
+    live.draw(square(side))
+    later = PillowImage.open(io.BytesIO(live.value)).size
+    assert (live.layout.width, live.layout.height) == size == tuple(f"{pixels}px" for pixels in first)
+    assert later == first if side <= 3 else min(later) > max(first)  # shown smaller, not cut
+
+
+def test_an_explorer_moved_from_another_thread_leaves_the_figures_of_the_running_cell_alone(shown):
+    controls = explore(lambda layer: square(2 + layer), layer=(0, 5))
+    own = plt.figure()
+
+    def move():
+        for layer in (0, 1, 2):
+            controls["layer"].value = layer
+
+    mover = threading.Thread(target=move)
+    mover.start()
+    drawn = [draw("runs.bars") for _ in range(5)]
+    mover.join()
+    assert plt.get_fignums() == [own.number] and not own.axes and all(len(figure.axes) == 1 for figure in drawn)

@@ -11,8 +11,8 @@ from . import sts_heads as sts_heads
 from . import surgery as surgery
 from . import throughput as throughput
 from . import transformer_layer as transformer_layer
-from .compact import as_image as as_image
-from .compact import as_table as as_table
+from .output import as_table as as_table
+from .output import show as show
 from .runs import agreement as agreement
 from .runs import bars as bars
 from .runs import compare as compare

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle
 from typing import NamedTuple
 
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.axes import Axes
@@ -12,7 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from mtbert.workbook.plots import style
-from mtbert.workbook.plots.style import COLORS, DASHES, finish, legend_outside, running_mean
+from mtbert.workbook.plots.style import COLORS, DASHES, finish, legend_outside, running_mean, subplots
 
 _NAMED = {"SGD": "sst", "momentum": "quora", "Adam": "sts", "AdamW": "cfimdb"}
 _MARKERS = {"SGD": "o", "momentum": "s", "Adam": "^", "AdamW": "D"}
@@ -79,7 +78,7 @@ def lines(
     scales: tuple[str, str] = ("linear", "linear"),
 ) -> Figure:
     """Draw one line per name over x, or over 1, 2, 3 ...; series: name -> (points,); scales: "linear" or "log"."""
-    figure, axes = plt.subplots(figsize=(6.6, 2.6))
+    figure, axes = subplots(figsize=(6.6, 2.6))
     dashes = cycle([*DASHES, (0, (6, 1, 1, 1, 1, 1))])
     for index, ((name, values), line) in enumerate(zip(series.items(), dashes, strict=False)):
         values = np.asarray(values, dtype=float)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
@@ -13,13 +12,13 @@ from matplotlib.ticker import ScalarFormatter
 from numpy.typing import ArrayLike
 
 from mtbert.workbook.plots import style
-from mtbert.workbook.plots.style import PALETTE, line_per_name
+from mtbert.workbook.plots.style import PALETTE, line_per_name, subplots
 
 
 def arrows(vectors: ArrayLike, words: Sequence[str], axis_names: tuple[str, str], title: str) -> Figure:
     """Draw one arrow from the origin per word; vectors (words, 2); axis_names: horizontal, vertical."""
     vectors = np.asarray(vectors, dtype=float)
-    figure, axes = plt.subplots(figsize=(4.2, 3.6))
+    figure, axes = subplots(figsize=(4.2, 3.6))
     for (x, y), word, color in zip(vectors, words, PALETTE, strict=False):
         axes.annotate("", (x, y), (0, 0), arrowprops={"arrowstyle": "-|>", "color": color, "linewidth": 2.5})
         axes.text(x + 0.06, y + 0.08, word, color=color, fontweight="bold")
@@ -47,7 +46,7 @@ def scaling(widths: Sequence[int], panels: Mapping[str, Mapping[str, Sequence[fl
 
 def blocks(mask: ArrayLike, words: Sequence[str], title: str) -> Figure:
     """Draw which token may look at which; mask (tokens, tokens) bool."""
-    figure, axes = plt.subplots(figsize=(0.3 * len(words) + 2, 0.3 * len(words) + 1.4))
+    figure, axes = subplots(figsize=(0.3 * len(words) + 2, 0.3 * len(words) + 1.4))
     axes.imshow(np.asarray(mask, dtype=float), cmap=ListedColormap(["0.93", PALETTE[0]]), vmin=0, vmax=1)
     _name_tokens(axes, words)
     axes.set_title(title)
@@ -56,7 +55,7 @@ def blocks(mask: ArrayLike, words: Sequence[str], title: str) -> Figure:
 
 def cost(lengths: Sequence[int], seconds: Mapping[str, Sequence[float]], title: str) -> Figure:
     """Draw time against length on logarithmic axes, and the slope of the three longest; seconds: name -> (lengths,)."""
-    figure, axes = plt.subplots(figsize=(9.4, 3.2))
+    figure, axes = subplots(figsize=(9.4, 3.2))
     colors = [PALETTE[3], PALETTE[0], PALETTE[2]]
     for (name, times), marker, color in zip(seconds.items(), "os^", colors, strict=False):
         times = np.asarray(times, dtype=float)

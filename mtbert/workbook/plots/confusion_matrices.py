@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -10,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from mtbert.experiments.metrics import row_shares
-from mtbert.workbook.plots.style import COLORS, finish, panels, write_cells
+from mtbert.workbook.plots.style import COLORS, finish, panels, subplots, write_cells
 
 
 def matrices(by_title: Mapping[str, ArrayLike], names: Sequence[str]) -> Figure:
@@ -36,7 +35,7 @@ def draw_matrix(axes: Axes, matrix: ArrayLike, names: Sequence[str]) -> None:
 
 def distances(shares: Mapping[str, ArrayLike], title: str) -> Figure:
     """Draw the share of rows by how many classes the prediction is off; shares: source -> (classes,)."""
-    figure, axes = plt.subplots(figsize=(8, 3))
+    figure, axes = subplots(figsize=(8, 3))
     colors = [COLORS["sst"], COLORS["quora"], COLORS["sts"], "0.7"]
     pd.DataFrame(shares).plot.bar(ax=axes, rot=0, width=0.8, color=colors)
     axes.set(title=title, xlabel="classes off: |true - predicted|", ylabel="share of dev rows")
@@ -67,7 +66,7 @@ def thresholds(curve: pd.DataFrame, threshold: float) -> Figure:
 
 def reliability(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
     """Draw how often predictions are right by confidence, a dot per bin; tables: see ``metrics.calibration``."""
-    figure, axes = plt.subplots(figsize=(6.4, 3.8))
+    figure, axes = subplots(figsize=(6.4, 3.8))
     axes.plot([0, 1], [0, 1], color="0.5", linestyle=":", label="calibrated")
     for (name, table), task in zip(tables.items(), ("sst", "quora", "sts"), strict=False):
         axes.plot(table.confidence, table.true, color=COLORS[task], label=name)
@@ -77,7 +76,7 @@ def reliability(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
 
 def intervals(table: pd.DataFrame, title: str, unit: str) -> Figure:
     """Draw differences with their intervals, one line each; table: columns name, difference, low, high."""
-    figure, axes = plt.subplots(figsize=(8, 0.45 * len(table) + 1.3))
+    figure, axes = subplots(figsize=(8, 0.45 * len(table) + 1.3))
     ends = [table.difference - table.low, table.high - table.difference]
     axes.errorbar(table.difference, range(len(table)), xerr=ends, fmt="o", capsize=4, color=COLORS["sst"])
     axes.axvline(0, color="0.5", linewidth=1)

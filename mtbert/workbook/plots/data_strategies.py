@@ -2,18 +2,26 @@
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mtbert.workbook.plots.style import COLORS, dot_rows, finish, intervals, legend_outside, mean_and_seeds, panels
+from mtbert.workbook.plots.style import (
+    COLORS,
+    dot_rows,
+    finish,
+    intervals,
+    legend_outside,
+    mean_and_seeds,
+    panels,
+    subplots,
+)
 
 
 def shares(lines: Mapping[str, Sequence[float]], alphas: Sequence[float], marks: Mapping[str, float]) -> Figure:
     """Draw each task's share of the steps over alpha; lines: task -> (alphas,); marks: name -> alpha, dotted."""
-    figure, axes = plt.subplots(figsize=(7.6, 2.9))
+    figure, axes = subplots(figsize=(7.6, 2.9))
     for task, values in lines.items():
         axes.plot(alphas, values, color=COLORS[task], linewidth=2, label=task)
     for name, alpha in marks.items():
@@ -27,7 +35,7 @@ def shares(lines: Mapping[str, Sequence[float]], alphas: Sequence[float], marks:
 def steps_by_epoch(counts: Mapping[str, Sequence[Mapping[str, float]]], columns: int = 5) -> Figure:
     """Draw stacked bars of steps per epoch, a panel per sampler; counts: sampler -> for each epoch, task -> steps."""
     rows = -(-len(counts) // columns)
-    figure, grid = plt.subplots(rows, columns, figsize=(9.6, 1.8 * rows + 0.4), sharex=True, squeeze=False)
+    figure, grid = subplots(rows, columns, figsize=(9.6, 1.8 * rows + 0.4), sharex=True, squeeze=False)
     flat = grid.flatten()
     for axes, (name, epochs) in zip(flat, counts.items(), strict=False):
         x, bottom = np.arange(1, len(epochs) + 1), np.zeros(len(epochs))
@@ -50,7 +58,7 @@ def steps_by_epoch(counts: Mapping[str, Sequence[Mapping[str, float]]], columns:
 
 def draws(counts: Mapping[str, Sequence[int]], exact: Mapping[str, int], title: str) -> Figure:
     """Draw the steps that each task got in each of many random epochs as dots, and its exact count as a bar."""
-    figure, axes = plt.subplots(figsize=(7.6, 0.5 * len(counts) + 1.3))
+    figure, axes = subplots(figsize=(7.6, 0.5 * len(counts) + 1.3))
     dot_rows(axes, counts, [COLORS[task] for task in counts], alpha=0.5)
     for row, task in enumerate(counts):
         axes.plot([exact[task]], [row], "|", color="black", markersize=22, markeredgewidth=2.5)
@@ -63,7 +71,7 @@ def stages(
     runs: Mapping[str, pd.DataFrame], task: str, parts: Sequence[tuple[float, float, str]], title: str
 ) -> Figure:
     """Draw a dev score over the steps; runs: name -> columns step, score, seed; parts: first step, last step, name."""
-    figure, axes = plt.subplots(figsize=(7.6, 2.8))
+    figure, axes = subplots(figsize=(7.6, 2.8))
     for index, (start, end, name) in enumerate(parts):
         axes.axvspan(start, end, color=("0.92", "0.97")[index % 2], zorder=0)
         axes.text((start + end) / 2, 1.01, name, transform=axes.get_xaxis_transform(), ha="center", fontsize=9)
@@ -90,7 +98,7 @@ def passes(runs: Mapping[str, pd.DataFrame], title: str) -> Figure:
 
 def tokens(counts: Mapping[str, Sequence[int]], budget: int) -> Figure:
     """Draw the tokens of each batch, a row of dots per order; 10 % around the budget are shaded."""
-    figure, axes = plt.subplots(figsize=(7.6, 0.5 * len(counts) + 1.3))
+    figure, axes = subplots(figsize=(7.6, 0.5 * len(counts) + 1.3))
     axes.axvspan(0.9 * budget, 1.1 * budget, color="0.9", label="budget ± 10%")
     dot_rows(axes, counts, [COLORS["sst"]] * len(counts), alpha=0.7)
     axes.invert_yaxis()

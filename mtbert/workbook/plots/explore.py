@@ -1,19 +1,71 @@
-"""Figures with sliders and menus; without a kernel they remain ordinary pictures."""
+"""Figures with sliders and menus; without a kernel they remain ordinary pictures.
 
+Lab runs the callbacks of controls in a thread beside the running cell. ``explore`` and ``LiveFigure`` therefore touch
+nothing global: figures are drawn without pyplot and become the bytes of an image widget. The image is part of the
+kernel's state, so it still follows its controls after the page is loaded again.
+
+    explore(draw, layer=(0, 5), sentence=["one", "two"])    # controls and a figure, in one line
+
+    picture = LiveFigure(draw(0))                           # the same in parts, for panels of one's own
+    slider.observe(lambda change: picture.draw(draw(change["new"])), names="value")
+    display(VBox([slider, picture]))
+"""
+
+import html
+import io
 from collections.abc import Callable
 from typing import Any
 
-import matplotlib.pyplot as plt
 from IPython.display import display
-from ipywidgets import HBox, Layout, Output, Widget, interactive
+from ipywidgets import HTML, HBox, Image, Layout, VBox, Widget, interactive
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
+from PIL import Image as PillowImage
+
+from mtbert.workbook.plots.output import DRAWING, alt_text, png, show
+
+_DPI = 96
+_MARGIN = 0.15  # inches around the first figure, so that longer labels of later ones still fit
+_CLASS = "mtbert-explorer"
+# the picture below the controls is for readers without a kernel: it is hidden while the controls are alive
+_HIDE_STATIC_PICTURE = f"<style>.jp-OutputArea-child:has(.{_CLASS}) + .jp-OutputArea-child {{ display: none; }}</style>"
+
+
+class LiveFigure(Image):
+    """A figure as an image widget that keeps its size: later figures are shown in the room of the first.
+
+    Args:
+        figure: The first figure. It should not belong to pyplot: see ``style.subplots``.
+    """
+
+    def __init__(self, figure: Figure):
+        with DRAWING:
+            self._window = _extent(figure).padded(_MARGIN)
+        super().__init__(format="png")
+        self.draw(figure)
+        width, height = PillowImage.open(io.BytesIO(self.value)).size
+        room = {"width": f"{width}px", "height": f"{height}px", "max_width": "100%", "flex": "none"}
+        self.layout = Layout(object_fit="contain", object_position="left top", **room)
+
+    def draw(self, figure: Figure) -> None:
+        """Show another figure in the same place."""
+        with DRAWING, self.hold_sync():
+            # what is larger than the first figure is shown smaller: the widget fits the image into its room
+            self.value = png(figure, Bbox.union([self._window, _extent(figure)]), _DPI)
+            self.tooltip = alt_text(figure)
+
+
+def _extent(figure: Figure) -> Bbox:
+    """Everything that is drawn, in inches."""
+    figure.draw_without_rendering()  # places labels and lays out the panels
+    return figure.get_tightbbox()
 
 
 def explore(draw: Callable[..., Figure], **choices: Any) -> dict[str, Widget]:
     """Show ``draw(...)`` with one control per argument; moving a control redraws the figure in place.
 
-    The figure starts at the controls' initial values and is an ordinary picture, so that a reader without a kernel
-    sees it too. An error raised while redrawing is printed below the controls.
+    The figure starts at the controls' initial values. Readers without a kernel see it as an ordinary picture. An error
+    raised while redrawing is shown between the controls and the figure.
 
     Args:
         draw: Function of the choices that returns a figure.
@@ -25,25 +77,28 @@ def explore(draw: Callable[..., Figure], **choices: Any) -> dict[str, Widget]:
     """
     panel = interactive(lambda **values: None, **choices)  # used only to create the controls
     controls = {control._kwarg: control for control in panel.kwargs_widgets}
-    errors = Output()
+    errors = HTML()
 
     def current_figure() -> Figure:
-        figure = draw(**{name: control.value for name, control in controls.items()})
-        plt.close(figure)  # otherwise the cell shows it a second time
-        return figure
+        with DRAWING:
+            return draw(**{name: control.value for name, control in controls.items()})
 
     def redraw(change: Any) -> None:
-        figure = None
-        errors.clear_output(wait=True)
-        with errors:
-            figure = current_figure()
-        if figure is not None:
-            picture.update(figure)
+        try:
+            picture.draw(current_figure())
+            errors.value = ""
+        except Exception as error:
+            errors.value = f"<pre>{type(error).__name__}: {html.escape(str(error))}</pre>"
 
-    bundle = HBox([*controls.values(), errors], layout=Layout(flex_flow="row wrap"))._repr_mimebundle_()
+    figure = current_figure()
+    picture = LiveFigure(figure)
+    style = HTML(_HIDE_STATIC_PICTURE, layout=Layout(display="none"))
+    live = VBox([HBox([*controls.values()], layout=Layout(flex_flow="row wrap")), errors, picture, style])
+    live.add_class(_CLASS)
+    bundle = live._repr_mimebundle_()
     bundle["text/plain"] = f"(controls for {', '.join(controls)}: run the notebook to use them)"
     display(bundle, raw=True)
-    picture = display(current_figure(), display_id=True)
+    show(figure)
     for control in controls.values():
         control.observe(redraw, names="value")
     return controls

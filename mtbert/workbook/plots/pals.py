@@ -2,14 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mtbert.workbook.plots.style import DASHES, MARKERS, PALETTE, box, finish, line_per_name, panels, path, plus
+from mtbert.workbook.plots.style import (
+    DASHES,
+    MARKERS,
+    PALETTE,
+    box,
+    finish,
+    line_per_name,
+    panels,
+    path,
+    plus,
+    subplots,
+)
 
 _KINDS = {"pal": PALETTE[1], "low_rank": PALETTE[0], "top": PALETTE[2], "houlsby": PALETTE[4], "lora": PALETTE[3]}
 _GRAY = "0.55"
@@ -19,7 +29,7 @@ _SUMS = (5.25, 9.15)  # where its two sums are
 
 def places(kinds: Sequence[str], title: str) -> Figure:
     """Draw a BERT layer from left to right in gray, and what adapters add to it in color."""
-    figure, axes = plt.subplots(figsize=(9.4, 3.0))
+    figure, axes = subplots(figsize=(9.4, 3.0))
     axes.set(xlim=(0, 13.4), ylim=(0.1, 3.9), title=title)
     axes.axis("off")
     parts = [("q, k, v", 0.95, 1.0), ("attention", 2.3, 1.3), ("$W_o$", 3.95, 0.8), ("norm", 5.6, 0.9)]
@@ -85,7 +95,7 @@ def _top(axes: Axes, color) -> None:
 
 def losses(curves: Mapping[str, Sequence[float]], floor: float) -> Figure:
     """Draw the loss over the steps on a logarithmic scale; curves: model -> loss at every step."""
-    figure, axes = plt.subplots(figsize=(6.4, 2.3))
+    figure, axes = subplots(figsize=(6.4, 2.3))
     line_per_name(axes, None, curves, DASHES, linewidth=2.2)
     axes.axhline(floor, color=_GRAY, linewidth=1, label="best shared matrix")
     axes.set(yscale="log", xlabel="step", ylabel="mean squared error")
@@ -94,7 +104,7 @@ def losses(curves: Mapping[str, Sequence[float]], floor: float) -> Figure:
 
 def growth(sizes: Sequence[int], counts: Mapping[str, Sequence[int]], marks: Mapping[str, tuple[int, int]]) -> Figure:
     """Draw parameters by inner width; counts: kind -> (sizes,); marks: name -> (width, parameters), hollow."""
-    figure, axes = plt.subplots(figsize=(6.4, 2.3))
+    figure, axes = subplots(figsize=(6.4, 2.3))
     millions = {kind: np.asarray(values) / 1e6 for kind, values in counts.items()}
     line_per_name(axes, sizes, millions, DASHES, _KINDS.values(), linewidth=2.2)
     for (name, (size, count)), marker in zip(marks.items(), MARKERS, strict=False):
@@ -118,7 +128,7 @@ def trade(table: pd.DataFrame, score: str) -> Figure:
 
 def swaps(scores: pd.DataFrame) -> Figure:
     """Draw dev scores as cells: a row per task that is scored, a column per adapter in use."""
-    figure, axes = plt.subplots(figsize=(5.2, 2.1))
+    figure, axes = subplots(figsize=(5.2, 2.1))
     sns.heatmap(scores.astype(float), annot=True, fmt=".3f", cmap="viridis", vmin=0, vmax=1, cbar=False, ax=axes)
     axes.set(xlabel="adapter in use", ylabel="task", title="Dev scores by adapter")
     axes.tick_params(axis="y", rotation=0)

@@ -4,7 +4,6 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -14,7 +13,7 @@ from matplotlib.patches import Patch
 
 from mtbert.experiments.claims import TITLES
 from mtbert.experiments.statistics import SeedVariance
-from mtbert.workbook.plots.style import COLORS, finish, legend_outside, panels
+from mtbert.workbook.plots.style import COLORS, finish, legend_outside, panels, subplots
 
 _VERDICTS = {
     "holds": ("o", COLORS["sts"]),
@@ -32,7 +31,7 @@ def forest(table: pd.DataFrame, regions: Sequence[tuple[float, float]], title: s
     lines = table.assign(region=list(regions)).sort_values("topic", kind="stable", key=lambda topics: topics.map(first))
     begins = lines.topic.ne(lines.topic.shift()).to_numpy()
     heights = np.arange(len(lines)) + np.cumsum(begins)  # leaves a line free above each topic
-    figure, axes = plt.subplots(figsize=(11, 0.2 * heights[-1] + 1.2))
+    figure, axes = subplots(figsize=(11, 0.2 * heights[-1] + 1.2))
     largest = np.nanmax(lines[["printed", "difference", "low", "high"]].abs().to_numpy(dtype=float))
     edge = max(0.6, 1.3 * float(largest))
     for height, line in zip(heights, lines.itertuples(), strict=True):
@@ -75,7 +74,7 @@ def _legend() -> list:
 def definitions(table: pd.DataFrame, title: str) -> Figure:
     """Draw how far printed overall scores are from the means; see ``experiments.report_tables.read_tables``."""
     rows = table[table.definition != ""].reset_index(drop=True)
-    figure, axes = plt.subplots(figsize=(8, 3.2))
+    figure, axes = subplots(figsize=(8, 3.2))
     neither = rows.definition == "neither"
     looks = (("plain", "plain mean", "o", COLORS["sst"]), ("normalised", "normalized mean", "^", COLORS["quora"]))
     for name, label, marker, color in looks:

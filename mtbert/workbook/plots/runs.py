@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -10,12 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mtbert.data.sampling import Sampler
-from mtbert.workbook.plots.style import COLORS, finish, panels
+from mtbert.workbook.plots.style import COLORS, finish, panels, subplots
 
 
 def fill(shares: Mapping[str, float]) -> Figure:
     """Draw a bar per task: the share of a padded batch that is real tokens, 0 to 1."""
-    figure, axes = plt.subplots(figsize=(8, 2.4))
+    figure, axes = subplots(figsize=(8, 2.4))
     names = list(shares)
     axes.barh(names, [1] * len(names), color="0.88")
     axes.barh(names, list(shares.values()), color=[COLORS[name] for name in names])
@@ -35,7 +34,7 @@ def agreement(predicted: Sequence[float], labels: Sequence[float], title: str, u
         labels: (pairs,), 0 to 5.
         unit: Name of the vertical axis.
     """
-    figure, axes = plt.subplots(figsize=(5, 3.8))
+    figure, axes = subplots(figsize=(5, 3.8))
     style = {"color": COLORS["sts"], "ci": None, "scatter_kws": {"s": 14, "alpha": 0.5}, "line_kws": {"color": "0.2"}}
     sns.regplot(x=np.asarray(labels), y=np.asarray(predicted), ax=axes, **style)
     axes.set(xlabel="human similarity score (0 to 5)", ylabel=unit, title=title)
@@ -44,7 +43,7 @@ def agreement(predicted: Sequence[float], labels: Sequence[float], title: str, u
 
 def bars(scores: Mapping[str, float], title: str, metric: str, color: str) -> Figure:
     """Draw one horizontal bar per name, with its value, in the color of a task; metric: what the values are."""
-    figure, axes = plt.subplots(figsize=(8, 0.5 * len(scores) + 1.2))
+    figure, axes = subplots(figsize=(8, 0.5 * len(scores) + 1.2))
     axes.barh(list(scores), list(scores.values()), color=COLORS[color])
     for row, value in enumerate(scores.values()):  # right of the bar, even for a negative value
         axes.text(max(value, 0) + 0.01, row, f"{value:.3f}", va="center")
@@ -56,7 +55,7 @@ def bars(scores: Mapping[str, float], title: str, metric: str, color: str) -> Fi
 def plan(samplers: Mapping[str, Sampler], steps: int) -> Figure:
     """Draw which tasks take part in each of the first steps: a strip per sampler, a row per task."""
     size = (8, 1.1 * len(samplers) + 0.8)
-    figure, grid = plt.subplots(len(samplers), 1, figsize=size, sharex=True, squeeze=False)
+    figure, grid = subplots(len(samplers), 1, figsize=size, sharex=True, squeeze=False)
     for axes, (name, sampler) in zip(grid[:, 0], samplers.items(), strict=True):
         tasks = list(sampler.batch_samplers)
         for step in sampler.steps():
@@ -73,7 +72,7 @@ def plan(samplers: Mapping[str, Sampler], steps: int) -> Figure:
 def compare(scores: Mapping[str, Mapping[str, float]], title: str) -> Figure:
     """Draw a group of bars per task, with a bar per run in a shade of gray; scores: run -> task -> dev score."""
     table = pd.DataFrame(scores).T.rename_axis("run").reset_index().melt("run", var_name="task", value_name="score")
-    figure, axes = plt.subplots()
+    figure, axes = subplots()
     sns.barplot(table, x="task", y="score", hue="run", palette=sns.color_palette("Greys", len(scores) + 1)[1:], ax=axes)
     for bars_of_run in axes.containers:
         axes.bar_label(bars_of_run, fmt="%.2f", fontsize=9, padding=2)
@@ -103,7 +102,7 @@ def learning_curves(history: pd.DataFrame, tasks: Sequence[str]) -> Figure:
 
 def probabilities(shares: Sequence[float], names: Sequence[str], title: str) -> Figure:
     """Draw a bar per class with its probability; shares (classes,), 0 to 1."""
-    figure, axes = plt.subplots(figsize=(8, 2.2))
+    figure, axes = subplots(figsize=(8, 2.2))
     axes.bar_label(axes.bar(list(names), list(shares), color=COLORS["sst"]), fmt="%.2f", fontsize=9)
     axes.set(ylim=(0, 1.1), ylabel="probability", title=title)
     return figure

@@ -2,18 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mtbert.workbook.plots.style import COLORS, MARKERS, finish, intervals, panels
+from mtbert.workbook.plots.style import COLORS, MARKERS, finish, intervals, panels, subplots
 
 
 def classes(labels: Sequence[float], names: Sequence[str], title: str) -> Figure:
     """Draw the share of each class, the majority class darker; labels (rows,) whole numbers from 0."""
     shares = np.bincount(np.asarray(labels, dtype=int), minlength=len(names)) / len(labels)
-    figure, axes = plt.subplots(figsize=(8, 2.6))
+    figure, axes = subplots(figsize=(8, 2.6))
     colors = [(*COLORS["sst"][:3], 1.0 if share == shares.max() else 0.5) for share in shares]
     axes.bar_label(axes.bar(list(names), shares, color=colors), fmt=lambda share: f"{share:.0%}", padding=2)
     axes.set(title=title, ylabel="share of rows", ylim=(0, 1.2 * shares.max()))
@@ -55,7 +54,7 @@ def distances(predicted: Sequence[int], labels: Sequence[float], classes: int) -
     differences = np.asarray(predicted, dtype=int) - np.asarray(labels, dtype=int)
     values = np.arange(1 - classes, classes)
     counts = [(differences == value).sum() for value in values]
-    figure, axes = plt.subplots(figsize=(8, 2.8))
+    figure, axes = subplots(figsize=(8, 2.8))
     colors = [COLORS["sst"] if value == 0 else "0.6" for value in values]
     axes.bar_label(axes.bar(values, counts, color=colors), padding=2, fontsize=9)
     axes.set(title="How far off predictions are", xlabel="predicted class minus true class", ylabel="dev rows")
@@ -79,7 +78,7 @@ def truncation(table: pd.DataFrame, rows: int) -> Figure:
 def against_reports(table: pd.DataFrame, title: str) -> Figure:
     """Draw the scores of several sources per row; table: columns row, source, mean, half (of the interval, or NaN)."""
     rows, sources = list(dict.fromkeys(table.row)), list(dict.fromkeys(table.source))
-    figure, axes = plt.subplots(figsize=(10, 0.55 * len(rows) + 1.4))
+    figure, axes = subplots(figsize=(10, 0.55 * len(rows) + 1.4))
     for index, (source, marker) in enumerate(zip(sources, MARKERS, strict=False)):
         part = table[table.source == source]
         height = [rows.index(row) + 0.18 * (index - (len(sources) - 1) / 2) for row in part.row]

@@ -1,11 +1,10 @@
 """Figures of notebook 00: the road from a row to a score, and what the notebooks cost."""
 
-import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from mtbert.workbook.plots.style import COLORS, labelled_bars, panels
+from mtbert.workbook.plots.style import COLORS, labelled_bars, panels, subplots
 
 # (name, shape of its output, the notebooks that build it)
 ROAD = (
@@ -24,7 +23,7 @@ _ROW = 5
 
 def road() -> Figure:
     """Draw the parts in the order in which data passes them, each with the shape of its output and its notebook."""
-    figure, axes = plt.subplots(figsize=(10, 3.3))
+    figure, axes = subplots(figsize=(10, 3.3))
     positions = [_position(index) for index in range(len(ROAD))]
     style = {"boxstyle": "round,pad=0.02,rounding_size=0.08", "edgecolor": COLORS["sst"]}
     centered = {"ha": "center", "va": "center"}

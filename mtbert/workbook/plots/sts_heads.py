@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib import colormaps
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from mtbert.workbook.plots import style
-from mtbert.workbook.plots.style import COLORS, DASHES, finish, line_per_name, write_cells
+from mtbert.workbook.plots.style import COLORS, DASHES, finish, line_per_name, subplots, write_cells
 
 _LINES = [COLORS[name] for name in ("sts", "sst", "quora", "cfimdb")]
 _LABEL = "human similarity score (0 to 5)"
@@ -52,13 +54,13 @@ def calibration(predicted: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np
 def embeddings(panels: Mapping[str, ArrayLike], labels: Sequence[float]) -> Figure:
     """Draw pairs of vectors in two dimensions, colored by their label; panels: title -> (pairs, 2, width)."""
     figure, row = style.panels(len(panels), (3.7 * len(panels), 3.2), layout="constrained")
-    colors = plt.get_cmap("viridis")
+    colors = colormaps["viridis"]
     for axes, (title, pairs) in zip(row, panels.items(), strict=True):
         flat, share = in_two_dimensions(pairs)
         for ends, label in zip(flat, labels, strict=True):
             axes.plot(*ends.T, "o-", color=colors(label / 5), markersize=4, linewidth=1.4, alpha=0.85)
         axes.set(title=f"{title}: {share:.0%} of the variance", xlabel="component 1", ylabel="component 2")
-    figure.colorbar(plt.cm.ScalarMappable(plt.Normalize(0, 5), colors), ax=row, label=_LABEL)
+    figure.colorbar(ScalarMappable(Normalize(0, 5), colors), ax=row, label=_LABEL)
     return figure
 
 
@@ -77,7 +79,7 @@ def by_label(cosines: Mapping[str, ArrayLike], labels: ArrayLike, title: str) ->
     """Draw the cosines of each whole label (halves rounded up), a box per label and name; cosines: name -> (pairs,)."""
     whole = np.floor(np.asarray(labels, dtype=float) + 0.5).astype(int)
     levels = [level for level in range(6) if (whole == level).any()]
-    figure, axes = plt.subplots(figsize=(8.4, 3.2))
+    figure, axes = subplots(figsize=(8.4, 3.2))
     width = 0.8 / len(cosines)
     look = {"widths": 0.85 * width, "patch_artist": True, "showfliers": False, "medianprops": {"color": "black"}}
     for index, ((name, values), color) in enumerate(zip(cosines.items(), _LINES, strict=False)):
@@ -92,7 +94,7 @@ def by_label(cosines: Mapping[str, ArrayLike], labels: ArrayLike, title: str) ->
 
 def over_radius(radii: Sequence[float], distances: Mapping[str, Sequence[float]], title: str) -> Figure:
     """Draw how far scores move when the embeddings do, on logarithmic axes; distances: direction -> (radii,)."""
-    figure, axes = plt.subplots(figsize=(6.4, 3.2))
+    figure, axes = subplots(figsize=(6.4, 3.2))
     line_per_name(axes, radii, distances, ("o-", "s-", "^-", "D-"), _LINES)
     axes.set(xscale="log", yscale="log")
     axes.set(xlabel="largest change of an embedding component", ylabel="squared change of the score")
@@ -102,7 +104,7 @@ def over_radius(radii: Sequence[float], distances: Mapping[str, Sequence[float]]
 def in_batch(scores: ArrayLike, title: str) -> Figure:
     """Draw the matrix of a ranking loss, row i against column j, with its values; scores (rows, rows)."""
     scores = np.asarray(scores, dtype=float)
-    figure, axes = plt.subplots(figsize=(4.4, 3.3))
+    figure, axes = subplots(figsize=(4.4, 3.3))
     image = axes.imshow(scores, cmap="cividis")
     write_cells(axes, np.vectorize("{:.2f}".format)(scores), scores < (scores.min() + scores.max()) / 2, "black", 9)
     axes.set(xlabel="v of row j", ylabel="u of row i", title=title)

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
@@ -28,12 +29,13 @@ def use_style() -> None:
     sns.set_theme(context="notebook", style="ticks", palette="colorblind")
     figure = {"figure.dpi": 72, "figure.figsize": (8, 3.4), "font.size": 11, "legend.frameon": False}
     axes = {"spines.top": False, "spines.right": False, "titlesize": "medium", "titleweight": "bold"}
-    plt.rcParams.update(figure | {f"axes.{name}": value for name, value in axes.items()})
+    mpl.rcParams.update(figure | {f"axes.{name}": value for name, value in axes.items()})
 
 
 def caption(figure: Figure, text: str) -> None:
     """Write a line under the figure that says what to see."""
-    figure.tight_layout()
+    if figure.get_layout_engine() is None:  # the others are laid out already
+        figure.tight_layout()
     figure.text(0.01, -0.1 / figure.get_figheight(), text, ha="left", va="top", fontsize=10, style="italic", wrap=True)
 
 
@@ -43,9 +45,20 @@ def save_figure(figure: Figure, name: str) -> None:
     figure.savefig(paths.FIGURES / f"{name}.png", dpi=150, bbox_inches="tight")
 
 
+def subplots(rows: int = 1, columns: int = 1, *, figsize=None, layout=None, **options: Any) -> tuple[Figure, Any]:
+    """The same as pyplot's ``subplots``, for a figure that pyplot does not know.
+
+    Pyplot keeps its figures in a global list. An explorer that moves while a cell runs would draw into the figures of
+    that cell, or take them away.
+    """
+    figure = Figure(figsize=figsize, layout=layout)
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(rows, columns, **options)
+
+
 def panels(count: int, size: tuple[float, float], title: str = "", **options: Any) -> tuple[Figure, list[Axes]]:
     """A figure with ``count`` panels side by side, and a title above all of them."""
-    figure, row = plt.subplots(1, count, figsize=size, squeeze=False, **options)
+    figure, row = subplots(1, count, figsize=size, squeeze=False, **options)
     if title:
         figure.suptitle(title, fontweight="bold", fontsize="medium")
     return figure, list(row[0])

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -12,7 +11,16 @@ from scipy import stats
 from torch import Tensor
 
 from mtbert.workbook.plots import style
-from mtbert.workbook.plots.style import COLORS, DASHES, MARKERS, finish, intervals, line_per_name, running_mean
+from mtbert.workbook.plots.style import (
+    COLORS,
+    DASHES,
+    MARKERS,
+    finish,
+    intervals,
+    line_per_name,
+    running_mean,
+    subplots,
+)
 
 _TASKS = [COLORS[name] for name in ("sst", "quora", "sts")]
 _ZERO = {"color": "0.3", "linewidth": 0.8}
@@ -82,7 +90,7 @@ def walks(
 
 def targets(cosines: Sequence[float], lines: Mapping[str, Sequence[float]], title: str) -> Figure:
     """Draw the cosines of a pair, (steps,), as dots and running targets as lines; lines: name -> (steps,)."""
-    figure, axes = plt.subplots(figsize=(7.6, 2.5))
+    figure, axes = subplots(figsize=(7.6, 2.5))
     steps = np.arange(1, len(cosines) + 1)
     axes.plot(steps, cosines, ".", color="0.7", label="cosine")
     line_per_name(axes, steps, lines, DASHES, (*_TASKS, "black"), linewidth=2)
@@ -111,7 +119,7 @@ def over_steps(cosines: Mapping[str, Sequence[float]]) -> Figure:
 def conflicts(counts: Mapping[str, int], steps: int) -> Figure:
     """Draw in how many of all steps each pair conflicted, and the 95 % interval of a fair coin."""
     low, high = stats.binom.interval(0.95, steps, 0.5)
-    figure, axes = plt.subplots(figsize=(7, 0.4 * len(counts) + 1.3))
+    figure, axes = subplots(figsize=(7, 0.4 * len(counts) + 1.3))
     axes.axvspan(low - 0.5, high + 0.5, color="0.9", label="fair coin, 95 %")
     axes.axvline(steps / 2, color="0.5", linestyle="--")
     bars = axes.barh(list(counts), list(counts.values()), height=0.5, color=COLORS["cfimdb"])
@@ -123,7 +131,7 @@ def conflicts(counts: Mapping[str, int], steps: int) -> Figure:
 def strips(groups: Mapping[str, Mapping[str, Sequence[float]]], xlabel: str, title: str) -> Figure:
     """Draw a row of dots per name with a bar at their mean, in colored groups; groups: group -> name -> values."""
     rows = sum(map(len, groups.values()))
-    figure, axes = plt.subplots(figsize=(7.6, 0.32 * rows + 1.2))
+    figure, axes = subplots(figsize=(7.6, 0.32 * rows + 1.2))
     names: list[str] = []
     for (group, members), color in zip(groups.items(), (*_TASKS, COLORS["cfimdb"]), strict=False):
         for name, values in members.items():
@@ -139,7 +147,7 @@ def strips(groups: Mapping[str, Mapping[str, Sequence[float]]], xlabel: str, tit
 
 def by_layer(cosines: Mapping[str, ArrayLike], groups: Sequence[str], dashed: Sequence[str] = ()) -> Figure:
     """Draw mean cosines with two standard errors; cosines: pair -> (batches, groups); pairs in dashed are a control."""
-    figure, axes = plt.subplots(figsize=(7.6, 2.7))
+    figure, axes = subplots(figsize=(7.6, 2.7))
     for index, ((pair, values), color) in enumerate(zip(cosines.items(), (*_TASKS, *_TASKS), strict=False)):
         values = np.asarray(values, dtype=float)
         error = 2 * values.std(0, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else None
@@ -155,7 +163,7 @@ def differences(table: pd.DataFrame, single: Mapping[str, Mapping[str, float]], 
     """Draw differences to plain summing; table: columns method, metric, mean, half; single: name -> metric -> value."""
     metrics = list(dict.fromkeys([*table.get("metric", []), *(name for values in single.values() for name in values)]))
     methods = list(dict.fromkeys(table.get("method", [])))
-    figure, axes = plt.subplots(figsize=(7.6, 0.5 * max(len(metrics), 2) + 1.2))
+    figure, axes = subplots(figsize=(7.6, 0.5 * max(len(metrics), 2) + 1.2))
     total = len(methods) + len(single)
     shifts = np.linspace(-0.28, 0.28, total) if total > 1 else np.zeros(total)
     for method, color, shift, marker in zip(methods, _TASKS, shifts, MARKERS, strict=False):

@@ -2,20 +2,28 @@
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from mtbert.nn.flops import DeviceSpec
-from mtbert.workbook.plots.style import MARKED_LINES, MARKERS, PALETTE, finish, labelled_bars, line_per_name, panels
+from mtbert.workbook.plots.style import (
+    MARKED_LINES,
+    MARKERS,
+    PALETTE,
+    finish,
+    labelled_bars,
+    line_per_name,
+    panels,
+    subplots,
+)
 
 _DOTTED = {"color": "0.35", "linewidth": 0.8, "linestyle": ":"}
 
 
 def roofline(device: DeviceSpec, points: Mapping[str, tuple[float, float]]) -> Figure:
     """Draw the attainable rate by arithmetic intensity, and work; points: name -> (FLOPs per byte, per second)."""
-    figure, axes = plt.subplots(figsize=(7.4, 3.2))
+    figure, axes = subplots(figsize=(7.4, 3.2))
     ridge = device.peak_flops / device.bandwidth
     low = min([ridge, *(intensity for intensity, _ in points.values())]) / 3
     high = max([ridge, *(intensity for intensity, _ in points.values())]) * 3
@@ -32,7 +40,7 @@ def shares(seconds: Mapping[str, Mapping[str, float]], title: str) -> Figure:
     """Draw how each machine's time divides among the parts of a step; seconds: machine -> part -> seconds."""
     table = pd.DataFrame(seconds).T
     table = 100 * table.div(table.sum(axis=1), axis=0)
-    figure, axes = plt.subplots(figsize=(7.4, 0.5 * len(table) + 1.1))
+    figure, axes = subplots(figsize=(7.4, 0.5 * len(table) + 1.1))
     left = np.zeros(len(table))
     for index, part in enumerate(table):
         axes.barh(table.index, table[part], left=left, color=PALETTE[index % len(PALETTE)], label=part)
@@ -60,7 +68,7 @@ def cells(batches: Mapping[str, Sequence[Sequence[int]]]) -> Figure:
 
 def fills(table: pd.DataFrame) -> Figure:
     """Draw the share of cells that hold a token; table: data sets (rows) by ways to form batches (columns)."""
-    figure, axes = plt.subplots(figsize=(7.4, 2.4))
+    figure, axes = subplots(figsize=(7.4, 2.4))
     width = 0.8 / table.shape[1]
     for index, name in enumerate(table):
         x = np.arange(len(table)) + (index - (table.shape[1] - 1) / 2) * width
@@ -72,7 +80,7 @@ def fills(table: pd.DataFrame) -> Figure:
 
 def counts(values: Mapping[str, int], title: str, xlabel: str) -> Figure:
     """Draw a bar for each name, with its count."""
-    figure, axes = plt.subplots(figsize=(7.4, 0.32 * len(values) + 1.1))
+    figure, axes = subplots(figsize=(7.4, 0.32 * len(values) + 1.1))
     labelled_bars(axes, values, values.values(), PALETTE[0], "%d")
     axes.set(title=title, xlabel=xlabel, xlim=(0, 1.15 * max(values.values())))
     axes.invert_yaxis()
@@ -81,7 +89,7 @@ def counts(values: Mapping[str, int], title: str, xlabel: str) -> Figure:
 
 def chunks(sizes: Sequence[float], nanoseconds: Mapping[str, Sequence[float]]) -> Figure:
     """Draw the time of an optimizer step by bytes per chunk; nanoseconds: name -> ns per weight, (sizes,)."""
-    figure, axes = plt.subplots(figsize=(6.4, 2.6))
+    figure, axes = subplots(figsize=(6.4, 2.6))
     line_per_name(axes, np.asarray(sizes) / 2**20, nanoseconds, MARKED_LINES)
     axes.set(xscale="log", xlabel="MB of theta, g, m and v in a chunk", title="AdamW, chunk by chunk")
     return finish(axes, ylabel="ns per weight", ylim=(0, None))
@@ -102,7 +110,7 @@ def ladder(table: pd.DataFrame, title: str) -> Figure:
 
 def ratios(values: Mapping[str, Sequence[float]], title: str) -> Figure:
     """Draw the ratio of two times in every round as dots, their median as a line; comparison -> one ratio a round."""
-    figure, axes = plt.subplots(figsize=(7.4, 0.36 * len(values) + 1.2))
+    figure, axes = subplots(figsize=(7.4, 0.36 * len(values) + 1.2))
     for row, (name, rounds) in enumerate(values.items()):
         color = PALETTE[row % len(PALETTE)]
         axes.plot(rounds, np.full(len(rounds), row), "o", color=color, alpha=0.6, label=name)

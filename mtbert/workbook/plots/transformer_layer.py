@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 import torch
@@ -22,6 +21,7 @@ from mtbert.workbook.plots.style import (
     panels,
     path,
     plus,
+    subplots,
 )
 
 _GRAY = "0.35"
@@ -69,7 +69,7 @@ def gelu() -> Figure:
 
 def block(hidden: int, intermediate: int) -> Figure:
     """Draw a BERT layer as boxes and arrows: the attention sub-layer above, the feed-forward sub-layer below."""
-    figure, axes = plt.subplots(figsize=(10, 4.6))
+    figure, axes = subplots(figsize=(10, 4.6))
     axes.set(xlim=(0, 10), ylim=(0, 4.6))
     axes.axis("off")
     axes.set_title("One layer of BERT")
@@ -115,7 +115,7 @@ def _row(axes: Axes, y: float, start: str, boxes: Sequence[tuple[str, str, objec
 
 def parameters(counts: Mapping[str, Mapping[str, int]]) -> Figure:
     """Draw a stacked bar per model, in millions; counts: model -> part -> parameters, the same parts for all."""
-    figure, axes = plt.subplots(figsize=(10, 0.8 * len(counts) + 1.7))
+    figure, axes = subplots(figsize=(10, 0.8 * len(counts) + 1.7))
     names, left = list(counts), np.zeros(len(counts))
     room = 0.05 * max(sum(parts.values()) for parts in counts.values()) / 1e6  # a bar needs this for its number
     for part, color in zip(next(iter(counts.values())), PALETTE, strict=False):
@@ -146,7 +146,7 @@ def probes(scores: Mapping[str, Mapping[str, Sequence[float]]], rows: int, major
 
 def senses(cosines: Tensor, same: Tensor, control: Tensor) -> Figure:
     """Draw cosines of a word's vectors; cosines, control (layers + 1, pairs); same (pairs,) bool: the same sense."""
-    figure, axes = plt.subplots(figsize=(8, 3.4))
+    figure, axes = subplots(figsize=(8, 3.4))
     layers = range(len(cosines))
     axes.plot(layers, control.mean(1), color=_GRAY, linestyle=":", label="random weights, all pairs")
     kinds = (("same sense", same, PALETTE[0], "-", "o"), ("different sense", ~same, PALETTE[1], "--", "s"))
@@ -160,7 +160,7 @@ def senses(cosines: Tensor, same: Tensor, control: Tensor) -> Figure:
 
 def token_cosines(matrix: Tensor, pieces: Sequence[str], title: str) -> Figure:
     """Draw the cosine between every two tokens of a sentence; matrix (tokens, tokens)."""
-    figure, axes = plt.subplots(figsize=(6.4, 5.2))
+    figure, axes = subplots(figsize=(6.4, 5.2))
     labels = {"xticklabels": pieces, "yticklabels": pieces, "cbar_kws": {"label": "cosine", "shrink": 0.8}}
     sns.heatmap(np.asarray(matrix), vmin=0, vmax=1, cmap="viridis", square=True, ax=axes, **labels)
     axes.set(title=title, xlabel="token", ylabel="token")

@@ -1,0 +1,66 @@
+"""What the notebooks show: figures with alt text, and tables, both small in the notebook's file."""
+
+import io
+import threading
+
+import pandas as pd
+from IPython.display import HTML, Image, display
+from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
+from PIL import Image as PillowImage
+
+from mtbert.workbook.plots.style import caption
+
+DRAWING = threading.RLock()  # explorers draw in another thread than cells do, and matplotlib expects one at a time
+_COLORS = 64
+
+
+def show(figure: Figure, text: str = "") -> None:
+    """Show a figure below the cell, as a picture with alt text.
+
+    Args:
+        figure: The figure.
+        text: A line that says what to see. It is written under the figure and ends its alt text.
+    """
+    with DRAWING:
+        if text:
+            caption(figure, text)
+        picture, alt = Image(png(figure)), alt_text(figure)
+    # nbconvert reads the alt text from the metadata; the plain text stands in where no picture can be shown
+    bundle = {"image/png": picture._repr_png_(), "text/plain": alt}
+    display(bundle, raw=True, metadata={"image/png": {"alt": alt}})
+
+
+def png(figure: Figure, window: Bbox | None = None, dpi: float | None = None) -> bytes:
+    """A figure as a PNG with a palette, a third or a quarter of the usual size.
+
+    Args:
+        figure: The figure.
+        window: What to show of it, in inches; if None, everything drawn and a small margin.
+        dpi: Pixels per inch; if None, the figure's own.
+    """
+    original, compact = io.BytesIO(), io.BytesIO()
+    figure.savefig(original, format="png", bbox_inches="tight" if window is None else window, dpi=dpi or "figure")
+    # maximum coverage: a palette of the most frequent colors would turn a few colored marks gray
+    method = PillowImage.Quantize.MAXCOVERAGE
+    picture = PillowImage.open(original).convert("RGB").quantize(_COLORS, method, dither=PillowImage.Dither.NONE)
+    picture.save(compact, format="png", optimize=True)
+    return compact.getvalue()
+
+
+def alt_text(figure: Figure) -> str:
+    """A figure in words: the title and the axis names of each panel, and the texts around them."""
+    panels = [_panel_in_words(axes) for axes in figure.axes if axes.get_label() != "<colorbar>"]
+    texts = [figure.get_suptitle(), "; ".join(filter(None, panels)), *(text.get_text() for text in figure.texts)]
+    return " ".join(text if text.endswith(".") else f"{text}." for text in dict.fromkeys(filter(None, texts)))
+
+
+def _panel_in_words(axes) -> str:
+    names = [name for name in (axes.get_ylabel(), axes.get_xlabel()) if name and axes.axison]
+    return ": ".join(filter(None, [axes.get_title(), " by ".join(names)])).replace("\n", " ")
+
+
+def as_table(table: pd.DataFrame, index: bool = True) -> HTML:
+    """Convert a table to HTML on one line, without the plain-text version that notebooks store beside it."""
+    lines = table.to_html(index=index, border=0).splitlines()
+    return HTML("".join(line.strip() for line in lines))
