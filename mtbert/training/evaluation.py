@@ -101,11 +101,16 @@ def evaluate(model: MultitaskModel, sets: Mapping[str, Rows]) -> dict[str, float
     return score_all(sets, {name: predict_logits(model, rows) for name, rows in sets.items()})
 
 
-def write_predictions(path: Path, rows: Rows, logits: Tensor) -> None:
-    """Write a CSV file ``id,prediction`` with one line for each row, in order, from (rows, outputs) logits."""
+def predictions_csv(rows: Rows, values: Sequence[float]) -> str:
+    """CSV ``id,prediction`` with one line for each row, in order, from (rows,) labels or scores."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["id", "prediction"])
-    for example, label in zip(rows.examples, labels_from(rows.task, logits), strict=True):
-        writer.writerow([example.id, round(label, 6)])
-    atomic_write(path, text.getvalue())
+    for example, value in zip(rows.examples, values, strict=True):
+        writer.writerow([example.id, round(value, 6)])
+    return text.getvalue()
+
+
+def write_predictions(path: Path, rows: Rows, logits: Tensor) -> None:
+    """Write ``predictions_csv`` of (rows, outputs) logits to a file."""
+    atomic_write(path, predictions_csv(rows, labels_from(rows.task, logits)))

@@ -44,13 +44,13 @@ def atomic_write(path: Path, content: bytes | str) -> None:
     The content goes to a temporary file beside the target, is flushed to disk, and then renamed.
 
     Args:
-        path: the target; its folder is created if needed.
+        path: the target; its folder is created if needed. Of a symbolic link, the file that it points to.
         content: bytes, or text to be encoded as UTF-8.
 
     Raises:
         OSError: if there is no space or no permission; the target is then unchanged.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     data = content.encode("utf-8") if isinstance(content, str) else content
