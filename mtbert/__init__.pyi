@@ -6,6 +6,7 @@ from . import optim as optim
 from . import training as training
 from . import utils as utils
 from . import workbook as workbook
+from .experiments.answers import ask as ask
 from .experiments.recipes.named import RECIPES as RECIPES
 from .experiments.recipes.named import recipe as recipe
 from .nn.pooling import pool as pool

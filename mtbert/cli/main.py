@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import mtbert
-from mtbert.cli import bench, bundle, data, export, predict, results, train
+from mtbert.cli import ask, bench, bundle, data, export, predict, results, train
 from mtbert.training.interrupt import Interrupted
 from mtbert.utils.errors import UserError
 from mtbert.utils.logging import set_verbosity
@@ -57,7 +57,7 @@ def doctor():
 
 
 app.add_typer(data.app, name="data")
-for module in (train, predict, results, export, bundle):
+for module in (ask, train, predict, results, export, bundle):
     app.add_typer(module.app)
 app.add_typer(bench.app, name="bench")
 

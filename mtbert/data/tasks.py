@@ -29,6 +29,7 @@ class Task:
         labels: Number of labels; for a regression task, of the whole numbers on its scale (6 for 0 to 5).
         text_columns: One column for a single sentence, two for a pair.
         label_column: The column of the labels.
+        label_names: What the labels mean, in their order; none for a regression task.
         files: File name by split, as the course names them.
         train_rows: Rows of the full train file that are in neither dev nor test. Scaled-down recipes of reports choose
             their epochs by it.
@@ -43,6 +44,7 @@ class Task:
     labels: int
     text_columns: tuple[str, ...]
     label_column: str
+    label_names: tuple[str, ...]
     files: dict[Split, str]
     train_rows: int
     max_length: int = 128
@@ -86,6 +88,7 @@ TASKS: dict[str, Task] = {
             labels=5,
             text_columns=_ONE,
             label_column="sentiment",
+            label_names=("very negative", "negative", "neutral", "positive", "very positive"),
             files=_files("ids-sst", *_ALL),
             train_rows=8_538,
         ),
@@ -96,6 +99,7 @@ TASKS: dict[str, Task] = {
             labels=2,
             text_columns=_ONE,
             label_column="sentiment",
+            label_names=("negative", "positive"),
             files=_files("ids-cfimdb", *_ALL),
             train_rows=1_707,
             max_length=512,
@@ -107,6 +111,7 @@ TASKS: dict[str, Task] = {
             labels=2,
             text_columns=_PAIR,
             label_column="is_duplicate",
+            label_names=("not a paraphrase", "a paraphrase"),
             files=_files("quora", *_ALL),
             train_rows=75_842,
             positive_threshold=1.0,
@@ -118,6 +123,7 @@ TASKS: dict[str, Task] = {
             labels=6,
             text_columns=_PAIR,
             label_column="similarity",
+            label_names=(),
             files=_files("sts", *_ALL),
             train_rows=5_996,
         ),
@@ -128,6 +134,7 @@ TASKS: dict[str, Task] = {
             labels=5,
             text_columns=_ONE,
             label_column="sentiment",
+            label_names=("one star", "two stars", "three stars", "four stars", "five stars"),
             files=_files("yelp", "train"),
             train_rows=2_500,
             max_length=256,

@@ -1,0 +1,64 @@
+"""``mtbert ask``: what a model says about a sentence or a pair."""
+
+import contextlib
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mtbert.cli.options import Device
+from mtbert.utils.errors import UserError
+
+app = typer.Typer()
+
+_EXAMPLES = """\b
+Examples:
+  mtbert ask "The plot is thin, but the two leads are superb."
+  mtbert ask "How do I learn to swim?" "What is the best way to learn swimming?"
+  mtbert ask --model runs/demo-s0 --file pairs.csv > answers.csv
+  cat reviews.txt | mtbert ask --file - --json"""
+
+
+@app.command("ask", epilog=_EXAMPLES)
+def ask(
+    text: Annotated[str | None, typer.Argument(help="A sentence.")] = None,
+    text2: Annotated[str | None, typer.Argument(help="Another one, for the tasks on pairs.")] = None,
+    model: Annotated[
+        str, typer.Option(help="A run's folder, or workbook, the model that comes with mtbert.")
+    ] = "workbook",
+    file: Annotated[
+        Path | None, typer.Option(help="Texts from a file: one or two columns, or a text a line; - reads stdin.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON object per text, with all probabilities.")] = False,
+    device: Device = None,
+):
+    """Ask a model about a sentence or a pair: every task's answer, with probabilities.
+
+    The texts of a file are answered as CSV: the prediction of each task, its label and the label's probability.
+    """
+    from mtbert.data.text_files import read_texts
+    from mtbert.experiments.answers import answers_table, ask_all
+    from mtbert.nn.texts import text_rows
+    from mtbert.training.run import load_model
+    from mtbert.utils.device import get_device
+
+    if text is not None and file:
+        raise UserError("a text and --file are given: choose one of them")
+    if text is None and file is None:
+        if sys.stdin.isatty():
+            raise UserError('no text given: write mtbert ask "A sentence.", or give --file')
+        file = Path("-")
+    rows = read_texts(file) if file else text_rows([text if text2 is None else (text, text2)], (1, 2))
+    with contextlib.redirect_stdout(sys.stderr) if file or as_json else contextlib.nullcontext():  # keep messages apart
+        answers = ask_all(rows, load_model(model, get_device(device)))
+    if as_json:
+        for row, found in zip(rows, answers, strict=True):
+            line = {"texts": row, **{task: answer.as_dict() for task, answer in found.items()}}
+            typer.echo(json.dumps(line, ensure_ascii=False))
+    elif file:
+        typer.echo(answers_table(rows, answers), nl=False)
+    else:
+        utf8 = (sys.stdout.encoding or "").lower().startswith("utf")
+        typer.echo(answers[0].chart("█" if utf8 else "#"))
