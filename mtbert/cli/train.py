@@ -95,7 +95,7 @@ def sweep(
     logger.info(f"{len(jobs)} runs in {paths.display_path(out)}, {finished} of them finished")
     failures, unfinished = [], 0
     try:
-        with sweeping.sigterm_as_ctrl_c(), tqdm(total=len(jobs), initial=finished, desc="sweep", unit="run") as bar:
+        with sweeping.signals_as_ctrl_c(), tqdm(total=len(jobs), initial=finished, desc="sweep", unit="run") as bar:
             for job, error in sweeping.sweep(jobs, executor, workers, minutes):
                 bar.update()
                 if error == sweeping.TIME_LIMIT:

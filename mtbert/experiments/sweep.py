@@ -21,11 +21,12 @@ from typing import Any
 
 from mtbert.experiments.recipes import RECIPES, recipe, scaled
 from mtbert.training.cuda_graphs import EXECUTION, Execution
-from mtbert.training.interrupt import STOP_AT
+from mtbert.training.interrupt import SIGNALS, STOP_AT
 from mtbert.training.recipe import Recipe, settings
 from mtbert.training.run import read_run
 from mtbert.utils import paths
 from mtbert.utils.device import available_cpus
+from mtbert.utils.environment import env_number
 from mtbert.utils.errors import UserError
 from mtbert.utils.files import write_json
 
@@ -147,15 +148,15 @@ def run_job(job: Job, stop: threading.Event | None = None) -> str | None:
     Returns:
         The last line of the error, ``TIME_LIMIT`` if the run was stopped or not begun for lack of time, or None.
     """
-    stop_at = float(os.environ.get(STOP_AT, "inf"))
+    stop_at = env_number(STOP_AT, float("inf"))
     if time.time() + _STARTUP_SECONDS > stop_at:
         return TIME_LIMIT
     job.folder.parent.mkdir(parents=True, exist_ok=True)
     write_json(job.sibling(".recipe.json"), job.recipe.as_dict())
     parameters = {"recipe": job.sibling(".recipe.json"), "data": job.data, "out": job.folder}
-    command = [sys.executable, "-m", "papermill", str(NOTEBOOK), str(job.sibling(".ipynb")), "--no-progress-bar"]
-    for name, path in parameters.items():
-        command += ["-r", name, str(path.resolve())]
+    command = [sys.executable, "-m", "mtbert.experiments.notebook_process", str(os.getpid())]
+    command += [str(NOTEBOOK), str(job.sibling(".ipynb").resolve())]
+    command += [f"{name}={path.resolve()}" for name, path in parameters.items()]
     env = os.environ | {"OMP_NUM_THREADS": str(job.threads), "TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false"}
     env[EXECUTION] = str(job.execution)
     with open(job.sibling(".log"), "w", encoding="utf-8") as log:
@@ -279,10 +280,14 @@ def sweep(todo: Sequence[Job], executor: str, workers: int, minutes: float | Non
 
 
 @contextmanager
-def sigterm_as_ctrl_c() -> Iterator[None]:
-    """Make ``kill`` act like Ctrl-C, so that a sweep does not leave its runs behind."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+def signals_as_ctrl_c() -> Iterator[None]:
+    """Make ``kill`` and a closed terminal act like Ctrl-C, so that a sweep ends its runs and says where it stopped."""
+    previous = {number: signal.getsignal(number) for number in SIGNALS}
     try:
+        for number, handler in previous.items():
+            if handler is not signal.SIG_IGN:  # as under nohup
+                signal.signal(number, signal.default_int_handler)
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

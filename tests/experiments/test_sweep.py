@@ -1,5 +1,6 @@
 """Sweeps: which runs there are, that finished ones are skipped, what becomes of failures, and where they run."""
 
+import json
 import os
 import shutil
 import signal
@@ -19,7 +20,9 @@ from mtbert.experiments.recipes import RECIPES
 from mtbert.experiments.sweep import Job
 from mtbert.training.checkpoint import checkpoints
 from mtbert.training.cuda_graphs import Execution
+from mtbert.training.interrupt import SIGNALS
 from mtbert.utils import paths
+from mtbert.utils.files import LOCK
 
 
 @pytest.fixture
@@ -47,7 +50,8 @@ def test_there_is_a_job_for_each_recipe_and_seed_and_first_seeds_come_first(tmp_
 
 
 def test_a_job_leaves_a_run_an_executed_notebook_and_its_recipe(job):
-    one = replace(job(), execution=Execution(cuda_graphs=True))
+    """Also in a folder whose name papermill would take for a template."""
+    one = replace(job("a {b} {c[0]}/one"), execution=Execution(cuda_graphs=True))
     assert not one.finished and sweep.run_job(one) is None and one.finished
     cells = nbformat.read(one.sibling(".ipynb"), 4).cells
     assert all(cell.execution_count for cell in cells if cell.cell_type == "code")
@@ -94,11 +98,46 @@ def test_a_sweep_that_is_left_ends_what_runs_and_starts_nothing_else(job, monkey
     assert "third" not in began and ended == began[1:]
 
 
-def test_kill_is_like_ctrl_c_while_a_sweep_runs():
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(KeyboardInterrupt), sweep.sigterm_as_ctrl_c():
-        signal.raise_signal(signal.SIGTERM)
-    assert signal.getsignal(signal.SIGTERM) == before
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+def test_every_signal_is_like_ctrl_c_while_a_sweep_runs(number):
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt), sweep.signals_as_ctrl_c():
+        signal.raise_signal(number)
+    assert signal.getsignal(number) == before
+
+
+SWEEP = """
+import sys
+from pathlib import Path
+from mtbert.experiments import sweep
+from mtbert.training.recipe import Recipe
+import mtbert
+recipe = mtbert.recipe(sys.argv[1])
+sweep.run_job(sweep.Job(recipe, Path(sys.argv[2]), Path(sys.argv[3]), threads=1))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "getppid"), reason="needs process ids of parents")
+def test_a_notebook_ends_when_its_sweep_is_killed(job, tmp_path):
+    """``kill -9`` of the sweep: its notebook stops by itself, with a checkpoint."""
+    one = job("folder", epochs=100_000)
+    (tmp_path / "recipe.json").write_text(json.dumps(one.recipe.as_dict()))
+    arguments = [str(tmp_path / "recipe.json"), str(one.folder), str(one.data)]
+    parent = subprocess.Popen([sys.executable, "-c", SWEEP, *arguments])
+    wait_until(lambda: (one.folder / "encoder").exists(), parent)
+    parent.kill()
+    parent.wait()
+    wait_until(lambda: not (one.folder / LOCK).exists())  # which a run that ends in peace removes
+    assert checkpoints(one.folder) and not one.finished
+
+
+def wait_until(condition, process=None):
+    for _ in range(1200):
+        assert process is None or process.poll() is None
+        if condition():
+            return
+        time.sleep(0.1)
+    pytest.fail("nothing happened for two minutes")
 
 
 @pytest.mark.parametrize(
