@@ -19,6 +19,10 @@ class Interrupted(Exception):
         super().__init__(message)
         self.exit_code = exit_code
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows in place of a traceback."""
+        return [str(self)]
+
 
 class StopRequest:
     """Called, it tells whether to stop: after a signal, or once the time in ``$MTBERT_STOP_AT`` has come."""

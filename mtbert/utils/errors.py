@@ -12,8 +12,12 @@ _SHORT.maxstring = _SHORT.maxother = 80
 class UserError(ValueError):
     """Something the user gave is wrong. The message is one sentence: what, where, and what to do about it.
 
-    The command line prints it without a traceback and exits with 1.
+    The command line prints it without a traceback and exits with 1; a notebook shows it without one as well.
     """
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of a traceback."""
+        return [f"Error: {self}"]
 
 
 def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
