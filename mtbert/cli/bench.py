@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from mtbert.training.cuda_graphs import Execution
 
 app = typer.Typer(
-    help="Measure speed and memory beside other implementations.", no_args_is_help=True, rich_markup_mode=None
+    help="Measure speed and memory beside other implementations.",
+    epilog="Example: mtbert bench step --tasks sst --steps 12",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 PRECISIONS = ("float32", "bfloat16")

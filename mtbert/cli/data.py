@@ -7,7 +7,12 @@ import typer
 
 from mtbert.cli.options import Data, resolve_data, split_names
 
-app = typer.Typer(help="Check the data files, or download the real ones.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Check the data files, or download the real ones.",
+    epilog="Example: mtbert data check",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 
 @app.command("check", epilog="Example: mtbert data check --data data/sample")

@@ -14,11 +14,19 @@ from mtbert.training.interrupt import Interrupted
 from mtbert.utils.errors import UserError
 from mtbert.utils.logging import set_verbosity
 
+_EXAMPLES = """\b
+Examples:
+  mtbert ask "The plot is thin, but the two leads are superb."
+  mtbert train demo --out runs/demo
+  mtbert results runs/*
+  mtbert --install-completion        complete commands and options with Tab
+`mtbert COMMAND --help` describes a command and gives an example."""
+
 app = typer.Typer(
     help="BERT and multi-task fine-tuning: data, training, prediction, benchmarks.",
-    epilog="`mtbert COMMAND --help` describes a command and gives an example.",
+    epilog=_EXAMPLES,
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from mtbert.cli.options import Data, format_scores, resolve_data
+from mtbert.utils.errors import UserError, did_you_mean
 
 app = typer.Typer()
 
@@ -47,8 +48,15 @@ def results(
 def costs(recipes: Annotated[list[str] | None, typer.Argument(help="Only these recipes. Default: all.")] = None):
     """Show what recorded runs took. Minutes and memory, by recipe, encoder and machine."""
     from mtbert.experiments import results
+    from mtbert.experiments.recipes import RECIPES
 
-    typer.echo(results.format_costs(results.run_costs(), recipes or ()))
+    table = results.run_costs()
+    known = [*RECIPES, *table.recipe]
+    for name in recipes or ():
+        if name not in known:
+            hint = did_you_mean(name, known, "`mtbert recipes` lists them all")
+            raise UserError(f"unknown recipe {name!r}: {hint}")
+    typer.echo(results.format_costs(table, recipes or ()))
 
 
 @app.command("confusion", epilog="Example: mtbert confusion runs/demo-s0 runs/mixed-s0")

@@ -38,6 +38,8 @@ from mtbert.utils.errors import UserError
 from mtbert.utils.files import folder_lock, remove_parts, write_json
 from mtbert.utils.logging import logger, verbosity
 
+_COLUMNS = 100  # of a line in the log
+
 
 def train(
     recipe: Recipe,
@@ -75,6 +77,7 @@ def train(
     with process_group(device) as world, nullcontext() if world.is_main else verbosity("error"):
         world.check_supported(recipe)
         logger.info(f"data: {paths.display_path(folder)}")
+        chosen_device = world.device(device)
         run = earlier_run(out, recipe)
         if run is not None and run.finished:
             if changed := run.changed_files(folder):
@@ -85,7 +88,7 @@ def train(
             logger.info(f"{paths.display_path(out)} is finished: nothing to do")
             return run
         progress = progress and world.is_main and not os.environ.get("TQDM_DISABLE")
-        trainer = Trainer(recipe, out, folder, world.device(device), progress, world, execution)
+        trainer = Trainer(recipe, out, folder, chosen_device, progress, world, execution)
         with folder_lock(out) if world.is_main else nullcontext() as lock, graceful_interrupt() as stop:
             trainer.check_folder = lock or trainer.check_folder
             try:
@@ -257,7 +260,10 @@ class Trainer:
                 write_predictions(self.out / "predictions" / f"{name}-dev.csv", self.dev_sets.rows[name], task_logits)
         self._write_record()
         means, dev = (", ".join(f"{name} {value:.3f}" for name, value in part.items()) for part in (losses, scores))
-        logger.info(f"epoch {epoch}/{self.recipe.epochs}: loss {means}; dev {dev}; {throughput['seconds']:.0f} s")
+        seconds = throughput["seconds"]
+        loss_part, dev_part = f"epoch {epoch}/{self.recipe.epochs}: loss {means};", f"dev {dev}; {seconds:.0f} s"
+        separator = " " if len(loss_part + dev_part) < _COLUMNS else "\n    "
+        logger.info(loss_part + separator + dev_part)
         self.meters.reset()
 
     def _write_record(self) -> None:

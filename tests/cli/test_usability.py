@@ -1,0 +1,70 @@
+"""A pleasant command line: examples in every help, hints for typing mistakes, lines that fit a terminal."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import typer
+
+from mtbert.cli.main import app
+
+COLUMNS = 100
+
+
+def commands(command, name="mtbert"):
+    """Every command and group by its full name."""
+    yield name, command
+    for child_name, child in getattr(command, "commands", {}).items():
+        yield from commands(child, f"{name} {child_name}")
+
+
+COMMANDS = dict(commands(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_help_has_an_example_of_the_command_itself(name):
+    epilog = COMMANDS[name].epilog
+    assert "Example" in epilog and name in epilog
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("train mixd", "did you mean 'mixed'?"),
+        ("costs mixd", "did you mean 'mixed'?"),
+        ("costs nope", "unknown recipe 'nope'"),
+        ("train nope", "unknown recipe 'nope'"),
+        ("sweep nope", "unknown recipe 'nope'"),
+    ],
+)
+def test_an_unknown_recipe_is_an_error_with_a_hint_and_no_list(mistake, sample, line, words):
+    message = mistake(*line.split())
+    assert words in message and len(message) < 120
+
+
+def test_an_unknown_command_is_wrong_usage_with_a_hint(mtbert):
+    result = mtbert("trian")
+    assert result.code == 2 and "'train'" in result.err
+
+
+def test_a_device_is_checked_also_where_there_is_nothing_to_do(train, trained):
+    assert "device 'abacus'" in train("--out", trained, "--device", "abacus").check_mistake()
+
+
+def test_epoch_lines_of_four_tasks_fit_the_terminal(mtbert, few_rows, tmp_path):
+    settings = ["tasks=sst,quora,sts,cfimdb", "steps_per_epoch=1", "epochs=1", "num_layers=1"]
+    options = [option for setting in settings for option in ("--set", setting)]
+    result = mtbert("train", "tiny", *options, "--data", few_rows, "--out", tmp_path / "run", "--no-progress")
+    epoch = result.out.partition("epoch 1/1: ")[2].partition(" s\n")[0]
+    assert all(f"{task} " in epoch for task in ("loss sst", "dev sst", "cfimdb", "plain", "normalised"))
+    assert max(map(len, epoch.splitlines())) <= COLUMNS - len("epoch 1/1: ")
+
+
+def test_the_shell_completes_commands_and_options():
+    for words, expected in {"mtbert tra": "train", "mtbert train --sc": "--scale"}.items():
+        position = str(len(words.split()) - 1)
+        env = os.environ | {"_MTBERT_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": position}
+        code = "import sys; sys.argv = ['mtbert']; from mtbert.__main__ import main; main()"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
+        assert done.stdout.split() == [expected]
