@@ -26,8 +26,9 @@ class FolderReport:
     errors: list[str] = field(default_factory=list)
 
     def text(self) -> str:
-        lines = [self.files.to_string(index=False)] if len(self.files) else []
-        return "\n".join([*lines, *(self.overlaps or ["no rows shared between splits"])])
+        lines = [self.files.drop(columns="sha256").to_string(index=False)] if len(self.files) else []
+        checksums = [f"{row.sha256}  {row.file}" for row in self.files.itertuples()]  # as sha256sum writes them
+        return "\n".join([*lines, *(self.overlaps or ["no rows shared between splits"]), *checksums])
 
 
 def check_folder(folder: Path) -> FolderReport:
