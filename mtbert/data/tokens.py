@@ -8,14 +8,14 @@ tensors, so that they move to a device in one copy and a batch is a gather.
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Literal
 
 import tokenizers
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -24,29 +24,39 @@ from mtbert.data.read import Rows
 from mtbert.utils import paths
 from mtbert.utils.errors import UserError
 from mtbert.utils.files import atomic_write
+from mtbert.utils.logging import logger
 
 Encoding = Literal["cross", "bi"]
 _CHUNK = 4096
+_CACHE_FORMAT = 2
 
 
 class Tokenizer:
     """A WordPiece tokenizer that neither truncates nor pads, whatever its file says.
 
+    A text that spells a special token, such as "[SEP]", gets that token, as in transformers; ``EncodedDataset.notes``
+    says so.
+
     Args:
         backend: a tokenizer of the tokenizers library.
 
     Raises:
-        UserError: if the vocabulary lacks [CLS] or [SEP].
+        UserError: if the vocabulary lacks [CLS], [SEP] or the token for unknown words.
     """
 
     def __init__(self, backend: tokenizers.Tokenizer):
         backend.no_truncation()
         backend.no_padding()
         self.backend = backend
-        cls, sep = backend.token_to_id("[CLS]"), backend.token_to_id("[SEP]")
-        if cls is None or sep is None:
-            raise UserError("the tokenizer has no [CLS] and [SEP]: give one that was made for BERT")
-        self.cls, self.sep = cls, sep
+        unknown = getattr(backend.model, "unk_token", None) or "[UNK]"
+        names = ("[CLS]", "[SEP]", unknown, "[PAD]", "[MASK]")
+        ids = {name: token_id for name in names if (token_id := backend.token_to_id(name)) is not None}
+        for name in names[:3]:
+            if name not in ids:
+                raise UserError(f"the tokenizer has no {name}: give one that was made for BERT")
+        self.cls, self.sep = ids["[CLS]"], ids["[SEP]"]
+        del ids[unknown]  # which stands for unknown words
+        self.special_ids = torch.tensor(list(ids.values()), dtype=torch.int32)
         self.fingerprint = hashlib.sha256(backend.to_str().encode()).hexdigest()
 
     def __call__(self, texts: Sequence[str]) -> list[list[int]]:
@@ -100,15 +110,19 @@ class TokenizedDataset:
 
     @staticmethod
     def from_rows(rows: Rows, tokenizer: Tokenizer, cache: Path | None = None, progress=False) -> "TokenizedDataset":
-        """Tokenize rows, or load them from a cache keyed by the checksums of the rows and of the tokenizer."""
-        path = (
-            cache or paths.cache_folder()
-        ) / f"{rows.task.name}-{rows.split}-{_cache_key(rows, tokenizer)}.safetensors"
-        dataset = _load_cached(path, len(rows.task.text_columns))
-        if dataset is None or len(dataset) != len(rows):
-            texts = [example.texts for example in rows.examples]
-            dataset = TokenizedDataset.from_texts(texts, tokenizer, rows.labels, progress)
-            atomic_write(path, save({"ids": dataset.ids, "offsets": dataset.cu_seqlens, "labels": dataset.labels}))
+        """Tokenize rows, or load their tokens from a cache, keyed by the texts and the tokenizer.
+
+        A cache that cannot be read or written is logged and done without.
+        """
+        texts = [example.texts for example in rows.examples]
+        key = hashlib.sha256(f"{_CACHE_FORMAT} {tokenizer.fingerprint} {texts!r}".encode()).hexdigest()
+        path = (cache or paths.cache_folder()) / f"{rows.task.name}-{rows.split}-{key[:16]}.safetensors"
+        cached = _load_cached(path, key)
+        if cached is not None:
+            labels = torch.tensor(rows.labels, dtype=torch.float32)
+            return TokenizedDataset(*cached, len(rows.task.text_columns), labels)
+        dataset = TokenizedDataset.from_texts(texts, tokenizer, rows.labels, progress)
+        _save_cached(path, key, dataset)
         return dataset
 
     def encode(self, encoding: Encoding, max_length: int, tokenizer: Tokenizer) -> "EncodedDataset":
@@ -131,7 +145,9 @@ class TokenizedDataset:
             sequences_per_row = self.texts_per_row
         starts = self.cu_seqlens[:-1].view_as(lengths)
         num_truncated = int((truncated < lengths).any(1).sum())
-        return _with_special_tokens(self.ids, starts, truncated, tokenizer, sequences_per_row, num_truncated)
+        num_special = int(torch.isin(self.ids, tokenizer.special_ids).sum())
+        sequences = _with_special_tokens(self.ids, starts, truncated, tokenizer, sequences_per_row)
+        return replace(sequences, num_truncated=num_truncated, num_special=num_special)
 
 
 @dataclass(frozen=True)
@@ -144,13 +160,15 @@ class EncodedDataset:
         cu_seqlens: (sequences + 1,) int64, where each sequence begins and ends.
         sequences_per_row: 1, or 2 for pairs in "bi" encoding.
         num_truncated: sequences that lost tokens.
+        num_special: special tokens, such as [SEP], that the texts themselves spell.
     """
 
     ids: Tensor
     token_types: Tensor
     cu_seqlens: Tensor
     sequences_per_row: int
-    num_truncated: int
+    num_truncated: int = 0
+    num_special: int = 0
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -174,12 +192,16 @@ class EncodedDataset:
 
     def notes(self, file: str, max_length: int) -> list[str]:
         """Sentences about the sequences for the log."""
-        if not self.num_truncated:
-            return []
-        count = len(self.cu_seqlens) - 1
-        return [
-            f"{file}: {self.num_truncated} of {count} sequences are longer than {max_length} tokens and are truncated"
-        ]
+        count, notes = len(self.cu_seqlens) - 1, []
+        if self.num_truncated:
+            longer = f"{self.num_truncated} of {count} sequences are longer than {max_length} tokens"
+            notes.append(f"{file}: {longer} and are truncated")
+        if self.num_special:
+            notes.append(
+                f"{file}: the texts spell {self.num_special} special tokens ([CLS], [SEP], [PAD] or [MASK]), which the "
+                "encoder reads as such"
+            )
+        return notes
 
     def to(self, device: torch.device | str) -> "EncodedDataset":
         """The tokens on ``device``; ``cu_seqlens`` stay on the host, where batches are laid out."""
@@ -229,7 +251,7 @@ def _longest_first(left: Tensor, right: Tensor, max_tokens: int) -> tuple[Tensor
 
 
 def _with_special_tokens(
-    ids: Tensor, starts: Tensor, lengths: Tensor, tokenizer: Tokenizer, sequences_per_row: int, num_truncated: int
+    ids: Tensor, starts: Tensor, lengths: Tensor, tokenizer: Tokenizer, sequences_per_row: int
 ) -> EncodedDataset:
     """[CLS], then each text of a sequence followed by [SEP].
 
@@ -248,18 +270,41 @@ def _with_special_tokens(
     tokens[span_indices(first_tokens.flatten(), lengths.flatten(), num_tokens)] = ids[sources]
     types = torch.arange(lengths.shape[1], dtype=torch.uint8).repeat(len(lengths)).repeat_interleave(sizes.flatten())
     cu_seqlens = torch.cat([ends.new_zeros(1), ends.view_as(sizes)[:, -1]])
-    return EncodedDataset(tokens, types, cu_seqlens, sequences_per_row, num_truncated)
+    return EncodedDataset(tokens, types, cu_seqlens, sequences_per_row)
 
 
-def _cache_key(rows: Rows, tokenizer: Tokenizer) -> str:
-    contents = repr(rows.examples)  # not the file's checksum: rows may have been left out, or copies added
-    return hashlib.sha256((tokenizer.fingerprint + contents).encode()).hexdigest()[:16]
-
-
-def _load_cached(path: Path, texts_per_row: int) -> TokenizedDataset | None:
-    """The data set at ``path``; None if there is none or it cannot be read, and must be made again."""
+def _save_cached(path: Path, key: str, dataset: TokenizedDataset) -> None:
+    tensors = {"ids": dataset.ids, "offsets": dataset.cu_seqlens}
     try:
-        tensors = load_file(path)
-        return TokenizedDataset(tensors["ids"], tensors["offsets"], texts_per_row, tensors["labels"])
-    except (FileNotFoundError, SafetensorError, KeyError):
+        atomic_write(path, save(tensors, {"checksum": _checksum(key, tensors)}))
+    except OSError as error:
+        _log_unusable(path.parent, error.strerror or str(error))
+
+
+@cache
+def _log_unusable(folder: Path, reason: str) -> None:
+    logger.warning(
+        f"the token cache {folder} cannot be written ({reason}), so texts are tokenized again in each command: "
+        "set MTBERT_CACHE to a folder of yours"
+    )
+
+
+def _load_cached(path: Path, key: str) -> tuple[Tensor, Tensor] | None:
+    """(ids, cu_seqlens) from the cache; None if they are not there, damaged, or of other texts or another tokenizer."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in ("ids", "offsets")}
+    except (OSError, SafetensorError):
         return None
+    intact = metadata.get("checksum") == _checksum(key, tensors)
+    return (tensors["ids"], tensors["offsets"]) if intact else None
+
+
+def _checksum(key: str, tensors: dict[str, Tensor]) -> str:
+    """A checksum of tokens and of what they are the tokens of."""
+    digest = hashlib.sha256(key.encode())
+    for name, tensor in tensors.items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mtbert.data.batch import PackedBatch
 from mtbert.nn.attention import first_token_attention, packed_attention
 from mtbert.nn.dropout import dropout
+from mtbert.utils.errors import shorten
 
 # Where an adapter may add to the hidden states: at the query, key and value; at the outputs of attention and of the
 # feed-forward block; at the sum before a layer's last LayerNorm; and at the output of the last layer.
@@ -23,12 +24,23 @@ HookPoint = Literal["qkv", "attention", "feed_forward", "layer", "top"]
 AdapterHook = Callable[[HookPoint, Tensor, Tensor], Tensor]
 
 
+_MAX_SIZE = 2**24  # so that no product of sizes overflows; layers are modules, of which no BERT has a thousand
+_RANGES: dict[str, tuple[float, float]] = {
+    "num_hidden_layers": (1, 1000),
+    "pad_token_id": (0, _MAX_SIZE),
+    "layer_norm_eps": (0, 1),
+    "initializer_range": (0, 1),
+    "hidden_dropout_prob": (0, 0.999),
+    "attention_probs_dropout_prob": (0, 0.999),
+}
+
+
 @dataclass(frozen=True)
 class BertConfig:
     """Sizes and rates of a BERT, named as in transformers' config.json. Defaults: bert-base-uncased.
 
     Raises:
-        ValueError: if a value is not a number, or the heads do not divide ``hidden_size``.
+        ValueError: if a value is not a number in its range, or the heads do not divide ``hidden_size``.
     """
 
     vocab_size: int = 30522
@@ -46,9 +58,15 @@ class BertConfig:
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
-            types = (int, float) if field.type is float else int
-            if not isinstance(getattr(self, field.name), types):
-                raise ValueError(f"{field.name} is {getattr(self, field.name)!r}, but must be a number")
+            value, is_float = getattr(self, field.name), field.type is float
+            if isinstance(value, bool) or not isinstance(value, (int, float) if is_float else int):
+                kind = "number" if is_float else "whole number"
+                raise ValueError(f"{field.name} is {shorten(value)}, but must be a {kind}")
+            low, high = _RANGES.get(field.name, (1, _MAX_SIZE))
+            if not low <= value <= high:  # NaN, too
+                raise ValueError(f"{field.name} is {shorten(value)}, but must be from {low} to {high}")
+        if self.pad_token_id >= self.vocab_size:
+            raise ValueError(f"pad_token_id is {self.pad_token_id}, but must be below vocab_size, {self.vocab_size}")
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size {self.hidden_size} does not divide into {self.num_attention_heads} attention heads"

