@@ -55,9 +55,11 @@ def test_data_check_shows_every_file_with_rows_and_sha256(mtbert, sample):
     result = mtbert("data", "check", "--data", sample)
     assert (result.code, result.err) == (0, "")
     assert result.out.startswith("data: data/sample\n") and "no rows shared between splits" in result.out
+    lines = [line.split() for line in result.out.splitlines()]
     for path in sample.glob("*.csv"):
-        (line,) = [line for line in result.out.splitlines() if line.split()[:1] == [path.name]]
-        assert line.split()[-1] == hashlib.sha256(path.read_bytes()).hexdigest()
+        (row,) = [line for line in lines if line[:1] == [path.name]]
+        assert int(row[1]) == len(path.read_text(encoding="utf-8").splitlines()) - 1
+        assert [hashlib.sha256(path.read_bytes()).hexdigest(), path.name] in lines
 
 
 def test_recipes_lists_names_what_sets_them_apart_and_the_reports_figures(mtbert):
