@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import mtbert
-from mtbert.cli import ask, bench, bundle, data, export, predict, results, train
+from mtbert.cli import ask, bench, bundle, clean, data, export, predict, results, start, train
 from mtbert.training.interrupt import Interrupted
 from mtbert.utils.errors import UserError
 from mtbert.utils.logging import set_verbosity
@@ -65,7 +65,7 @@ def doctor():
 
 
 app.add_typer(data.app, name="data")
-for module in (ask, train, predict, results, export, bundle):
+for module in (start, ask, train, predict, results, clean, export, bundle):
     app.add_typer(module.app)
 app.add_typer(bench.app, name="bench")
 
