@@ -27,8 +27,10 @@ from mtbert.training.fields import (
     Count,
     Dropout,
     Fraction,
+    Name,
     NonNegative,
     PerTaskValue,
+    Repeats,
     Text,
     default_for_all,
     error_message,
@@ -94,15 +96,15 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
-    name: Text = "custom"
+    name: Name = "custom"
     tasks: Annotated[tuple[str, ...], BeforeValidator(task_names)] = ("sst", "quora", "sts")
     encoder: Text = "minilm"
     num_layers: Count | None = None
     trainable: Literal["all", "heads", "adapters", "adapters_and_norms"] = "all"
-    adapter: str = "none"
-    adapter_size: Count | None = None
-    adapter_heads: Count | None = None
-    adapter_projections: Count = 1
+    adapter: Annotated[str, Field(max_length=100)] = "none"
+    adapter_size: Repeats | None = None
+    adapter_heads: Repeats | None = None
+    adapter_projections: Repeats = 1
     adapter_activation: Activation = "identity"
     encoding: PerTaskValue[Encoding] = Field({"quora": "cross", "sts": "bi"})
     head: PerTaskValue[Annotated[str, one_of(HEADS)]] = Field({"sst": "linear", "quora": "linear", "sts": "cosine"})
@@ -114,8 +116,8 @@ class Recipe(BaseModel):
     positive_threshold: PerTaskValue[NonNegative] = Field({})
     smart_weight: PerTaskValue[NonNegative] = default_for_all(0.0)
     sampler: Annotated[str, one_of(SAMPLERS)] = "mixed"
-    temperature: Annotated[float, Field(ge=0.1), BeforeValidator(to_number)] = 5.0
-    max_oversampling: Annotated[float, Field(ge=1), BeforeValidator(to_number)] = 5.0
+    temperature: Annotated[float, Field(ge=0.1, le=1e6), BeforeValidator(to_number)] = 5.0
+    max_oversampling: Annotated[float, Field(ge=1, le=1e6), BeforeValidator(to_number)] = 5.0
     batch_size: PerTaskValue[Count] = default_for_all(32)
     tokens_per_batch: PerTaskValue[Count] = Field({})
     epochs: Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(to_whole_number)] = 3
@@ -126,7 +128,7 @@ class Recipe(BaseModel):
     lr_schedule: LRSchedule = "linear"
     max_grad_norm: NonNegative = 1.0
     optimizer_state: Literal["shared", "per_task"] = "shared"
-    gradient_accumulation_steps: Count = 1
+    gradient_accumulation_steps: Repeats = 1
     surgery: Annotated[str, one_of(("none", *WEIGHTINGS, *(f"torchjd:{name}" for name in TORCHJD_METHODS)))] = "none"
     surgery_beta: Fraction = 0.01
     granularity: Annotated[str, one_of(GRANULARITIES)] = "model"
@@ -134,7 +136,7 @@ class Recipe(BaseModel):
     head_dropout: Dropout = 0.1
     hidden_dropout: Dropout = 0.1
     attention_dropout: Dropout = 0.1
-    augment_copies: PerTaskValue[Count] = Field({})
+    augment_copies: PerTaskValue[Repeats] = Field({})
     augment_fraction: Fraction = 0.1
     augment_scores: AugmentScores = "refuse"
     train_rows: Count | None = None

@@ -56,10 +56,14 @@ def test_reports_are_the_first_half_of_names_and_an_unknown_name_is_answered_wit
     [
         (None, "mine.json does not exist"),
         (b"{", "mine.json is not JSON"),
-        (b"[" * 10**5, "mine.json is not JSON"),
-        (b"[1]", "mine.json holds no fields"),
-        (b'{"lr": -1}', "lr is -1"),
-        (b'{"epochs": ' + b"9" * 5000 + b"}", "epochs is '999"),
+        (b"[" * 10**5, "mine.json is nested"),
+        (b"[1]", "mine.json holds no JSON object"),
+        (b'{"lr": -1}', "mine.json: lr is -1"),
+        (b'{"epochs": ' + b"9" * 5000 + b"}", "5,000 digits in field 'epochs'"),
+        (b'{"lr": NaN}', "in field 'lr'"),
+        (b'{"name": "a\\u0000"}', "NUL in field 'name'"),
+        (b'{"encoder": null}', "mine.json: encoder is None"),
+        (b'{"epochs": 1, "epochs": 2}', "second value in field 'epochs'"),
     ],
 )
 def test_a_recipe_file_that_cannot_be_used_says_why(tmp_path, content, words):

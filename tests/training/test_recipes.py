@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def test_an_unknown_field_is_refused_with_the_nearest_one(field, hint):
 IMPOSSIBLE = {
     "epochs": (0, 1.5, True, "many", None, 1e308),
     "seed": (-1, 2**32, float("inf")),
-    "lr": (-1e-5, "fast", "1_0", False, float("nan"), float("inf"), {"sst": 1e-5}, [1]),
+    "lr": (-1e-5, "fast", "1_0", False, float("nan"), float("inf"), {"sst": 1e-5}, [1], 1e308),
     "warmup_ratio": (1.1,),
     "head_dropout": (1,),
     "train_rows": (0.5,),
@@ -41,8 +42,11 @@ IMPOSSIBLE = {
     "augment_fraction": (1.5, -0.1),
     "trainable": ("freeze", None),
     "pooling": ("sum", ["mean"]),
-    "surgery": ("pcgard", "torchjd:"),
-    "name": ("a\0b", "\ud800"),
+    "surgery": ("pcgard", *(f"torchjd:{name}" for name in ("", "os", "ExcessMTL", "MoDo", "SDMGrad"))),
+    "name": ("", " ", "a\\b", "../a", "/etc/x", "a//b", "."),
+    "encoder": ("", b"minilm"),
+    "gradient_accumulation_steps": (10**9,),
+    "adapter_size": (10**9,),
     "adapter": (5,),
     "tasks": (5, None),
 }
@@ -73,10 +77,18 @@ def test_a_refusal_says_what_is_possible(fields, words):
     assert words in refused(**fields)
 
 
-@pytest.mark.parametrize("field", ["epochs", "lr"])
-def test_a_number_of_thousands_of_digits_is_refused_by_field(field):
-    for value in (10**5000, "9" * 5000):
-        assert refused(**{field: value}).startswith(f"{field} is ")
+NO_VALUE = [True, False, b"5", 1j, object(), [], [1], "", "a\0b", "\ud800", "\u2028", 10**5000, "9" * 5000]
+NO_VALUE += [{"sst": [1]}, {"sst": {}}, {5: 5}, {"\ud800": 1}]
+NO_NUMBER = ["1_0", "\uff11", 1e308, float("nan"), float("inf")]
+OPTIONAL = ("num_layers", "adapter_size", "adapter_heads", "steps_per_epoch", "train_rows", "dev_rows")
+LEFT_OUT = ("tokens_per_batch", "augment_copies", "max_length", "positive_threshold")  # None: the task's own, or none
+
+
+@pytest.mark.parametrize("field", Recipe.model_fields)
+def test_what_means_nothing_is_refused_in_every_field(field):
+    values = NO_VALUE + ([] if field in ("name", "encoder") else NO_NUMBER)
+    for value in [*values, *([] if field in (*OPTIONAL, *LEFT_OUT) else [None])]:
+        assert re.match(rf"{field}( is |: |\.)", refused(**{field: value})), value
 
 
 BI = {"tasks": ("sts",), "encoding": "bi", "head": "cosine"}

@@ -1,6 +1,5 @@
 """All named recipes: our own, and those of the reports as ``REPORT/row``."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from mtbert.experiments.recipes import (
 from mtbert.experiments.recipes.entry import Entry
 from mtbert.training.recipe import Recipe, from_dict
 from mtbert.utils.errors import UserError, did_you_mean
+from mtbert.utils.json_files import read_object
 
 _OURS = (ours, sts)
 _REPORTS = {
@@ -51,14 +51,8 @@ def recipe(name: str | Path) -> Recipe:
     if path.suffix != ".json":
         hint = did_you_mean(str(name), RECIPES, "`mtbert recipes` lists them all, or give a recipe.json")
         raise UserError(f"unknown recipe {str(name)!r}: {hint}")
-    try:  # numbers that are too long for Python stay text, for Recipe to refuse by name
-        fields = json.loads(path.read_text(encoding="utf-8"), parse_int=lambda x: int(x) if len(x) < 1000 else x)
-    except FileNotFoundError:
-        raise UserError(f"recipe file {path} does not exist") from None
-    except OSError as error:
-        raise UserError(f"recipe file {path} cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"recipe file {path} is not JSON: {error}") from None
-    if not isinstance(fields, dict):
-        raise UserError(f"recipe file {path} holds no fields: it should be one JSON object")
-    return from_dict(fields)
+    fields = read_object(path, "give a recipe.json, such as a run's")
+    try:
+        return from_dict(fields)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
