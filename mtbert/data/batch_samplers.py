@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from mtbert.data.read import Rows
+from mtbert.data.text_keys import letters
 from mtbert.utils.errors import UserError
 
 BatchKind = Literal["all", "positives", "one positive"]  # the rows that a batch of a loss consists of
@@ -160,5 +161,6 @@ def build_batch_sampler(
             f"{fix} positive_threshold"
         )
     if kind == "positives":
-        return NoDuplicatesBatchSampler(rows.task.name, positives, rows.text_keys, batch_size, seed)
+        texts = [tuple(map(letters, example.texts)) for example in rows.examples]  # near copies are no true negatives
+        return NoDuplicatesBatchSampler(rows.task.name, positives, texts, batch_size, seed)
     return SinglePositiveBatchSampler(rows.task.name, positives, negatives, batch_size, seed)

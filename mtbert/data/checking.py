@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from mtbert.data.delimited import explain_packed, packed_file
 from mtbert.data.read import Rows, available, count_overlap, read_split
+from mtbert.data.tasks import TASKS
 from mtbert.utils.errors import UserError
 
 
@@ -17,18 +19,20 @@ class FolderReport:
 
     Attributes:
         files: one line for each readable file.
+        notes: sentences about rows that are left out or look odd.
         overlaps: sentences about rows that two splits of a task share.
         errors: a sentence for each file that cannot be read.
     """
 
     files: pd.DataFrame = field(default_factory=pd.DataFrame)
+    notes: list[str] = field(default_factory=list)
     overlaps: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
     def text(self) -> str:
         lines = [self.files.drop(columns="sha256").to_string(index=False)] if len(self.files) else []
         checksums = [f"{row.sha256}  {row.file}" for row in self.files.itertuples()]  # as sha256sum writes them
-        return "\n".join([*lines, *(self.overlaps or ["no rows shared between splits"]), *checksums])
+        return "\n".join([*lines, *self.notes, *(self.overlaps or ["no rows shared between splits"]), *checksums])
 
 
 def check_folder(folder: Path) -> FolderReport:
@@ -37,9 +41,13 @@ def check_folder(folder: Path) -> FolderReport:
     splits_by_task: dict[str, list[Rows]] = {}
     for task, split in available(folder):
         try:
-            splits_by_task.setdefault(task.name, []).append(read_split(folder, task, split))
+            rows = read_split(folder, task, split)
         except UserError as error:
             report.errors.append(str(error))
+        else:
+            splits_by_task.setdefault(task.name, []).append(rows)
+            report.notes += rows.notes()
+    report.errors += [explain_packed(packed) for packed in _packed_files(folder)]
     if not splits_by_task and not report.errors:
         report.errors.append(f"{folder} holds none of the course's files: run `python -m mtbert data fetch`")
     report.files = pd.DataFrame([_summary(rows) for splits in splits_by_task.values() for rows in splits])
@@ -48,6 +56,11 @@ def check_folder(folder: Path) -> FolderReport:
             if shared := count_overlap(rows, other):
                 report.overlaps.append(f"{rows.path.name}: {shared} rows are also in {other.path.name}")
     return report
+
+
+def _packed_files(folder: Path) -> list[Path]:
+    names = [name for task in TASKS.values() for name in task.files.values()]
+    return [packed for name in names if not (folder / name).exists() and (packed := packed_file(folder / name))]
 
 
 def _summary(rows: Rows) -> dict[str, object]:

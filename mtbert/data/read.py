@@ -4,34 +4,29 @@ Reads the course's files as they are (tab-separated, quoted, one or two unnamed 
 any CSV or TSV file with the same column names. Errors name file, row and value.
 """
 
-import csv
 import dataclasses
 import hashlib
-import io
 import math
 import os
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+from mtbert.data.delimited import Table, decode, enclosed_rows, multiline_column, parse, read_bytes, source_name
 from mtbert.data.tasks import TASKS, Split, Task
+from mtbert.data.text_keys import canonical_text
 from mtbert.utils import paths
-from mtbert.utils.errors import UserError
-
-csv.field_size_limit(2**24)
-# white space, control characters, and punctuation of several scripts
-_PUNCTUATION = re.compile(
-    r"""[_.,;:!?'"`^()\[\]{}<>|~/\\\x00-\x20\x7f-\xa1\xa8\xab\xad\xb4\xbb\xbf\u2000-\u206f\u3000-\u303f\ufe0f\ufeff"""
-    r"""\uff01\uff08\uff09\uff0c\uff1a\uff1b\uff1f-]+"""
-)
+from mtbert.utils.errors import UserError, shorten
 
 
 class Example(NamedTuple):
-    """One row: its id, one or two texts, and its label if it has one."""
+    """One row: its id, one or two texts, and its label if it has one.
+
+    The id is the file's own, without the white space around it. The course also reads ids in lower case: compare ids
+    of its files by ``course_id``.
+    """
 
     id: str
     texts: tuple[str, ...]
@@ -51,6 +46,8 @@ class Rows:
         unlabeled: rows left out because their label is empty.
         overlaps: for a training set, how many rows also occur in another file, by that file's name.
         copies: how many of the rows are augmented copies of others.
+        multiline: where a text holds a line break and a column separator, which two stray quotes would look like too:
+            the lines of each such row.
     """
 
     task: Task
@@ -61,6 +58,7 @@ class Rows:
     unlabeled: int = 0
     overlaps: Mapping[str, int] = field(default_factory=dict)
     copies: int = 0
+    multiline: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -77,9 +75,16 @@ class Rows:
 
     def notes(self) -> list[str]:
         """Sentences about the file for the log."""
-        if not self.unlabeled:
-            return []
-        return [f"{self.path.name}: {self.unlabeled} of {len(self) + self.unlabeled} rows have no label, left out"]
+        notes, name = [], source_name(self.path.name)
+        if self.unlabeled:
+            notes.append(f"{name}: {self.unlabeled} of {len(self) + self.unlabeled} rows have no label, left out")
+        if self.multiline:
+            lines = ", ".join(self.multiline[:5]) + (", ..." if len(self.multiline) > 5 else "")
+            notes.append(
+                f"{name}: {len(self.multiline)} rows have a text with line breaks that could also be several rows "
+                f"between two stray quotes ({lines}): check the quotes there"
+            )
+        return notes
 
     def subsample(self, count: int | None) -> "Rows":
         """``count`` evenly spaced rows in their order, or all rows if there are no more or ``count`` is None.
@@ -98,12 +103,13 @@ class Rows:
 
 
 def text_key(example: Example) -> tuple[str, ...]:
-    """A key that rows with the same texts share, whatever their case, spacing, punctuation and order in a pair.
+    """A key that rows with the same texts share, in either order of a pair; see ``canonical_text`` for "the same"."""
+    return tuple(sorted(map(canonical_text, example.texts)))
 
-    Symbols count: C++ and C# differ, and so do two emojis.
-    """
-    texts = (unicodedata.normalize("NFC", text).casefold() for text in example.texts)
-    return tuple(sorted(_PUNCTUATION.sub("", text) for text in texts))
+
+def course_id(text: str) -> str:
+    """An id as the course's own reader returns it: in lower case, without white space around it."""
+    return text.strip().lower()
 
 
 def count_overlap(rows: Rows, other: Rows) -> int:
@@ -115,12 +121,13 @@ def data_folder(given: str | Path | None = None) -> Path:
     """The folder to read data from: ``given``, else ``$MTBERT_DATA``, else data/full, else data/sample.
 
     Raises:
-        UserError: if ``given`` or ``$MTBERT_DATA`` does not exist.
+        UserError: if ``given`` or ``$MTBERT_DATA`` is no folder.
     """
     for folder, origin in ((given, "--data"), (os.environ.get("MTBERT_DATA"), "MTBERT_DATA")):
         if folder:
             if not Path(folder).is_dir():
-                raise UserError(f"data folder {folder} (from {origin}) does not exist: give a folder that does")
+                problem = "is no folder: unpack it, and" if Path(folder).exists() else "does not exist:"
+                raise UserError(f"data folder {folder} (from {origin}) {problem} give a folder with the course's files")
             return Path(folder)
     return paths.FULL if any(paths.FULL.glob("*.csv")) else paths.SAMPLE
 
@@ -136,7 +143,7 @@ def read_rows(path: Path, task: Task, split: str, labels: bool | None = None) ->
     """Read and validate one file.
 
     Args:
-        path: a CSV or TSV file with the task's columns, and optionally "id".
+        path: a CSV or TSV file with the task's columns, and optionally "id"; "-" for standard input.
         task: the task.
         split: the name of the split.
         labels: whether to read labels; by default in every split but "test". Rows without a label are then left out.
@@ -146,31 +153,39 @@ def read_rows(path: Path, task: Task, split: str, labels: bool | None = None) ->
     """
     path = Path(path)
     labels = split != "test" if labels is None else labels
-    raw = _read_bytes(path)
-    text = _decode(path, raw)
-    if not text.strip():
-        raise UserError(f"{path} is empty: a header and at least one row are needed")
-    (_, header), *lines = _parse(path, text)
-    text_columns = [_column(path, header, name) for name in task.text_columns]
-    label_column = _column(path, header, task.label_column) if labels else None
-    id_column = _column(path, header, "id") if "id" in header else None
+    raw = read_bytes(path)
+    name = source_name(path)
+    table = parse(name, decode(name, raw))
+    header = table.header
+    text_columns = [_column(name, header, column) for column in task.text_columns]
+    label_column = _column(name, header, task.label_column) if labels else None
+    id_column = _column(name, header, "id") if "id" in header else None
 
-    examples, unlabeled = [], 0
-    for row, (line, fields) in enumerate(lines, start=1):
-        where = f"{path}, row {row} (line {line})"
+    examples: list[Example] = []
+    unlabeled, multiline = 0, []
+    for row, line in enumerate(table.rows, start=1):
+        fields, where = line.fields, f"{name}, row {row} (line {line.first})"
         if len(fields) != len(header):
             raise UserError(f"{where}: {len(fields)} fields, but the header names {len(header)}: correct the row")
+        if (column := multiline_column(line, table)) is not None:
+            if reason := _stray_quotes(line.fields[column], column, table, task, label_column):
+                raise UserError(f"{name}, row {row} ({line.position}): one field {reason}")
+            multiline.append(line.position)
         if label_column is not None and not fields[label_column].strip():
             unlabeled += 1
             continue
-        if id_column is not None and not fields[id_column].strip():
+        row_id = str(row - 1) if id_column is None else fields[id_column].strip()
+        if not row_id:
             raise UserError(f"{where}: column 'id' is empty: give every row an id, or remove the column")
         label = None if label_column is None else _label(fields[label_column], task, where)
-        texts = tuple(_text(fields[i], name, where) for i, name in zip(text_columns, task.text_columns, strict=True))
-        examples.append(Example(str(row - 1) if id_column is None else fields[id_column], texts, label))
+        texts = tuple(
+            _text(fields[i], column_name, where) for i, column_name in zip(text_columns, task.text_columns, strict=True)
+        )
+        examples.append(Example(row_id, texts, label))
     if not examples:
-        raise UserError(f"{path} holds no usable row: {unlabeled} rows without a label, none with one")
-    return Rows(task, split, path, hashlib.sha256(raw).hexdigest(), examples, unlabeled)
+        raise UserError(f"{name} holds no usable row: {unlabeled} rows without a label, none with one")
+    sha256 = hashlib.sha256(raw).hexdigest()
+    return Rows(task, split, path, sha256, examples, unlabeled, multiline=multiline)
 
 
 def available(folder: Path) -> list[tuple[Task, Split]]:
@@ -178,54 +193,29 @@ def available(folder: Path) -> list[tuple[Task, Split]]:
     return [(task, split) for task in TASKS.values() for split, name in task.files.items() if (folder / name).exists()]
 
 
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise UserError(
-            f"{path} does not exist: give a folder with the course's files, or run `python -m mtbert data fetch`"
-        ) from None
-    except IsADirectoryError:
-        raise UserError(f"{path} is a folder: give a file") from None
+def _stray_quotes(text: str, column: int, table: Table, task: Task, label_column: int | None) -> str | None:
+    """Why a field with line breaks must be several rows between two stray quotes; None if it may be a text.
 
-
-def _decode(path: Path, raw: bytes) -> str:
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise UserError(
-            f"{path}, line {line}: byte 0x{raw[error.start]:02x} is not valid utf-8: save the file as utf-8"
-        ) from None
-
-
-def _parse(path: Path, text: str) -> list[tuple[int, list[str]]]:
-    """(line number, fields) of the header and of each row.
-
-    Blank lines are skipped, except between the rows of a file with a single column, where they are empty fields.
+    Texts have no tabs, but they do have commas: in a comma-separated file, the lines of the field must look like rows
+    with labels in the column of the labels.
     """
-    delimiter = "\t" if "\t" in text.lstrip("\r\n").split("\n", 1)[0] else ","
-    # strict: otherwise a quote that is never closed would swallow all rows after it
-    reader = csv.reader(io.StringIO(text.rstrip("\r\n"), newline=""), delimiter=delimiter, strict=True)
-    table: list[tuple[int, list[str]]] = []
-    last_line = 0
-    try:
-        for fields in reader:
-            line, last_line = last_line + 1, reader.line_num
-            if fields or (table and len(table[0][1]) == 1):
-                table.append((line, fields or [""]))
-    except csv.Error as error:
-        where = f"row {len(table)} (line {last_line + 1})" if table else "header"
-        raise UserError(f"{path}, {where}: {error}: check the quotes there") from None
-    return table
+    advice = "as if two stray quotes enclosed several rows: remove the quotes"
+    if table.delimiter == "\t" and "\t" in text:
+        return f"holds a line break and a tab, {advice}, or write the text without tabs"
+    rows = [] if label_column is None else enclosed_rows(text, column, table)
+    labels = [label for row in rows if (label := row[label_column]) is not None]
+    if labels and all(_parse_label(label, task) is not None for label in labels):
+        return f"holds whole rows, {advice}"
+    return None
 
 
-def _column(path: Path, header: list[str], name: str) -> int:
+def _column(source: str, header: list[str], name: str) -> int:
     if name not in header:
-        columns = ", ".join(repr(column) for column in header if column)
-        raise UserError(f"{path}, header: no column {name!r} among {columns}: rename or add it")
+        names = [shorten(column) for column in header if column]
+        columns = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+        raise UserError(f"{source}, header: no column {name!r} among {columns}: rename or add it")
     if header.count(name) > 1:
-        raise UserError(f"{path}, header: {header.count(name)} columns are called {name!r}: rename all but one")
+        raise UserError(f"{source}, header: {header.count(name)} columns are called {name!r}: rename all but one")
     return header.index(name)
 
 
@@ -237,13 +227,22 @@ def _text(text: str, column: str, where: str) -> str:
 
 
 def _label(text: str, task: Task, where: str) -> float:
-    kind = "number" if task.kind == "regression" else "whole number"
-    try:
-        label = float(text)
-    except ValueError:
-        label = math.nan
-    if not 0 <= label <= task.max_label or (task.kind != "regression" and label != int(label)):
+    label = _parse_label(text, task)
+    if label is None:
+        kind = "number" if task.kind == "regression" else "whole number"
         raise UserError(
-            f"{where}: {task.label_column} is {text!r}, but must be a {kind} from 0 to {task.max_label}: correct it"
+            f"{where}: {task.label_column} is {shorten(text)}, but must be a {kind} from 0 to {task.max_label}: "
+            "correct it"
         )
+    return label
+
+
+def _parse_label(text: str, task: Task) -> float | None:
+    """The label that a field holds, None if it holds none. Python's own spellings (1_0, other digits) are no labels."""
+    try:
+        label = float(text) if text.isascii() and "_" not in text else math.nan
+    except ValueError:
+        return None
+    if not 0 <= label <= task.max_label or (task.kind != "regression" and label != int(label)):
+        return None
     return label
