@@ -14,10 +14,11 @@ from scipy import stats
 from mtbert.data.tasks import TASKS
 from mtbert.nn.pretrained import MINILM_SHA256
 from mtbert.training.recipe import Recipe, from_dict
-from mtbert.training.run import Run, open_run
+from mtbert.training.run import Run, open_run, read_run, run_folder
 from mtbert.utils import paths
 from mtbert.utils.errors import UserError
 from mtbert.utils.files import atomic_write
+from mtbert.utils.logging import logger
 from mtbert.utils.tables import upsert_csv
 
 # weights that are known by a hub id, whatever folder they were read from
@@ -65,7 +66,7 @@ def run_row(run: Run) -> dict[str, Any]:
         "tokens": tokens,
         "tokens_per_second": tokens_per_second,
         **{name: record[name] for name in ("device", "threads")},
-        "torch": record["versions"]["torch"],
+        "torch": record["versions"].get("torch"),
         "revision": record["revision"],
         "encoder_sha256": record["encoder_sha256"],
         "encoder_stored": record.get("encoder_stored"),
@@ -88,6 +89,28 @@ def _history_entry(epoch: Mapping[str, Any]) -> dict[str, Any]:
     return {"step": epoch["step"], "losses": losses, "scores": scores}
 
 
+def readable_runs(folders: Iterable[str | Path]) -> tuple[list[Path], list[str]]:
+    """The folders that hold a run, and a sentence for each whose record is damaged.
+
+    Whatever else there is, as where RUNS/* names also the notebooks and logs of a sweep, is left out, which is logged.
+
+    Raises:
+        UserError: nothing in ``folders`` is a run.
+    """
+    readable, problems, others = [], [], []
+    for folder in map(run_folder, folders):
+        try:
+            found = readable if read_run(folder) else others
+            found.append(folder)
+        except UserError as error:
+            problems.append(str(error))
+    if not readable and not problems:
+        open_run(others[0])  # says why it is none
+    if others:
+        logger.info(f"left out, as they hold no run: {', '.join(path.name for path in others)}")
+    return readable, problems
+
+
 def gather(folders: Iterable[str | Path]) -> pd.DataFrame:
     """One row (see ``run_row``) per run folder that has finished an epoch; UserError if there is none."""
     return pd.DataFrame(_rows(folders))
@@ -101,7 +124,12 @@ def _rows(folders: Iterable[str | Path]) -> list[dict[str, Any]]:
 
 
 def record(folders: Iterable[str | Path], name: str) -> Path:
-    """Add runs to data/results/NAME.csv; a run with the same recipe, fields, data and seed replaces its older row."""
+    """Add runs to data/results/NAME.csv; a run with the same recipe, fields, data and seed replaces its older row.
+
+    Raises UserError if no epoch of them is finished, or ``name`` is not the name of a file.
+    """
+    if not name or Path(name).name != name:
+        raise UserError(f"{name!r} is no name of a table: give one without folders, such as mine")
 
     def identity(row: Mapping[str, str]) -> tuple[str, ...]:
         return (*(row[column] for column in ("recipe", "seed", "encoder", "data_sha256")), _completed(row["fields"]))
@@ -122,7 +150,7 @@ def _fields_json(recipe: Recipe) -> str:
 
 def _completed(fields: str) -> str:
     """The fields of an older record, with the defaults of fields that were added since then."""
-    return _fields_json(recipe_of({"fields": fields, "recipe": "", "encoder": "", "seed": 0}))
+    return _fields_json(recipe_of({"fields": fields, "recipe": "any", "encoder": "any", "seed": 0}))
 
 
 def archive(folders: Sequence[str | Path], path: Path) -> int:

@@ -58,7 +58,7 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
             return _read(path)
         except UserError:
             raise
-        except (SafetensorError, LookupError, ValueError, OSError) as error:
+        except (SafetensorError, LookupError, ValueError, TypeError, AttributeError, RecursionError, OSError) as error:
             logger.warning(f"{path.name} is damaged ({error}); trying the one before it")
     if paths:
         raise UserError(f"{folder}: every checkpoint is damaged: delete the folder to train from the start")

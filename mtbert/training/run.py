@@ -5,7 +5,6 @@ adapters.safetensors (with the encoder's LayerNorms if only those were trained) 
 """
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from mtbert.nn.pretrained import Encoder, load_encoder
 from mtbert.nn.weights import check_tensors, read_tensors
 from mtbert.training.checkpoint import checkpoints
 from mtbert.training.recipe import Recipe, check_same_recipe, from_dict
+from mtbert.training.record import read_record
 from mtbert.utils import paths
 from mtbert.utils.device import environment_info
 from mtbert.utils.errors import UserError
@@ -134,13 +134,7 @@ def read_run(folder: str | Path) -> Run | None:
     path = Path(folder) / "run.json"
     if not path.exists():
         return None
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is damaged ({error}): delete the folder or choose another") from None
-    if not isinstance(record, dict) or not {"recipe", "status", "epochs", "best_epoch"} <= record.keys():
-        raise UserError(f"{path} is not the record of a run: delete the folder or choose another")
-    return Run(folder, record)
+    return Run(folder, read_record(path))
 
 
 def open_run(folder: str | Path) -> Run:

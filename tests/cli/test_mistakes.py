@@ -68,7 +68,7 @@ def test_a_folder_with_other_things_in_it_or_a_file_cannot_hold_a_run(train, few
 @pytest.mark.parametrize("command", ["evaluate", "results"])
 def test_a_damaged_record_is_named(mistake, command, tmp_path, content):
     (tmp_path / "run.json").write_text(content)
-    assert f"{tmp_path / 'run.json'} is " in mistake(command, tmp_path)
+    assert f"{tmp_path / 'run.json'} " in mistake(command, tmp_path)
 
 
 def test_a_run_without_a_finished_epoch_has_no_results_and_no_model(mistake, copied, sample):

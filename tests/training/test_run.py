@@ -1,5 +1,7 @@
 """A run's folder: whose it is, who may write to it, and the model that is loaded from it."""
 
+import json
+import re
 import shutil
 
 import pytest
@@ -38,11 +40,40 @@ def test_a_folder_that_holds_something_else_is_refused(recipe, train, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 
-def test_a_damaged_record_is_a_user_error(recipe, train, tmp_path):
-    for content in ('{"status": ', '{"status": "finished"}'):
-        (tmp_path / "run.json").write_text(content)
-        with pytest.raises(UserError, match="run.json is .*: delete the folder or choose another"):
-            train(recipe, tmp_path)
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ('{"status": ', "not JSON"),
+        ("[" * 10**5, "nested"),
+        ('{"status": "finished"}', "recipe is missing"),
+        ({"status": "done"}, "status is 'done'"),
+        ({"recipe": None}, "recipe is None"),
+        ({"recipe": {"lr": -1}}, "lr is -1"),
+        ({"recipe": {"name": "a\0"}}, "NUL in field 'recipe.name'"),
+        ({"epochs": {}}, "epochs is {}"),
+        ({"epochs": [None]}, "epochs.0 is None"),
+        ({"epochs": [], "best_epoch": 1}, "best_epoch is 1 of 0"),
+        ({"best_epoch": True}, "best_epoch is True"),
+        ({"best_epoch": 0}, "best_epoch is 0 of 2"),
+        ({"data": {"sst-train.csv": {}}}, "data.sst-train.csv.task is missing"),
+        ({"seconds": "long"}, "seconds is 'long'"),
+        ({"weights_sha256": {"heads.safetensors": 5}}, "weights_sha256.heads.safetensors is 5"),
+        ({"revision": 10**2000}, "a number of 2,001 digits in field 'revision'"),
+    ],
+)
+def test_a_damaged_record_is_a_user_error(finished, recipe, train, tmp_path, changes, named):
+    content = changes if isinstance(changes, str) else json.dumps({**finished.record, **changes})
+    (tmp_path / "run.json").write_text(content)
+    for use in (
+        lambda: train(recipe, tmp_path),
+        lambda: mtbert.load_model(tmp_path),
+        lambda: mtbert.open_run(tmp_path),
+    ):
+        with pytest.raises(UserError, match=re.escape(named)) as caught:
+            use(tmp_path)
+        message = str(caught.value)
+        assert message.startswith(f"{tmp_path / 'run.json'} ") and "\n" not in message and len(message) < 600
+        assert message.endswith(": delete the folder or choose another")
 
 
 def test_two_processes_do_not_train_in_one_folder(recipe, train, tmp_path):
