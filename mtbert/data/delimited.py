@@ -179,8 +179,8 @@ def enclosed_rows(text: str, column: int, table: Table) -> list[list[str | None]
 
     The fields before and after the quotes are None.
     """
-    first, *others = (line.split(table.delimiter) for line in _LINE_END.split(text))
     width = len(table.header)
-    rows = [[None] * column + first, *others]
+    rows: list[list[str | None]] = [[*line.split(table.delimiter)] for line in _LINE_END.split(text)]
+    rows[0] = [None] * column + rows[0]
     rows[-1] = rows[-1] + [None] * (width - 1 - column)
     return rows if all(len(row) == width for row in rows) else []

@@ -202,8 +202,9 @@ def _stray_quotes(text: str, column: int, table: Table, task: Task, label_column
     advice = "as if two stray quotes enclosed several rows: remove the quotes"
     if table.delimiter == "\t" and "\t" in text:
         return f"holds a line break and a tab, {advice}, or write the text without tabs"
-    rows = [] if label_column is None else enclosed_rows(text, column, table)
-    labels = [label for row in rows if (label := row[label_column]) is not None]
+    if label_column is None:
+        return None
+    labels = [label for row in enclosed_rows(text, column, table) if (label := row[label_column]) is not None]
     if labels and all(_parse_label(label, task) is not None for label in labels):
         return f"holds whole rows, {advice}"
     return None
