@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 from mtbert.data.batch import PackedBatch, on_device
 from mtbert.data.read import Rows
 from mtbert.utils import paths
-from mtbert.utils.errors import UserError
+from mtbert.utils.errors import UserError, shorten
 from mtbert.utils.files import atomic_write
 from mtbert.utils.logging import logger
 
@@ -284,8 +284,8 @@ def _save_cached(path: Path, key: str, dataset: TokenizedDataset) -> None:
 @cache
 def _log_unusable(folder: Path, reason: str) -> None:
     logger.warning(
-        f"the token cache {folder} cannot be written ({reason}), so texts are tokenized again in each command: "
-        "set MTBERT_CACHE to a folder of yours"
+        f"the token cache {shorten(str(folder))} cannot be written ({reason}), so texts are tokenized again in each "
+        "command: set MTBERT_CACHE to a folder of yours"
     )
 
 

@@ -167,6 +167,9 @@ def test_a_data_set_from_the_cache_equals_a_fresh_one(rows, tokenizer, tmp_path,
     assert expected[0][1].labels.tolist() == [2.5, 4.0] and expected[-1][1].labels.isnan().all()
     for some, dataset in expected:
         assert same(TokenizedDataset.from_rows(some, tokenizer), dataset)
+    examples = [example._replace(label=1.0) for example in rows.examples]
+    relabeled = dataclasses.replace(rows, examples=examples)
+    assert TokenizedDataset.from_rows(relabeled, tokenizer).labels.tolist() == [1.0, 1.0]  # labels are not cached
 
 
 @pytest.mark.parametrize("damage", [lambda raw: b"", lambda raw: raw[: len(raw) // 2], lambda raw: b"\xff" * len(raw)])
@@ -178,6 +181,60 @@ def test_a_damaged_cache_file_is_written_again(rows, tokenizer, tmp_path, damage
     path.write_bytes(damage(raw))
     assert same(TokenizedDataset.from_rows(rows, tokenizer, cache), fresh(rows, tokenizer))
     assert path.read_bytes() == raw and list(cache.iterdir()) == [path]
+
+
+def test_no_flipped_bit_of_a_cache_file_goes_unnoticed(rows, tokenizer, tmp_path):
+    TokenizedDataset.from_rows(rows, tokenizer, tmp_path)
+    (path,) = tmp_path.glob("*.safetensors")
+    raw, expected = path.read_bytes(), fresh(rows, tokenizer)
+    for index in range(len(raw)):
+        damaged = bytearray(raw)
+        damaged[index] ^= 1 << index % 8
+        path.write_bytes(damaged)
+        assert same(TokenizedDataset.from_rows(rows, tokenizer, tmp_path), expected), index
+
+
+def test_tokens_of_another_tokenizer_or_of_other_rows_under_its_name_are_not_read(rows, tokenizer, tmp_path):
+    backend = copy.deepcopy(tokenizer.backend)
+    backend.add_tokens(["cat"])
+    fewer = dataclasses.replace(rows, examples=rows.examples[:1])
+    TokenizedDataset.from_rows(rows, tokenizer, tmp_path / "right")
+    (right,) = (tmp_path / "right").iterdir()
+    for some, its_tokenizer in ((rows, Tokenizer(backend)), (fewer, tokenizer)):
+        TokenizedDataset.from_rows(some, its_tokenizer, tmp_path / "wrong")
+        (wrong,) = (tmp_path / "wrong").iterdir()
+        wrong.rename(right)
+        assert same(TokenizedDataset.from_rows(rows, tokenizer, right.parent), fresh(rows, tokenizer))
+
+
+def full_disk(*args):
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("folder", ["file/below", "file", "x" * 5000, "full", "occupied"])
+def test_a_cache_that_cannot_be_used_is_logged_once_and_done_without(
+    rows, tokenizer, tmp_path, folder, messages, monkeypatch
+):
+    (tmp_path / "file").write_text("no folder")
+    if folder == "occupied":
+        TokenizedDataset.from_rows(rows, tokenizer, tmp_path / folder)
+        (path,) = (tmp_path / folder).iterdir()
+        path.unlink()
+        path.mkdir()
+    if folder == "full":
+        monkeypatch.setattr("mtbert.data.tokens.atomic_write", full_disk)
+    monkeypatch.setenv("MTBERT_CACHE", str(tmp_path / folder))
+    for _ in range(2):
+        assert same(TokenizedDataset.from_rows(rows, tokenizer), fresh(rows, tokenizer))
+    assert len(messages) == 1 and "MTBERT_CACHE" in messages[0] and len(messages[0]) < 300
+
+
+def test_special_tokens_that_texts_spell_are_counted(tokenizer):
+    dataset = encode([("a [SEP] b [MASK]",), ("[CLS] [sep] a film [UNK]",), ("☃",)], tokenizer)
+    assert dataset.num_special == 3
+    (note,) = dataset.notes("file.csv", 512)
+    assert "file.csv" in note and "3" in note
+    assert encode([("a film", "no [sep]")], tokenizer).notes("file.csv", 512) == []
 
 
 def test_other_rows_and_another_tokenizer_have_cache_files_of_their_own(rows, tokenizer, tmp_path):
