@@ -64,11 +64,7 @@ def test_a_folder_that_holds_something_else_is_refused(recipe, train, tmp_path):
 def test_a_damaged_record_is_a_user_error(finished, recipe, train, tmp_path, changes, named):
     content = changes if isinstance(changes, str) else json.dumps({**finished.record, **changes})
     (tmp_path / "run.json").write_text(content)
-    for use in (
-        lambda: train(recipe, tmp_path),
-        lambda: mtbert.load_model(tmp_path),
-        lambda: mtbert.open_run(tmp_path),
-    ):
+    for use in (lambda folder: train(recipe, folder), mtbert.load_model, mtbert.open_run):
         with pytest.raises(UserError, match=re.escape(named)) as caught:
             use(tmp_path)
         message = str(caught.value)
