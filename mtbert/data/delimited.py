@@ -4,13 +4,15 @@ import csv
 import io
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from mtbert.utils.errors import UserError
 
 csv.field_size_limit(2**24)
-_LINE_END = re.compile(r"\r\n|\r|\n")
+STRAY_QUOTES = "as if two stray quotes enclosed several rows: remove the quotes"
+LINE_END = re.compile(r"\r\n|\r|\n")
 
 _UNPACK = "unpack it, and give the file inside"
 _EXPORT = "export the sheet as CSV in UTF-8"
@@ -61,11 +63,15 @@ class Line(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A parsed file."""
+    """A parsed file: what separates its columns, and the header and rows in their order."""
 
     delimiter: str
-    header: list[str]
-    rows: list[Line]
+    lines: list[Line]
+
+    @property
+    def header(self) -> list[str]:
+        """The fields of the first line."""
+        return self.lines[0].fields
 
 
 def source_name(path: str | Path) -> str:
@@ -135,8 +141,8 @@ def decode(name: str, raw: bytes) -> str:
     raise UserError(f"{name}, line {line}: {problem}: save the file as utf-8 text")
 
 
-def parse(name: str, text: str) -> Table:
-    """The fields of a comma- or tab-separated file.
+def parse(name: str, text: str, delimiter: str | None = None) -> Table:
+    """The fields of a comma- or tab-separated file; the first line tells which it is, unless it is given.
 
     Blank lines are skipped, except between the rows of a file with a single column, where they are empty fields.
 
@@ -145,7 +151,8 @@ def parse(name: str, text: str) -> Table:
     """
     if not text.strip():
         raise UserError(f"{name} is empty: a header and at least one row are needed")
-    delimiter = "\t" if "\t" in text.lstrip("\r\n").split("\n", 1)[0] else ","
+    if delimiter is None:
+        delimiter = "\t" if "\t" in text.lstrip("\r\n").split("\n", 1)[0] else ","
     # strict: otherwise a quote that is never closed would swallow all rows after it
     reader = csv.reader(io.StringIO(text.rstrip("\r\n"), newline=""), delimiter=delimiter, strict=True)
     lines: list[Line] = []
@@ -158,7 +165,17 @@ def parse(name: str, text: str) -> Table:
     except csv.Error as error:
         where = f"row {len(lines)} (line {last + 1})" if lines else "header"
         raise UserError(f"{name}, {where}: {error}: check the quotes there") from None
-    return Table(delimiter, lines[0].fields, lines[1:])
+    return Table(delimiter, lines)
+
+
+def holds_rows(text: str, table: Table) -> str | None:
+    """Why a field with a line break must be several rows between two stray quotes; None if it may be a text.
+
+    Texts have no tabs, but they do have commas.
+    """
+    if table.delimiter == "\t" and "\t" in text:
+        return "holds a line break and a tab, " + STRAY_QUOTES + ", or write the text without tabs"
+    return None
 
 
 def multiline_column(row: Line, table: Table) -> int | None:
@@ -169,7 +186,7 @@ def multiline_column(row: Line, table: Table) -> int | None:
     """
     if row.first < row.last:
         for column, field in enumerate(row.fields):
-            if _LINE_END.search(field) and (len(table.header) == 1 or table.delimiter in field or "\t" in field):
+            if LINE_END.search(field) and (len(table.header) == 1 or table.delimiter in field or "\t" in field):
                 return column
     return None
 
@@ -180,7 +197,16 @@ def enclosed_rows(text: str, column: int, table: Table) -> list[list[str | None]
     The fields before and after the quotes are None.
     """
     width = len(table.header)
-    rows: list[list[str | None]] = [[*line.split(table.delimiter)] for line in _LINE_END.split(text)]
-    rows[0] = [None] * column + rows[0]
-    rows[-1] = rows[-1] + [None] * (width - 1 - column)
+    rows: list[list[str | None]] = [[*line.split(table.delimiter)] for line in LINE_END.split(text)]
+    rows[0] = [*[None] * column, *rows[0]]
+    rows[-1] = [*rows[-1], *[None] * (width - 1 - column)]
     return rows if all(len(row) == width for row in rows) else []
+
+
+def multiline_note(name: str, lines: Sequence[str]) -> str:
+    """A sentence about rows that ``multiline_column`` picks, by their lines, but that may be right."""
+    examples = ", ".join(lines[:5]) + (", ..." if len(lines) > 5 else "")
+    return (
+        f"{name}: {len(lines)} rows have a text with line breaks that could also be several rows between two stray "
+        f"quotes ({examples}): check the quotes there"
+    )

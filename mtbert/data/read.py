@@ -14,7 +14,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from mtbert.data.delimited import Table, decode, enclosed_rows, multiline_column, parse, read_bytes, source_name
+from mtbert.data.delimited import (
+    STRAY_QUOTES,
+    Table,
+    decode,
+    enclosed_rows,
+    holds_rows,
+    multiline_column,
+    multiline_note,
+    parse,
+    read_bytes,
+    source_name,
+)
 from mtbert.data.tasks import TASKS, Split, Task
 from mtbert.data.text_keys import canonical_text
 from mtbert.utils import paths
@@ -79,11 +90,7 @@ class Rows:
         if self.unlabeled:
             notes.append(f"{name}: {self.unlabeled} of {len(self) + self.unlabeled} rows have no label, left out")
         if self.multiline:
-            lines = ", ".join(self.multiline[:5]) + (", ..." if len(self.multiline) > 5 else "")
-            notes.append(
-                f"{name}: {len(self.multiline)} rows have a text with line breaks that could also be several rows "
-                f"between two stray quotes ({lines}): check the quotes there"
-            )
+            notes.append(multiline_note(name, self.multiline))
         return notes
 
     def subsample(self, count: int | None) -> "Rows":
@@ -163,12 +170,13 @@ def read_rows(path: Path, task: Task, split: str, labels: bool | None = None) ->
 
     examples: list[Example] = []
     unlabeled, multiline = 0, []
-    for row, line in enumerate(table.rows, start=1):
+    for row, line in enumerate(table.lines[1:], start=1):
         fields, where = line.fields, f"{name}, row {row} (line {line.first})"
         if len(fields) != len(header):
             raise UserError(f"{where}: {len(fields)} fields, but the header names {len(header)}: correct the row")
         if (column := multiline_column(line, table)) is not None:
-            if reason := _stray_quotes(line.fields[column], column, table, task, label_column):
+            text = fields[column]
+            if reason := holds_rows(text, table) or _labeled_rows(text, column, table, task, label_column):
                 raise UserError(f"{name}, row {row} ({line.position}): one field {reason}")
             multiline.append(line.position)
         if label_column is not None and not fields[label_column].strip():
@@ -193,20 +201,13 @@ def available(folder: Path) -> list[tuple[Task, Split]]:
     return [(task, split) for task in TASKS.values() for split, name in task.files.items() if (folder / name).exists()]
 
 
-def _stray_quotes(text: str, column: int, table: Table, task: Task, label_column: int | None) -> str | None:
-    """Why a field with line breaks must be several rows between two stray quotes; None if it may be a text.
-
-    Texts have no tabs, but they do have commas: in a comma-separated file, the lines of the field must look like rows
-    with labels in the column of the labels.
-    """
-    advice = "as if two stray quotes enclosed several rows: remove the quotes"
-    if table.delimiter == "\t" and "\t" in text:
-        return f"holds a line break and a tab, {advice}, or write the text without tabs"
+def _labeled_rows(text: str, column: int, table: Table, task: Task, label_column: int | None) -> str | None:
+    """Why a field with line breaks must be rows of a comma-separated file: they have labels where labels should be."""
     if label_column is None:
         return None
     labels = [label for row in enclosed_rows(text, column, table) if (label := row[label_column]) is not None]
     if labels and all(_parse_label(label, task) is not None for label in labels):
-        return f"holds whole rows, {advice}"
+        return f"holds whole rows, {STRAY_QUOTES}"
     return None
 
 

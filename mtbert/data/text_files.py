@@ -1,11 +1,20 @@
 """Files of sentences or pairs that anyone may write: lines of text, or CSV with or without a header."""
 
-import csv
-import io
 import sys
 from pathlib import Path
 
+from mtbert.data.delimited import (
+    LINE_END,
+    decode,
+    holds_rows,
+    multiline_column,
+    multiline_note,
+    other_format,
+    parse,
+    source_name,
+)
 from mtbert.utils.errors import UserError
+from mtbert.utils.logging import logger
 
 _COLUMNS = [("sentence",), ("text",), ("sentence1", "sentence2"), ("text1", "text2"), ("left", "right")]
 
@@ -24,16 +33,16 @@ def read_texts(path: str | Path) -> list[tuple[str, ...]]:
     Raises:
         UserError: for a file that cannot be read, or holds no text, naming the row; for a row with an empty text.
     """
-    name = "standard input" if str(path) == "-" else str(path)
+    name = source_name(path)
     text = _read(path, name)
     first = text.lstrip("\r\n").split("\n", 1)[0]
     delimiter = "\t" if "\t" in first or Path(path).suffix == ".tsv" else ","
     header = [field.strip().strip('"').lower() for field in first.split(delimiter)]
     columns = next((names for names in _COLUMNS if set(names) <= set(header)), None)
     if columns or Path(path).suffix in (".csv", ".tsv"):
-        rows = _csv_rows(text, delimiter, name)
+        rows = _csv_rows(text, delimiter, name) if text.strip() else []
     else:
-        rows = [(number, line.split("\t")) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+        rows = [(number, line.split("\t")) for number, line in enumerate(LINE_END.split(text), 1) if line.strip()]
     if columns:
         rows = rows[1:]
     width = len(header) if columns else len(rows[0][1]) if rows else 0
@@ -55,27 +64,24 @@ def read_texts(path: str | Path) -> list[tuple[str, ...]]:
 def _read(path: str | Path, name: str) -> str:
     try:
         raw = sys.stdin.buffer.read() if str(path) == "-" else Path(path).read_bytes()
-        return raw.decode("utf-8-sig")
     except FileNotFoundError:
         raise UserError(f"{name} does not exist: give a file, or - for standard input") from None
     except IsADirectoryError:
         raise UserError(f"{name} is a folder: give a file") from None
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise UserError(
-            f"{name}, line {line}: byte 0x{raw[error.start]:02x} is not valid utf-8: save it as utf-8"
-        ) from None
+    if other := other_format(raw):
+        raise UserError(f"{name} {other}")
+    return decode(name, raw)
 
 
 def _csv_rows(text: str, delimiter: str, name: str) -> list[tuple[int, list[str]]]:
     """(line number, fields) of every row that is not blank."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    rows, line = [], 1
-    try:
-        for fields in reader:
-            if fields:
-                rows.append((line, fields))
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise UserError(f"{name}, line {line}: {error}: check the quotes there") from None
-    return rows
+    table = parse(name, text, delimiter)
+    multiline = []
+    for line in table.lines:
+        if (column := multiline_column(line, table)) is not None:
+            if reason := holds_rows(line.fields[column], table):
+                raise UserError(f"{name}, {line.position}: one field {reason}")
+            multiline.append(line.position)
+    if multiline:
+        logger.info(multiline_note(name, multiline))
+    return [(line.first, line.fields) for line in table.lines if any(line.fields)]
