@@ -49,6 +49,24 @@ def test_forward_gives_the_logits_of_each_task_and_losses_are_those_of_the_logit
         torch.testing.assert_close(loss, mtbert.nn.task_loss(TASKS[task], logits[task], labels[task]))
 
 
+def test_an_encoder_must_fit_the_tasks():
+    heads, lengths = {"quora": "linear"}, {"quora": 32}
+    one_type = mtbert.load_encoder("tiny", type_vocab_size=1, max_position_embeddings=64)
+    assert MultitaskModel(one_type, [TASKS["quora"]], {"quora": "concat_diff"}, {"quora": "bi"}, lengths)
+    for encoding in ({}, {"quora": "cross"}):
+        with pytest.raises(UserError, match=r"encoding\.quora.*type_vocab_size"):
+            MultitaskModel(one_type, [TASKS["quora"]], heads, encoding, lengths)
+    with pytest.raises(UserError, match=r"max_length\.sst.*65.*64"):
+        MultitaskModel(one_type, [TASKS["sst"]], {"sst": "linear"}, {}, {"sst": 65})
+
+
+def test_what_predict_truncates_or_reads_as_special_tokens_is_logged(model, messages):
+    model.predict("sst", ["word " * 40, "a [SEP] b"])
+    truncated, special = messages
+    assert "sst" in truncated and "1 of 2" in truncated and "32" in truncated
+    assert "sst" in special and "1 special" in special
+
+
 @pytest.mark.parametrize("task", ["sst", "quora", "sts"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_an_output_that_is_not_finite_has_no_label(task, value):

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from mtbert.nn import pretrained
 from mtbert.nn.bert import Bert, BertConfig
 from mtbert.nn.pretrained import encoder_folder, load_encoder
-from mtbert.utils.errors import UserError
+from mtbert.utils.errors import UserError, shorten
 
 transformers = pytest.importorskip("transformers")
 transformers.logging.set_verbosity_error()
@@ -171,6 +171,8 @@ def change_tensor(name: str, change: Callable[[torch.Tensor], torch.Tensor]) -> 
 
 
 QUERY, KEY = (f"encoder.layer.0.attention.self.{part}" for part in ("query.weight", "key.bias"))
+SIZES = ["hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size"]
+SIZES += ["max_position_embeddings", "type_vocab_size"]
 NO_OBJECT = [write(text) for text in ("{", "[1, 2]", "\xff")]
 
 
@@ -186,7 +188,25 @@ NO_OBJECT = [write(text) for text in ("{", "[1, 2]", "\xff")]
         ("config.json", change(model_type="roberta"), "model_type is 'roberta'"),
         ("config.json", change(position_embedding_type="relative_key"), "position_embedding_type is 'relative_key'"),
         ("config.json", change(num_attention_heads=3), "hidden_size 16 does not divide into 3"),
-        ("config.json", change(hidden_size="sixteen"), "hidden_size is 'sixteen'"),
+        ("config.json", change(is_decoder=True), "is_decoder is True"),
+        ("config.json", change(hidden_act=["gelu"] * 1000), "hidden_act is "),
+        ("config.json", change(pad_token_id=30522), "pad_token_id is 30522.*30522"),
+        ("config.json", write("[" * 100_000), "nested"),
+        ("config.json", write('{"hidden_size": %s}' % ("9" * 5000)), "5,000 digits.*hidden_size"),
+        ("config.json", write('{"layer_norm_eps": NaN}'), "NaN.*layer_norm_eps"),
+        *(
+            ("config.json", change(**{name: value}), f"{name} is {re.escape(repr(value))}")
+            for name in (*SIZES, "pad_token_id")
+            for value in ("sixteen", True, None, 1.5, -1, 10**30, *([0] if name in SIZES else []))
+        ),
+        *(
+            ("config.json", change(**{name: value}), f"{name} is {re.escape(repr(value))}")
+            for name in ("layer_norm_eps", "hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range")
+            for value in ("small", False, None, -0.1, 1.5)
+        ),
+        # no memory is asked for before the sizes are compared with the weights
+        ("model.safetensors", lambda path: change(hidden_size=2**23)(path.with_name("config.json")), "has shape"),
+        ("model.safetensors", lambda path: change(num_hidden_layers=20)(path.with_name("config.json")), "no tensor"),
         *((name, spoil, "again") for spoil in NO_OBJECT for name in ("config.json", "origin.json")),
         ("origin.json", write('{"stored": "float16", "sha256": ""}'), "stored_sha256"),
         *((name, Path.unlink, "does not exist") for name in ("config.json", "model.safetensors")),
@@ -236,21 +256,38 @@ def test_minilm_must_be_installed_and_the_official_one(monkeypatch, name, value,
         load_encoder("minilm")
 
 
-def test_a_hub_id_without_a_network_gives_one_line(monkeypatch):
+@pytest.mark.parametrize("error", [ConnectionError, ValueError, RuntimeError])  # odd HF_ variables raise any
+def test_a_hub_id_without_a_usable_hub_gives_one_line(monkeypatch, error):
     def unreachable(*args, **kwargs):
-        raise ConnectionError("no route to host\nand a long story")
+        raise error("no route to host\nand a long story" * 100)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", unreachable)
-    with pytest.raises(UserError, match="'bert-base-uncased'.*ConnectionError") as raised:
+    with pytest.raises(UserError, match=f"'bert-base-uncased'.*{error.__name__}") as raised:
         load_encoder("bert-base-uncased")
-    assert "\n" not in str(raised.value)
+    assert "\n" not in str(raised.value) and len(str(raised.value)) < 400
 
 
-@pytest.mark.parametrize("name", ["no/such/folder/here", "./nowhere", "../nowhere", "with space"])
+@pytest.mark.parametrize(
+    "name",
+    ["no/such/folder/here", "./nowhere", "../nowhere", "with space", "", " ", "a\0b", "a\ud800", "naïve", "x" * 5000],
+)
 def test_a_name_that_is_neither_folder_nor_hub_id_asks_no_hub(monkeypatch, name):
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *a, **k: pytest.fail("the hub was asked"))
-    with pytest.raises(UserError, match=f"encoder {name!r}"):
+    with pytest.raises(UserError, match=f"encoder {re.escape(shorten(name))}") as raised:
         load_encoder(name)
+    assert len(str(raised.value)) < 300
+
+
+def test_a_model_of_the_hub_without_safetensors_is_named(monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *a, **k: str(tmp_path))
+    with pytest.raises(UserError, match="'some/model'.*save_pretrained"):
+        load_encoder("some/model")
+
+
+def test_the_folder_of_an_encoder_is_kept_as_an_absolute_path(saved, monkeypatch):
+    monkeypatch.chdir(saved.parent)
+    assert load_encoder(saved.name).folder == load_encoder(saved).folder == saved.resolve()
+    assert load_encoder("tiny").folder is None
 
 
 def test_the_folder_of_stored_encoders_serves_names_and_never_a_folder_that_exists(saved, tmp_path, monkeypatch):
@@ -266,6 +303,25 @@ def test_pack_truncates_to_the_positions_and_on_request(small, minilm):
     assert minilm.pack(["word " * 300, "one"]).lengths == [302, 3]  # the tokenizer's own limit is off
     assert small.pack(["word " * 300]).lengths == [64]
     assert small.pack([("word " * 300, "word " * 300), "one two"], max_length=10).lengths == [10, 4]
+
+
+def test_a_pair_needs_two_token_types_unless_it_is_bi_encoded(folder):
+    change(type_vocab_size=1)(folder / "config.json")
+    change_tensor("embeddings.token_type_embeddings.weight", lambda tensor: tensor[:1])(folder / "model.safetensors")
+    encoder = load_encoder(folder)
+    assert encoder.pack(["a film", ("one", "two")], "bi").lengths == [4, 3, 3]
+    with pytest.raises(UserError, match="type_vocab_size"):
+        encoder.pack(["a film", ("one", "two")])
+
+
+def test_a_tokenizer_with_more_ids_than_embeddings_is_refused(folder):
+    backend = load_encoder(folder).tokenizer.backend
+    backend.add_tokens(["naïve"])
+    backend.save(str(folder / "tokenizer.json"))
+    with pytest.raises(UserError, match="'naïve'.*30522"):
+        load_encoder(folder)
+    with pytest.raises(UserError, match="vocab_size"):
+        load_encoder("tiny", vocab_size=40)
 
 
 def test_pack_bi_encodes_pairs_as_two_sequences(small):
@@ -286,6 +342,8 @@ def test_pack_bi_encodes_pairs_as_two_sequences(small):
         (["film", " "], "text 2: .*empty"),
         ([("a", "")], "text 1: .*empty"),
         ([("a", None)], "text 1: "),
+        (["film", "a\ud83d"], "text 2: .*surrogate"),
+        (["film" * 10_000, 5 * ("x" * 10_000,)], "text 2: "),
         ([()], "text 1: "),
     ],
 )
