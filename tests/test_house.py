@@ -2,13 +2,17 @@
 
 import ast
 import importlib
+import itertools
 import json
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import mtbert
 from mtbert.utils import paths
@@ -16,7 +20,7 @@ from mtbert.utils import paths
 PACKAGE = Path(mtbert.__file__).parent
 FLOORS = ["utils", "data", "nn optim", "training", "experiments", "bench workbook", "cli"]  # from the bottom
 RANK = {room: rank for rank, rooms in enumerate(FLOORS) for room in rooms.split()}
-TOP_LEVEL = "notebooks mtbert data figures tests requirements.txt README.md pyproject.toml LICENSE"
+TOP_LEVEL = "notebooks mtbert data figures tests requirements.txt constraints.txt README.md pyproject.toml LICENSE"
 HEAVY = ["torch._dynamo", "pandas", "matplotlib", "transformers", "triton", "ray"]
 MODULES = {
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
@@ -99,6 +103,47 @@ def test_the_top_level_holds_only_what_it_may():
         pytest.skip("not a git repository")
     names = {line.split("/")[0] for line in done.stdout.splitlines()}
     assert {name for name in names if not name.startswith(".")} <= set(TOP_LEVEL.split())
+
+
+def requirements(path: str) -> dict[str, Requirement]:
+    """The requirements of a file by name, without comments and options."""
+    lines = [line.split("#")[0].strip() for line in (paths.ROOT / path).read_text(encoding="utf-8").splitlines()]
+    found = [Requirement(line) for line in lines if line and not line.startswith("-")]
+    return {canonicalize_name(requirement.name): requirement for requirement in found}
+
+
+@pytest.mark.parametrize("path", ["requirements.txt", ".ci/requirements.txt"])
+def test_exact_requirements_have_the_same_versions_in_the_constraints(path):
+    constraints = requirements("constraints.txt")
+    for name, requirement in requirements(path).items():
+        assert str(constraints[name].specifier) == str(requirement.specifier), name
+
+
+def test_exact_requirements_serve_every_part_of_the_package():
+    """Those of the notebooks and tests in the first file, optional parts and the linter in CI's."""
+    project = tomllib.loads((paths.ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = project["project"]["optional-dependencies"]
+    light, ci = requirements("requirements.txt"), requirements(".ci/requirements.txt")
+    needed = [*project["project"]["dependencies"], *extras.pop("notebooks"), *extras.pop("test")]
+    optional = [*itertools.chain(*extras.values()), *project["dependency-groups"]["lint"]]
+    assert not {canonicalize_name(Requirement(text).name) for text in needed} ^ light.keys()
+    assert not {canonicalize_name(Requirement(text).name) for text in optional} ^ ci.keys()
+    for text in [*needed, *optional]:
+        bound = Requirement(text)
+        exact = (ci if text in optional else light)[canonicalize_name(bound.name)]
+        assert bound.specifier.contains(str(exact.specifier).removeprefix("==")), text
+        assert bound.extras <= exact.extras, text
+
+
+def test_errors_name_extras_that_exist():
+    project = tomllib.loads((paths.ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    named = {
+        node.args[1].value
+        for path in MODULES.values()
+        for node in ast.walk(syntax(path))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "missing_extra"
+    }
+    assert named and named <= set(project["project"]["optional-dependencies"])
 
 
 def test_imports_run_downwards_only():

@@ -18,7 +18,7 @@ from mtbert.nn.pretrained import load_encoder
 from mtbert.optim import Surgery, TaskPermutations, pcgrad
 from mtbert.training.cuda_graphs import Execution
 from mtbert.training.dataset import MicroBatch
-from mtbert.utils.errors import UserError
+from mtbert.utils.extras import missing_extra
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class TorchJDPCGrad(_Peer):
         try:
             from torchjd import aggregation, autojac
         except ImportError:
-            raise UserError("a peer of this bench, TorchJD, is not installed: pip install 'mtbert[surgery]'") from None
+            raise missing_extra("a peer of this bench, TorchJD,", "notebooks") from None
         super().__init__(*workload)
         self.autojac, self.aggregator = autojac, aggregation.PCGrad()
 

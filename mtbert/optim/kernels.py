@@ -5,9 +5,15 @@ v are read once, and theta, m and v written once. In surgery the Gramian reads e
 """
 
 import torch
-import triton
-import triton.language as tl
 from torch import Tensor
+
+from mtbert.utils.extras import missing_extra
+
+try:
+    import triton
+    import triton.language as tl
+except ImportError:
+    raise missing_extra("triton", "gpu") from None
 
 _BLOCK = 1024
 _PIECE = 1 << 14  # columns whose products one program sums in float32; the programs' sums are added in float64

@@ -1,5 +1,7 @@
 """Weightings: their laws, the Gramian form against vectors written out, and TorchJD."""
 
+import sys
+
 import pytest
 import torch
 from hypothesis import given
@@ -184,3 +186,11 @@ def test_what_is_no_weighting_of_the_gramian_is_refused_by_name():
             TorchJD(name, 3)
     with pytest.raises(ValueError, match=r"\(2, 2\).*3 tasks"):
         torchjd("UPGrad")(torch.eye(2))
+
+
+@pytest.mark.parametrize("package", ["torchjd", "cvxpy"])
+def test_a_method_whose_packages_are_missing_names_the_extra(monkeypatch, package):
+    pytest.importorskip("torchjd")
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UserError, match=rf"'torchjd:CAGrad'.*{package}.*\[surgery-full\]"):
+        TorchJD("CAGrad", 3)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mtbert.utils.errors import UserError
+from mtbert.utils.extras import missing_extra
 
 # Methods whose weights depend on the Gramian alone. Others need the gradients themselves (such as ConFIG, GradDrop and
 # ExcessMTL), several gradients per task (MoDo, SDMGrad), or settings that a recipe does not have (Krum).
@@ -39,10 +40,11 @@ class TorchJD:
 
             self._new_aggregator = partial(getattr(aggregation, name), **settings)
             aggregator = self._new_aggregator()
-        except (ImportError, AttributeError) as error:
-            raise UserError(
-                f"surgery is 'torchjd:{name}', but it cannot be loaded ({error}): pip install 'torchjd[full]>=0.18'"
-            ) from None
+        except ModuleNotFoundError:
+            raise missing_extra(f"surgery is 'torchjd:{name}', but torchjd", "surgery-full") from None
+        except (ImportError, AttributeError) as error:  # its solver is missing, or it is too old to have the method
+            reason = str(error).split(". ")[0]  # without advice of its own
+            raise missing_extra(f"surgery is 'torchjd:{name}', but it", "surgery-full", reason) from None
         self._takes_gramian = hasattr(aggregator, "gramian_weighting")
         self._weightings: dict[int, nn.Module] = {}  # by group
 
