@@ -14,7 +14,7 @@ from mtbert.data.checking import check_folder
 from mtbert.data.read import data_folder
 from mtbert.nn.pretrained import load_encoder
 from mtbert.utils import paths
-from mtbert.utils.errors import UserError
+from mtbert.utils.errors import UserError, shorten
 
 _NEEDED_GB = 3.0
 _OPTIONAL = ("surgery", "sweep")  # extras of pyproject.toml without which the workbook runs
@@ -43,6 +43,7 @@ def inspect_environment() -> list[Finding]:
         "memory": _memory,
         "device": _device,
         "folder for runs": _writable,
+        "token cache": _token_cache,
     }
     findings = []
     for thing, check in checks.items():
@@ -128,3 +129,15 @@ def _writable() -> tuple[bool, str]:
     paths.RUNS.mkdir(exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=paths.RUNS):
         return True, f"{paths.display_path(paths.RUNS)} is writable"
+
+
+def _token_cache() -> tuple[bool, str]:
+    folder = paths.cache_folder()
+    name = paths.display_path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder):
+            return True, f"{name} is writable"
+    except OSError as error:
+        advice = "set MTBERT_CACHE to a folder of yours, or every command tokenizes its texts again"
+        return False, f"{shorten(name)} cannot be written ({error.strerror}): {advice}"

@@ -61,6 +61,16 @@ def test_missing_data_an_old_python_and_little_memory_fail(monkeypatch, tmp_path
     assert not ok and words in text
 
 
+@pytest.mark.parametrize("folder", ["file/below", "file", "x" * 300])
+def test_a_token_cache_that_cannot_be_written_fails(monkeypatch, tmp_path, folder):
+    monkeypatch.setenv("MTBERT_CACHE", str(tmp_path / "cache"))
+    assert doctor._token_cache()[0]
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("MTBERT_CACHE", str(tmp_path / folder))
+    ok, text = doctor._token_cache()
+    assert not ok and "MTBERT_CACHE" in text
+
+
 def test_an_error_of_a_check_is_a_finding(monkeypatch):
     def broken(folder):
         raise OSError("no such disk")
