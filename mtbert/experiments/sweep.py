@@ -28,6 +28,7 @@ from mtbert.utils import paths
 from mtbert.utils.device import available_cpus
 from mtbert.utils.environment import env_number
 from mtbert.utils.errors import UserError
+from mtbert.utils.extras import missing_extra
 from mtbert.utils.files import write_json
 
 NOTEBOOK = paths.ROOT / "notebooks" / "one_run.ipynb"
@@ -255,7 +256,7 @@ def _import_optional(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError:
-        raise UserError(f"this executor needs {name}: pip install 'mtbert[sweep]'") from None
+        raise missing_extra(f"the executor's package {name}", "sweep") from None
 
 
 def sweep(todo: Sequence[Job], executor: str, workers: int, minutes: float | None = None) -> Iterator[Outcome]:
