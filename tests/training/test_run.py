@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import mtbert
 from mtbert.nn.heads import HEADS
@@ -92,6 +93,29 @@ def test_damaged_weights_are_named(finished, tmp_path, name):
     (copy / name).write_bytes((copy / name).read_bytes()[:-100])
     with pytest.raises(UserError, match=f"{name} is damaged"):
         mtbert.load_model(copy)
+
+
+@pytest.mark.parametrize("name", ["heads.safetensors", "encoder/model.safetensors"])
+@pytest.mark.parametrize("change", [lambda tensor: tensor * float("nan"), lambda tensor: tensor.to(torch.int8)])
+def test_weights_that_no_model_computes_with_are_named(finished, tmp_path, name, change):
+    copy = shutil.copytree(finished.folder, tmp_path / "run")
+    tensors = load_file(copy / name)
+    first = min(tensors)
+    save_file({**tensors, first: change(tensors[first])}, copy / name)
+    with pytest.raises(UserError, match=f"^{copy / name}.*{first}.*(NaN|int8)"):
+        mtbert.load_model(copy)
+
+
+def test_a_frozen_encoder_named_by_a_relative_path_is_found_from_anywhere(frozen, train, tmp_path, monkeypatch):
+    shutil.copytree(frozen.encoder, tmp_path / "encoder")
+    monkeypatch.chdir(tmp_path)
+    run = train(frozen.replace(encoder="encoder", epochs=1), tmp_path / "run")
+    here = mtbert.load_model(tmp_path / "run").predict("sts", PAIRS)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert run.recipe.encoder == "encoder" and mtbert.load_model("../run").predict("sts", PAIRS) == here
+    (tmp_path / "encoder").rename(tmp_path / "elsewhere" / "encoder")  # what the recipe says counts, too
+    assert mtbert.load_model("../run").predict("sts", PAIRS) == here
 
 
 SENTENCES = ["A fine film.", "No.", "It goes on and on, and then, when one has given up all hope, it goes on."]
