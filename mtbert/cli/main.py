@@ -3,6 +3,7 @@
 Commands import what they need inside their functions, so that ``mtbert --help`` answers without loading torch.
 """
 
+import io
 import sys
 from typing import Annotated
 
@@ -72,6 +73,9 @@ app.add_typer(bench.app, name="bench")
 
 def main() -> None:
     """Run the command line; a user's mistake becomes one line on stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal or file that cannot show all letters gets escapes
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except Interrupted as stop:

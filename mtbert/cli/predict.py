@@ -1,7 +1,10 @@
 """``mtbert predict``, ``evaluate`` and ``submit``: apply trained runs to rows."""
 
+import contextlib
+import os
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -15,8 +18,10 @@ app = typer.Typer()
 @app.command("predict", epilog="Example: mtbert predict runs/demo-s0 --task sts pairs.csv predictions.csv")
 def predict(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
-    source: Annotated[Path, typer.Argument(metavar="IN.csv", help="In the course's format; labels are not read.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT.csv", help="Written as id,prediction.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="IN.csv", help="In the course's format; labels are not read. -: standard input.")
+    ],
+    target: Annotated[Path, typer.Argument(metavar="OUT.csv", help="Written as id,prediction. -: standard output.")],
     task: Annotated[str, typer.Option(help="sst, cfimdb, quora, sts or yelp.")],
     force: Force = False,
     device: Device = None,
@@ -24,47 +29,107 @@ def predict(
     """Predict the rows of a file."""
     from mtbert.data.read import read_rows
     from mtbert.data.tasks import get_task
-    from mtbert.training.evaluation import predict_logits, write_predictions
+    from mtbert.nn.model import labels_from
+    from mtbert.training.evaluation import predict_logits, predictions_csv
     from mtbert.training.run import load_model, open_run
     from mtbert.utils.device import autocast, get_device
+    from mtbert.utils.files import atomic_write
 
-    if target.exists() and not target.is_file():
+    to_stdout = str(target) == "-"
+    if not to_stdout:
+        _check_target(target, force)
+    # notes about the rows must not get between the predictions
+    with contextlib.redirect_stdout(sys.stderr) if to_stdout else contextlib.nullcontext():
+        rows_task, recipe = get_task(task), open_run(run).recipe
+        if task not in recipe.tasks:
+            raise UserError(f"{run} has no head for {task!r}: it was trained on {', '.join(recipe.tasks)}")
+        rows = read_rows(source, rows_task, "predict", labels=False)
+        for note in rows.notes():
+            logger.info(note)
+        model = load_model(run, get_device(device))
+        with autocast(model.device, recipe.precision):
+            content = predictions_csv(rows, labels_from(rows_task, predict_logits(model, rows)))
+    if to_stdout:
+        sys.stdout.buffer.write(content.encode("utf-8"))
+        sys.stdout.buffer.flush()
+    else:
+        atomic_write(target, content)
+        typer.echo(f"{len(rows)} predictions in {target}")
+
+
+def _check_target(target: Path, force: bool) -> None:
+    """Refuse to write over what is no file, and without ``force`` over anything; a link counts as what it points to."""
+    if not os.path.lexists(target):
+        return
+    points_to = Path(os.path.realpath(target))  # itself, unless it is a link
+    if os.path.lexists(points_to) and not points_to.is_file():
         raise UserError(f"{target} is not a regular file: choose another name")
-    if target.exists() and not force:
+    if not force:
         raise UserError(f"{target} exists: choose another name, or --force to overwrite it")
-    rows_task, recipe = get_task(task), open_run(run).recipe
-    if task not in recipe.tasks:
-        raise UserError(f"{run} has no head for {task!r}: it was trained on {', '.join(recipe.tasks)}")
-    rows = read_rows(source, rows_task, "predict", labels=False)
-    model = load_model(run, get_device(device))
-    with autocast(model.device, recipe.precision):
-        write_predictions(target, rows, predict_logits(model, rows))
-    typer.echo(f"{len(rows)} predictions in {target}")
 
 
 @app.command("evaluate", epilog="Example: mtbert evaluate runs/demo-s0")
-def evaluate(run: Annotated[Path, typer.Argument(help="A run's folder.")], data: Data = None, device: Device = None):
-    """Score a run on the dev files of a data folder."""
-    from mtbert.data.read import read_split
-    from mtbert.training import evaluation
-    from mtbert.training.run import load_model, open_run
-    from mtbert.utils.device import autocast, get_device
+def evaluate(
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN", help="Run folders; several of a task vote.")],
+    predictions: Annotated[
+        bool, typer.Option("--predictions", help="The folders hold files of predictions instead, from any program.")
+    ] = False,
+    data: Data = None,
+    device: Device = None,
+):
+    """Score runs on the dev files of a data folder.
 
-    folder = resolve_data(data)
-    recipe = open_run(run).recipe
-    model = load_model(run, get_device(device))
-    sets = {task.name: read_split(folder, task, "dev") for task in recipe.task_list if "dev" in task.files}
-    for rows in sets.values():
+    Several runs of one task are an ensemble, which predicts by the mean of their probabilities or scores.
+    """
+    from mtbert.data.read import read_split
+    from mtbert.data.tasks import get_task, overall
+    from mtbert.experiments import ensembles
+    from mtbert.utils.device import get_device
+
+    if predictions:
+        _evaluate_files(folders, data)
+        return
+    data_folder = resolve_data(data)
+    runs = ensembles.open_members(folders)
+    sets = [
+        (read_split(data_folder, get_task(name), "dev"), members)
+        for name, members in ensembles.runs_by_task(runs).items()
+        if "dev" in get_task(name).files
+    ]
+    for rows, _ in sets:
         for note in rows.notes():
             logger.info(note)
-    with autocast(model.device, recipe.precision):  # the precision that dev rows had during training
-        typer.echo(format_scores(evaluation.evaluate(model, sets)))
+    predicted = ensembles.predict(sets, get_device(device))
+    for of_task in predicted:
+        if len(of_task.by_run) > 1:
+            logger.info(of_task.gain())
+    scores = {of_task.rows.task.name: of_task.score for of_task in predicted}
+    # one run has the overall score that its training printed
+    typer.echo(format_scores(ensembles.with_overall(scores) if len(runs) > 1 else {**scores, **overall(scores)}))
 
 
-@app.command("submit", epilog="Example: mtbert submit runs/best-s0 runs/cfimdb-s0 --out submission")
+def _evaluate_files(folders: list[Path], data: Path | None) -> None:
+    from mtbert.experiments import ensembles, prediction_files
+
+    data_folder = resolve_data(data)
+    for folder in folders:
+        files = prediction_files.read_folder(folder, data_folder)
+        for each in files:
+            score = "no labels" if each.score is None else f"{each.rows.task.metric} {each.score:.4f}"
+            typer.echo(f"{each.file.path}: {len(each.rows)} rows, {score}")
+        scores = {name: each.score for name, each in prediction_files.one_per_task(files).items()}
+        if scores:
+            typer.echo(f"{folder}: {format_scores(ensembles.with_overall(scores))}")
+
+
+@app.command("submit", epilog="Example: mtbert submit runs/best-s0 runs/cfimdb-s0 --out predictions")
 def submit(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders; each task must be in exactly one of them.")],
-    out: Annotated[Path, typer.Option(help="Folder for TASK-test-output.csv and TASK-dev-output.csv.")],
+    runs: Annotated[list[Path], typer.Argument(help="Run folders; several of a task vote.")],
+    out: Annotated[Path, typer.Option(help="Folder for the files, such as sst-dev-output.csv.")],
+    file_format: Annotated[
+        Literal["course", "plain"], typer.Option("--format", help="As the course does, or id,prediction.")
+    ] = "course",
+    zipped: Annotated[bool, typer.Option("--zip", help="Also write them into predictions.zip.")] = False,
     data: Data = None,
     force: Force = False,
     device: Device = None,
@@ -72,20 +137,23 @@ def submit(
     """Write the course's submission files.
 
     They hold a prediction for every test and dev row; predictions.json lists their checksums, dev scores and runs.
+    Several runs of one task are an ensemble, which predicts by the mean of their probabilities or scores.
     """
     from mtbert.experiments import submission
     from mtbert.utils import paths
     from mtbert.utils.device import get_device
 
-    files = submission.submission_files(runs, resolve_data(data))
+    files = submission.submission_files(runs, resolve_data(data), file_format)
     submission.check_output_dir(files, out, force)
     for file in files:
         for note in file.rows.notes():
             logger.info(note)
-    record = submission.submit(files, out, get_device(device))
-    for run in record["runs"]:
-        for name, facts in run["files"].items():
-            score = f"{facts['metric']} {facts['score']:.4f}, " if "score" in facts else ""
-            typer.echo(f"{name}: {facts['rows']} rows, {score}sha256 {facts['sha256']}")
-    typer.echo(f"dev: {format_scores(record['dev'])}")
-    typer.echo(f"{len(files)} files and {submission.RECORD} in {paths.display_path(out)}")
+    record = submission.submit(files, out, get_device(device), file_format, zipped)
+    written = {name: facts for run in record["runs"] for name, facts in run["files"].items()}
+    for name, facts in written.items():
+        score = f"{facts['metric']} {facts['score']:.4f}, " if "score" in facts else ""
+        typer.echo(f"{name}: {facts['rows']} rows, {score}sha256 {facts['sha256']}")
+    if record["dev"]:
+        typer.echo(f"dev: {format_scores(record['dev'])}")
+    also = f", {submission.ZIP}" if zipped else ""
+    typer.echo(f"{len(files)} files{also} and {submission.RECORD} in {paths.display_path(out)}")

@@ -31,17 +31,23 @@ def results(
         Path | None, typer.Option(help="Also pack them, without their weights, into this .tar.xz.")
     ] = None,
 ):
-    """Show runs as a table."""
+    """Show runs as a table. Files and folders that hold no run are left out."""
     from mtbert.experiments import results
     from mtbert.utils import paths
 
-    columns = ["recipe", "seed", "encoder", "sst", "cfimdb", "quora", "sts", "plain", "normalised", "seconds"]
-    table = results.gather(runs)[columns].dropna(axis=1, how="all")
-    typer.echo(table.to_string(index=False, float_format="{:.4f}".format))
-    if name:
-        typer.echo(f"recorded in {paths.display_path(results.record(runs, name))}")
-    if archive:
-        typer.echo(f"{archive}: {results.archive(runs, archive) / 2**20:.1f} MB")
+    readable, problems = results.readable_runs(runs)
+    if readable:
+        columns = ["recipe", "seed", "encoder", "sst", "cfimdb", "quora", "sts", "plain", "normalised", "seconds"]
+        table = results.gather(readable)[columns].dropna(axis=1, how="all")
+        typer.echo(table.to_string(index=False, float_format="{:.4f}".format))
+        if name:
+            typer.echo(f"recorded in {paths.display_path(results.record(readable, name))}")
+        if archive:
+            typer.echo(f"{archive}: {results.archive(readable, archive) / 2**20:.1f} MB")
+    for problem in problems:
+        typer.echo(f"mtbert: {problem}", err=True)
+    if problems:
+        raise typer.Exit(1)
 
 
 @app.command("costs", epilog="Example: mtbert costs mixed best")
@@ -95,7 +101,13 @@ def confusion(
 
 @app.command("claims", epilog="Example: mtbert claims runs/sweep-yin-small/*-s?")
 def claims(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders of a report's rows.")],
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN", help="Run folders of a report's rows.")],
+    predictions: Annotated[
+        bool,
+        typer.Option(
+            "--predictions", help="Compare folders of prediction files, from any program, each with the first."
+        ),
+    ] = False,
     data: Data = None,
     record: Annotated[bool, typer.Option("--record", help="Keep the figures in data/results/claims.csv.")] = False,
 ):
@@ -104,12 +116,18 @@ def claims(
     from mtbert.experiments.statistics import EffectEstimate
     from mtbert.utils import paths
 
-    compared = comparisons.compare_runs(runs, resolve_data(data))
+    if predictions and record:
+        raise typer.BadParameter("only runs can be recorded: leave out --record or --predictions")
+    compare = comparisons.compare_files if predictions else comparisons.compare_runs
+    compared = compare(folders, resolve_data(data))
     for line in compared.itertuples():
+        row, baseline = line.row, line.baseline
+        if not predictions:
+            row, baseline = f"{row} s{line.row_seed}", f"{baseline} s{line.baseline_seed}"
         low, high = EffectEstimate.from_bootstrap(line.difference, line.error).interval()
         typer.echo(
-            f"{line.row} s{line.row_seed} against {line.baseline} s{line.baseline_seed}, {line.metric}: "
-            f"{line.difference:+.4f}, {low:+.4f} to {high:+.4f} ({line.rows} rows)"
+            f"{row} against {baseline}, {line.metric}: {line.difference:+.4f}, {low:+.4f} to {high:+.4f} "
+            f"({line.rows} rows)"
         )
     if record:
         typer.echo(f"recorded in {paths.display_path(comparisons.record_comparisons(compared))}")

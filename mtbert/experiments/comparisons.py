@@ -1,7 +1,7 @@
 """Pairs of runs compared on the same dev rows: differences, and their standard errors by the paired bootstrap."""
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 from mtbert.data.tasks import OVERALL_TASKS, TASKS
 from mtbert.experiments.claims import load_claims
 from mtbert.experiments.metrics import Pair, resampled_pearson
+from mtbert.experiments.prediction_files import one_per_task, read_folder
 from mtbert.experiments.predictions import DevPredictions, load_predictions
 from mtbert.experiments.recipes import scale_of
 from mtbert.experiments.results import encoder_name, read_table
@@ -95,6 +96,30 @@ def compare_runs(folders: Iterable[str | Path], data: Path) -> pd.DataFrame:
             dev = " ".join(predictions[row.folder][task].rows.sha256 for task in tasks)
             lines.append((*_setting(row), *names, metric, *result, dev, *revisions))
     return pd.DataFrame(lines, columns=_COLUMNS)
+
+
+def compare_files(folders: Sequence[Path], data: Path) -> pd.DataFrame:
+    """Compare the files of predictions in some folders (see ``read_folder``) with those in the first one, on dev rows.
+
+    Returns:
+        A line per folder and metric. Columns: row, baseline (the folders), metric, difference, error, rows.
+
+    Raises:
+        UserError: there are fewer than two folders, two have no task in common, or a file cannot be read.
+    """
+    if len(folders) < 2:
+        raise UserError("one folder of predictions cannot be compared: give a second one")
+    by_folder = []
+    for folder in folders:
+        files = one_per_task(read_folder(folder, data, ["dev"]))
+        by_folder.append({task: DevPredictions(file.rows, file.values) for task, file in files.items()})
+    lines = []
+    for folder, predictions in zip(folders[1:], by_folder[1:], strict=True):
+        compared = compare(predictions, by_folder[0])
+        if not compared:
+            raise UserError(f"{folder} and {folders[0]} have no dev predictions of the same task: nothing to compare")
+        lines += [(str(folder), str(folders[0]), metric, *result) for metric, result in compared.items()]
+    return pd.DataFrame(lines, columns=["row", "baseline", "metric", "difference", "error", "rows"])
 
 
 def record_comparisons(comparisons: pd.DataFrame, name: str = "claims") -> Path:

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import os
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -90,7 +91,7 @@ def _history_entry(epoch: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def readable_runs(folders: Iterable[str | Path]) -> tuple[list[Path], list[str]]:
-    """The folders that hold a run, and a sentence for each whose record is damaged.
+    """The folders that hold a run, and a sentence for each that does not exist or whose record is damaged.
 
     Whatever else there is, as where RUNS/* names also the notebooks and logs of a sweep, is left out, which is logged.
 
@@ -99,6 +100,9 @@ def readable_runs(folders: Iterable[str | Path]) -> tuple[list[Path], list[str]]
     """
     readable, problems, others = [], [], []
     for folder in map(run_folder, folders):
+        if not os.path.lexists(folder):
+            problems.append(f"{folder} does not exist: give the folder that train wrote")
+            continue
         try:
             found = readable if read_run(folder) else others
             found.append(folder)
@@ -112,12 +116,17 @@ def readable_runs(folders: Iterable[str | Path]) -> tuple[list[Path], list[str]]
 
 
 def gather(folders: Iterable[str | Path]) -> pd.DataFrame:
-    """One row (see ``run_row``) per run folder that has finished an epoch; UserError if there is none."""
-    return pd.DataFrame(_rows(folders))
+    """One row (see ``run_row``) per run folder that has finished an epoch; UserError if there is none.
 
-
-def _rows(folders: Iterable[str | Path]) -> list[dict[str, Any]]:
+    Logs which folders are left out, because no epoch is finished.
+    """
     runs = [open_run(folder) for folder in folders]
+    if unscored := [str(run.folder) for run in runs if not run.epochs]:
+        logger.info(f"left out, as no epoch is finished yet: {', '.join(unscored)}")
+    return pd.DataFrame(_rows(runs))
+
+
+def _rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
     if not any(run.epochs for run in runs):
         raise UserError(f"no epoch is finished yet in {', '.join(str(run.folder) for run in runs) or 'no run'}")
     return [run_row(run) for run in runs if run.epochs]
@@ -134,7 +143,7 @@ def record(folders: Iterable[str | Path], name: str) -> Path:
     def identity(row: Mapping[str, str]) -> tuple[str, ...]:
         return (*(row[column] for column in ("recipe", "seed", "encoder", "data_sha256")), _completed(row["fields"]))
 
-    return upsert_csv(paths.RESULTS / f"{name}.csv", _rows(folders), identity)
+    return upsert_csv(paths.RESULTS / f"{name}.csv", _rows([open_run(folder) for folder in folders]), identity)
 
 
 def recipe_of(row: Mapping[str, Any]) -> Recipe:

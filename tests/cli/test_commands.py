@@ -183,19 +183,6 @@ def test_predict_counts_truncated_texts(mtbert, trained, tmp_path):
     assert len(target.read_text(encoding="utf-8").splitlines()) == 3
 
 
-def test_submit_writes_a_file_for_each_set_once(mtbert, mistake, trained, sample, tmp_path):
-    out = tmp_path / "out"
-    arguments = ["submit", trained, "--data", sample, "--out", out]
-    data, *files, dev, last = mtbert(*arguments).out.splitlines()
-    assert (data, last) == ("data: data/sample", f"6 files and predictions.json in {out}")
-    checksum = hashlib.sha256((out / "sts-test-output.csv").read_bytes()).hexdigest()
-    assert f"sts-test-output.csv: 200 rows, sha256 {checksum}" in files and len(files) == 6
-    assert any(line.startswith("sts-dev-output.csv: 200 rows, Pearson r ") for line in files)
-    assert scores_in(dev.removeprefix("dev: ")) == pytest.approx(open_run(trained).scores, abs=1e-3)
-    assert "--force" in mistake(*arguments)
-    assert mtbert(*arguments, "--force").code == 0
-
-
 @pytest.fixture
 def bench(mtbert, sample):
     """Runs a bench of one step on sample data, and returns the lines of its table, without its head."""

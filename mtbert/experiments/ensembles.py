@@ -1,0 +1,136 @@
+"""Ensembles: several runs of one task answer together, by the mean of their probabilities or scores."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+from tqdm.auto import tqdm
+
+from mtbert.data.read import Rows
+from mtbert.data.tasks import OVERALL_TASKS, Task, overall
+from mtbert.nn.model import labels_from
+from mtbert.training.evaluation import predict_logits, score
+from mtbert.training.run import Run, load_model, open_run
+from mtbert.utils import paths
+from mtbert.utils.device import autocast
+from mtbert.utils.errors import UserError
+
+
+def open_members(folders: Sequence[str | Path]) -> list[Run]:
+    """The runs in some folders. Raises UserError if one is no run, or is given twice."""
+    runs: dict[Path, Run] = {}
+    for run in map(open_run, folders):
+        if runs.setdefault(run.folder.resolve(), run) is not run:
+            raise UserError(f"{run.folder} is given twice: give each run once")
+    return list(runs.values())
+
+
+def runs_by_task(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """The runs that were trained on each task; several are its ensemble."""
+    tasks = dict.fromkeys(name for run in runs for name in run.recipe.tasks)
+    return {name: [run for run in runs if name in run.recipe.tasks] for name in tasks}
+
+
+def average(task: Task, logits: Sequence[Tensor]) -> Tensor:
+    """The logits of an ensemble, whose probabilities are the means of its members' probabilities.
+
+    Of a regression task, the members' mean score.
+
+    Args:
+        task: the task.
+        logits: (rows, outputs) of each member.
+
+    Returns:
+        (rows, outputs): of a single member its own logits, otherwise float64.
+
+    Raises:
+        UserError: the members have different numbers of rows or outputs.
+    """
+    shapes = {tuple(of_member.shape) for of_member in logits}
+    if len(shapes) > 1:
+        raise UserError(f"{task.name}: logits of shapes {sorted(shapes)} have no average: give models of the same task")
+    if len(logits) == 1:
+        return logits[0]
+    members = torch.stack(list(logits)).double()  # (members, rows, outputs)
+    if task.kind == "regression":
+        return members.mean(dim=0)
+    if task.kind == "multiclass":
+        return members.log_softmax(dim=2).logsumexp(dim=0) - math.log(len(logits))
+    return logsigmoid(members).logsumexp(dim=0) - logsigmoid(-members).logsumexp(dim=0)  # log odds of the mean
+
+
+@dataclass(frozen=True, eq=False)
+class EnsemblePredictions:
+    """What some runs, or one, predict for the rows of a file: (rows, outputs) logits of each."""
+
+    rows: Rows
+    by_run: Mapping[Run, Tensor]
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """Those of the ensemble, (rows, outputs)."""
+        return average(self.rows.task, list(self.by_run.values()))
+
+    @property
+    def values(self) -> list[int] | list[float]:
+        """The predicted labels or scores, (rows,)."""
+        return labels_from(self.rows.task, self.logits)
+
+    @property
+    def score(self) -> float:
+        """The ensemble's score on rows with labels."""
+        return score(self.rows.task, self.logits, self.rows.labels)
+
+    @property
+    def member_scores(self) -> dict[Run, float]:
+        """The score of each member alone."""
+        return {run: score(self.rows.task, logits, self.rows.labels) for run, logits in self.by_run.items()}
+
+    def gain(self) -> str:
+        """One line: each member's score, the ensemble's, and how much it is above the best of theirs."""
+        scores = self.member_scores
+        alone = ", ".join(f"{paths.display_path(run.folder)} {value:.4f}" for run, value in scores.items())
+        gained = self.score - max(scores.values())
+        return f"{self.rows.task.name}: {alone}; together {self.score:.4f} ({gained:+.4f} over the best)"
+
+
+def predict(
+    sets: Sequence[tuple[Rows, Sequence[Run]]], device: torch.device | str = "cpu", progress: bool = False
+) -> list[EnsemblePredictions]:
+    """Predict rows with the runs that are given with them; each run's model is loaded once.
+
+    Args:
+        sets: rows, and the members of the ensemble that predicts them.
+        device: where the models run.
+        progress: whether to show a progress bar.
+
+    Raises:
+        UserError: a model cannot be loaded.
+    """
+    logits: list[dict[Run, Tensor]] = [{} for _ in sets]
+    runs = dict.fromkeys(run for _, members in sets for run in members)
+    total = sum(len(rows) * len(members) for rows, members in sets)
+    options = {} if progress else {"disable": True}  # without the option, TQDM_DISABLE decides
+    with tqdm(total=total, desc="predict", unit="row", leave=False, **options) as bar:
+        for run in runs:
+            model = load_model(run.folder, device)
+            with autocast(model.device, run.recipe.precision):  # as dev rows were scored in training
+                for (rows, members), of_set in zip(sets, logits, strict=True):
+                    if run in members:
+                        of_set[run] = predict_logits(model, rows, bar.update)
+    # members in the order given, whichever task's model was loaded first
+    return [
+        EnsemblePredictions(rows, {run: of_set[run] for run in members})
+        for (rows, members), of_set in zip(sets, logits, strict=True)
+    ]
+
+
+def with_overall(scores: Mapping[str, float]) -> dict[str, float]:
+    """Dev scores by task, and both overall scores: of the course's three tasks if all are there, else of all."""
+    counted = OVERALL_TASKS if scores.keys() >= set(OVERALL_TASKS) else scores
+    return {**scores, **overall({task: scores[task] for task in counted})}
