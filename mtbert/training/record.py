@@ -38,6 +38,7 @@ class _Record(_Strict):
     data: dict[str, _File]
     encoder_sha256: str | None
     encoder_stored: str | None = None
+    encoder_folder: str | None = None
     tokenizer_sha256: str | None = None
     encoder_config: dict[str, int | float] = {}
     weights_sha256: dict[str, str] = {}

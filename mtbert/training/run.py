@@ -255,7 +255,7 @@ def load_model(folder: str | Path, device: str | torch.device = "cpu") -> Multit
     if trained is not None and not trained.is_dir():
         raise UserError(f"{trained} does not exist: the run's trained encoder is missing")
     source, sha256 = run.record.get("encoder_folder"), run.record.get("encoder_sha256")
-    if trained is None and source and Path(source).is_dir():
+    if trained is None and source and paths.is_folder(source):
         recipe = recipe.replace(encoder=source)  # the recipe's may be relative to the folder that train was called in
     encoder = recipe_encoder(recipe, trained)
     if trained is None and encoder.sha256 != sha256:

@@ -18,6 +18,14 @@ def cache_folder() -> Path:
     return Path(os.environ.get("MTBERT_CACHE") or ROOT / "data" / "cache")
 
 
+def is_folder(path: str | Path) -> bool:
+    """Whether a folder exists there; False, too, for a blank path and for one that no file can have."""
+    try:
+        return bool(str(path).strip()) and Path(path).is_dir()
+    except (OSError, ValueError):  # too long, or NUL in it
+        return False
+
+
 def display_path(path: Path) -> str:
     """A path for messages: relative to the project's root if inside it, else as given."""
     path = Path(path)
