@@ -1,22 +1,23 @@
 """Downloads the course project's real data sets from public addresses and checks each file before use."""
 
-import csv
-import json
 import os
 import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import requests
-from requests.exceptions import ChunkedEncodingError, SSLError
+import urllib3
+from requests.exceptions import SSLError
 from tqdm import tqdm
 
+from mtbert.data.read import read_rows
 from mtbert.data.tasks import TASKS
-from mtbert.utils.errors import UserError
+from mtbert.utils.errors import UserError, shorten
 from mtbert.utils.files import file_sha256, write_json
+from mtbert.utils.json_files import read_object
 from mtbert.utils.logging import logger
 from mtbert.utils.paths import FULL
 
@@ -32,7 +33,10 @@ BASES = (
 TRIES = 3  # per address
 BACKOFF = 0.5  # seconds before the second try, doubled before each further one
 TIMEOUT = (10, 30)  # seconds to connect, seconds without a byte
-BLOCK = 1 << 12  # bytes; a broken connection loses at most one block
+MAX_SECONDS = 600  # for a try; the next one goes on where it stopped
+MAX_BYTES = 100_000_000  # of a file; the largest has about 20 million
+MAX_REDIRECTS = 5
+BLOCK = 1 << 12  # bytes to ask for at a time
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class RemoteFile:
         addresses: where to get it, in the order to try; all serve the same bytes.
         sha256: checksum of the whole file, or None if none is published.
         min_rows: the fewest rows, without the header, that the file may hold; checked if ``sha256`` is None.
+
+    A file without a checksum must also be readable as data of its task.
     """
 
     name: str
@@ -139,7 +145,7 @@ def _fetch_file(file: RemoteFile, folder: Path, progress: bool, force: bool) -> 
     # The record only says what was downloaded last time; force takes what the addresses serve now.
     expected = file.sha256 or (None if force else _recorded(folder).get(file.name))
     if target.exists():
-        mismatch = _mismatch(target, expected, file.min_rows)
+        mismatch = _mismatch(file, target, expected)
         if mismatch and not force:
             raise UserError(f"{target} is another file ({mismatch}): move it away or pass force=True")
         if not mismatch and (expected or not force):
@@ -177,7 +183,7 @@ def _download(file: RemoteFile, part: Path, expected: str | None, progress: bool
                 time.sleep(BACKOFF * 2 ** (attempt - 1))
             try:
                 _receive(address, part, progress)
-                if mismatch := _mismatch(part, expected, file.min_rows):
+                if mismatch := _mismatch(file, part, expected):
                     part.unlink()  # none of it can be trusted: the next try starts from zero
                     raise _Failure(mismatch)
                 return
@@ -189,8 +195,7 @@ def _download(file: RemoteFile, part: Path, expected: str | None, progress: bool
 
 
 def _explain(name: str, failures: dict[str, _Failure]) -> str:
-    # What precedes an @ may be a password.
-    hosts = {address: urlsplit(address).netloc.rpartition("@")[2] or address for address in failures}
+    hosts = {address: _host(address) for address in failures}
     if all(failure.unreachable for failure in failures.values()):
         all_hosts = " or ".join(dict.fromkeys(hosts.values()))
         return f"no network: {name} comes from {all_hosts}, which cannot be reached; connect and try again"
@@ -198,24 +203,53 @@ def _explain(name: str, failures: dict[str, _Failure]) -> str:
     return f"{name} could not be downloaded ({reasons}): try again later, or set {MIRROR} to a mirror"
 
 
+def _host(address: str) -> str:
+    """The host in an address, without what precedes an @, which may be a password."""
+    try:
+        return urlsplit(address).netloc.rpartition("@")[2] or shorten(address)
+    except ValueError:
+        return shorten(address)
+
+
 def _receive(address: str, part: Path, progress: bool) -> None:
     """Append the rest of the file at ``address`` to ``part``; _Failure if the file is incomplete afterwards."""
+    if part.is_symlink():
+        part.unlink()  # what it points to is not ours to write
     received = part.stat().st_size if part.exists() else 0
     # Under compression, Range and Content-Length would not count the file's own bytes.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={received}-"} if received else {})
     try:
-        with requests.get(address, headers=headers, stream=True, timeout=TIMEOUT) as response:
+        with _open(address, headers) as response:
             start, total = _extent(response, part, received)
+            if (total or 0) > MAX_BYTES:
+                raise _Failure(f"{total:,} bytes, more than the {MAX_BYTES:,} allowed", permanent=True)
             if response.status_code != 416:
                 _write(response, part, start, total, progress)
-    except ChunkedEncodingError as error:
-        raise _Failure("the connection was lost") from error
     except requests.RequestException as error:
         # A rejected certificate is a ConnectionError too, but then there is a network.
         unreachable = isinstance(error, requests.ConnectionError) and not isinstance(error, SSLError)
         raise _Failure(type(error).__name__, unreachable=unreachable) from error
+    except urllib3.exceptions.HTTPError as error:  # while the body is read
+        raise _Failure("the connection was lost") from error
+    except ValueError as error:
+        raise _Failure("no usable address", permanent=True) from error
     if total is not None and (size := part.stat().st_size) < total:
         raise _Failure(f"only {size:,} of {total:,} bytes arrived")
+
+
+def _open(address: str, headers: dict[str, str]) -> requests.Response:
+    """The response at an address; redirects are followed on its own host only, which the user or we have chosen."""
+    session = requests.Session()
+    for _ in range(MAX_REDIRECTS + 1):
+        response = session.get(address, headers=headers, stream=True, timeout=TIMEOUT, allow_redirects=False)
+        if not response.is_redirect:
+            return response
+        response.close()
+        target = urljoin(address, response.headers["Location"])
+        if session.should_strip_auth(address, target):  # another host or port, or http in place of https
+            raise _Failure(f"redirects to another host, {_host(target)}", permanent=True)
+        address = target
+    raise _Failure(f"more than {MAX_REDIRECTS} redirects", permanent=True)
 
 
 def _extent(response: requests.Response, part: Path, received: int) -> tuple[int, int | None]:
@@ -223,11 +257,15 @@ def _extent(response: requests.Response, part: Path, received: int) -> tuple[int
     status = response.status_code
     if status == 200:  # the whole file, also from a server that ignores Range
         length = None if "Content-Encoding" in response.headers else response.headers.get("Content-Length")
+        if length and not re.fullmatch(r"[0-9]{1,18}", length.strip()):
+            raise _Failure(f"a Content-Length of {shorten(length)}")
         return 0, int(length) if length else None
     if status not in (206, 416):
         raise _Failure(f"HTTP {status}", permanent=status < 500 and status not in (408, 429))
-    span = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+)", response.headers.get("Content-Range", ""))
-    if span and received == int(span[1] or span[2]):  # a 416 gives only the length: the part is complete
+    number = "([0-9]{1,18})"
+    span = re.fullmatch(rf"bytes (?:{number}-[0-9]+|\*)/{number}", response.headers.get("Content-Range", ""))
+    # a 416 gives only the length, and says that the part is complete
+    if span and received == int(span[1] or span[2]) and (received or status == 206):
         return received, int(span[2])
     part.unlink(missing_ok=True)
     raise _Failure(f"HTTP {status} with another range than requested")
@@ -235,31 +273,43 @@ def _extent(response: requests.Response, part: Path, received: int) -> tuple[int
 
 def _write(response: requests.Response, part: Path, start: int, total: int | None, progress: bool) -> None:
     bar = tqdm(desc=part.stem, total=total, initial=start, unit="B", unit_scale=True, disable=not progress)
+    deadline, size = time.monotonic() + MAX_SECONDS, start
     with bar, part.open("ab" if start else "wb") as out:
-        for block in response.iter_content(BLOCK):
+        while block := response.raw.read1(BLOCK, decode_content=True):  # read() would wait for a whole block
             out.write(block)
             bar.update(len(block))
+            size += len(block)
+            if size > MAX_BYTES:
+                break
+            if time.monotonic() > deadline:
+                raise _Failure(f"not complete after {MAX_SECONDS} seconds")
+    if size > MAX_BYTES:
+        part.unlink()
+        raise _Failure(f"more than the {MAX_BYTES:,} bytes allowed", permanent=True)
 
 
-def _mismatch(path: Path, sha256: str | None, min_rows: int | None) -> str | None:
+def _mismatch(file: RemoteFile, path: Path, sha256: str | None) -> str | None:
     """How a complete file differs from the expected one; None if it does not."""
     if sha256:
         actual = file_sha256(path)
         return None if actual == sha256 else f"expected sha256 {sha256}, found {actual}"
-    if min_rows and (rows := _count_rows(path)) < min_rows:
-        return f"expected at least {min_rows:,} rows, found {rows:,}"
+    task = TASKS[file.task]
+    split = next(split for split, name in task.files.items() if name == file.name)
+    try:
+        rows = read_rows(path, task, split)
+    except UserError as error:
+        return f"no data of {file.task}: {error}"
+    if file.min_rows and (count := len(rows) + rows.unlabeled) < file.min_rows:
+        return f"expected at least {file.min_rows:,} rows, found {count:,}"
     return None
 
 
-def _count_rows(path: Path) -> int:
-    """Rows below the header of a tab-separated file; 0 if it is not one."""
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return max(0, sum(1 for _ in csv.reader(file, delimiter="\t")) - 1)
-    except (csv.Error, UnicodeDecodeError):
-        return 0
-
-
 def _recorded(folder: Path) -> dict[str, str]:
-    record = folder / RECORD
-    return json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+    record, advice = folder / RECORD, "delete it to record the checksums again"
+    if not record.exists():
+        return {}
+    checksums = read_object(record, advice)
+    for name, sha256 in checksums.items():
+        if not re.fullmatch("[0-9a-f]{64}", str(sha256)):
+            raise UserError(f"{record}: {shorten(name)} has {shorten(sha256)} in place of a sha256: {advice}")
+    return checksums

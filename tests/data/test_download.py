@@ -1,11 +1,13 @@
 """Downloads from a server that behaves well, badly, and not at all; nothing here leaves the machine."""
 
+import contextlib
 import errno
 import gzip
 import hashlib
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -190,6 +192,7 @@ def test_a_download_ends_with_the_whole_file(tmp_path, serve, messages, part, pl
         ([span(0, 10), span(10, 20), span(20, 30)], f"only 30 of {SIZE:,} bytes", BODY[:30]),
         ([corrupt], f"expected sha256 {SHA256}, found {OTHER_SHA256}", None),
         ([reply(404)], "HTTP 404", None),
+        ([reply(416, Content_Range="bytes */0")], "HTTP 416", None),
     ],
 )
 def test_a_failed_download_leaves_no_target_and_is_resumed_by_the_next_call(tmp_path, serve, plan, message, part):
@@ -280,11 +283,12 @@ def test_the_expected_file_is_left_alone_and_another_one_is_overwritten_only_if_
 
 def test_a_file_without_a_checksum_is_recorded_and_recognized(tmp_path, serve, messages):
     server, record = serve(good), tmp_path / "checksums.json"
-    record.write_text('{"other.csv": "abc"}')
+    other = {"other.csv": OTHER_SHA256}
+    record.write_text(json.dumps(other))
     file = remote(server, sha256=None, min_rows=ROWS)
     get(tmp_path, file)
     assert holds(tmp_path, names=(NAME, record.name)) and SHA256 in messages[0]
-    assert json.loads(record.read_text()) == {"other.csv": "abc", NAME: SHA256}
+    assert json.loads(record.read_text()) == other | {NAME: SHA256}
     get(tmp_path, file)
     assert len(server.requests) == 1
     (tmp_path / NAME).write_bytes(OTHER)
@@ -300,11 +304,133 @@ def test_a_file_without_any_known_checksum_is_left_alone_with_a_note(tmp_path, s
     assert "no checksum" in messages[0] and holds(tmp_path) and server.requests == []
 
 
-@pytest.mark.parametrize("body", [BODY[:CUT], b"<html></html>", b"\xff\xfe\x00", b'\t"' + b"x" * 200_000])
-def test_a_body_with_too_few_rows_is_refused(tmp_path, serve, body):
-    file = remote(serve(lambda handler: good(handler, body)), sha256=None, min_rows=ROWS)
-    assert "expected at least 2,000 rows, found" in refused(tmp_path, file)
+PAGE = b"<!DOCTYPE html><html><body>Please sign in</body></html>"
+
+
+@pytest.mark.parametrize("min_rows", [None, ROWS])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        PAGE,
+        b"{}",
+        b"id\tsentence\n1\tFine\n",
+        BODY[:-4],
+        b"\xff\xfe\x00",
+        b'\t"' + b"x" * 200_000,
+        gzip.compress(BODY),
+    ],
+)
+def test_a_body_that_is_no_data_of_the_task_is_refused_even_without_a_checksum(tmp_path, serve, body, min_rows):
+    message = refused(tmp_path, remote(serve(reply(200, body)), sha256=None, min_rows=min_rows))
+    assert "no data of sst" in message and len(message) < 1000
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / NAME).write_bytes(body)  # nor is it taken for the file
+    assert str(tmp_path / NAME) in refused(tmp_path, remote(serve(good), sha256=None, min_rows=min_rows))
+
+
+def test_a_body_with_too_few_rows_is_refused(tmp_path, serve):
+    body = BODY[: BODY.index(b"\n1000\t") + 1]
+    file = remote(serve(lambda handler: good(handler, body)), sha256=None, min_rows=ROWS)
+    assert "expected at least 2,000 rows, found 1,000" in refused(tmp_path, file)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("length", ["many", "-5", "1_0", "9" * 5000, "٣", ""])
+def test_a_bad_content_length_is_a_failed_try(tmp_path, serve, length):
+    server = serve(reply(200, BODY, Content_Length=length.encode().decode("latin-1")), good)
+    get(tmp_path, remote(server))
+    assert holds(tmp_path)
+
+
+@pytest.mark.parametrize("span", ["bytes 0-9/many", "bytes 0-9/" + "9" * 5000, "items 0-9/10"])
+def test_a_bad_content_range_is_a_failed_try(tmp_path, serve, span):
+    (tmp_path / f"{NAME}.part").write_bytes(BODY[:10])
+    get(tmp_path, remote(serve(reply(206, BODY, Content_Range=span), good)))
+    assert holds(tmp_path)
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_without_end_is_cut_off(tmp_path, serve, monkeypatch, chunked):
+    def endless(handler):
+        handler.send_response(200)
+        if not chunked:
+            handler.send_header("Content-Length", str(10**12))
+        handler.end_headers()
+        with contextlib.suppress(OSError):
+            while True:
+                handler.wfile.write(BODY)
+
+    monkeypatch.setattr(download, "MAX_BYTES", 2 * len(BODY))
+    server = serve(endless)
+    message = refused(tmp_path, remote(server))
+    assert f"{server.host}: " in message and f"{2 * len(BODY):,}" in message and len(server.requests) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_sends_a_byte_now_and_then_is_left_and_resumed(tmp_path, serve, monkeypatch):
+    def drips(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(BODY)))
+        handler.end_headers()
+        with contextlib.suppress(OSError):
+            for byte in BODY:
+                handler.wfile.write(bytes([byte]))
+                time.sleep(0.01)
+
+    monkeypatch.setattr(download, "MAX_SECONDS", 0.1)
+    server = serve(drips, good)
+    get(tmp_path, remote(server))
+    assert holds(tmp_path) and int(server.ranges[1].removeprefix("bytes=").removesuffix("-")) < 1000
+
+
+def test_a_part_that_is_a_link_is_not_followed(tmp_path, serve):
+    folder, precious = tmp_path / "data", tmp_path / "precious.txt"
+    folder.mkdir()
+    precious.write_text("precious")
+    (folder / f"{NAME}.part").symlink_to(precious)
+    get(folder, remote(serve(good)))
+    assert precious.read_text() == "precious" and holds(folder) and not (folder / NAME).is_symlink()
+
+
+@pytest.mark.parametrize(
+    "location", ["http://localhost:{port}/{name}", "http://127.0.0.1:1/{name}", "//example.invalid/{name}"]
+)
+def test_a_redirect_to_another_host_is_refused(tmp_path, serve, location):
+    other = serve(good)
+    server = serve(reply(302, Location=location.format(port=other.server_port, name=NAME)))
+    message = refused(tmp_path, remote(server))
+    assert f"{server.host}: redirects to another host" in message
+    assert other.requests == [] and len(server.requests) == 1
+
+
+def test_a_redirect_on_the_same_host_is_followed_but_not_in_a_circle(tmp_path, serve):
+    server = serve(reply(301, Location="/elsewhere/file.csv"), good)
+    get(tmp_path, remote(server))
+    assert holds(tmp_path) and [path for path, _ in server.requests] == [f"/{NAME}", "/elsewhere/file.csv"]
+    circle = serve(reply(302, Location=f"/{NAME}"))
+    assert "redirects" in refused(tmp_path / "new", remote(circle)) and len(circle.requests) < 10
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{", '{"ids-sst-train.csv": 3}', '{"ids-sst-train.csv": "x"}', "[" * 10**5]
+)
+def test_a_damaged_record_of_checksums_is_named(tmp_path, serve, content):
+    (tmp_path / "checksums.json").write_text(content)
+    message = refused(tmp_path, remote(serve(good), sha256=None))
+    assert "checksums.json" in message and "delete it" in message
+    assert (tmp_path / "checksums.json").read_text() == content and not (tmp_path / NAME).exists()
+
+
+@pytest.mark.parametrize(
+    "mirror", ["http://[::1", "http://127.0.0.1:99999", "ftp://127.0.0.1", "http://a\udcff", "x" * 10**5]
+)
+def test_a_mirror_that_is_no_address_is_passed_over(tmp_path, serve, monkeypatch, mirror):
+    monkeypatch.setenv("MTBERT_DATA_URL", mirror)
+    get(tmp_path / "data", remote(serve(good)))
+    assert holds(tmp_path / "data")
+    message = refused(tmp_path / "new", remote(serve(reply(404))))
+    assert "HTTP 404" in message and len(message) < 1000
 
 
 def test_only_the_tasks_asked_for_are_fetched_and_all_come_with_a_line_about_yelp(tmp_path, serve, messages):
