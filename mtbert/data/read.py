@@ -132,8 +132,8 @@ def data_folder(given: str | Path | None = None) -> Path:
     """
     for folder, origin in ((given, "--data"), (os.environ.get("MTBERT_DATA"), "MTBERT_DATA")):
         if folder:
-            if not Path(folder).is_dir():
-                problem = "is no folder: unpack it, and" if Path(folder).exists() else "does not exist:"
+            if not paths.is_folder(folder):
+                problem = "is no folder: unpack it, and" if os.path.exists(folder) else "does not exist:"
                 raise UserError(f"data folder {folder} (from {origin}) {problem} give a folder with the course's files")
             return Path(folder)
     return paths.FULL if any(paths.FULL.glob("*.csv")) else paths.SAMPLE

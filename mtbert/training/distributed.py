@@ -5,7 +5,6 @@ step; so if each process weights the mean over its own rows by their share of th
 add up to that of the whole step. With surgery the rows of the Jacobian are summed instead.
 """
 
-import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -23,6 +22,7 @@ from mtbert.nn.losses import LOSSES
 from mtbert.optim.flat import FlatParameters, GradientVector
 from mtbert.training.recipe import Recipe
 from mtbert.utils.device import get_device
+from mtbert.utils.environment import env_integer
 from mtbert.utils.errors import UserError
 
 TIMEOUT = timedelta(minutes=10)  # how long a process waits for the others before it gives them up
@@ -52,7 +52,7 @@ class World:
         """The device of that name (see ``get_device``); of several GPUs the one of this process's local rank."""
         if self.size == 1 or not torch.cuda.is_available() or not (name or "cuda").startswith("cuda"):
             return get_device(name)
-        device = get_device(f"cuda:{os.environ.get('LOCAL_RANK', self.rank)}")
+        device = get_device(f"cuda:{env_integer('LOCAL_RANK', self.rank)}")
         torch.cuda.set_device(device)
         return device
 
@@ -153,7 +153,7 @@ class Exchange:
 
 def process_rank() -> int:
     """This process's rank among those that a launcher started together; 0 for a single process."""
-    return int(os.environ.get("RANK", "0")) if int(os.environ.get("WORLD_SIZE", "1")) > 1 else 0
+    return env_integer("RANK", 0) if env_integer("WORLD_SIZE", 1) > 1 else 0
 
 
 @contextmanager
@@ -163,7 +163,7 @@ def process_group(device: str | None = None) -> Iterator[World]:
     The launcher sets RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT; without them this process is alone. An exception in
     one process ends the block in all; only the first process that fails raises it, and the others exit.
     """
-    size = int(os.environ.get("WORLD_SIZE", "1"))
+    size = env_integer("WORLD_SIZE", 1)
     if size == 1:
         yield ALONE
         return

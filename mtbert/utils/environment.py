@@ -27,6 +27,14 @@ def env_path(name: str) -> Path | None:
     return Path(value)
 
 
+def env_integer(name: str, default: int) -> int:
+    """The whole number in an environment variable, ``default`` if it is unset or blank; UserError for anything else."""
+    number = env_number(name, default)
+    if not number.is_integer():
+        raise UserError(f"{name} is {shorten(os.environ[name])}, but must be a whole number: change it or unset it")
+    return int(number)
+
+
 def env_number(name: str, default: float) -> float:
     """The number in an environment variable, ``default`` if it is unset or blank.
 
@@ -35,7 +43,7 @@ def env_number(name: str, default: float) -> float:
     """
     value = os.environ.get(name, "")
     if not value.strip():
-        return default
+        return float(default)
     try:
         number = float(value)
     except ValueError:

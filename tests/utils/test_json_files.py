@@ -5,7 +5,7 @@ import json
 import pytest
 
 from mtbert.utils import json_files
-from mtbert.utils.environment import env_number, env_path
+from mtbert.utils.environment import env_integer, env_number, env_path
 from mtbert.utils.errors import UserError, shorten
 from mtbert.utils.json_files import MAX_DEPTH, MAX_DIGITS, check_types, read_object
 
@@ -100,6 +100,12 @@ def test_an_environment_variable_is_a_path_or_a_number_or_refused(monkeypatch, t
     for value, number in (("1e3", 1000.0), ("-2", -2.0), ("inf", float("inf"))):
         monkeypatch.setenv("MTBERT_TEST", value)
         assert env_number("MTBERT_TEST", 3.0) == number
+    monkeypatch.setenv("MTBERT_TEST", " 4 ")
+    assert env_integer("MTBERT_TEST", 1) == 4
+    for value in ("2.5", "inf", "four"):
+        monkeypatch.setenv("MTBERT_TEST", value)
+        with pytest.raises(UserError, match=f"MTBERT_TEST.*{value}"):
+            env_integer("MTBERT_TEST", 1)
     for value in ("soon", "nan", "1" + "x" * 5000):
         monkeypatch.setenv("MTBERT_TEST", value)
         with pytest.raises(UserError, match="MTBERT_TEST") as raised:
