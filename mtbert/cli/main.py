@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import mtbert
-from mtbert.cli import ask, bench, bundle, clean, data, export, predict, results, start, train
+from mtbert.cli import ask, bench, bundle, clean, data, export, predict, results, soup, start, train
 from mtbert.training.interrupt import Interrupted
 from mtbert.utils.errors import UserError
 from mtbert.utils.logging import set_verbosity
@@ -53,12 +53,16 @@ def _global_options(
         set_verbosity("debug" if verbose else "warning")
 
 
-@app.command(epilog="Example: mtbert doctor")
-def doctor():
+@app.command(epilog="Example: mtbert doctor --device mps")
+def doctor(
+    device: Annotated[
+        str | None, typer.Option(help="Check this device; by default the one a run would choose.")
+    ] = None,
+):
     """Check Python, packages, weights, data, memory and device. Exit code 1 if something is missing."""
     from mtbert.workbook.doctor import inspect_environment
 
-    findings = inspect_environment()
+    findings = inspect_environment(device)
     for finding in findings:
         typer.echo(str(finding))
     if not all(finding.ok for finding in findings):
@@ -66,7 +70,7 @@ def doctor():
 
 
 app.add_typer(data.app, name="data")
-for module in (start, ask, train, predict, results, clean, export, bundle):
+for module in (start, ask, train, soup, predict, results, clean, export, bundle):
     app.add_typer(module.app)
 app.add_typer(bench.app, name="bench")
 

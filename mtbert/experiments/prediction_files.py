@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast, get_args
 
-from mtbert.data.read import Rows, read_rows, read_split
+from mtbert.data.read import Rows, course_id, read_rows, read_split
 from mtbert.data.tasks import TASKS, Split, Task, get_task
 from mtbert.training.evaluation import accuracy, pearson, predictions_csv
 from mtbert.training.run import read_run
@@ -55,7 +55,7 @@ def format_predictions(rows: Rows, values: Sequence[float], file_format: Format)
     number = int if rows.task.kind == "multiclass" else float
     lines = [f"id \t {_course_column(rows.task)} \n"]
     for example, value in zip(rows.examples, values, strict=True):
-        identity = _normalized(example.id)
+        identity = course_id(example.id)
         if re.search(r"[\r\n]", identity):
             raise UserError(
                 f"{rows.path}: id {shorten(identity)} has a line break, which the course's format cannot hold: "
@@ -165,7 +165,7 @@ def read_predictions(path: Path, rows: Rows) -> list[float]:
         UserError: with file, line and id, for a line that cannot be read, a value that the task cannot have, an id that
             comes twice or that the data file lacks, and for a row without a prediction.
     """
-    positions = {_normalized(example.id): index for index, example in enumerate(rows.examples)}
+    positions = {course_id(example.id): index for index, example in enumerate(rows.examples)}
     if len(positions) < len(rows):
         raise UserError(f"{rows.path} has the same id twice (in lower case): predictions cannot be told apart by id")
     values: dict[int, float] = {}
@@ -177,7 +177,7 @@ def read_predictions(path: Path, rows: Rows) -> list[float]:
         if value is None:
             wanted = "a finite number" if rows.task.kind == "regression" else f"a class from 0 to {rows.task.max_label}"
             raise UserError(f"{where}: the value of id {shorten(identity)} is {shorten(text)}, but must be {wanted}")
-        key = _normalized(identity)
+        key = course_id(identity)
         first = first_lines.setdefault(key, line)
         if first != line:
             raise UserError(f"{where}: id {shorten(identity)} is on line {first} too: keep one of the two")
@@ -247,12 +247,8 @@ def _unlabeled_ids(rows: Rows) -> set[str]:
     if not rows.unlabeled:
         return set()
     everything = read_rows(rows.path, rows.task, rows.split, labels=False)
-    return {_normalized(example.id) for example in everything.examples}
+    return {course_id(example.id) for example in everything.examples}
 
 
 def _course_column(task: Task) -> str:
     return _COLUMNS.get(task.name, f"Predicted_{task.label_column.title()}")
-
-
-def _normalized(identity: str) -> str:
-    return identity.strip().lower()

@@ -37,7 +37,7 @@ def load_predictions(run: Run, data: Path) -> dict[str, DevPredictions]:
     """
     predictions = {}
     for task in (task for task in run.recipe.task_list if "dev" in task.files):
-        rows = _scored_rows(run, task.name, data)
+        rows = scored_rows(run, task.name, data)
         path = run.folder / "predictions" / f"{task.name}-dev.csv"
         if not path.exists():
             raise UserError(f"{path} does not exist: train the run again")
@@ -109,7 +109,7 @@ def record_calibration(folder: str | Path, data: Path, task: str, bins: int = 50
     if get_task(task).kind == "regression":
         raise UserError(f"task {task!r} predicts scores, not probabilities: choose another task")
     run = open_run(folder)
-    rows = _scored_rows(run, task, data)
+    rows = scored_rows(run, task, data)
     model = load_model(folder)
     with autocast(model.device, run.recipe.precision):
         table = calibration(*confidence(rows.task, predict_logits(model, rows), rows.labels), bins)
@@ -117,7 +117,8 @@ def record_calibration(folder: str | Path, data: Path, task: str, bins: int = 50
     return upsert_csv(paths.RESULTS / f"{name}.csv", lines, [*_ORIGIN, "task", "low", "high"])
 
 
-def _scored_rows(run: Run, task: str, data: Path) -> Rows:
+def scored_rows(run: Run, task: str, data: Path) -> Rows:
+    """The dev rows that a run was scored on; UserError if the data folder has another file."""
     rows = read_split(data, get_task(task), "dev")
     recorded = run.record["data"].get(rows.path.name)
     if recorded is None or recorded["sha256"] != rows.sha256:

@@ -150,7 +150,7 @@ def _describe_run(run: Run) -> dict[str, Any]:
         "recipe": recipe.name,
         "seed": recipe.seed,
         "encoder": encoder,
-        **{name: record[name] for name in _RECORDED},
+        **{name: record[name] for name in (*_RECORDED, "soup") if name in record},
         "read": {name: file["sha256"] for name, file in record["data"].items()},
         "fields": {**recipe.as_dict(), "encoder": encoder},
     }

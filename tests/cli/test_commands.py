@@ -24,7 +24,7 @@ GROUPS = {"data": ["check", "fetch"], "bench": ["step", "surgery", "ladder", "no
 
 def test_every_command_has_a_help_with_an_example(mtbert):
     commands = re.findall(r"^  ([a-z]+)  ", mtbert("--help").out.partition("Commands:")[2], re.MULTILINE)
-    assert len(commands) == 14 and mtbert("--version").out == f"mtbert {__version__}\n"
+    assert len(commands) == 19 and mtbert("--version").out == f"mtbert {__version__}\n"
     for command in commands:
         for words in [[command, name] for name in GROUPS.get(command, [])] or [[command]]:
             result = mtbert(*words, "--help")
