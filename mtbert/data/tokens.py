@@ -197,10 +197,7 @@ class EncodedDataset:
             longer = f"{self.num_truncated} of {count} sequences are longer than {max_length} tokens"
             notes.append(f"{file}: {longer} and are truncated")
         if self.num_special:
-            notes.append(
-                f"{file}: the texts spell {self.num_special} special tokens ([CLS], [SEP], [PAD] or [MASK]), which the "
-                "encoder reads as such"
-            )
+            notes.append(special_tokens_note(file, self.num_special))
         return notes
 
     def to(self, device: torch.device | str) -> "EncodedDataset":
@@ -231,6 +228,12 @@ class EncodedDataset:
         bins = (self.row_lengths[order].cumsum(0) - 1) // tokens_per_batch
         for rows in order.split(bins.unique_consecutive(return_counts=True)[1].tolist()):
             yield rows, self.batch(rows)
+
+
+def special_tokens_note(source: str, count: int) -> str:
+    """A sentence for the log about texts that spell special tokens."""
+    names = "[CLS], [SEP], [PAD] or [MASK]"
+    return f"{source}: texts spell {count} special tokens ({names}), which the encoder reads as such, not as words"
 
 
 def span_indices(starts: Tensor, lengths: Tensor, tokens: int) -> Tensor:

@@ -59,7 +59,10 @@ class MultitaskModel(nn.Module):
         for task in tasks:
             length, positions = max_length[task.name], encoder.config.max_position_embeddings
             if length > positions:
-                raise UserError(f"max_length.{task.name} is {length}, but this encoder has {positions} positions")
+                raise UserError(
+                    f"max_length.{task.name} is {length}, but this encoder has {positions} positions: "
+                    f"set it to at most {positions}"
+                )
             if len(task.text_columns) == 2 and encoding.get(task.name, "cross") == "cross":
                 encoder.check_pairs(f"encoding.{task.name}")
         self.encoder, self.bert = encoder, encoder.bert

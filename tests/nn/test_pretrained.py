@@ -324,6 +324,15 @@ def test_a_tokenizer_with_more_ids_than_embeddings_is_refused(folder):
         load_encoder("tiny", vocab_size=40)
 
 
+def test_special_tokens_that_texts_spell_are_read_as_such_and_logged(small, messages):
+    batch = small.pack(["a [MASK] film", ("one [SEP] two", "[sep]")])
+    assert (batch.ids == 103).sum() == 1 and (batch.ids == 102).sum() == 1 + 3
+    (message,) = messages
+    assert "2 special tokens" in message
+    small.pack(["a film"])
+    assert len(messages) == 1
+
+
 def test_pack_bi_encodes_pairs_as_two_sequences(small):
     batch = small.pack([("one two", "three"), "four"], encoding="bi")
     assert batch.lengths == [4, 3, 3] and not batch.token_types.any()
