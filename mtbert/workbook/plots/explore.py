@@ -1,8 +1,8 @@
 """Figures with sliders and menus; without a kernel they remain ordinary pictures.
 
 Lab runs the callbacks of controls in a thread beside the running cell. ``explore`` and ``LiveFigure`` therefore touch
-nothing global: figures are drawn without pyplot and become the bytes of an image widget. The image is part of the
-kernel's state, so it still follows its controls after the page is loaded again.
+nothing global: figures are drawn without pyplot, and a widget shows them as images. The widget is part of the kernel's
+state, so it still follows its controls after the page is loaded again.
 
     explore(draw, layer=(0, 5), sentence=["one", "two"])    # controls and a figure, in one line
 
@@ -11,13 +11,14 @@ kernel's state, so it still follows its controls after the page is loaded again.
     display(VBox([slider, picture]))
 """
 
+import base64
 import html
 import io
 from collections.abc import Callable
 from typing import Any
 
 from IPython.display import display
-from ipywidgets import HTML, HBox, Image, Layout, VBox, Widget, interactive
+from ipywidgets import HTML, HBox, Layout, VBox, Widget, interactive
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 from PIL import Image as PillowImage
@@ -31,28 +32,32 @@ _CLASS = "mtbert-explorer"
 _HIDE_STATIC_PICTURE = f"<style>.jp-OutputArea-child:has(.{_CLASS}) + .jp-OutputArea-child {{ display: none; }}</style>"
 
 
-class LiveFigure(Image):
-    """A figure as an image widget that keeps its size: later figures are shown in the room of the first.
+class LiveFigure(HTML):
+    """A figure as a widget that keeps its size: later figures are shown in the room of the first.
+
+    It holds an ``<img>``, because the image widget of ipywidgets has no alt text.
 
     Args:
         figure: The first figure. It should not belong to pyplot: see ``style.subplots``.
     """
 
     def __init__(self, figure: Figure):
+        super().__init__()
         with DRAWING:
             self._window = _extent(figure).padded(_MARGIN)
-        super().__init__(format="png")
+            self._size = PillowImage.open(io.BytesIO(png(figure, self._window, _DPI))).size
         self.draw(figure)
-        width, height = PillowImage.open(io.BytesIO(self.value)).size
-        room = {"width": f"{width}px", "height": f"{height}px", "max_width": "100%", "flex": "none"}
-        self.layout = Layout(object_fit="contain", object_position="left top", **room)
 
     def draw(self, figure: Figure) -> None:
         """Show another figure in the same place."""
-        with DRAWING, self.hold_sync():
-            # what is larger than the first figure is shown smaller: the widget fits the image into its room
-            self.value = png(figure, Bbox.union([self._window, _extent(figure)]), _DPI)
-            self.tooltip = alt_text(figure)
+        with DRAWING:
+            # what is larger than the first figure is shown smaller, by the room's object-fit
+            picture = png(figure, Bbox.union([self._window, _extent(figure)]), _DPI)
+            alt = html.escape(alt_text(figure))
+        width, height = self._size
+        room = f"width: {width}px; height: {height}px; object-fit: contain; object-position: left top"
+        source = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+        self.value = f'<img alt="{alt}" src="{source}" style="{room}; max-width: none">'
 
 
 def _extent(figure: Figure) -> Bbox:
