@@ -1,126 +1,74 @@
-"""A training step of mtbert beside one of transformers: examples per second, MFU, and memory."""
+"""A training step of mtbert beside one of transformers: examples per second, share of the matrix peak, memory."""
 
 import math
 import multiprocessing
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from mtbert.bench.sides import MatrixProducts, Ours, Peer
 from mtbert.bench.timing import MemoryTracker, Side, interleave, steps_per_turn
-from mtbert.bench.workload import LR, MAX_LENGTH, WEIGHT_DECAY, PackedStep, random_batches, read_datasets
-from mtbert.data.batch import on_device
+from mtbert.bench.workload import MAX_LENGTH, random_batches, read_datasets
 from mtbert.data.tasks import Task, get_task
 from mtbert.data.tokens import TokenizedDataset
-from mtbert.nn.adapters import build_adapter
-from mtbert.nn.flops import device_mfu, training_flops
-from mtbert.nn.heads import build_head
-from mtbert.nn.losses import task_loss
+from mtbert.nn.flops import device_mfu, mfu, training_flops
 from mtbert.nn.pretrained import load_encoder
 from mtbert.training.cuda_graphs import Execution
-from mtbert.utils.device import autocast, peak_memory_mb
-from mtbert.utils.errors import UserError
+from mtbert.utils.device import peak_memory_mb
+
+PACKAGES = ("mtbert", "transformers")
 
 
 @dataclass(frozen=True)
 class Timing:
-    """A task's training steps, by side; "mtbert" is one of them."""
+    """A task's training steps, by side."""
 
     task: str
-    rates: dict[str, float]  # examples per second, by the median turn
-    mfu: dict[str, float | None]  # model FLOPs utilization; None if the device's peak is not known
+    rates: dict[str, float]  # examples per second
+    peak_share: dict[str, float]  # of the device's matrix peak, if every side did the textbook step's FLOPs
     memory_mb: dict[str, float | None]  # peak on a GPU; None on a CPU (see ``bench_memory``)
 
-    def ratio(self, side: str) -> float:
-        """How many times faster mtbert is than a side."""
-        return self.rates["mtbert"] / self.rates[side]
+    def fastest(self, package: str) -> float:
+        """The rate of a package's fastest side."""
+        return max(rate for side, rate in self.rates.items() if side.startswith(package))
+
+    def lead(self, side: str) -> float:
+        """How many times faster than a side of transformers mtbert's fastest side is."""
+        return self.fastest("mtbert") / self.rates[side]
 
 
-class Ours(PackedStep):
-    """A training step of mtbert on one task, perhaps with an adapter (see ``mtbert.nn.ADAPTERS``) in every layer."""
+@dataclass(frozen=True)
+class Variant:
+    """A side of ``bench_step``: whose step, and how its rows reach it."""
 
-    def __init__(
-        self,
-        encoder: str,
-        task: Task,
-        dataset: TokenizedDataset,
-        device: torch.device,
-        adapter: str = "none",
-        precision: str = "float32",
-        execution: Execution | None = None,
-    ):
-        self.task, self.adapter = task.name, adapter
-        model = {"heads": {task.name: "linear"}, "encoding": {task.name: "cross"}, "pooling": "cls"}
-        super().__init__(
-            lambda: load_encoder(encoder), {task.name: dataset}, device, precision, execution=execution, **model
-        )
+    package: str  # "mtbert" or "transformers"
+    grouped: bool = False  # batches of similar lengths, rather than random ones
+    compiled: bool = False
+    packed: bool = False  # transformers without padding
 
-    def prepare(self) -> None:
-        if self.adapter != "none":
-            adapter = build_adapter(self.adapter, self.model.encoder.config)
-            self.model.adapters[self.task] = adapter.to(self.device).train()
-        super().prepare()
-
-    def step(self, rows: Tensor) -> None:  # type: ignore[override]  # one task: no mapping
-        super().step({self.task: rows})
+    @property
+    def name(self) -> str:
+        traits = {"compiled": self.compiled, "packed": self.packed, "grouped": self.grouped}
+        return ", ".join([self.package, *(trait for trait, present in traits.items() if present)])
 
 
-class Peer:
-    """The same step with transformers: BertModel with SDPA, batches padded to their longest, torch's fused AdamW.
+def variants(compiled: bool, gpu: bool = False) -> list[Variant]:
+    """The sides: both packages on random and on length-grouped batches, and transformers without padding.
 
-    If ``compiled``, the model goes through torch.compile, for any lengths.
+    With ``compiled``, also under torch.compile; on a GPU mtbert always runs as its ``Execution`` says.
     """
-
-    def __init__(
-        self,
-        encoder: str,
-        task: Task,
-        dataset: TokenizedDataset,
-        device: torch.device,
-        precision: str = "float32",
-        compiled: bool = False,
-    ):
-        try:
-            import transformers
-        except ImportError:
-            raise UserError("the peer of this bench is not installed: pip install transformers") from None
-
-        transformers.logging.set_verbosity_error()
-        transformers.utils.logging.disable_progress_bar()
-        ours = load_encoder(encoder)
-        with TemporaryDirectory() as folder:
-            ours.save(Path(folder))  # so that random weights are the same, too
-            self.bert = transformers.BertModel.from_pretrained(
-                folder, attn_implementation="sdpa", add_pooling_layer=False, dtype=torch.float32
-            ).to(device)
-        self.head = build_head("linear", task, ours.config.hidden_size).to(device)
-        self.bert.train()
-        self.forward = torch.compile(self.bert, dynamic=True) if compiled else self.bert
-        self.task, self.labels, self.device, self.precision = task, dataset.labels.to(device), device, precision
-        sequences = dataset.encode("cross", MAX_LENGTH, ours.tokenizer)
-        self.ids = sequences.ids.long().split(sequences.lengths.tolist())
-        self.types = sequences.token_types.long().split(sequences.lengths.tolist())
-        parameters = [*self.bert.parameters(), *self.head.parameters()]
-        self.optimizer = torch.optim.AdamW(parameters, lr=LR, weight_decay=WEIGHT_DECAY, fused=True)
-
-    def step(self, rows: Tensor) -> None:
-        ids, types = self._padded(self.ids, rows), self._padded(self.types, rows)
-        mask = (ids != self.bert.config.pad_token_id).long()
-        with autocast(self.device, self.precision):
-            hidden = self.forward(input_ids=ids, attention_mask=mask, token_type_ids=types).last_hidden_state
-            loss = task_loss(self.task, self.head(hidden[:, 0]), self.labels[on_device(rows, self.device)])
-        loss.backward()
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-
-    def _padded(self, sequences: tuple[Tensor, ...], rows: Tensor) -> Tensor:
-        selected = [sequences[row] for row in rows.tolist()]
-        return on_device(nn.utils.rnn.pad_sequence(selected, batch_first=True), self.device)
+    sides = [Variant(package, grouped) for package in PACKAGES for grouped in (False, True)]
+    sides.append(Variant("transformers", packed=True))
+    if compiled:
+        packages = PACKAGES[1:] if gpu else PACKAGES
+        sides += [Variant(package, grouped, compiled=True) for package in packages for grouped in (False, True)]
+    return sides
 
 
 def bench_step(
@@ -133,37 +81,81 @@ def bench_step(
     warm_up: int = 3,
     precision: str = "float32",
     execution: Execution | None = None,
-    compiled_peer: bool = False,
+    compiled: bool = False,
     peak: float | None = None,
+    passes: int = 1,
 ) -> Iterator[Timing]:
-    """Time training steps of mtbert and transformers on the same random batches of each task.
+    """Time training steps of mtbert and transformers on the same rows, all sides in turns.
+
+    Every side reads the rows ``passes`` times; each batch counts with the median of its times.
 
     Args:
-        batch_size, steps, warm_up: rows per step, timed steps per side, and steps before these.
-        execution: compiled layers and CUDA graphs of mtbert's side.
-        compiled_peer: add a third side, transformers under torch.compile.
-        peak: the device's peak in FLOP/s; by default that of its datasheet.
+        batch_size, steps, warm_up: rows per step, steps in a pass, and steps before the first pass.
+        execution: compiled layers and CUDA graphs of mtbert's side on a GPU.
+        compiled: add both packages under torch.compile.
+        peak: the device's peak in FLOP/s; by default that of its datasheet, or measured in turn with the sides
+            (``MatrixProducts``) where there is none.
     """
+    config = load_encoder(encoder).config
+    products = MatrixProducts(config, device, torch.bfloat16 if precision == "bfloat16" else torch.float32)
     for name in tasks:
-        task, dataset, batches = _inputs(folder, encoder, name, batch_size, warm_up + steps)
-        builders: dict[str, Callable[[], Side]] = {
-            "mtbert": lambda: Ours(encoder, task, dataset, device, "none", precision, execution),  # noqa: B023
-            "transformers": lambda: Peer(encoder, task, dataset, device, precision),  # noqa: B023
-        }
-        if compiled_peer:
-            builders["transformers compiled"] = lambda: Peer(encoder, task, dataset, device, precision, True)  # noqa: B023
-        sides = {side: MemoryTracker(build, device) for side, build in builders.items()}
-        seconds = _median_seconds(sides, batches, warm_up, device)
-        ours = sides["mtbert"].side
-        assert isinstance(ours, Ours)
-        lengths = [ours.sequences[name].spans(rows)[1].tolist() for rows in batches[warm_up:]]
-        flops = sum(training_flops(ours.model.encoder.config, batch_lengths) for batch_lengths in lengths) / steps
+        task, dataset, batches = _inputs(folder, encoder, name, batch_size, steps)
+        lengths = _token_counts(encoder, dataset)
+        grouped = length_grouped(torch.cat(batches), lengths, batch_size)
+        tokens = [int(lengths[rows].sum()) for rows in batches]
+        trackers, functions = {}, {"": lambda step, tokens=tokens: products.step(tokens[step])}
+        for variant in variants(compiled, device.type == "cuda"):
+            build = partial(_build, variant, encoder, task, dataset, device, precision, execution)
+            trackers[variant.name] = tracker = MemoryTracker(build, device)
+            rows = grouped if variant.grouped else batches
+            functions[variant.name] = lambda step, tracker=tracker, rows=rows: tracker.step(rows[step])
+        order = [*range(warm_up := min(warm_up, steps)), *list(range(steps)) * passes]
+        turns = interleave(functions, order, device, warm_up)
+        seconds = {side: _one_pass(times, steps) for side, times in turns.items()}
+        measured = sum(map(products.flops, tokens)) / seconds.pop("")
+        flops = training_flops(config, lengths[torch.cat(batches)].tolist())
         yield Timing(
             name,
-            {side: batch_size / spent for side, spent in seconds.items()},
-            {side: device_mfu(flops, spent, device, peak) for side, spent in seconds.items()},
-            {side: tracker.memory_mb for side, tracker in sides.items()},
+            {side: batch_size * steps / spent for side, spent in seconds.items()},
+            {
+                side: device_mfu(flops, spent, device, peak) or mfu(flops, spent, measured)
+                for side, spent in seconds.items()
+            },
+            {side: tracker.memory_mb for side, tracker in trackers.items()},
         )
+
+
+def _build(
+    variant: Variant,
+    encoder: str,
+    task: Task,
+    dataset: TokenizedDataset,
+    device: torch.device,
+    precision: str,
+    execution: Execution | None,
+) -> Side:
+    if variant.package == "transformers":
+        return Peer(encoder, task, dataset, device, precision, variant.compiled, variant.packed)
+    return Ours(
+        encoder, task, dataset, device, "none", precision, Execution(compile=True) if variant.compiled else execution
+    )
+
+
+def _token_counts(encoder: str, dataset: TokenizedDataset) -> Tensor:
+    """Tokens in the sequence of each row, (rows,)."""
+    return dataset.encode("cross", MAX_LENGTH, load_encoder(encoder).tokenizer).lengths
+
+
+def length_grouped(rows: Tensor, lengths: Tensor, batch_size: int) -> list[Tensor]:
+    """The rows in batches of similar lengths, in random order; ``lengths``: those of all rows, by row."""
+    batches = rows[lengths[rows].argsort(stable=True)].split(batch_size)
+    order = torch.randperm(len(batches), generator=torch.Generator().manual_seed(0))
+    return [batches[index] for index in order.tolist()]
+
+
+def _one_pass(seconds: list[float], steps: int) -> float:
+    """Seconds of one pass, from those of every step of several passes."""
+    return sum(statistics.median(seconds[step::steps]) for step in range(steps))
 
 
 def bench_adapters(

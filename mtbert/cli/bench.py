@@ -42,12 +42,14 @@ def step(
     precision: Precision = "float32",
     compile_: Compile = None,
     cuda_graphs: CudaGraphs = None,
+    passes: Annotated[int, typer.Option(min=1, help="Time every batch so often; its median counts.")] = 1,
     peak: Annotated[float | None, typer.Option(help="The device's peak in TFLOP/s, if it is not known.")] = None,
     record: Annotated[bool, typer.Option("--record", help="Keep the rates in data/results/throughput.csv.")] = False,
 ):
-    """Compare a training step with transformers. Examples per second, their ratio, MFU, peak memory.
+    """Compare a training step with transformers: examples per second, share of the matrix peak, peak memory.
 
-    On a GPU there is a third side, transformers under torch.compile, and --compile and --cuda-graphs are on by default.
+    Both sides run on random and on length-grouped batches of the same rows, and transformers also without padding
+    ("packed"). --compile adds both under torch.compile. On a GPU, --compile and --cuda-graphs are on by default.
     With --adapters: a step with each adapter against a step without one.
     """
     from mtbert.bench.step import bench_adapters, bench_memory, bench_step
@@ -68,19 +70,20 @@ def step(
             for kind, spent in seconds.items():
                 typer.echo(f"{task:8}{kind:>16}{1000 * spent:11.0f}{spent / seconds['none']:14.2f}")
         return
-    typer.echo(f"{'task':8}{'side':24}{'examples/s':>11}{'mtbert is':>11}{'MFU':>11}{'peak MB':>9}")
+    typer.echo(f"{'task':7}{'side':34}{'examples/s':>10}{'fastest mtbert is':>19}{'of peak':>9}{'peak MB':>9}")
     execution = override_execution(_fastest(on), compile_, cuda_graphs)
     warm_up, peak_flops = (5 if gpu else 3), peak and peak * 1e12
-    for timing in bench_step(
-        folder, encoder, names, batch, steps, on, warm_up, precision, execution, compiled_peer=gpu, peak=peak_flops
-    ):
+    timings = bench_step(
+        folder, encoder, names, batch, steps, on, warm_up, precision, execution, execution.compile, peak_flops, passes
+    )
+    for timing in timings:
         memory = timing.memory_mb
         if not gpu:
             memory = bench_memory(folder, encoder, timing.task, batch, min(steps, 8), on.type)
         for side, rate in timing.rates.items():
-            ratio = "" if side == "mtbert" else f"{timing.ratio(side):.2f} x"
-            mfu = "not known" if timing.mfu[side] is None else f"{timing.mfu[side]:.1%}"
-            typer.echo(f"{timing.task:8}{side:24}{rate:11.1f}{ratio:>11}{mfu:>11}{memory[side]:9.0f}")
+            lead = "" if side.startswith("mtbert") else f"{timing.lead(side):.2f} x"
+            used = f"{memory[side]:.0f}" if memory.get(side) else ""
+            typer.echo(f"{timing.task:7}{side:34}{rate:10.1f}{lead:>19}{timing.peak_share[side]:9.1%}{used:>9}")
         if record:
             about = {
                 "bench": "step",
@@ -92,9 +95,9 @@ def step(
             sides = {
                 side: {
                     "examples_per_second": round(rate, 1),
-                    "mtbert_is": round(timing.ratio(side), 3),
-                    "mfu": timing.mfu[side],
-                    "peak_memory_mb": memory[side],
+                    "mtbert_is": round(timing.lead(side), 3),
+                    "mfu": round(timing.peak_share[side], 3),
+                    "peak_memory_mb": memory.get(side),
                 }
                 for side, rate in timing.rates.items()
             }

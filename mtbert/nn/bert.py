@@ -171,9 +171,8 @@ class Bert(nn.Module):
     ) -> Tensor:
         """The last layer's output from the embeddings' output: (tokens, hidden) -> (tokens, hidden).
 
-        With ``first_only``, (sequences, hidden): the last layer then computes queries, keys and values for all tokens, and everything
-        else for the first tokens.
-        An adapter may read any token of the last layer, so ``first_only`` with ``adapters`` saves nothing.
+        With ``first_only``, (sequences, hidden): beyond queries, keys and values, the last layer then computes nothing
+        for tokens other than the first. An adapter may read any token of that layer: with ``adapters`` all are computed.
         """
         if not adapters:
             *lower, last = self.layers

@@ -196,6 +196,15 @@ def bench(mtbert, sample):
     return run
 
 
+def test_bench_step_shows_every_side_with_its_lead_and_its_share_of_the_peak(bench):
+    rows = [line.split() for line in bench("step", "--batch", 2, "--tasks", "sst")]
+    assert [row[0] for row in rows] == ["sst"] * 5
+    assert [row[1].rstrip(",") for row in rows] == ["mtbert"] * 2 + ["transformers"] * 3
+    assert sum(row.count("x") for row in rows) == 3 and all(
+        row[-2].endswith("%") or row[-1].endswith("%") for row in rows
+    )
+
+
 def test_bench_step_shows_what_adapters_cost(bench):
     rows = [line.split() for line in bench("step", "--batch", 2, "--tasks", "sst", "--adapters", "pal, lora")]
     assert [row[:2] for row in rows] == [["sst", "none"], ["sst", "pal"], ["sst", "lora"]]
