@@ -5,13 +5,13 @@ rounded from. manifest.json has the checksum of every file. On the other machine
 point to the two folders, and recipes find their encoders by their usual names.
 """
 
-import json
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory, TemporaryFile
 
 import torch
@@ -21,8 +21,9 @@ from torch import Tensor
 from mtbert.data.tasks import TASKS, get_task
 from mtbert.nn.pretrained import ORIGIN, encoder_folder
 from mtbert.nn.weights import read_tensors
-from mtbert.utils.errors import UserError
+from mtbert.utils.errors import UserError, shorten
 from mtbert.utils.files import atomic_write, file_sha256, write_json
+from mtbert.utils.json_files import check_types, read_object
 from mtbert.utils.logging import logger
 
 MANIFEST = "manifest.json"
@@ -116,21 +117,37 @@ def download_wheels(wheels: Sequence[str], python: str, target: Path) -> None:
 
 
 def verify_bundle(folder: Path) -> list[str]:
-    """Check every file of a bundle against its manifest: one sentence per missing or damaged file."""
+    """Check every file of a bundle against its manifest: one sentence per missing or damaged file.
+
+    Raises:
+        UserError: there is no manifest, or it is damaged.
+    """
     path = folder / MANIFEST
     if not path.exists():
         raise UserError(f"{folder} holds no bundle (no {MANIFEST}): make one with `mtbert bundle`")
-    try:
-        checksums = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{path} is damaged ({error}): make the bundle again") from None
-    missing = [f"{name} is missing" for name in checksums if not (folder / name).is_file()]
-    damaged = [
-        f"{name} is damaged: its checksum differs from the manifest's"
-        for name, sha256 in checksums.items()
-        if (folder / name).is_file() and file_sha256(folder / name) != sha256
-    ]
-    return missing + damaged
+    problems = []
+    for name, sha256 in _read_manifest(path).items():
+        if not (folder / name).is_file():
+            problems.append(f"{name} is missing")
+        elif file_sha256(folder / name) != sha256:
+            problems.append(f"{name} is damaged: its checksum differs from the manifest's")
+    return problems
+
+
+def _read_manifest(path: Path) -> dict[str, str]:
+    """The checksum of every file, by its path in the bundle."""
+    advice = "make the bundle again"
+    checksums = read_object(path, advice)
+    if not checksums:
+        raise UserError(f"{path} names no file: {advice}")
+    check_types(checksums, dict.fromkeys(checksums, str), path, advice)
+    for name, sha256 in checksums.items():
+        file = PurePosixPath(name)
+        if file.is_absolute() or ".." in file.parts or not file.parts:
+            raise UserError(f"{path} names {shorten(name)}, which is no file of the bundle: {advice}")
+        if not re.fullmatch("[0-9a-f]{64}", sha256):
+            raise UserError(f"{path} has the checksum {shorten(sha256)} for {shorten(name)}, no sha256: {advice}")
+    return checksums
 
 
 def archive_bundle(folder: Path, megabytes: float) -> list[Path]:

@@ -171,12 +171,8 @@ def read_predictions(path: Path, rows: Rows) -> list[float]:
     values: dict[int, float] = {}
     first_lines: dict[str, int] = {}
     ignored: set[str] | None = None
-    for line, identity, text in _parse(path, rows.task):
+    for line, identity, value in read_lines(path, rows.task):
         where = f"{path}, line {line}"
-        value = _value(text, rows.task)
-        if value is None:
-            wanted = "a finite number" if rows.task.kind == "regression" else f"a class from 0 to {rows.task.max_label}"
-            raise UserError(f"{where}: the value of id {shorten(identity)} is {shorten(text)}, but must be {wanted}")
         key = course_id(identity)
         first = first_lines.setdefault(key, line)
         if first != line:
@@ -195,6 +191,18 @@ def read_predictions(path: Path, rows: Rows) -> list[float]:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         raise UserError(f"{path} has no line for id {identity}{more} of {rows.path}: predict every row")
     return [values[index] for index in range(len(rows))]
+
+
+def read_lines(path: Path, task: Task) -> Iterator[tuple[int, str, float]]:
+    """(line number, id, value) of each line of a file of predictions; UserError for one that has no usable value."""
+    for line, identity, text in _parse(path, task):
+        value = float(text) if _NUMBER.fullmatch(text) else math.nan
+        if not math.isfinite(value) or (task.kind != "regression" and value not in range(task.labels)):
+            wanted = "a finite number" if task.kind == "regression" else f"a class from 0 to {task.max_label}"
+            raise UserError(
+                f"{path}, line {line}: the value of id {shorten(identity)} is {shorten(text)}, but must be {wanted}"
+            )
+        yield line, identity, value
 
 
 def _parse(path: Path, task: Task) -> Iterator[tuple[int, str, str]]:
@@ -234,13 +242,6 @@ def _parse_csv(path: Path, text: str) -> Iterator[tuple[int, str, str]]:
                 raise UserError(f"{path}, line {line}: {len(fields)} fields in place of id and value: correct it")
     except csv.Error as error:
         raise UserError(f"{path}, line {last_line + 1}: {error}: check the quotes there") from None
-
-
-def _value(text: str, task: Task) -> float | None:
-    value = float(text) if _NUMBER.fullmatch(text) else math.nan
-    if not math.isfinite(value) or (task.kind != "regression" and value not in range(task.labels)):
-        return None
-    return value
 
 
 def _unlabeled_ids(rows: Rows) -> set[str]:

@@ -10,6 +10,7 @@ import numpy as np
 from mtbert.data.read import Rows, read_split
 from mtbert.data.tasks import get_task
 from mtbert.experiments.metrics import Pair, calibration, classes_of, confidence, confusion_matrix
+from mtbert.experiments.prediction_files import read_lines
 from mtbert.experiments.results import run_origin
 from mtbert.training.evaluation import predict_logits
 from mtbert.training.run import Run, load_model, open_run
@@ -17,7 +18,7 @@ from mtbert.utils import paths
 from mtbert.utils.device import autocast
 from mtbert.utils.errors import UserError
 from mtbert.utils.logging import logger
-from mtbert.utils.tables import read_csv, upsert_csv
+from mtbert.utils.tables import upsert_csv
 
 _ORIGIN = ["recipe", "seed", "encoder", "steps"]
 
@@ -41,10 +42,10 @@ def load_predictions(run: Run, data: Path) -> dict[str, DevPredictions]:
         path = run.folder / "predictions" / f"{task.name}-dev.csv"
         if not path.exists():
             raise UserError(f"{path} does not exist: train the run again")
-        saved = read_csv(path)
-        if [row["id"] for row in saved] != [example.id for example in rows.examples]:
+        saved = list(read_lines(path, task))
+        if [identity for _, identity, _ in saved] != [example.id for example in rows.examples]:
             raise UserError(f"{path} has predictions of other rows than {rows.path.name}: train the run again")
-        predictions[task.name] = DevPredictions(rows, [float(row["prediction"]) for row in saved])
+        predictions[task.name] = DevPredictions(rows, [value for *_, value in saved])
     return predictions
 
 

@@ -19,6 +19,7 @@ from mtbert.training.run import Run, open_run, read_run, run_folder
 from mtbert.utils import paths
 from mtbert.utils.errors import UserError
 from mtbert.utils.files import atomic_write
+from mtbert.utils.json_files import parse_object
 from mtbert.utils.logging import logger
 from mtbert.utils.tables import upsert_csv
 
@@ -135,21 +136,28 @@ def _rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
 def record(folders: Iterable[str | Path], name: str) -> Path:
     """Add runs to data/results/NAME.csv; a run with the same recipe, fields, data and seed replaces its older row.
 
-    Raises UserError if no epoch of them is finished, or ``name`` is not the name of a file.
+    Raises UserError if no epoch of them is finished, ``name`` is not the name of a file, or its rows are not of runs.
     """
     if not name or Path(name).name != name:
         raise UserError(f"{name!r} is no name of a table: give one without folders, such as mine")
+    path = paths.RESULTS / f"{name}.csv"
 
     def identity(row: Mapping[str, str]) -> tuple[str, ...]:
-        return (*(row[column] for column in ("recipe", "seed", "encoder", "data_sha256")), _completed(row["fields"]))
+        try:
+            origin = (row[column] for column in ("recipe", "seed", "encoder", "data_sha256"))
+            return (*origin, _completed(row["fields"]))
+        except (KeyError, TypeError, UserError) as error:
+            reason = f"no column {error}" if isinstance(error, KeyError) else error
+            raise UserError(f"{path} has a row that is no run ({reason}): choose another name") from None
 
-    return upsert_csv(paths.RESULTS / f"{name}.csv", _rows([open_run(folder) for folder in folders]), identity)
+    return upsert_csv(path, _rows([open_run(folder) for folder in folders]), identity)
 
 
 def recipe_of(row: Mapping[str, Any]) -> Recipe:
     """The recipe of a recorded run; fields that were added to recipes since then have their defaults."""
     names = Recipe().as_dict().keys() - set(_OWN_COLUMNS)
-    fields = {name: value for name, value in json.loads(row["fields"]).items() if name in names}
+    recorded = parse_object(row["fields"].encode(), "the column 'fields'")
+    fields = {name: value for name, value in recorded.items() if name in names}
     return from_dict({**fields, "name": row["recipe"], "encoder": row["encoder"], "seed": row["seed"]})
 
 

@@ -100,6 +100,29 @@ def test_the_pieces_of_an_archive_make_the_bundle_again_and_damage_is_named(samp
         bundling.verify_bundle(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("[1]", "no JSON object"),
+        ("{}", "names no file"),
+        ('{"data/a.csv": 5}', "data/a.csv = 5"),
+        ('{"data/a.csv": null}', "data/a.csv = None"),
+        ('{"data/a.csv": "abc"}', "checksum 'abc' for 'data/a.csv'"),
+        (json.dumps({"../run.json": "0" * 64}), "'../run.json'"),
+        (json.dumps({"/etc/hostname": "0" * 64}), "'/etc/hostname'"),
+        (json.dumps({"a\0": "0" * 64}), "NUL"),
+        (json.dumps({"a\ud800": "0" * 64}), "surrogate"),
+        ('{"a": ' + "9" * 5000 + "}", "5,000 digits"),
+        ('{"a": ' + "[" * 5000, "JSON|nested"),
+    ],
+)
+def test_a_manifest_of_another_shape_is_one_mistake(tmp_path, content, words):
+    (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(UserError, match=words) as error:
+        bundling.verify_bundle(tmp_path)
+    assert str(tmp_path / "manifest.json") in str(error.value) and "make the bundle again" in str(error.value)
+
+
 def test_a_bundle_that_fails_leaves_nothing_behind(sample, small, tmp_path):
     folder = tmp_path / "bundles" / "bundle"
     with pytest.raises(UserError, match="no such folder"):

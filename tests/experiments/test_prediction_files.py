@@ -1,5 +1,6 @@
 """Files of predictions: the course's bytes, and what is read back, from anyone's files."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from mtbert.experiments.prediction_files import (
     read_predictions,
 )
 from mtbert.utils.errors import UserError
+from mtbert.utils.files import file_sha256
 from mtbert.utils.paths import RESULTS
 
 VALUES = {"sst": [4, 0], "quora": [1, 0], "sts": [0.10000000149011612, -1e-05]}
@@ -162,6 +164,9 @@ def test_a_line_for_a_dev_row_without_a_label_is_ignored(tmp_path, few_rows):
 def test_the_committed_predictions_are_in_the_courses_format():
     """Their ids belong to data that is not part of the project, so they are taken from the files themselves."""
     files = find_files(RESULTS / "predictions")
+    record = json.loads((RESULTS / "predictions" / "predictions.json").read_text(encoding="utf-8"))
+    recorded = {name: facts["sha256"] for run in record["runs"] for name, facts in run["files"].items()}
+    assert {file.path.name: file_sha256(file.path) for file in files} == recorded
     names = {file_name(file.task, file.split, "course", file.option) for file in files}
     assert {file.path.name for file in files} == names and len(files) == 8
     for file in files:
@@ -169,3 +174,10 @@ def test_the_committed_predictions_are_in_the_courses_format():
         rows = rows_of(file.task.name, *ids)
         content = format_predictions(rows, read_predictions(file.path, rows), "course")
         assert content == file.path.read_text(encoding="utf-8")
+
+
+def test_the_committed_predictions_have_the_recorded_scores_on_the_real_data(real_data):
+    record = json.loads((RESULTS / "predictions" / "predictions.json").read_text(encoding="utf-8"))
+    read = one_per_task(read_folder(RESULTS / "predictions", real_data))
+    for task, predictions in read.items():
+        assert predictions.score == pytest.approx(record["dev"][task], abs=1e-6)

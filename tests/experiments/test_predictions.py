@@ -71,6 +71,9 @@ def test_predictions_of_other_rows_are_refused(tiny_runs, tmp_path, sample):
     (copy / "predictions/sst-dev.csv").write_text("\n".join([lines[0], *lines[:0:-1]]))
     with pytest.raises(UserError, match="predictions of other rows than ids-sst-dev.csv"):
         load_predictions(run, data)
+    (copy / "predictions/sst-dev.csv").write_text("\n".join([lines[0], lines[1] + "9", *lines[2:]]))
+    with pytest.raises(UserError, match="sst-dev.csv, line 2: the value of id .* must be a class from 0 to 4"):
+        load_predictions(run, data)
     (copy / "predictions/sst-dev.csv").unlink()
     with pytest.raises(UserError, match="sst-dev.csv does not exist"):
         load_predictions(run, data)
