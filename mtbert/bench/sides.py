@@ -124,13 +124,13 @@ class MatrixProducts:
 
     def __init__(self, config: BertConfig, device: torch.device, dtype: torch.dtype):
         h, f = config.hidden_size, config.intermediate_size
-        self.shapes, self.like = [(h, 3 * h), (h, h), (h, f), (f, h)], {"device": device, "dtype": dtype}
-        self.weights = [torch.randn(*shape, **self.like) for shape in self.shapes]
-        self.gradients = [torch.empty(*shape, **self.like) for shape in self.shapes]
+        self.shapes = [(h, 3 * h), (h, h), (h, f), (f, h)]
+        self.weights = [torch.randn(shape, device=device, dtype=dtype) for shape in self.shapes]
+        self.gradients = [torch.empty_like(weight) for weight in self.weights]
 
     def step(self, tokens: int) -> None:
         for weight, gradient in zip(self.weights, self.gradients, strict=True):
-            x = torch.ones(tokens, len(weight), **self.like)
+            x = weight.new_ones(tokens, len(weight))
             torch.mm(torch.mm(x, weight), weight.T, out=x)  # forward, and the gradient of x
             torch.mm(x.T, torch.mm(x, weight), out=gradient)
 

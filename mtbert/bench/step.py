@@ -3,7 +3,7 @@
 import math
 import multiprocessing
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -103,12 +103,13 @@ def bench_step(
         lengths = _token_counts(encoder, dataset)
         grouped = length_grouped(torch.cat(batches), lengths, batch_size)
         tokens = [int(lengths[rows].sum()) for rows in batches]
-        trackers, functions = {}, {"": lambda step, tokens=tokens: products.step(tokens[step])}
+        trackers: dict[str, MemoryTracker] = {}
+        functions = {"": partial(_run, products, tokens)}
         for variant in variants(compiled, device.type == "cuda"):
             build = partial(_build, variant, encoder, task, dataset, device, precision, execution)
             trackers[variant.name] = tracker = MemoryTracker(build, device)
             rows = grouped if variant.grouped else batches
-            functions[variant.name] = lambda step, tracker=tracker, rows=rows: tracker.step(rows[step])
+            functions[variant.name] = partial(_run, tracker, rows)
         order = [*range(warm_up := min(warm_up, steps)), *list(range(steps)) * passes]
         turns = interleave(functions, order, device, warm_up)
         seconds = {side: _one_pass(times, steps) for side, times in turns.items()}
@@ -151,6 +152,10 @@ def length_grouped(rows: Tensor, lengths: Tensor, batch_size: int) -> list[Tenso
     batches = rows[lengths[rows].argsort(stable=True)].split(batch_size)
     order = torch.randperm(len(batches), generator=torch.Generator().manual_seed(0))
     return [batches[index] for index in order.tolist()]
+
+
+def _run(side: Side, inputs: Sequence, step: int) -> None:
+    side.step(inputs[step])
 
 
 def _one_pass(seconds: list[float], steps: int) -> float:
