@@ -117,7 +117,8 @@ def _evaluate_files(folders: list[Path], data: Path | None) -> None:
         for each in files:
             score = "no labels" if each.score is None else f"{each.rows.task.metric} {each.score:.4f}"
             typer.echo(f"{each.file.path}: {len(each.rows)} rows, {score}")
-        scores = {name: each.score for name, each in prediction_files.one_per_task(files).items()}
+        counted = prediction_files.one_per_task(files)
+        scores = {name: each.score for name, each in counted.items() if each.score is not None}
         if scores:
             typer.echo(f"{folder}: {format_scores(ensembles.with_overall(scores))}")
 

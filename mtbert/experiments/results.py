@@ -99,7 +99,9 @@ def readable_runs(folders: Iterable[str | Path]) -> tuple[list[Path], list[str]]
     Raises:
         UserError: nothing in ``folders`` is a run.
     """
-    readable, problems, others = [], [], []
+    readable: list[Path] = []
+    others: list[Path] = []
+    problems: list[str] = []
     for folder in map(run_folder, folders):
         if not os.path.lexists(folder):
             problems.append(f"{folder} does not exist: give the folder that train wrote")

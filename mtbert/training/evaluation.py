@@ -1,7 +1,6 @@
 """Scores of a whole set at once, never a mean over batches; and files of predictions."""
 
 import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -103,12 +102,18 @@ def evaluate(model: MultitaskModel, sets: Mapping[str, Rows]) -> dict[str, float
 
 def predictions_csv(rows: Rows, values: Sequence[float]) -> str:
     """CSV ``id,prediction`` with one line for each row, in order, from (rows,) labels or scores."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    lines = _Lines()
+    writer = csv.writer(lines)  # whose own line ends, \r\n, have it put quotes around ids with either character
     writer.writerow(["id", "prediction"])
     for example, value in zip(rows.examples, values, strict=True):
         writer.writerow([example.id, round(value, 6)])
-    return text.getvalue()
+    return "".join(line.removesuffix("\r\n") + "\n" for line in lines)
+
+
+class _Lines(list[str]):
+    """A file for ``csv.writer``: the lines written so far."""
+
+    write = list.append
 
 
 def write_predictions(path: Path, rows: Rows, logits: Tensor) -> None:

@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mtbert.data import get_task
-from mtbert.data.read import Example, Rows, read_split
+from mtbert.data.read import Example, Rows, course_id, read_split
 from mtbert.experiments.prediction_files import (
     file_name,
     find_files,
@@ -54,6 +56,31 @@ def test_what_is_written_is_read_back_whatever_the_ids(tmp_path, task, file_form
     rows = rows_of(task, 'a,"b"', "Ünï , 3")
     (tmp_path / "x.csv").write_text(format_predictions(rows, VALUES[task], file_format), encoding="utf-8")
     assert read_predictions(tmp_path / "x.csv", rows) == pytest.approx(VALUES[task], abs=1e-6)
+
+
+@given(st.data(), st.sampled_from(["course", "plain"]), st.sampled_from(sorted(VALUES)))
+def test_all_rows_come_back_or_a_reason(tmp_path_factory, data, file_format, task):
+    ids = data.draw(st.lists(st.text(st.characters(exclude_categories=["Cs"])), unique_by=course_id, min_size=1))
+    value = st.floats(-1e6, 1e6) if task == "sts" else st.integers(0, get_task(task).max_label)
+    values = data.draw(st.lists(value, min_size=len(ids), max_size=len(ids)))
+    path, rows = tmp_path_factory.mktemp("any") / "x.csv", rows_of(task, *ids)
+    try:
+        content = format_predictions(rows, values, file_format)
+    except UserError as error:
+        assert "line break" in str(error) and file_format == "course"
+        return
+    path.write_bytes(content.encode())
+    assert read_predictions(path, rows) == pytest.approx(values, abs=1e-6)
+
+
+@given(st.binary() | st.binary().map(lambda content: b"id,prediction\na," + content))
+def test_bytes_of_any_kind_are_read_or_refused(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("any") / "x.csv"
+    path.write_bytes(content)
+    try:
+        assert len(read_predictions(path, rows_of("sst", "a", "b"))) == 2
+    except UserError as error:
+        assert str(path) in str(error)
 
 
 @pytest.mark.parametrize(
