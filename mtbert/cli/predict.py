@@ -70,7 +70,9 @@ def _check_target(target: Path, force: bool) -> None:
 
 @app.command("evaluate", epilog="Example: mtbert evaluate runs/demo-s0")
 def evaluate(
-    folders: Annotated[list[Path], typer.Argument(metavar="RUN", help="Run folders; several of a task vote.")],
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="RUN", help="Run folders; several of a task are an ensemble.")
+    ],
     predictions: Annotated[
         bool, typer.Option("--predictions", help="The folders hold files of predictions instead, from any program.")
     ] = False,
@@ -125,7 +127,7 @@ def _evaluate_files(folders: list[Path], data: Path | None) -> None:
 
 @app.command("submit", epilog="Example: mtbert submit runs/best-s0 runs/cfimdb-s0 --out predictions")
 def submit(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders; several of a task vote.")],
+    runs: Annotated[list[Path], typer.Argument(help="Run folders; several of a task are an ensemble.")],
     out: Annotated[Path, typer.Option(help="Folder for the files, such as sst-dev-output.csv.")],
     file_format: Annotated[
         Literal["course", "plain"], typer.Option("--format", help="As the course does, or id,prediction.")

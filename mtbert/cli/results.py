@@ -36,6 +36,8 @@ def results(
     from mtbert.utils import paths
 
     readable, problems = results.readable_runs(runs)
+    for problem in problems:
+        typer.echo(f"mtbert: {problem}", err=True)
     if readable:
         columns = ["recipe", "seed", "encoder", "sst", "cfimdb", "quora", "sts", "plain", "normalised", "seconds"]
         table = results.gather(readable)[columns].dropna(axis=1, how="all")
@@ -44,8 +46,6 @@ def results(
             typer.echo(f"recorded in {paths.display_path(results.record(readable, name))}")
         if archive:
             typer.echo(f"{archive}: {results.archive(readable, archive) / 2**20:.1f} MB")
-    for problem in problems:
-        typer.echo(f"mtbert: {problem}", err=True)
     if problems:
         raise typer.Exit(1)
 
