@@ -172,7 +172,7 @@ class Bert(nn.Module):
         """The last layer's output from the embeddings' output: (tokens, hidden) -> (tokens, hidden).
 
         With ``first_only``, (sequences, hidden): beyond queries, keys and values, the last layer then computes nothing
-        for tokens other than the first. An adapter may read any token of that layer: with ``adapters`` all are computed.
+        for tokens other than the first. With ``adapters``, which may read any token of that layer, all are computed.
         """
         if not adapters:
             *lower, last = self.layers
