@@ -140,7 +140,8 @@ def submit(
     """Write the course's submission files.
 
     They hold a prediction for every test and dev row; predictions.json lists their checksums, dev scores and runs.
-    Several runs of one task are an ensemble, which predicts by the mean of their probabilities or scores.
+    Several runs of one task are an ensemble, which predicts by the mean of their probabilities or scores. cfimdb, and
+    sst without quora and sts, get the names of the course's part 1, such as finetune-cfimdb-dev-out.csv.
     """
     from mtbert.experiments import submission
     from mtbert.utils import paths

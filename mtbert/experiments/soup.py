@@ -115,7 +115,7 @@ def _check_same_model(runs: Sequence[Run]) -> None:
     for run in runs[1:]:
         for key in _ENCODER:
             if {key} <= run.record.keys() & first.record.keys() and run.record[key] != first.record[key]:
-                raise UserError(f"{run.folder} and {first.folder} started from different encoders ({key} differs)")
+                raise UserError(f"{run.folder} and {first.folder} started from different encoders ({key} differs): average runs of one")
         others = run.recipe.as_dict()
         for name in _MODEL_FIELDS:
             if others[name] != fields[name]:
