@@ -113,9 +113,10 @@ def _check_same_model(runs: Sequence[Run]) -> None:
         raise UserError(f"a soup of {len(runs)} runs is none: give two or more")
     first, fields = runs[0], runs[0].recipe.as_dict()
     for run in runs[1:]:
+        both = f"{run.folder} and {first.folder}"
         for key in _ENCODER:
             if {key} <= run.record.keys() & first.record.keys() and run.record[key] != first.record[key]:
-                raise UserError(f"{run.folder} and {first.folder} started from different encoders ({key} differs): average runs of one")
+                raise UserError(f"{both} started from different encoders ({key} differs): average runs of one")
         others = run.recipe.as_dict()
         for name in _MODEL_FIELDS:
             if others[name] != fields[name]:
@@ -124,7 +125,7 @@ def _check_same_model(runs: Sequence[Run]) -> None:
                     "only runs of the same model can be averaged"
                 )
         if run.record["encoder_sha256"] is None and run.recipe.seed != first.recipe.seed:
-            logger.warning(f"{run.folder} and {first.folder} started from different random encoders: expect no gain")
+            logger.warning(f"{both} started from different random encoders: expect no gain")
 
 
 def _record(runs: Sequence[Run], scores: dict[str, float]) -> dict[str, Any]:
