@@ -296,7 +296,9 @@ def test_no_drawing_touches_the_global_list_of_figures(shown):
 
 
 def test_a_table_as_html_holds_every_cell():
-    html = plots.as_table(CLAIMS[["claim", "metric"]], index=False).data
+    shown = plots.as_table(CLAIMS[["claim", "metric"]], index=False)
+    html = shown.data
+    assert repr(shown).splitlines() == ["claim\tmetric", *(CLAIMS.claim + "\t" + CLAIMS.metric)]
     assert "\n" not in html and all(f"<td>{claim}</td>" in html for claim in CLAIMS.claim) and "<th>0</th>" not in html
 
 
@@ -371,8 +373,10 @@ def pixels(live: LiveFigure) -> tuple[int, int]:
 
 
 def room(live: LiveFigure) -> tuple[int, int]:
-    """The size in which the image is shown."""
-    return tuple(int(re.search(rf"[ \"]{side}: (\d+)px", live.value).group(1)) for side in ("width", "height"))
+    """The size in which the image is shown on a page that is wide enough."""
+    width, *ratio = re.search(r"width: (\d+)px; aspect-ratio: (\d+) / (\d+)", live.value).groups()
+    assert width == ratio[0]
+    return int(ratio[0]), int(ratio[1])
 
 
 def test_an_explorer_moved_from_another_thread_leaves_the_figures_of_the_running_cell_alone(shown):

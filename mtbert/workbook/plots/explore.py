@@ -55,9 +55,9 @@ class LiveFigure(HTML):
             picture = png(figure, Bbox.union([self._window, _extent(figure)]), _DPI)
             alt = html.escape(alt_text(figure))
         width, height = self._size
-        room = f"width: {width}px; height: {height}px; object-fit: contain; object-position: left top"
+        room = f"width: {width}px; aspect-ratio: {width} / {height}; object-fit: contain; object-position: left top"
         source = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
-        self.value = f'<img alt="{alt}" src="{source}" style="{room}; max-width: none">'
+        self.value = f'<img alt="{alt}" src="{source}" style="{room}; max-width: 100%">'
 
 
 def _extent(figure: Figure) -> Bbox:

@@ -60,7 +60,18 @@ def _panel_in_words(axes) -> str:
     return ": ".join(filter(None, [axes.get_title(), " by ".join(names)])).replace("\n", " ")
 
 
+class _Table(HTML):
+    """A table as HTML; its plain text can be compared when a notebook is executed again."""
+
+    def __init__(self, html: str, text: str):
+        super().__init__(html)
+        self.text = text
+
+    def __repr__(self) -> str:
+        return self.text
+
+
 def as_table(table: pd.DataFrame, index: bool = True) -> HTML:
-    """Convert a table to HTML on one line, without the plain-text version that notebooks store beside it."""
+    """Convert a table to HTML on one line, with all its cells in full also in the plain text."""
     lines = table.to_html(index=index, border=0).splitlines()
-    return HTML("".join(line.strip() for line in lines))
+    return _Table("".join(line.strip() for line in lines), table.to_csv(index=index, sep="\t").rstrip())

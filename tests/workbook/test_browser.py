@@ -1,0 +1,272 @@
+"""JupyterLab in a real browser: notebooks run, explorers answer, an interrupted run goes on.
+
+These tests take minutes and are left out unless asked for: ``pip install playwright`` (chromium must be installed, by
+the system's package manager or by ``playwright install chromium``), then ``pytest -m browser``.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+from mtbert.utils import paths
+
+playwright = pytest.importorskip("playwright.sync_api")
+pytestmark = pytest.mark.browser
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+SEED = 98765  # of runs that no reader has
+EXPLORERS = {
+    path.stem: text.count("_ = explore(")
+    for path in sorted((paths.ROOT / "notebooks").glob("*.ipynb"))
+    if "_ = explore(" in (text := path.read_text("utf-8"))
+}
+SIX_FIGURES = """
+import time
+import matplotlib.pyplot as plt
+for i in range(6):
+    figure, axes = plt.subplots(figsize=(2, 1))
+    axes.plot([0, i])
+    time.sleep(1)
+"""
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A folder with a copy of the notebooks."""
+    folder = tmp_path_factory.mktemp("lab")
+    shutil.copytree(paths.ROOT / "notebooks", folder / "notebooks")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(root):
+    """The address of a Lab that was started in the folder."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["--no-browser", "--allow-root", f"--port={port}", "--IdentityProvider.token=", "--expose-app-in-browser"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "JUPYTER_CONFIG_DIR": str(root / "config")}
+    with open(root / "log", "w") as log:
+        lab = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", *options], cwd=root, stdout=log, stderr=log, env=environment
+        )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _wait(lambda: _answers(f"{url}/api"), "Lab does not answer", 60)
+        yield url
+    finally:
+        lab.terminate()
+        lab.wait(20)
+
+
+def _answers(url: str) -> bool:
+    with contextlib.suppress(OSError), urllib.request.urlopen(url):
+        return True
+    return False
+
+
+def _wait(condition, complaint: str, seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, complaint
+        time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as driver:
+        try:
+            chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        except playwright.Error as error:
+            pytest.skip(f"no chromium: {error}")
+        yield chromium
+        chromium.close()
+
+
+class Notebook:
+    """A notebook that is open in Lab."""
+
+    def __init__(self, page, url: str):
+        self.page = page
+        page.goto(url)
+        self.connect()
+
+    def connect(self) -> None:
+        """Wait until the page has loaded and the kernel is there."""
+        ready = """() => {
+            const panel = window.jupyterapp?.shell.currentWidget;
+            return panel?.context?.isReady && panel.sessionContext.session?.kernel?.status === "idle";
+        }"""
+        self.page.wait_for_function(ready, timeout=60_000)
+
+    def do(self, script: str, argument=None):
+        """Evaluate JavaScript with ``panel``, ``notebook`` and ``commands`` of the open notebook."""
+        names = "const commands = window.jupyterapp.commands, panel = window.jupyterapp.shell.currentWidget;"
+        return self.page.evaluate(f"async argument => {{ {names} const notebook = panel.content; {script} }}", argument)
+
+    def run_all(self) -> None:
+        self.do("await commands.execute('notebook:run-all-cells');")
+
+    def cells(self) -> list[dict]:
+        return self.do("return notebook.model.toJSON().cells;")
+
+    def find(self, text: str) -> int:
+        """The number of the first code cell that holds a text."""
+        return next(i for i, cell in enumerate(self.cells()) if cell["cell_type"] == "code" and text in cell["source"])
+
+    def write(self, number: int, source: str) -> None:
+        self.do("notebook.model.cells.get(argument[0]).sharedModel.setSource(argument[1]);", [number, source])
+
+    def start(self, number: int) -> None:
+        """Run a cell without waiting for it."""
+        self.do(
+            "notebook.activeCellIndex = argument; notebook.deselectAll(); commands.execute('notebook:run-cell');",
+            number,
+        )
+
+    def run(self, number: int) -> list[dict]:
+        """Run a cell, and return its outputs."""
+        self.do(
+            "notebook.activeCellIndex = argument; notebook.deselectAll();await commands.execute('notebook:run-cell');",
+            number,
+        )
+        return self.outputs(number)
+
+    def outputs(self, number: int) -> list[dict]:
+        return self.cells()[number]["outputs"]
+
+    def busy(self) -> bool:
+        return self.do("return panel.sessionContext.session.kernel.status !== 'idle';")
+
+    def explorers(self) -> list:
+        """The explorers, after scrolling to each so that Lab renders it."""
+        for number, cell in enumerate(self.cells()):
+            if cell["cell_type"] == "code" and "explore(" in cell["source"]:
+                self.do("await notebook.scrollToItem(argument, 'center');", number)
+        self.page.wait_for_selector(".mtbert-explorer img", timeout=20_000)
+        return self.page.query_selector_all(".mtbert-explorer")
+
+
+def _move_all_controls(explorer) -> None:
+    """Every control of an explorer redraws its figure, in the same room."""
+    image = explorer.query_selector("img")
+    image.scroll_into_view_if_needed()
+    size = [image.bounding_box()[side] for side in ("width", "height")]
+    controls = explorer.query_selector_all(".noUi-handle, select:has(:nth-child(2)), input[type=text]")
+    assert controls
+    for control in controls:
+        before, kind = image.get_attribute("src"), control.evaluate("node => node.tagName")
+        if kind == "INPUT":
+            control.press("End")
+            control.type(" Really.")
+            control.press("Enter")
+        elif kind == "SELECT":
+            control.select_option(index=1 - min(1, control.evaluate("node => node.selectedIndex")))
+        else:
+            handle_at_the_end = control.get_attribute("aria-valuenow") == control.get_attribute("aria-valuemax")
+            control.focus()
+            control.press("ArrowLeft" if handle_at_the_end else "ArrowRight")
+        _wait(lambda: image.get_attribute("src") != before, "the figure did not follow its control")  # noqa: B023
+        assert [image.bounding_box()[side] for side in ("width", "height")] == size
+    assert image.get_attribute("alt")
+
+
+@pytest.fixture
+def open_notebook(address, browser):
+    pages = []
+
+    def opened(name: str) -> Notebook:
+        pages.append(browser.new_page(viewport={"width": 1280, "height": 720}))
+        return Notebook(pages[-1], f"{address}/lab/tree/notebooks/{name}.ipynb")
+
+    yield opened
+    for page in pages:
+        page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+        page.close()
+
+
+def _errors(cells: list[dict]) -> list[str]:
+    return [
+        output["evalue"] for cell in cells for output in cell.get("outputs", []) if output["output_type"] == "error"
+    ]
+
+
+def test_the_first_notebook_runs_and_its_exercise_can_be_solved(open_notebook):
+    notebook = open_notebook("00_start_here")
+    notebook.run_all()
+    assert not _errors(notebook.cells())
+    exercise, check = notebook.find("def cosine(a, b)"), notebook.find("checks.start.cosine(cosine)")
+    before = notebook.run(check)
+    notebook.write(exercise, "def cosine(a, b):\n    return a @ b / (a.norm() * b.norm())")
+    notebook.run(exercise)
+    assert "Solved." in json.dumps(notebook.run(check)) and "Solved." not in json.dumps(before)
+
+
+@pytest.mark.parametrize("name", EXPLORERS)
+def test_explorers_follow_their_controls_also_while_a_cell_runs_and_after_a_reload(open_notebook, name):
+    notebook = open_notebook(name)
+    notebook.run_all()
+    assert not _errors(notebook.cells())
+    assert len(notebook.explorers()) == EXPLORERS[name]
+    for explorer in notebook.explorers():
+        _move_all_controls(explorer)
+        beside = explorer.evaluate(
+            "node => node.closest('.jp-OutputArea').querySelectorAll('img[src^=data]')"
+            ".values().filter(image => image.checkVisibility()).toArray().length"
+        )
+        assert beside == 0  # the picture for readers without a kernel is hidden
+
+    last = len(notebook.cells()) - 1
+    notebook.do("notebook.activeCellIndex = argument; await commands.execute('notebook:insert-cell-below');", last)
+    notebook.write(last + 1, SIX_FIGURES)
+    notebook.start(last + 1)
+    for explorer in notebook.explorers():
+        _move_all_controls(explorer)
+        assert notebook.busy()
+    _wait(lambda: not notebook.busy(), "the cell does not end")
+    assert sum("image/png" in output.get("data", {}) for output in notebook.outputs(last + 1)) == 6
+
+    notebook.do("await panel.context.save();")
+    notebook.page.reload()
+    notebook.connect()
+    for explorer in notebook.explorers():
+        _move_all_controls(explorer)
+
+
+def test_an_interrupted_training_says_so_in_one_line_and_goes_on_when_its_cell_runs_again(open_notebook):
+    folders = paths.RUNS / "05_multitask"
+    notebook = open_notebook("05_multitask")
+    parameters = notebook.find("profile: str")
+    source = notebook.cells()[parameters]["source"].replace("epochs: int = 0", "epochs: int = 1")
+    notebook.write(parameters, source.replace("seed: int = 0", f"seed: int = {SEED}"))
+    main = notebook.find("mtbert.train(main,")
+    try:
+        for number in (parameters, notebook.find("import mtbert"), notebook.find("= settings(")):
+            assert not _errors([{"outputs": notebook.run(number)}])
+        notebook.start(main)
+        _wait(lambda: list(folders.glob(f"*{SEED}/main/.lock")), "the training does not begin", 60)
+        time.sleep(5)
+        notebook.do("await panel.sessionContext.session.kernel.interrupt();")
+        _wait(lambda: not notebook.busy(), "the training does not stop", 60)
+        [error] = [output for output in notebook.outputs(main) if output["output_type"] == "error"]
+        assert len(error["traceback"]) == 1 and "stopped after step" in error["traceback"][0]
+        assert not _errors([{"outputs": notebook.run(main)}])
+    finally:
+        for folder in folders.glob(f"*{SEED}"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.parametrize("original", sorted((paths.ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_saving_an_unchanged_notebook_leaves_its_file_as_it_is(open_notebook, root, original):
+    copy = shutil.copy(original, root / "notebooks" / f"copy_of_{original.name}")
+    notebook = open_notebook(copy.stem)
+    notebook.do("notebook.model.dirty = true; await panel.context.save();")
+    assert copy.read_text("utf-8") == original.read_text("utf-8")
