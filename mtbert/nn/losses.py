@@ -16,16 +16,30 @@ from mtbert.data.batch_samplers import BatchKind
 from mtbert.data.tasks import Task
 
 
-def task_loss(task: Task, logits: Tensor, labels: Tensor) -> Tensor:
+def task_loss(task: Task, logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """Mean cross-entropy (multiclass), cross-entropy on one logit (binary) or squared error (regression).
 
-    Logits are (rows, task.num_outputs), labels (rows,) float.
+    Logits are (rows, task.num_outputs), labels (rows,) float. With ``label_smoothing`` a class's target is that share
+    of a uniform distribution plus the rest of the label (Szegedy et al. 2016, sec. 7); squared error has none.
     """
     if task.kind == "multiclass":
-        return F.cross_entropy(logits, labels.long())
+        return F.cross_entropy(logits, labels.long(), label_smoothing=label_smoothing)
     if task.kind == "binary":
+        if label_smoothing:
+            labels = (1 - label_smoothing) * labels + label_smoothing / 2
         return F.binary_cross_entropy_with_logits(logits.squeeze(1), labels)
     return F.mse_loss(logits.squeeze(1), labels)
+
+
+def ordinal(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy with soft labels that know the order of the classes (Diaz & Marathe 2019, eq. 1 and 4).
+
+    The target of class i is proportional to e^(-(i - y)^2): a neighbor of the label is less wrong than a distant class.
+    Logits are (rows, classes), labels (rows,).
+    """
+    classes = torch.arange(logits.shape[1], device=logits.device)
+    targets = (-(classes - labels[:, None]).square()).softmax(dim=1)  # (rows, classes)
+    return F.cross_entropy(logits, targets.to(logits.dtype))
 
 
 def mnrl(u: Tensor, v: Tensor, scale: float = 20.0) -> Tensor:
@@ -69,11 +83,12 @@ def cosent(cosines: Tensor, labels: Tensor, scale: float = 20.0) -> Tensor:
 
 @dataclass(frozen=True)
 class LossSettings:
-    """Settings of the ranking losses; a pair with at least the label ``positive_threshold`` is positive."""
+    """Settings of the losses; to ranking losses a pair with at least the label ``positive_threshold`` is positive."""
 
     scale: float = 20.0
     triplet_margin: float = 0.5
     positive_threshold: float = 3.0
+    label_smoothing: float = 0.0
 
 
 # (logits (rows, outputs), input of the head, labels (rows,)) -> scalar; a pair's vectors are two rows, u then v
@@ -95,11 +110,15 @@ class LossSpec(NamedTuple):
     @property
     def ranks(self) -> bool:
         """Whether a row's loss depends on the other rows of its batch."""
-        return self.build is not _by_kind
+        return self.build not in (_by_kind, _ordinal)
 
 
 def _by_kind(task: Task, settings: LossSettings) -> TaskLoss:
-    return lambda logits, head_inputs, labels: task_loss(task, logits, labels)
+    return lambda logits, head_inputs, labels: task_loss(task, logits, labels, settings.label_smoothing)
+
+
+def _ordinal(task: Task, settings: LossSettings) -> TaskLoss:
+    return lambda logits, head_inputs, labels: ordinal(logits, labels)
 
 
 def _mnrl(task: Task, settings: LossSettings) -> TaskLoss:
@@ -136,6 +155,7 @@ _PAIR_KINDS = ("binary", "regression")
 LOSSES: dict[str, LossSpec] = {
     "default": LossSpec(("multiclass", "binary", "regression"), "logits", "all", _by_kind),
     "cross_entropy": LossSpec(("multiclass", "binary"), "logits", "all", _by_kind),
+    "ordinal": LossSpec(("multiclass",), "logits", "all", _ordinal),
     "mse": LossSpec(("regression",), "logits", "all", _by_kind),
     "mnrl": LossSpec(_PAIR_KINDS, "pair", "positives", _mnrl),
     "mnrl_graded": LossSpec(("regression",), "logits", "one positive", _graded_mnrl),

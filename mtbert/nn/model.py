@@ -23,6 +23,13 @@ FIRST_TOKEN = ("cls", "pooler")  # poolings that read nothing but the first toke
 EVALUATION_TOKENS = {"cpu": 4096, "cuda": 65536}  # per batch: enough to keep the device busy
 
 
+Observer = Callable[[str, Tensor, Tensor], object]  # (task, logits, labels)
+
+
+def ignore(task: str, logits: Tensor, labels: Tensor) -> None:
+    """The observer that does nothing."""
+
+
 class MultitaskModel(nn.Module):
     """One encoder shared by all tasks, a pooling method, and for each task a head and, optionally, an adapter.
 
@@ -37,6 +44,7 @@ class MultitaskModel(nn.Module):
         loss: each task's loss; by default the one that fits its kind.
         smart_weight: weight of SMART's smoothness term, for each task; by default 0.
         adapters: the adapter of each task that has one (see ``mtbert.nn.adapters``).
+        rdrop_weight: weight of R-Drop's consistency term, for each task; by default 0.
 
     Raises:
         UserError: if the encoder has too few positions for a ``max_length``, or one token type for cross-encoded pairs.
@@ -54,6 +62,7 @@ class MultitaskModel(nn.Module):
         loss: Mapping[str, TaskLoss] | None = None,
         smart_weight: Mapping[str, float] | None = None,
         adapters: Mapping[str, Adapter] | None = None,
+        rdrop_weight: Mapping[str, float] | None = None,
     ):
         super().__init__()
         for task in tasks:
@@ -75,6 +84,7 @@ class MultitaskModel(nn.Module):
         self.input_kinds = {name: HEADS[heads[name]].input_kind for name in self.tasks}
         self.loss = {task.name: build_loss("default", task) for task in tasks} | dict(loss or {})
         self.smart_weight = {name: weight for name, weight in (smart_weight or {}).items() if weight}
+        self.rdrop_weight = {name: weight for name, weight in (rdrop_weight or {}).items() if weight}
         self.adapters = TaskAdapters(adapters)
         self.bert.pooler.requires_grad_(pooling == "pooler")
 
@@ -87,22 +97,34 @@ class MultitaskModel(nn.Module):
         head_inputs = self._head_inputs(self.bert.embeddings(batch), batch)
         return {task: self.logits(task, inputs) for task, inputs in head_inputs.items()}
 
-    def losses(self, batch: PackedBatch, labels: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Each task's mean training loss from its labels (rows,): one forward pass, and two more for SMART."""
+    def losses(self, batch: PackedBatch, labels: Mapping[str, Tensor], observe: Observer = ignore) -> dict[str, Tensor]:
+        """Each task's mean training loss from its labels (rows,).
+
+        It takes one forward pass, a second one for R-Drop, and two more for SMART. ``observe`` is called with each
+        task's name, its logits (rows, outputs) of the first pass, and its labels.
+        """
         embedded = self.bert.embeddings(batch)  # (tokens, hidden)
         rng_state = RNGState(self.device) if self.smart_weight else None
         head_inputs = self._head_inputs(embedded, batch)
         logits = {task: self.logits(task, inputs) for task, inputs in head_inputs.items()}
         losses = {task: self.loss[task](logits[task], inputs, labels[task]) for task, inputs in head_inputs.items()}
+        for task in logits:
+            observe(task, logits[task].detach(), labels[task])
+        losses |= self._rdrop(batch, labels, logits, losses)
         for task, term in self._smoothness(embedded, batch, logits, rng_state).items():
             losses[task] = losses[task] + self.smart_weight[task] * term
         return losses
 
-    def losses_from_vectors(self, vectors: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def losses_from_vectors(
+        self, vectors: Mapping[str, Tensor], labels: Mapping[str, Tensor], observe: Observer = ignore
+    ) -> dict[str, Tensor]:
         """Each task's training loss from cached pooled vectors, (sequences, hidden); used to train heads alone."""
-        return {
-            task: self.loss[task](self.logits(task, inputs), inputs, labels[task]) for task, inputs in vectors.items()
-        }
+        losses = {}
+        for task, inputs in vectors.items():
+            logits = self.logits(task, inputs)
+            observe(task, logits.detach(), labels[task])
+            losses[task] = self.loss[task](logits, inputs, labels[task])
+        return losses
 
     def vectors(self, batch: PackedBatch) -> Tensor:
         """The pooled vector of each sequence, (sequences, hidden)."""
@@ -131,6 +153,28 @@ class MultitaskModel(nn.Module):
             else vectors[sequences]
             for task, sequences in batch.slices.items()
         }
+
+    def _rdrop(
+        self,
+        batch: PackedBatch,
+        labels: Mapping[str, Tensor],
+        logits: Mapping[str, Tensor],
+        losses: Mapping[str, Tensor],
+    ) -> dict[str, Tensor]:
+        """The losses of the tasks that R-Drop serves (Wu et al. 2021, eq. 4), from a second pass with other dropout.
+
+        They are half of the paper's sum, and so on the scale of the plain loss: the mean over the two passes, and
+        weight / 4 times KL(p, q) + KL(q, p), or times the squared difference of two scores.
+        """
+        tasks = [task for task in logits if task in self.rdrop_weight]
+        head_inputs = self._head_inputs(self.bert.embeddings(batch), batch) if tasks else {}
+        combined = {}
+        for task in tasks:
+            again = self.logits(task, head_inputs[task])
+            loss = self.loss[task](again, head_inputs[task], labels[task])
+            distance = smoothness(self.tasks[task], again, logits[task])
+            combined[task] = (losses[task] + loss) / 2 + self.rdrop_weight[task] / 4 * distance
+        return combined
 
     def _smoothness(
         self, embedded: Tensor, batch: PackedBatch, logits: Mapping[str, Tensor], rng_state: RNGState | None
@@ -166,7 +210,8 @@ class MultitaskModel(nn.Module):
             raise UserError(f"both models have a head for {', '.join(sorted(shared))}: give each task once")
         if other.pooling != self.pooling:
             raise UserError(f"one model pools by {self.pooling}, the other by {other.pooling}: they must agree")
-        for name in ("tasks", "encoding", "max_length", "input_kinds", "loss", "smart_weight", "heads", "adapters"):
+        settings = ("tasks", "encoding", "max_length", "input_kinds", "loss", "smart_weight", "rdrop_weight")
+        for name in (*settings, "heads", "adapters"):
             getattr(self, name).update(getattr(other, name))
 
     def encode_dataset(self, task: str, dataset: TokenizedDataset) -> EncodedDataset:

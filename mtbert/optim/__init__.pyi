@@ -1,4 +1,5 @@
 from .adamw import AdamW as AdamW
+from .averaging import WeightAverage as WeightAverage
 from .conflicts import Conflicts as Conflicts
 from .flat import FlatParameters as FlatParameters
 from .flat import GradientVector as GradientVector

@@ -18,10 +18,11 @@ from mtbert.utils.torch_private import sparse_rows
 
 @dataclass(eq=False)
 class ParameterShard:
-    """A range of the vector, ``where``, whose parameters have the same owner and the same decay rule."""
+    """A range of the vector, ``where``, whose parameters have the same owner, decay rule and factor on the rate."""
 
     owner: str
     decays: bool
+    lr_scale: float
     names: list[str]
     where: slice
     parameter: nn.Parameter  # a leaf that views the range; its ``grad`` is a range of the gradient, None if not reached
@@ -76,17 +77,20 @@ class GradientVector:
 class FlatParameters:
     """Moves a model's trainable parameters into one vector. The model works on as before, on views.
 
-    Parameters are laid out in shards: those that weight decay applies to first, and by owner. Tensors with fewer than
-    two dimensions (biases and LayerNorm) do not decay. On a CPU, the model's embeddings are switched to sparse
-    gradients: a batch reads only a few of their rows.
+    Parameters are laid out in shards: those that weight decay applies to first, then by owner and by ``lr_scale``.
+    Tensors with fewer than two dimensions (biases and LayerNorm) do not decay. On a CPU, the model's embeddings are
+    switched to sparse gradients: a batch reads only a few of their rows.
 
     Args:
         model: Its frozen parameters are left out; ValueError if everything is frozen.
         owner: Maps a parameter's name to its owner: "encoder", or a task. A step that does not reach an owner leaves
             its parameters alone.
+        lr_scale: Maps a parameter's name to a factor on the learning rate; by default 1 for all.
     """
 
-    def __init__(self, model: nn.Module, owner: Callable[[str], str]):
+    def __init__(
+        self, model: nn.Module, owner: Callable[[str], str], lr_scale: Callable[[str], float] = lambda name: 1.0
+    ):
         trainable = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
         if not trainable:
             raise ValueError("no trainable parameter: everything is frozen")
@@ -104,11 +108,11 @@ class FlatParameters:
         self.shards: list[ParameterShard] = []
         self.slices: dict[str, slice] = {}
 
-        def place(item: tuple[str, nn.Parameter]) -> tuple[bool, str]:
-            return item[1].ndim <= 1, self.owners[item[0]]
+        def place(item: tuple[str, nn.Parameter]) -> tuple[bool, str, float]:
+            return item[1].ndim <= 1, self.owners[item[0]], lr_scale(item[0])
 
         end = 0
-        for (no_decay, shard_owner), members in itertools.groupby(sorted(trainable, key=place), key=place):
+        for (no_decay, shard_owner, scale), members in itertools.groupby(sorted(trainable, key=place), key=place):
             start, names = end, []
             for name, parameter in members:
                 names.append(name)
@@ -119,7 +123,7 @@ class FlatParameters:
                 parameter.data = view
                 parameter.register_post_accumulate_grad_hook(partial(self._collect, name))
             view = nn.Parameter(self.theta[start:end])
-            self.shards.append(ParameterShard(shard_owner, not no_decay, names, slice(start, end), view))
+            self.shards.append(ParameterShard(shard_owner, not no_decay, scale, names, slice(start, end), view))
 
     def _collect(self, name: str, parameter: nn.Parameter) -> None:
         """Called by autograd once a parameter's gradient is complete; it is None where ``PerTaskGradMode`` takes it."""
@@ -138,10 +142,15 @@ class FlatParameters:
         return self.vector.values
 
     def groups(self, weight_decay: float) -> list[dict]:
-        """The shards as two parameter groups for an optimizer: those that decay, then the others."""
+        """The shards as parameter groups for an optimizer, by ``lr_scale``: those that decay, then the others."""
         return [
-            {"params": [shard.parameter for shard in self.shards if shard.decays == decays], "weight_decay": rate}
+            {
+                "params": [s.parameter for s in self.shards if (s.decays, s.lr_scale) == (decays, scale)],
+                "weight_decay": rate,
+                "lr_scale": scale,
+            }
             for decays, rate in ((True, weight_decay), (False, 0.0))
+            for scale in sorted({shard.lr_scale for shard in self.shards})
         ]
 
     def backward(self, *losses: Tensor) -> list[nn.Parameter]:

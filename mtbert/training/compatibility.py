@@ -9,6 +9,7 @@ from mtbert.nn.adapters import ADAPTERS, adapter_parts
 from mtbert.nn.heads import HEADS
 from mtbert.nn.losses import LOSSES
 
+SMOOTHED = ("default", "cross_entropy")  # losses whose targets label smoothing changes
 Recipe = Any  # a Recipe: its module imports this one
 
 
@@ -64,9 +65,25 @@ def _loss_conflicts(recipe: Recipe, name: str) -> Iterator[str]:
         yield f"batch_size.{name} is 1, but {given} compares rows: set it to 2 or more"
     if loss.batch_kind != "all" and (threshold := recipe.positive_threshold[name]) > task.max_label:
         yield f"positive_threshold.{name} is {threshold:g}, but the labels of {name} end at {task.max_label}"
+    if (smoothing := recipe.label_smoothing[name]) and (task.kind == "regression" or recipe.loss[name] not in SMOOTHED):
+        why = f"loss {recipe.loss[name]!r} of the {task.kind} task {name} has no classes to smooth"
+        yield f"label_smoothing.{name} is {smoothing:g}, but {why}: set it to 0"
+    yield from _rdrop_conflicts(recipe, name)
     if (weight := recipe.smart_weight[name]) and recipe.trainable == "heads":
         why = "SMART changes embeddings, and trainable=heads caches the vectors above them"
         yield f"smart_weight.{name} is {weight:g}, but {why}: set trainable to all"
+
+
+def _rdrop_conflicts(recipe: Recipe, name: str) -> Iterator[str]:
+    if not (weight := recipe.rdrop_weight[name]):
+        return
+    given = f"rdrop_weight.{name} is {weight:g}, but"
+    if recipe.trainable == "heads":
+        yield f"{given} R-Drop varies the encoder's dropout, and trainable=heads caches vectors: set trainable to all"
+    if LOSSES[recipe.loss[name]].input_kind == "pair":
+        yield f"{given} R-Drop compares predictions, and loss {recipe.loss[name]!r} trains vectors: set it to 0"
+    if not (recipe.hidden_dropout or recipe.attention_dropout or recipe.head_dropout):
+        yield f"{given} two passes without dropout are the same: set hidden_dropout, for one"
 
 
 def _adapter_conflicts(recipe: Recipe) -> Iterator[str]:
@@ -95,5 +112,8 @@ def _step_conflicts(recipe: Recipe) -> Iterator[str]:
     if recipe.optimizer_state == "per_task" and sampler in ("mixed", "alone_first"):
         why = f"sampler {sampler!r} has steps of all tasks"
         yield f"optimizer_state is 'per_task', but {why}: choose a sampler with one task a step"
+    if recipe.layerwise_lr_decay != 1 and recipe.trainable in ("heads", "adapters"):
+        why = f"trainable={recipe.trainable} trains no layer"
+        yield f"layerwise_lr_decay is {recipe.layerwise_lr_decay:g}, but {why}: set it to 1"
     if recipe.surgery != "none" and recipe.loss_weighting != "equal":
         yield f"loss_weighting is {recipe.loss_weighting!r} and surgery {recipe.surgery!r}: use only one of them"

@@ -27,6 +27,8 @@ _LEFT_OUT = {
     "similarity_scale": 20.0,
     "triplet_margin": 0.5,
     "smart_weight": 0.0,
+    "rdrop_weight": 0.0,
+    "label_smoothing": 0.0,
 }
 
 

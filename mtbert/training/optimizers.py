@@ -1,8 +1,9 @@
 """The optimizers of a run, and the learning rate of each step."""
 
 import itertools
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from mtbert.data.sampling import Sampler, Step
@@ -10,6 +11,28 @@ from mtbert.optim import FlatParameters, FusedAdamW, learning_rate_factor
 from mtbert.training.recipe import Recipe
 
 ALL_TASKS = "all"
+
+
+def parameter_owner(name: str) -> str:
+    """The owner of a parameter: a task, for its head, adapter or loss weight; "encoder" for what all tasks share."""
+    module, *rest = name.split(".")
+    return {"heads": rest[0], "adapters": rest[0], "loss_weighting": rest[-1]}.get(module, "encoder")
+
+
+def layerwise_lr_scale(decay: float, num_layers: int) -> Callable[[str], float]:
+    """The factor on each parameter's learning rate, by its name (Howard & Ruder 2018, sec. 3.2; Clark et al. 2020).
+
+    Heads, adapters and the pooler have 1, the top layer ``decay``, each layer below it ``decay`` times its upper
+    neighbor's factor, and the embeddings come below the lowest layer.
+    """
+
+    def scale(name: str) -> float:
+        if name.startswith("bert.embeddings."):
+            return decay ** (num_layers + 1)
+        layer = re.match(r"bert\.layers\.(\d+)\.", name)
+        return decay ** (num_layers - int(layer[1])) if layer else 1.0
+
+    return scale
 
 
 class ScheduledOptimizers:
@@ -38,7 +61,7 @@ class ScheduledOptimizers:
         recipe, total = self.recipe, self.total_steps[owner]
         factor = learning_rate_factor(number, total, recipe.warmup_ratio, recipe.lr_schedule)
         for group in self.by_owner[owner].param_groups:
-            group["lr"] = recipe.lr * factor
+            group["lr"] = recipe.lr * factor * group["lr_scale"]
         return owner, self.by_owner[owner]
 
     def state_dict(self) -> dict[str, Any]:

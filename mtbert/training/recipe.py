@@ -64,19 +64,26 @@ class Recipe(BaseModel):
         pooling: "cls", "pooler", "mean" or "max".
         max_length*: Maximum number of tokens in a sequence.
         loss*: See ``mtbert.nn.LOSSES``; "default" depends on the kind of task.
+        label_smoothing*: Share of a uniform distribution in the targets of classification; 0 for none.
         similarity_scale*: Factor on the cosines in "mnrl", "mnrl_graded" and "cosent".
         positive_threshold*: The label from which a pair counts as positive.
-        smart_weight*: Weight of SMART's smoothness term; 0 for none.
+        smart_weight*: Weight of SMART's smoothness term; 0 for none (Jiang et al. 2020).
+        rdrop_weight*: Weight of R-Drop's term, which wants two passes with other dropout to agree; 0 for none (Wu et
+            al. 2021).
         sampler: How the next task is chosen (see ``mtbert.data.SAMPLERS``).
         max_oversampling: How many times, at most, the "oversampled" samplers repeat a small set in an epoch.
         batch_size*: Rows of a task in one of its steps.
         tokens_per_batch*: In place of batch_size: rows of similar length with about this many tokens.
         steps_per_epoch: Steps in an epoch; None for the sampler's own number.
         lr: The peak learning rate of AdamW.
+        layerwise_lr_decay: Factor on the learning rate from a layer to the one below it; 1 for none (Howard & Ruder
+            2018). Heads keep ``lr``; the embeddings come last.
         warmup_ratio: Share of the steps over which the learning rate rises linearly to ``lr``.
         lr_schedule: After the warmup, "linear" decay to 0, or "constant".
         max_grad_norm: The gradient's norm is clipped to this; 0 for no clipping.
         optimizer_state: "shared", or "per_task" for moments and a schedule of each task's own.
+        ema_decay: Decay of a moving average of the weights (see ``mtbert.optim.WeightAverage``); 0 for none. Weights
+            and average are both scored on dev after each epoch, and the better ones count.
         gradient_accumulation_steps: Number of micro-batches that a step's rows are split into, to save memory.
         surgery: How the tasks' gradients of shared weights are combined: "none" (the losses are summed), "sum"
             (the same from separate gradients, to record conflicts), "pcgrad", "gradvac" or "torchjd:NAME".
@@ -89,7 +96,8 @@ class Recipe(BaseModel):
         augment_scores: Whether copies may keep a similarity that their new words may contradict: "refuse" or "keep".
         train_rows, dev_rows: Use only this many rows of each train or dev file, evenly spaced; None for all.
         overlap: What to do with train rows that are also in dev or test: "refuse" to train, "drop" or "keep" them.
-        precision: Floating-point type of the forward pass; bfloat16 uses autocast.
+        precision: Floating-point type of the forward pass; bfloat16 uses autocast. "auto" is bfloat16 on devices that
+            are fast in it, else float32; run.json says which.
 
     Raises UserError, a ValueError, for unknown fields and for values that are invalid or do not fit together.
     """
@@ -111,10 +119,12 @@ class Recipe(BaseModel):
     pooling: Annotated[str, one_of((*get_args(Pooling), "pooler"))] = "mean"
     max_length: PerTaskValue[Annotated[int, Field(ge=4, le=LARGEST), BeforeValidator(to_whole_number)]] = Field({})
     loss: PerTaskValue[Annotated[str, one_of(LOSSES)]] = default_for_all("default")
+    label_smoothing: PerTaskValue[Dropout] = default_for_all(0.0)
     similarity_scale: PerTaskValue[NonNegative] = default_for_all(20.0)
     triplet_margin: PerTaskValue[NonNegative] = default_for_all(0.5)
     positive_threshold: PerTaskValue[NonNegative] = Field({})
     smart_weight: PerTaskValue[NonNegative] = default_for_all(0.0)
+    rdrop_weight: PerTaskValue[NonNegative] = default_for_all(0.0)
     sampler: Annotated[str, one_of(SAMPLERS)] = "mixed"
     temperature: Annotated[float, Field(ge=0.1, le=1e6), BeforeValidator(to_number)] = 5.0
     max_oversampling: Annotated[float, Field(ge=1, le=1e6), BeforeValidator(to_number)] = 5.0
@@ -124,10 +134,12 @@ class Recipe(BaseModel):
     steps_per_epoch: Count | None = None
     lr: NonNegative = 5e-5
     weight_decay: NonNegative = 0.01
+    layerwise_lr_decay: Annotated[float, Field(ge=0.01, le=1), BeforeValidator(to_number)] = 1.0
     warmup_ratio: Fraction = 0.1
     lr_schedule: LRSchedule = "linear"
     max_grad_norm: NonNegative = 1.0
     optimizer_state: Literal["shared", "per_task"] = "shared"
+    ema_decay: Annotated[float, Field(ge=0, le=0.99999), BeforeValidator(to_number)] = 0.0
     gradient_accumulation_steps: Repeats = 1
     surgery: Annotated[str, one_of(("none", *WEIGHTINGS, *(f"torchjd:{name}" for name in TORCHJD_METHODS)))] = "none"
     surgery_beta: Fraction = 0.01
@@ -142,7 +154,7 @@ class Recipe(BaseModel):
     train_rows: Count | None = None
     dev_rows: Count | None = None
     overlap: Literal["refuse", "drop", "keep"] = "refuse"
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
     seed: Annotated[int, Field(ge=0, le=MAX_SEED), BeforeValidator(to_whole_number)] = 0
 
     def __init__(self, /, **fields: Any):

@@ -1,5 +1,6 @@
 """run.json, the record of a run: what it must hold to be read, whoever wrote or changed it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -78,3 +79,18 @@ def read_record(path: Path) -> dict[str, Any]:
         if epoch["epoch"] != number or (epoch["scores"] and "plain" not in epoch["scores"]):
             raise UserError(f"{path} is damaged (epoch {number} has no number or no score): {_ADVICE}")
     return record
+
+
+def inputs_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The files and the encoder that a run reads. Rows matter, as ``overlap`` may drop some of a file."""
+    files = {name: f"{file['sha256']}, {file['rows']} rows" for name, file in record["data"].items()}
+    encoder = ("encoder_sha256", "encoder_stored", "encoder_config", "tokenizer_sha256")
+    return files | {key: record[key] for key in encoder if record[key]}
+
+
+def check_same_inputs(record: Mapping[str, Any], earlier: Mapping[str, Any], folder: Path) -> None:
+    """Raise UserError naming the inputs of a run that differ from ``earlier`` ones, of the run in ``folder``."""
+    now = inputs_of(record)
+    if changed := [name for name in sorted(earlier.keys() | now.keys()) if earlier.get(name) != now.get(name)]:
+        difference = f"other data or another encoder ({', '.join(changed)} differs)"
+        raise UserError(f"{folder} was started with {difference}: choose another folder")

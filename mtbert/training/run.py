@@ -112,6 +112,7 @@ def new_record(
         "encoder_stored": encoder.stored,
         "encoder_folder": str(encoder.folder) if encoder.folder and recipe.trainable != "all" else None,
         **_reading(encoder),
+        "precision": recipe.precision,
         **environment_info(device),
         "world_size": world_size,
         "execution": dataclasses.asdict(execution),
@@ -166,12 +167,14 @@ def build_model(recipe: Recipe, encoder: Encoder) -> MultitaskModel:
     """
     losses = {}
     for name, task in zip(recipe.tasks, recipe.task_list, strict=True):
-        constants = recipe.similarity_scale[name], recipe.triplet_margin[name], recipe.positive_threshold[name]
+        fields = recipe.similarity_scale, recipe.triplet_margin, recipe.positive_threshold, recipe.label_smoothing
+        constants = [field[name] for field in fields]
         losses[name] = build_loss(recipe.loss[name], task, LossSettings(*constants))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         reading = recipe.task_list, recipe.head, recipe.encoding, recipe.max_length, recipe.pooling
-        model = MultitaskModel(encoder, *reading, recipe.head_dropout, losses, recipe.smart_weight)
+        weights = {"smart_weight": recipe.smart_weight, "rdrop_weight": recipe.rdrop_weight}
+        model = MultitaskModel(encoder, *reading, recipe.head_dropout, losses, **weights)
         if recipe.adapter != "none":
             size, activation = recipe.adapter_size or 0, recipe.adapter_activation
             shape = AdapterShape(size, recipe.adapter_heads, recipe.adapter_projections, activation)

@@ -9,7 +9,7 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from mtbert.data.batch import PackedBatch
 from mtbert.data.read import Rows, data_folder
 from mtbert.data.sampling import SAMPLERS, SamplerConfig, Step
-from mtbert.optim import FlatParameters, Surgery, TaskPermutations, build_weighting
+from mtbert.optim import FlatParameters, Surgery, TaskPermutations, WeightAverage, build_weighting
 from mtbert.training.checkpoint import load_checkpoint, remove_checkpoints, save_checkpoint
 from mtbert.training.cuda_graphs import Execution, build_runner
 from mtbert.training.dataset import MicroBatch, TaskDataset, read_tasks, task_batch_sampler
@@ -29,11 +29,12 @@ from mtbert.training.evaluation import DevSets, score_all, write_predictions
 from mtbert.training.gradients import Gradient, SummedLoss, SurgeryGradient, recipe_loss_weighting
 from mtbert.training.interrupt import Interrupted, graceful_interrupt
 from mtbert.training.meters import Meters, Stopwatch
-from mtbert.training.optimizers import ScheduledOptimizers
+from mtbert.training.optimizers import ScheduledOptimizers, layerwise_lr_scale, parameter_owner
 from mtbert.training.recipe import Recipe, check_same_recipe, from_dict
+from mtbert.training.record import check_same_inputs, inputs_of
 from mtbert.training.run import Run, build_model, earlier_run, freeze, new_record, recipe_encoder, save_model
 from mtbert.utils import paths
-from mtbert.utils.device import autocast, peak_memory_mb, seed_everything
+from mtbert.utils.device import autocast, fast_bfloat16, peak_memory_mb, seed_everything
 from mtbert.utils.errors import UserError
 from mtbert.utils.files import folder_lock, remove_parts, write_json
 from mtbert.utils.logging import logger, verbosity
@@ -122,6 +123,8 @@ class Trainer:
             logger.info(f"encoder {recipe.encoder}: {note}")
         self.model = build_model(recipe, encoder).to(device)
         self.record = new_record(recipe, rows, encoder, device, world.size, execution)
+        if recipe.precision == "auto":  # all processes must agree
+            self.record["precision"] = "float32" if world.any(not fast_bfloat16(device)) else "bfloat16"
         self.datasets = {name: self._dataset(splits["train"]) for name, splits in rows.items()}
         dev_rows = {name: splits["dev"] for name, splits in rows.items() if "dev" in splits}
         shards = {name: world.shard(task_rows) for name, task_rows in dev_rows.items()}
@@ -131,7 +134,9 @@ class Trainer:
         freeze(self.model, recipe)
         self.loss_weighting = recipe_loss_weighting(recipe).to(device)
         self.model.add_module("loss_weighting", self.loss_weighting)  # its parameters are trained with the others
-        self.flat = FlatParameters(self.model, owner=_owner)
+        lr_scale = layerwise_lr_scale(recipe.layerwise_lr_decay, len(self.model.bert.layers))
+        self.flat = FlatParameters(self.model, parameter_owner, lr_scale)
+        self.average = WeightAverage(self.flat.theta, recipe.ema_decay) if recipe.ema_decay else None
         self.record["trainable_parameters"] = len(self.flat)
 
         exchange = Exchange(world, self.flat, self.model)
@@ -185,16 +190,22 @@ class Trainer:
         gradient = self.runner(step.rows, update, key=owner, before_replay=before_replay)
         if gradient.aggregation:
             self.meters.conflicts.update(gradient.aggregation)
-        self.meters.end_step(self.world.all_reduce(self.meters.step_losses))
+        if self.average is not None:
+            self.average.update()
+        for sums in self.meters.step_sums:
+            self.world.all_reduce(sums)
+        self.meters.end_step()
         for task, rows in step.rows.items():
             self.meters.add_rows(task, len(rows), self.datasets[task].lengths(rows).tolist())
 
     def losses(self, micro_batch: MicroBatch) -> dict[str, Tensor]:
         """Each task's mean loss over a micro-batch."""
-        with autocast(self.device, self.recipe.precision):
+        observe = self.meters.add_predictions
+        with autocast(self.device, self.record["precision"]):
             if isinstance(micro_batch.inputs, PackedBatch):
-                return self.model.losses(micro_batch.inputs, micro_batch.labels)
-            return self.model.losses_from_vectors(micro_batch.inputs, micro_batch.labels)  # vectors of a frozen encoder
+                return self.model.losses(micro_batch.inputs, micro_batch.labels, observe)
+            # vectors of a frozen encoder
+            return self.model.losses_from_vectors(micro_batch.inputs, micro_batch.labels, observe)
 
     def _logged_losses(self, micro_batch: MicroBatch) -> dict[str, Tensor]:
         losses = self.losses(micro_batch)
@@ -247,15 +258,14 @@ class Trainer:
         epoch, losses = self.step // self.epoch_steps, self.meters.mean_losses()
         surgery = {"surgery": self.meters.conflicts.summary()} if self.surgery else {}
         throughput = self.meters.throughput(self.world.size)
-        self.model.eval()
-        with autocast(self.device, self.recipe.precision):
-            logits = self.dev_sets.predict_logits()
-        scores = score_all(self.dev_sets.rows, logits)
-        entry = {"epoch": epoch, "step": self.step, "losses": losses, "scores": scores, **throughput, **surgery}
+        logits, scores, by_weights = self._score_dev()
+        entry = {"epoch": epoch, "step": self.step, "losses": losses, "scores": scores, **by_weights}
+        entry |= {"train_scores": self.meters.train_scores(), **throughput, **surgery}
         is_best = Run(self.out, self.record).add_epoch(entry)
         if is_best and self.world.is_main:
             self.check_folder()
-            self.record["weights_sha256"] = save_model(self.model, self.recipe, self.out)
+            with self._weights(entry.get("weights")):
+                self.record["weights_sha256"] = save_model(self.model, self.recipe, self.out)
             for name, task_logits in logits.items():
                 write_predictions(self.out / "predictions" / f"{name}-dev.csv", self.dev_sets.rows[name], task_logits)
         self._write_record()
@@ -265,6 +275,22 @@ class Trainer:
         separator = " " if len(loss_part + dev_part) < _COLUMNS else "\n    "
         logger.info(loss_part + separator + dev_part)
         self.meters.reset()
+
+    def _score_dev(self) -> tuple[dict[str, Tensor], dict[str, float], dict[str, Any]]:
+        """The dev sets' logits and scores; with a moving average those of the better weights, and how both scored."""
+        self.model.eval()
+        logits, scores = {}, {}
+        for name in ("average", "raw") if self.average else ("raw",):
+            with self._weights(name), autocast(self.device, self.record["precision"]):
+                logits[name] = self.dev_sets.predict_logits()
+            scores[name] = score_all(self.dev_sets.rows, logits[name])
+        better = max(scores, key=lambda name: scores[name].get("plain", 0.0))  # the average, if they are the same
+        by_weights = {"weights": better, "scores_by_weights": scores} if self.average else {}
+        return logits[better], scores[better], by_weights
+
+    def _weights(self, name: str | None) -> AbstractContextManager[None]:
+        """A context in which the model has the "average" of its weights, or its own."""
+        return self.average.applied() if self.average and name == "average" else nullcontext()
 
     def _write_record(self) -> None:
         self.record["seconds"] = round(self.stopwatch.seconds, 1)
@@ -288,9 +314,10 @@ class Trainer:
         weighting: Any = self.surgery.weighting if self.surgery else None
         return {
             "recipe": self.recipe.as_dict(),
-            "inputs": self._inputs(),
+            "inputs": inputs_of(self.record),
             "step": self.step,
             "parameters": self.flat.theta,  # including those of the loss weighting
+            "average": self.average.state_dict() if self.average else {},
             "optimizers": self.optimizers.state_dict(),
             "surgery": weighting.state_dict() if hasattr(weighting, "state_dict") else {},
             "random": random,
@@ -298,17 +325,17 @@ class Trainer:
             "epochs": self.record["epochs"],
             "best_epoch": self.record["best_epoch"],
             "weights_sha256": self.record["weights_sha256"],
+            "precision": self.record["precision"],
             "seconds": self.stopwatch.seconds,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue where ``state_dict`` was called; UserError if the recipe, the data or the encoder differ."""
         check_same_recipe(self.recipe, from_dict(state["recipe"]), self.out)
-        earlier, now = state["inputs"], self._inputs()
-        if changed := [name for name in sorted(earlier | now) if earlier.get(name) != now.get(name)]:
-            difference = f"other data or another encoder ({', '.join(changed)} differs)"
-            raise UserError(f"{self.out} was started with {difference}: choose another folder")
+        check_same_inputs(self.record, state["inputs"], self.out)
         self.flat.theta.copy_(state["parameters"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
         self.optimizers.load_state_dict(state["optimizers"])
         if self.surgery and state["surgery"]:
             weighting: Any = self.surgery.weighting
@@ -318,17 +345,5 @@ class Trainer:
         if self.device.type == "cuda" and "cuda" in state["random"]:
             torch.cuda.set_rng_state(state["random"]["cuda"], self.device)
         self.meters.load_state_dict(state["meters"])
-        self.record |= {name: state[name] for name in ("epochs", "best_epoch", "weights_sha256")}
+        self.record |= {name: state[name] for name in ("epochs", "best_epoch", "weights_sha256", "precision")}
         self.step, self.stopwatch = state["step"], Stopwatch(state["seconds"])
-
-    def _inputs(self) -> dict[str, Any]:
-        """The files and the encoder that the run reads. Rows matter, as ``overlap`` may drop some of a file."""
-        files = {name: f"{file['sha256']}, {file['rows']} rows" for name, file in self.record["data"].items()}
-        encoder = ("encoder_sha256", "encoder_stored", "encoder_config", "tokenizer_sha256")
-        return files | {key: self.record[key] for key in encoder if self.record[key]}
-
-
-def _owner(name: str) -> str:
-    """The owner of a parameter: a task, for its head, adapter or loss weight; "encoder" for what all tasks share."""
-    module, *rest = name.split(".")
-    return {"heads": rest[0], "adapters": rest[0], "loss_weighting": rest[-1]}.get(module, "encoder")

@@ -110,7 +110,7 @@ def result_of(out: Path) -> dict:
     run = mtbert.open_run(out)
     assert run.finished and not checkpoints(out) and not list(out.rglob("*.part"))
     files = [path for path in out.rglob("*") if path.suffix in (".safetensors", ".csv")]
-    keys = ("epoch", "step", "losses", "scores", "examples", "surgery")
+    keys = ("epoch", "step", "losses", "scores", "train_scores", "scores_by_weights", "weights", "examples", "surgery")
     epochs = [{key: epoch.get(key) for key in keys} for epoch in run.epochs]
     contents = {path.relative_to(out).as_posix(): path.read_bytes() for path in files}
     return {**contents, "epochs": epochs, "best": run.record["best_epoch"]}

@@ -250,3 +250,61 @@ def test_a_head_under_a_loss_of_vectors_keeps_its_initial_weights(recipe, train,
 def test_nothing_to_train_is_a_user_error(frozen, train, tmp_path):
     with pytest.raises(UserError, match="nothing to train: .*trainable=heads"):
         train(frozen.replace(tasks=("sts",), head="cosine"), tmp_path / "run")
+
+
+def test_the_better_of_weights_and_their_average_is_kept(recipe, data, train, tmp_path):
+    kept = set()
+    for number, (decay, lr) in enumerate([(0.5, 0.01), (0.9, 0.05), (0.99, 0.002)]):
+        changed = recipe.replace(ema_decay=decay, lr=lr, epochs=3, warmup_ratio=0)
+        run = train(changed, tmp_path / str(number), checkpoint_seconds=1e9)
+        for epoch in run.epochs:
+            plain = {name: scores["plain"] for name, scores in epoch["scores_by_weights"].items()}
+            assert plain[epoch["weights"]] == max(plain.values()) == epoch["scores"]["plain"]
+            kept.add(epoch["weights"])
+        dev = {task: read_split(data, TASKS[task], "dev") for task in changed.tasks}
+        scores = evaluation.evaluate(mtbert.load_model(run.folder), dev)
+        assert scores == pytest.approx(run.scores, abs=1e-6)
+    assert kept == {"raw", "average"}
+
+
+def test_a_layer_learns_more_slowly_than_the_one_above_it(new_trainer, recipe):
+    def change(decay: float) -> dict[str, float]:
+        torch.manual_seed(0)
+        trainer = new_trainer(recipe.replace(layerwise_lr_decay=decay, warmup_ratio=0, weight_decay=0))
+        before = trainer.flat.theta.clone()
+        trainer.train_step(next(trainer.sampler.steps()))
+        moved = (trainer.flat.theta - before).abs()
+        return {name: float(moved[where].max()) for name, where in trainer.flat.slices.items()}
+
+    plain, scaled = change(1.0), change(0.5)
+    factors = {"bert.embeddings": 0.25, "bert.layers.0": 0.5, "heads": 1.0}  # of an encoder of one layer
+    for name, size in scaled.items():
+        (factor,) = (factor for prefix, factor in factors.items() if name.startswith(prefix))
+        assert size == pytest.approx(factor * plain[name], rel=1e-3, abs=1e-9), name
+
+
+def test_training_scores_are_those_of_the_rows_and_weights_of_each_step(new_trainer, no_dropout):
+    """Accuracy, or Pearson's r over all rows of the epoch, however they are split."""
+    trainer = new_trainer(no_dropout.replace(lr=0, gradient_accumulation_steps=2))
+    rows = {task: [] for task in TASK_NAMES}
+    for step in itertools.islice(trainer.sampler.steps(), 3):
+        trainer.train_step(step)
+        for task, indices in step.rows.items():
+            rows[task] += indices.tolist()
+    for task, score in trainer.meters.train_scores().items():
+        dataset = trainer.datasets[task]
+        logits = trainer.model.predict_logits(task, dataset.sequences)[rows[task]]
+        labels = dataset.labels[rows[task]].tolist()
+        assert score == pytest.approx(evaluation.score(TASKS[task], logits, labels), abs=1e-5)
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_automatic_precision_is_resolved_once_and_recorded(recipe, train, train_until, tmp_path, monkeypatch, fast):
+    """Also if the device changes its mind while the run is stopped."""
+    monkeypatch.setattr(trainer, "fast_bfloat16", lambda device: fast)
+    out = train_until(recipe.replace(precision="auto"), tmp_path / "run", 2)
+    monkeypatch.setattr(trainer, "fast_bfloat16", lambda device: not fast)
+    run = train(recipe.replace(precision="auto"), out)
+    assert run.record["precision"] == ("bfloat16" if fast else "float32")
+    same = train(recipe.replace(precision=run.record["precision"]), tmp_path / "same")
+    assert [epoch["losses"] for epoch in same.epochs] == [epoch["losses"] for epoch in run.epochs]
