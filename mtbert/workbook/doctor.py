@@ -109,6 +109,8 @@ def _problem(requirement: Requirement) -> str | None:
         return f"{requirement.name} is missing"
     if not requirement.specifier.contains(version, prereleases=True):
         return f"{requirement.name} is {version}, but {requirement.specifier} is needed"
+    if not requirement.extras:
+        return None
     own = [Requirement(text) for text in importlib.metadata.requires(requirement.name) or []]
     brought = [one for extra in requirement.extras for one in _of_extra(own, extra) if one.marker is not None]
     return next(filter(None, map(_problem, brought)), None)
