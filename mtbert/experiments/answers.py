@@ -78,7 +78,7 @@ def ask(*texts: str, model: MultitaskModel | str | Path = SHIPPED) -> Answers:
     """
     if not 1 <= len(texts) <= 2:
         raise UserError(f"{len(texts)} texts given: give one sentence, or a pair of sentences")
-    loaded = model if isinstance(model, MultitaskModel) else _loaded(*_version(model))
+    loaded = model if isinstance(model, MultitaskModel) else load_once(model)
     return ask_all([texts[0] if len(texts) == 1 else (texts[0], texts[1])], loaded)[0]
 
 
@@ -115,10 +115,10 @@ def _answers(model: MultitaskModel, task: Task, dataset: TokenizedDataset) -> li
     return [Answer(task, label, row) for label, row in zip(labels_from(task, logits), named, strict=True)]
 
 
-def _version(model: str | Path) -> tuple[str, int]:
-    """A run, and when its record last changed: a run that has trained on is loaded again."""
+def load_once(model: str | Path) -> MultitaskModel:
+    """``mtbert.load_model``; the last few models stay in memory until their run has trained on."""
     record = run_folder(model) / "run.json"
-    return str(model), record.stat().st_mtime_ns if record.exists() else 0
+    return _loaded(str(model), record.stat().st_mtime_ns if record.exists() else 0)
 
 
 @lru_cache(maxsize=4)

@@ -18,7 +18,7 @@ from torch import Tensor
 import mtbert
 from mtbert.data import TASKS, read_split
 from mtbert.data.tokens import TokenizedDataset
-from mtbert.experiments.answers import SHIPPED, ask
+from mtbert.experiments.answers import SHIPPED, Answers, ask, load_once
 from mtbert.experiments.old_runs import stored_runs
 from mtbert.nn.pretrained import Encoder
 from mtbert.utils import paths
@@ -73,9 +73,13 @@ class Playground:
         return self._answers(own, left, right)
 
     def _answers(self, own: str, *texts: str) -> Figure:
-        by_model = {self.name: ask(*texts, model=self.model)}
-        if own:
-            by_model[own] = ask(*texts, model=paths.ROOT / own)
+        models = {self.name: self.model} | ({own: load_once(paths.ROOT / own)} if own else {})
+        by_model = {
+            name: ask(*texts, model=model)
+            if any(len(task.text_columns) == len(texts) for task in model.tasks.values())
+            else Answers()
+            for name, model in models.items()
+        }
         return draw.answers(by_model)
 
 

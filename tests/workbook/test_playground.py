@@ -80,6 +80,14 @@ def test_a_run_of_ones_own_stands_beside_the_model(playground, run):
     assert len(sst.patches) == 2 * 5
 
 
+def test_a_run_without_a_task_for_the_texts_is_named_in_the_legend(playground, sample, tmp_path):
+    recipe = mtbert.recipe("tiny").replace(tasks="sts", epochs=1, steps_per_epoch=1)
+    own = str(mtbert.train(recipe, tmp_path / "sts", sample, progress=False).folder)
+    (legend,) = playground.sentence(EXAMPLE, own).legends
+    assert [text.get_text() for text in legend.get_texts()] == ["mine", f"{own} (has no such task)"]
+    assert [len(axes.patches) for axes in playground.pair("A film.", "A book.", own).axes] == [2, 2]
+
+
 def test_the_menu_offers_finished_runs(run, monkeypatch):
     monkeypatch.setattr("mtbert.utils.paths.RUNS", run.parent)
     assert own_runs().options == (("no other model", ""), (str(run), str(run)))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from mtbert.data.tasks import Task
 from mtbert.experiments.answers import Answers
@@ -79,22 +80,23 @@ def answers(by_model: Mapping[str, Answers]) -> Figure:
     for axes, task in zip(row[0], tasks.values(), strict=True):
         _answer_panel(axes, task, by_model)
     if len(by_model) > 1:
-        handles, labels = row[0][0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(by_model), fontsize=13)
+        names = [name if found else f"{name} (has no such task)" for name, found in by_model.items()]
+        handles = [Patch(color=color, label=name) for color, name in zip(PALETTE, names, strict=False)]
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(names), fontsize=13)
     return figure
 
 
 def _answer_panel(axes: Axes, task: Task, by_model: Mapping[str, Answers]) -> None:
     names = list(task.label_names) or ["similarity"]
     height = 0.8 / len(by_model)
-    for number, (model, found) in enumerate(by_model.items()):
+    for number, found in enumerate(by_model.values()):
         if task.name not in found:
             continue
         answer = found[task.name]
         values = list(answer.probabilities.values()) or [answer.prediction]
         rows = -np.arange(len(names)) + 0.4 - height * (number + 0.5)
         color = PALETTE[number]
-        bars = axes.barh(rows, values, height, color=color, label=model, edgecolor="white")
+        bars = axes.barh(rows, values, height, color=color, edgecolor="white")
         axes.bar_label(bars, fmt="%.2f", padding=3, fontsize=13)
     axes.set_yticks(-np.arange(len(names)), names)
     axes.tick_params(labelsize=13, left=False)
