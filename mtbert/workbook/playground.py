@@ -99,7 +99,8 @@ def own_runs(most: int = 20) -> Dropdown:
     stored = [run for run in stored_runs(paths.RUNS) if run.run.finished] if paths.RUNS.is_dir() else []
     names = [paths.display_path(run.folder) for run in sorted(stored, key=lambda run: run.days)[:most]]
     options = [("no other model", ""), *((name, name) for name in names)]
-    return Dropdown(options=options, value="", description="beside", layout=Layout(width="500px"))
+    layout, style = Layout(width="500px"), {"description_width": "3em"}
+    return Dropdown(options=options, value="", description="beside", layout=layout, style=style)
 
 
 def sample_sentences(count: int) -> list[str]:
