@@ -20,7 +20,7 @@ def main(parent: str, notebook: str, output: str, *parameters: str) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # papermill then shuts the notebook's kernel down
     if hasattr(os, "getppid"):
         threading.Thread(target=_end_with, args=(int(parent),), daemon=True).start()
-    from papermill import execute_notebook
+    from papermill import execute_notebook  # type: ignore[import-untyped]
 
     values = dict(parameter.split("=", 1) for parameter in parameters)
     execute_notebook(_literal(notebook), _literal(output), values, progress_bar=False)

@@ -95,7 +95,7 @@ class Meters:
 
         The predictions are those of the forward passes in training, with dropout and with the weights of that step.
         """
-        scores = {}
+        scores: dict[str, float] = {}
         for task, ((n, sx, sy), (_, sxx, sxy), (_, _, syy)) in zip(self.tasks, self.moments.tolist(), strict=True):
             if TASKS[task].kind != "regression":
                 scores |= {task: sx / n} if n else {}

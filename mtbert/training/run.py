@@ -53,7 +53,7 @@ class Run:
 
     @property
     def epochs(self) -> list[dict[str, Any]]:
-        """A record per epoch: losses, scores, seconds."""
+        """A record per epoch: losses, scores on dev and on the rows trained on, seconds."""
         return self.record["epochs"]
 
     @property
@@ -173,8 +173,8 @@ def build_model(recipe: Recipe, encoder: Encoder) -> MultitaskModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         reading = recipe.task_list, recipe.head, recipe.encoding, recipe.max_length, recipe.pooling
-        weights = {"smart_weight": recipe.smart_weight, "rdrop_weight": recipe.rdrop_weight}
-        model = MultitaskModel(encoder, *reading, recipe.head_dropout, losses, **weights)
+        smart, rdrop = recipe.smart_weight, recipe.rdrop_weight
+        model = MultitaskModel(encoder, *reading, recipe.head_dropout, losses, smart, rdrop_weight=rdrop)
         if recipe.adapter != "none":
             size, activation = recipe.adapter_size or 0, recipe.adapter_activation
             shape = AdapterShape(size, recipe.adapter_heads, recipe.adapter_projections, activation)

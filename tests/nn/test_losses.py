@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtbert.data.tasks import get_task
-from mtbert.nn.losses import LOSSES, LossSettings, build_loss, cosent, graded_mnrl, mnrl, task_loss, triplet
+from mtbert.data.tasks import TASKS, get_task
+from mtbert.nn.losses import LOSSES, LossSettings, build_loss, cosent, graded_mnrl, mnrl, ordinal, task_loss, triplet
 
 SEEDS, ROWS = st.integers(0, 2**32), st.integers(2, 9)
 STS = get_task("sts")
@@ -127,3 +127,25 @@ def test_losses_of_vectors_read_left_and_right_in_turn(name):
 def test_the_losses_that_compare_the_rows_of_a_step_say_so():
     """Accumulation, several processes and CUDA graphs refuse them, since they are no mean over rows."""
     assert {name for name, loss in LOSSES.items() if loss.ranks} == {"mnrl", "mnrl_graded", "triplet", "cosent"}
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
+@pytest.mark.parametrize(("name", "classes"), [("sst", 5), ("quora", 2)])
+def test_label_smoothing_mixes_the_target_with_a_uniform_distribution(name, classes, smoothing):
+    logits, labels = torch.randn(6, TASKS[name].num_outputs, dtype=torch.float64), torch.arange(6.0).double() % classes
+    both = logits if classes > 2 else torch.cat([torch.zeros_like(logits), logits], dim=1)
+    targets = (1 - smoothing) * torch.eye(classes, dtype=torch.float64)[labels.long()] + smoothing / classes
+    expected = -(targets * both.log_softmax(1)).sum(1).mean()
+    loss = build_loss("default", TASKS[name], LossSettings(label_smoothing=smoothing))
+    torch.testing.assert_close(loss(logits, None, labels), expected)
+
+
+def test_the_ordinal_loss_counts_how_far_a_class_is_from_the_label():
+    """It is lowest where the distribution is the target, and a distant class costs more than a neighbor."""
+    labels, classes = torch.tensor([1.0]), torch.arange(5.0)
+    best = -(classes - 1).square()[None]
+    lowest = ordinal(best, labels)
+    for _ in range(20):
+        assert ordinal(best + 0.1 * torch.randn(1, 5), labels) >= lowest
+    costs = [float(ordinal(5 * torch.eye(5)[[label]], labels)) for label in range(5)]
+    assert costs[1] < costs[0] == pytest.approx(costs[2]) and costs[2] < costs[3] < costs[4]

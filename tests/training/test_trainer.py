@@ -308,3 +308,23 @@ def test_automatic_precision_is_resolved_once_and_recorded(recipe, train, train_
     assert run.record["precision"] == ("bfloat16" if fast else "float32")
     same = train(recipe.replace(precision=run.record["precision"]), tmp_path / "same")
     assert [epoch["losses"] for epoch in same.epochs] == [epoch["losses"] for epoch in run.epochs]
+
+
+def test_rdrop_adds_the_disagreement_of_two_passes(recipe, new_trainer):
+    """Without dropout the passes agree, and nothing is added; with it, a share of its weight is."""
+
+    def losses(weight, **dropout):
+        trainer = new_trainer(recipe.replace(**{**NO_DROPOUT, **dropout}))
+        trainer.model.rdrop_weight = dict.fromkeys(weight, 1.0) | weight
+        torch.manual_seed(0)
+        trainer.model.train()
+        step = next(trainer.sampler.steps())
+        (micro_batch,) = trainer.runner.micro_batches(step.rows)
+        return {task: float(loss) for task, loss in trainer.losses(micro_batch).items()}
+
+    assert losses({"sst": 9.0}) == pytest.approx(losses({}), rel=1e-6)
+    plain, one, two = (losses(weight, hidden_dropout=0.3) for weight in ({}, {"sst": 1.0}, {"sst": 3.0}))
+    mean = one["sst"] - (two["sst"] - one["sst"]) / 2  # with weight 0: the mean of two passes
+    assert two["sst"] > one["sst"] > mean != pytest.approx(plain["sst"], rel=1e-6)
+    for task in ("quora", "sts"):
+        assert one[task] == two[task] == plain[task]
