@@ -24,6 +24,7 @@ from mtbert.nn.pretrained import Encoder
 from mtbert.utils import paths
 from mtbert.workbook.plots import playground as draw
 from mtbert.workbook.plots.explore import explore
+from mtbert.workbook.plots.style import use_style
 
 EXAMPLE = "The plot is thin, but the two leads are superb."
 _LENGTH = 200  # characters of the longest sample sentence
@@ -85,6 +86,7 @@ class Playground:
 
 def ask_box(text: str = EXAMPLE, model: str | Path = SHIPPED) -> None:
     """Show a box for a sentence, and what a trained model says about it."""
+    use_style()
     explore(Playground(model).sentence, text=text_box(text))
 
 
