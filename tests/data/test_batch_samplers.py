@@ -1,5 +1,6 @@
 """Which rows of a task form each batch, as a pure function of seed, task and pass."""
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,19 @@ def test_each_pass_is_a_permutation_and_the_last_short_batch_keeps_its_rows(num_
         assert sorted(rows_of(sampler, index)) == list(range(num_rows))
         sizes = [len(batch) for batch in batches_of(sampler, index)]
         assert sizes == [size] * (num_rows // size) + [num_rows % size] * (num_rows % size > 0)
+
+
+def test_a_pass_holds_a_tensor_of_rows_and_no_object_per_batch():
+    lengths = torch.full((20_000,), 7)
+    for sampler in (
+        BatchSampler("sst", 20_000, 2, 0),
+        SinglePositiveBatchSampler("sst", range(10_000), range(10_000, 20_000), 2, 0),
+        LengthGroupedBatchSampler("sst", lengths, 14, 0),
+    ):
+        before = len(gc.get_objects())
+        first = sampler.batch(0).tolist()
+        assert sampler.num_batches == 10_000 and len(gc.get_objects()) - before < 100
+        assert sampler.batch(0).tolist() == first
 
 
 def test_passes_tasks_and_seeds_are_shuffled_differently():
