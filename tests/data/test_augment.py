@@ -106,6 +106,16 @@ def test_copies_follow_the_rows_with_ids_of_their_own_and_the_same_labels(sample
     assert len({example.id for example in augmented.examples}) == 1000
 
 
+@pytest.mark.parametrize("fraction", [0.0, 0.1, 0.5])
+def test_copies_that_equal_their_row_are_counted_and_all_do_at_fraction_0(messages, sample, fraction):
+    rows = read_split(sample, TASKS["sst"], "train").subsample(50)
+    rows.examples[0] = rows.examples[0]._replace(texts=("Two  spaces .",))
+    copies = augment_rows(rows, 2, fraction, 0).examples[50:]
+    same = sum(copy.texts == rows.examples[index // 2].texts for index, copy in enumerate(copies))
+    assert same == 100 if fraction == 0 else same < 50
+    assert any(f"{same} of 100" in line for line in messages) == (same > 0)
+
+
 def test_copies_depend_on_seed_row_and_index_alone(sample):
     rows = read_split(sample, TASKS["quora"], "train")
 
