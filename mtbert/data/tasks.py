@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from mtbert.utils.errors import UserError
+from mtbert.utils.errors import UserError, shorten
 
 Split = Literal["train", "dev", "test"]
 OVERALL_TASKS = ("sst", "quora", "sts")  # the course defines its overall scores over these three
@@ -147,7 +147,7 @@ TASKS: dict[str, Task] = {
 def get_task(name: str) -> Task:
     """The task of that name; UserError if there is none."""
     if name not in TASKS:
-        raise UserError(f"unknown task {name!r}: choose from {', '.join(TASKS)}")
+        raise UserError(f"unknown task {shorten(name)}: choose from {', '.join(TASKS)}")
     return TASKS[name]
 
 
