@@ -129,7 +129,7 @@ def _check_tasks(only: Sequence[str] | None, files: tuple[RemoteFile, ...], fold
         if task == "yelp":
             raise UserError(_about_yelp(folder))
         if task not in tasks:
-            raise UserError(f"unknown task {task!r}: choose from {', '.join(tasks)}")
+            raise UserError(f"unknown task {shorten(task)}: choose from {', '.join(tasks)}")
 
 
 def _about_yelp(folder: Path) -> str:
