@@ -1,8 +1,10 @@
 """Exercise checks: the engine, right and wrong answers to every exercise, and the notebooks' stubs and solutions."""
 
+import random
 import re
 from importlib import import_module
 
+import numpy as np
 import pytest
 import torch
 from workbook.exercises import NOTEBOOKS, cells_of, exercises, solutions
@@ -103,6 +105,82 @@ def test_a_check_that_is_itself_broken_is_not_blamed_on_the_learner():
         broken(lambda x: x)
 
 
+EVERY = [pytest.param(module, name, id=f"{module}-{name}") for module, name in RIGHT]
+SAME_VALUES = {
+    "float64": lambda got: got.double() if torch.is_tensor(got) and got.is_floating_point() else got,
+    "numpy": lambda got: got.numpy() if torch.is_tensor(got) else np.asarray(got)[()] if _is_number(got) else got,
+    "list": lambda got: got.tolist() if torch.is_tensor(got) else got,
+    "gradient": lambda got: got.clone().requires_grad_() if torch.is_tensor(got) and got.is_floating_point() else got,
+}
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+@pytest.mark.parametrize("change", SAME_VALUES.values(), ids=SAME_VALUES)
+@pytest.mark.parametrize(("module", "name"), EVERY)
+def test_right_values_pass_in_whatever_type_they_come(module, name, change):
+    if (module, name) == ("attention", "blocks") and change is SAME_VALUES["list"]:
+        pytest.skip("a list of lists has no dtype")
+    right = solutions(module)[name]
+    result = getattr(getattr(checks, module), name)(lambda *given: engine._map_leaves(change, right(*given)), seed=0)
+    assert result.passed, str(result)
+
+
+@pytest.mark.parametrize(
+    "odd", [None, "six", [], [[1.0]], {}, 1j, object(), len, float("nan"), torch.empty(0)], ids=repr
+)
+@pytest.mark.parametrize(("module", "name"), EVERY)
+def test_a_result_that_a_check_cannot_use_is_not_called_an_exception_of_the_learner(module, name, odd):
+    result = getattr(getattr(checks, module), name)(lambda *given: odd, seed=0)
+    assert not result.passed and result.failed and "your function raised" not in result.reason
+
+
+@pytest.mark.parametrize(("module", "name"), EVERY)
+def test_a_function_that_writes_into_its_arguments_is_told_so_and_nothing_else(module, name):
+    right = solutions(module)[name]
+
+    def in_place(*given):
+        got = right(*given)
+        written.extend(x.mul_(0.5) for x in given if torch.is_tensor(x) and x.is_floating_point() and x.any())
+        return got
+
+    written: list = []
+    result = getattr(getattr(checks, module), name)(in_place, seed=0)
+    assert result.passed == (not written)
+    assert result.passed or "in place" in result.reason
+
+
+def test_an_exception_of_the_learner_keeps_its_line(tmp_path):
+    path = tmp_path / "cell.py"
+    path.write_text("def half(x):\n    return x / 2\n\ndef answer(x):\n    y = half(x)\n    return y.reshape(7)\n")
+    names: dict = {}
+    exec(compile(path.read_text(), str(path), "exec"), names)  # noqa: S102
+    result = doubling(names["answer"])
+    assert result.failed == "keeps the shape"
+    assert "RuntimeError" in result.reason and "(line 6: return y.reshape(7))" in result.reason
+
+
+def test_a_learners_own_assertion_is_an_exception_of_the_learner():
+    def answer(x):
+        assert x is None, "my own"
+
+    assert "your function raised AssertionError: my own" in doubling(answer).reason
+
+
+@pytest.mark.parametrize("draw", [lambda: torch.rand(()).item(), random.random, np.random.rand])
+def test_a_seed_repeats_what_the_learner_draws_and_leaves_the_global_state_alone(draw):
+    drawn = []
+    for _ in range(2):
+        doubling(lambda x: drawn.append(draw()) or 2 * x, seed=0)
+    state = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
+    doubling(lambda x: 2 * x + draw(), seed=0)
+    assert drawn[:2] == drawn[2:]
+    assert torch.equal(state[0], torch.get_rng_state())
+    assert state[1:] == (random.getstate(), np.random.get_state()[1].tolist())
+
+
 def test_tolerance_is_relative_for_large_numbers_and_absolute_for_small_ones():
     same([1e6 + 1], [1e6])
     same([1e-6], [0.0])
@@ -111,7 +189,6 @@ def test_tolerance_is_relative_for_large_numbers_and_absolute_for_small_ones():
 
 
 WITH_EXERCISES = [path for path in NOTEBOOKS if not path.name.startswith("00")]
-EXERCISES = [path for path in NOTEBOOKS if not path.name.startswith("00")]
 
 
 EXERCISES = [pytest.param(exercise, id=exercise.name) for path in WITH_EXERCISES for exercise in exercises(path)]

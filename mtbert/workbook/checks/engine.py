@@ -15,10 +15,15 @@ means that this property fails. So a check reads like the list that the learner 
 
 import functools
 import inspect
+import linecache
+import random
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -33,10 +38,19 @@ Args:
 
 @dataclass(frozen=True)
 class Result:
-    """Whether every property holds, and a line per property tested, up to the first that fails."""
+    """Whether every property holds.
+
+    Attributes:
+        passed: Whether all of them do.
+        lines: A line per property tested, up to the first that fails.
+        failed: The property that fails, or "".
+        reason: Why it fails, or "".
+    """
 
     passed: bool
     lines: tuple[str, ...]
+    failed: str = ""
+    reason: str = ""
 
     def __repr__(self) -> str:
         verdict = "Solved." if self.passed else "Not yet: the line above says what to look at."
@@ -70,18 +84,112 @@ class Draw:
         return torch.randint(low, high + 1, shape, generator=self.generator)
 
 
+class AnswerError(AssertionError):
+    """The learner's function raised an exception; the message says which, and in which line."""
+
+
+class Answer:
+    """The learner's function as checks see it.
+
+    It works on copies of tensors, so that a function that writes into its arguments cannot spoil the check's own
+    inputs. Whatever float type or NumPy value it returns, the check gets tensors of the default float type or plain
+    numbers. Its exceptions are raised as AnswerError: any other exception is the check's own.
+
+    Attributes:
+        function: What the learner wrote, for exercises that write into their arguments on purpose.
+        returned: The type of the last result, in words.
+        changed: Whether any call wrote into one of its tensors.
+    """
+
+    share_arguments = False  # set by ``untouched``, which looks at the arguments itself
+
+    def __init__(self, function: Callable):
+        self.function = function
+        self.returned = ""
+        self.changed = False
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.share_arguments or inspect.isclass(self.function):
+            given = args
+        else:
+            given = tuple(_map_leaves(_copy, argument) for argument in args)
+        try:
+            got = self.function(*given, **kwargs)
+        except Exception as error:
+            raise AnswerError(f"your function raised {_describe_error(error, self.function)}") from error
+        self.changed |= not _same_tensors(given, args)
+        self.returned = _describe(got)
+        return _map_leaves(_as_plain, got)
+
+
+def _map_leaves(change: Callable, value: Any) -> Any:
+    """Lists, tuples and dicts with every leaf changed; the same object where no leaf is another one."""
+    if type(value) is dict:
+        changed: Any = {key: _map_leaves(change, leaf) for key, leaf in value.items()}
+        return changed if any(changed[key] is not value[key] for key in value) else value
+    if type(value) in (list, tuple):
+        changed = type(value)(_map_leaves(change, leaf) for leaf in value)
+        return changed if any(new is not old for new, old in zip(changed, value, strict=True)) else value
+    return change(value)
+
+
+def _copy(value: Any) -> Any:
+    return value.clone() if type(value) is Tensor and not value.requires_grad else value
+
+
+def _as_plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        value = torch.from_numpy(value.copy())
+    if isinstance(value, Tensor) and value.is_floating_point():
+        return value.to(torch.get_default_dtype())
+    return value
+
+
+def _same_tensors(some: Any, others: Any) -> bool:
+    """Whether tensors in the same places are equal, NaN included."""
+    if isinstance(some, Tensor):
+        return some is others or torch.equal(some.nan_to_num(), others.nan_to_num())
+    if type(some) is dict:
+        return all(_same_tensors(some[key], others[key]) for key in some.keys() & others.keys())
+    if type(some) in (list, tuple):
+        return all(map(_same_tensors, some, others))
+    return True
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, Tensor | np.ndarray):
+        return f"{str(value.dtype).removeprefix('torch.')} of shape {tuple(value.shape)}"
+    return type(value).__name__
+
+
+def _describe_error(error: Exception, function: Callable) -> str:
+    """The exception and its message, with the line of the learner's code that led to it."""
+    told = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    frames = traceback.walk_tb(error.__traceback__)
+    lines = [line for frame, line in frames if code and frame.f_code.co_filename == code.co_filename]
+    if not lines:
+        return told
+    source = linecache.getline(code.co_filename, lines[-1]).strip()
+    return f"{told} (line {lines[-1]}: {source})" if source else f"{told} (line {lines[-1]})"
+
+
 class Check(Protocol):
     """A check of an exercise, as learners call it."""
 
     def __call__(self, answer: Callable, *, seed: int | None = None, strict: bool = False) -> Result: ...
 
 
-def check(properties: Callable[[Callable, Draw], Iterator[str]]) -> Check:
+def check(properties: Callable[[Any, Draw], Iterator[str]]) -> Check:
     """Turn a generator of properties into a check."""
 
     @functools.wraps(properties)
     def run(answer: Callable, *, seed: int | None = None, strict: bool = False) -> Result:
-        result = _first_failure(properties(answer, Draw(seed)))
+        wrapped = Answer(answer)
+        with _seeded(seed):
+            result = _first_failure(properties(wrapped, Draw(seed)), wrapped)
         if strict and not result.passed:
             raise AssertionError(result.lines[-1])
         return result
@@ -91,7 +199,25 @@ def check(properties: Callable[[Callable, Draw], Iterator[str]]) -> Check:
     return run
 
 
-def _first_failure(properties: Iterator[str]) -> Result:
+@contextmanager
+def _seeded(seed: int | None) -> Iterator[None]:
+    """Seed what the learner's function may draw from, and restore it at the end; without a seed, do nothing."""
+    if seed is None:
+        yield
+        return
+    states = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=[]):
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])
+
+
+def _first_failure(properties: Iterator[str], answer: Answer) -> Result:
     lines: list[str] = []
     current = None
     try:
@@ -99,18 +225,23 @@ def _first_failure(properties: Iterator[str]) -> Result:
             if current is not None:
                 lines.append(f"[ OK ] {current}")
             current = sentence
+        if answer.changed:
+            lines.append(f"[ OK ] {current}")
+            current = "leaves its arguments as they were"
+            raise AssertionError("a tensor was changed in place: make a new one, x = x / 2 instead of x /= 2")
     except Exception as error:
         if current is None:  # the check itself is broken
             raise
-        return Result(False, (*lines, f"[FAIL] {current}: {_reason(error)}"))
+        reason = _reason(error, answer)
+        return Result(False, (*lines, f"[FAIL] {current}: {reason}"), current, reason)
     return Result(True, (*lines, f"[ OK ] {current}"))
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, answer: Answer) -> str:
     message = " ".join(str(error).split())
     if isinstance(error, AssertionError):
         return message or "it does not hold"
-    return f"your function raised {type(error).__name__}: {message}"
+    return f"the check cannot use what your function returned, {answer.returned} ({type(error).__name__}: {message})"
 
 
 def expect(holds: bool | Tensor, otherwise: str) -> None:
@@ -128,7 +259,10 @@ def returned(got: Any) -> Any:
 def several(got: Any, *names: str) -> Any:
     """Pass on ``got``; fail the property unless it holds one thing for each name."""
     expected = ", ".join(names)
-    expect(hasattr(returned(got), "__len__"), f"it should return {expected}, not one {type(got).__name__}")
+    single = isinstance(got, Tensor) and got.dim() == 0
+    expect(
+        hasattr(returned(got), "__len__") and not single, f"it should return {expected}, not one {type(got).__name__}"
+    )
     expect(len(got) == len(names), f"it returned {len(got)} things, but should return {len(names)}: {expected}")
     return got
 
@@ -181,6 +315,10 @@ def no_known_mistake(got: Tensor, expected: Tensor, mistakes: dict[str, Tensor])
 def untouched(answer: Callable, *tensors: Tensor) -> None:
     """Fail the property if ``answer(*tensors)`` writes into its arguments."""
     arguments = [tensor.clone() for tensor in tensors]
-    answer(*arguments)
+    Answer.share_arguments = True
+    try:
+        answer(*arguments)
+    finally:
+        Answer.share_arguments = False
     for index, (now, before) in enumerate(zip(arguments, tensors, strict=True), start=1):
         expect(torch.equal(now, before), f"tensor {index} of the arguments was changed in place: begin with a clone")

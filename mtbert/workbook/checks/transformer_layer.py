@@ -17,9 +17,9 @@ def layer_norm(answer, draw):
     yield "keeps the shape"
     shaped(answer(x, ones, zeros, eps), 3, 5)
     yield "every row has mean 0: the mean is taken over the last dimension"
-    same(answer(x, ones, zeros, eps).mean(-1), torch.zeros(3), 1e-3)
+    same(shaped(answer(x, ones, zeros, eps), 3, 5).mean(-1), torch.zeros(3), 1e-3)
     yield "every row has mean square 1: divide by the root of the variance, which divides by n, not by n - 1"
-    same(answer(x, ones, zeros, eps).pow(2).mean(-1), torch.ones(3), 1e-3)
+    same(shaped(answer(x, ones, zeros, eps), 3, 5).pow(2).mean(-1), torch.ones(3), 1e-3)
     yield "eps is added to the variance, inside the root"
     same(answer(x, ones, zeros, 2.0), F.layer_norm(x, (5,), eps=2.0))
     gain, bias = draw.normal(5), draw.normal(5)
