@@ -14,13 +14,16 @@ state, so it still follows its controls after the page is loaded again.
 import base64
 import html
 import io
+import threading
 from collections.abc import Callable
 from typing import Any
 
+from IPython import get_ipython
 from IPython.display import display
 from ipywidgets import HTML, HBox, Layout, VBox, Widget, interactive
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
+from matplotlib_inline.backend_inline import flush_figures
 from PIL import Image as PillowImage
 
 from mtbert.workbook.plots.output import DRAWING, alt_text, png, show
@@ -66,6 +69,19 @@ def _extent(figure: Figure) -> Bbox:
     return figure.get_tightbbox()
 
 
+def _leave_figures_to_their_cell() -> None:
+    """Let only the main thread show pyplot's figures: the kernel asks for it after every callback, in its thread."""
+    shell = get_ipython()
+    if shell and flush_figures in shell.events.callbacks["post_execute"]:
+        shell.events.unregister("post_execute", flush_figures)
+        shell.events.register("post_execute", _flush_in_main_thread)
+
+
+def _flush_in_main_thread() -> None:
+    if threading.current_thread() is threading.main_thread():
+        flush_figures()
+
+
 def explore(draw: Callable[..., Figure], **choices: Any) -> dict[str, Widget]:
     """Show ``draw(...)`` with one control per argument; moving a control redraws the figure in place.
 
@@ -89,6 +105,7 @@ def explore(draw: Callable[..., Figure], **choices: Any) -> dict[str, Widget]:
             return draw(**{name: control.value for name, control in controls.items()})
 
     def redraw(change: Any) -> None:
+        _leave_figures_to_their_cell()
         try:
             picture.draw(current_figure())
             errors.value = ""
