@@ -40,7 +40,7 @@ def ask(
     """
     from mtbert.data.text_files import read_texts
     from mtbert.experiments.answers import answers_table, ask_all
-    from mtbert.nn.texts import text_rows
+    from mtbert.nn.texts import Text, text_rows
     from mtbert.training.run import load_model
     from mtbert.utils.device import get_device
 
@@ -50,7 +50,8 @@ def ask(
         if sys.stdin.isatty():
             raise UserError('no text given: write mtbert ask "A sentence.", or give --file')
         file = Path("-")
-    rows = read_texts(file) if file else text_rows([text if text2 is None else (text, text2)], (1, 2))
+    question: Text = text or "" if text2 is None else (text or "", text2)
+    rows = read_texts(file) if file else text_rows([question], (1, 2))
     with contextlib.redirect_stdout(sys.stderr) if file or as_json else contextlib.nullcontext():  # keep messages apart
         answers = ask_all(rows, load_model(model, get_device(device)))
     if as_json:

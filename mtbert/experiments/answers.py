@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from mtbert.data.tasks import Task
 from mtbert.data.tokens import TokenizedDataset
@@ -82,9 +82,9 @@ def ask(*texts: str, model: MultitaskModel | str | Path = SHIPPED) -> Answers:
     return ask_all([texts[0] if len(texts) == 1 else (texts[0], texts[1])], loaded)[0]
 
 
-def ask_all(texts: Sequence[Text], model: MultitaskModel) -> list[Answers]:
+def ask_all(texts: Sequence[Text] | Sequence[tuple[str, ...]], model: MultitaskModel) -> list[Answers]:
     """The same for many texts in batches: sentences, pairs or both, answered in their order."""
-    rows = text_rows(texts, (1, 2))
+    rows = text_rows(cast(Sequence[Text], texts), (1, 2))
     answers = [Answers() for _ in rows]
     for size, count in Counter(map(len, rows)).items():
         tasks = [task for task in model.tasks.values() if len(task.text_columns) == size]

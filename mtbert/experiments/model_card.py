@@ -1,5 +1,8 @@
 """The model card of an exported run: README.md beside its weights, written from the run's record."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from mtbert.data.tasks import Task
 from mtbert.experiments.results import encoder_name
 from mtbert.nn.model import MultitaskModel
@@ -138,5 +141,5 @@ def _title(task: Task) -> str:
     return task.title[:1].upper() + task.title[1:]
 
 
-def _per_task(values: dict[str, object]) -> str:
+def _per_task(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{task}: {value}" for task, value in values.items())

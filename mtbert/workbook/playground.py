@@ -9,6 +9,7 @@ explore(playground.attention, text=text_box("A film."), layer=(0, 5), head=(0, 1
 import math
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import torch
 from ipywidgets import Dropdown, Layout, Text
@@ -17,9 +18,11 @@ from torch import Tensor
 
 import mtbert
 from mtbert.data import TASKS, read_split
+from mtbert.data.batch import PackedBatch
 from mtbert.data.tokens import TokenizedDataset
 from mtbert.experiments.answers import SHIPPED, Answers, ask, load_once
 from mtbert.experiments.old_runs import stored_runs
+from mtbert.nn.bert import Layer
 from mtbert.nn.pretrained import Encoder
 from mtbert.utils import paths
 from mtbert.workbook.plots import playground as draw
@@ -51,7 +54,7 @@ class Playground:
     def tokens(self, text: str) -> Figure:
         """What the tokenizer makes of a text."""
         batch = self.encoder.pack([text])
-        return draw.tokens(self.encoder.tokenizer.convert_ids_to_tokens(batch.ids), batch.ids.tolist())
+        return draw.tokens(_pieces(self.encoder, batch), batch.ids.tolist())
 
     def attention(self, text: str, layer: int, head: int) -> Figure:
         """Where the tokens of a text look in one head of the encoder."""
@@ -131,9 +134,13 @@ def attention_weights(encoder: Encoder, text: str, layer: int) -> tuple[list[str
     encoder.bert.eval()
     batch = encoder.pack([text])
     hidden = encoder.bert.embeddings(batch)  # (tokens, hidden)
-    for below in encoder.bert.layers[:layer]:
-        hidden = below(hidden, batch)
-    chosen = encoder.bert.layers[layer]
+    *below, chosen = [cast(Layer, module) for module in encoder.bert.layers[: layer + 1]]
+    for lower in below:
+        hidden = lower(hidden, batch)
     query, key, _ = chosen.qkv(hidden).view(len(hidden), 3, chosen.heads, -1).unbind(1)  # (tokens, heads, d)
     scores = torch.einsum("qhd,khd->hqk", query, key) / math.sqrt(query.shape[-1])
-    return encoder.tokenizer.convert_ids_to_tokens(batch.ids), scores.softmax(-1)
+    return _pieces(encoder, batch), scores.softmax(-1)
+
+
+def _pieces(encoder: Encoder, batch: PackedBatch) -> list[str]:
+    return [str(piece) for piece in encoder.tokenizer.convert_ids_to_tokens(batch.ids)]
