@@ -17,6 +17,7 @@ from packaging.requirements import Requirement
 from mtbert.data.checking import check_folder
 from mtbert.data.read import data_folder
 from mtbert.nn.pretrained import load_encoder
+from mtbert.nn.texts import Text
 from mtbert.utils import paths
 from mtbert.utils.device import fast_bfloat16, get_device, torch_threads
 from mtbert.utils.errors import UserError, shorten
@@ -25,7 +26,11 @@ _NEEDED_GB = 3.0  # of memory
 _NEEDED_DISK_GB = 2.0  # for the runs of all notebooks
 _OPTIONAL = ("gpu", "surgery-full", "sweep")  # extras of pyproject.toml without which the workbook runs
 _TOLERANCE = 1e-3  # largest difference between hidden states of two devices in float32
-_TEXTS = ["A film.", "It never once feels long.", ("How do I learn to cook?", "What is a good way to learn cooking?")]
+_TEXTS: list[Text] = [
+    "A film.",
+    "It never once feels long.",
+    ("How do I learn to cook?", "What is a good way to learn cooking?"),
+]
 
 
 @dataclass(frozen=True)
