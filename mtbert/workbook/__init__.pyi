@@ -1,4 +1,6 @@
 from . import checks as checks
 from . import plots as plots
+from .notebook import agree as agree
+from .notebook import setup as setup
 from .parameters import check_parameters as check_parameters
 from .parameters import settings as settings

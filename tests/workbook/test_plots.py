@@ -280,7 +280,8 @@ def shown(monkeypatch):
 def test_every_figure_is_shown_with_its_titles_axis_names_and_caption_as_alt_text(name, shown):
     figure = draw(name)
     plots.show(figure, "What to see.")
-    [(bundle, metadata)] = shown
+    (bundle, metadata), (caption, _) = shown
+    assert caption["text/markdown"] == "*What to see.*"
     alt = metadata["image/png"]["alt"]
     assert alt == bundle["text/plain"] and alt.endswith("What to see.") and "\n" not in alt
     for axes in figure.axes:

@@ -9,8 +9,6 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 from PIL import Image as PillowImage
 
-from mtbert.workbook.plots.style import caption
-
 DRAWING = threading.RLock()  # explorers draw in another thread than cells do, and matplotlib expects one at a time
 _COLORS = 64
 
@@ -20,15 +18,17 @@ def show(figure: Figure, text: str = "") -> None:
 
     Args:
         figure: The figure.
-        text: A line that says what to see. It is written under the figure and ends its alt text.
+        text: A line that says what to see. It follows the picture as Markdown, and ends its alt text.
     """
     with DRAWING:
-        if text:
-            caption(figure, text)
-        picture, alt = Image(png(figure)), alt_text(figure)
+        if figure.get_layout_engine() is None:  # the others are laid out already
+            figure.tight_layout()
+        picture, alt = Image(png(figure)), " ".join(filter(None, [alt_text(figure), text]))
     # nbconvert reads the alt text from the metadata; the plain text stands in where no picture can be shown
     bundle = {"image/png": picture._repr_png_(), "text/plain": alt}
     display(bundle, raw=True, metadata={"image/png": {"alt": alt}})
+    if text:
+        display({"text/markdown": f"*{text}*", "text/plain": text}, raw=True)
 
 
 def png(figure: Figure, window: Bbox | None = None, dpi: float | None = None) -> bytes:

@@ -19,15 +19,16 @@ from mtbert.utils import paths
 PALETTE = sns.color_palette("colorblind")
 COLORS = {name: PALETTE[i] for i, name in enumerate(("sst", "quora", "sts", "cfimdb", "yelp"))}
 COLORS["plain"] = (0.35, 0.35, 0.35)
+FONT_SIZE = 13  # points, in figures that are 10 inches wide
 MARKERS = "osD^vPX*<>"
 DASHES = ("-", "--", "-.", ":")
 MARKED_LINES = [f"{marker}-" for marker in MARKERS]
 
 
 def use_style() -> None:
-    """Set the workbook's style for all following figures."""
-    sns.set_theme(context="notebook", style="ticks", palette="colorblind")
-    figure = {"figure.dpi": 72, "figure.figsize": (8, 3.4), "font.size": 11, "legend.frameon": False}
+    """Set the workbook's style for all following figures: legible on a screen and when projected."""
+    sns.set_theme(context="notebook", style="ticks", palette="colorblind", font_scale=FONT_SIZE / 11)
+    figure = {"figure.dpi": 144, "figure.figsize": (10, 4), "font.size": FONT_SIZE, "legend.frameon": False}
     axes = {"spines.top": False, "spines.right": False, "titlesize": "medium", "titleweight": "bold"}
     mpl.rcParams.update(figure | {f"axes.{name}": value for name, value in axes.items()})
 
@@ -36,7 +37,9 @@ def caption(figure: Figure, text: str) -> None:
     """Write a line under the figure that says what to see."""
     if figure.get_layout_engine() is None:  # the others are laid out already
         figure.tight_layout()
-    figure.text(0.01, -0.1 / figure.get_figheight(), text, ha="left", va="top", fontsize=10, style="italic", wrap=True)
+    figure.text(
+        0.01, -0.1 / figure.get_figheight(), text, ha="left", va="top", fontsize=FONT_SIZE, style="italic", wrap=True
+    )
 
 
 def save_figure(figure: Figure, name: str) -> None:
@@ -78,7 +81,7 @@ def finish(axes: Axes, **settings: Any) -> Figure:
 
 def labelled_bars(axes: Axes, names: Iterable[str], values: Iterable[float], color: Any, fmt: str) -> None:
     """Horizontal bars, each with its value to the right."""
-    axes.bar_label(axes.barh(list(names), list(values), color=color), fmt=fmt, padding=3, fontsize=9)
+    axes.bar_label(axes.barh(list(names), list(values), color=color), fmt=fmt, padding=3, fontsize=FONT_SIZE)
 
 
 def line_per_name(axes: Axes, x: ArrayLike | None, curves: Mapping, formats: Iterable[str], colors=PALETTE, **options):
@@ -126,8 +129,8 @@ def box(axes: Axes, x: float, y: float, width: float, height: float, name: str, 
     """Draw a box whose left edge is at x and whose center is at y, with its name inside and a note below."""
     style = {"boxstyle": "round,pad=0,rounding_size=0.1", "facecolor": (*to_rgb(color), 0.18), "edgecolor": color}
     axes.add_patch(FancyBboxPatch((x, y - height / 2), width, height, linewidth=1.6, **style))
-    axes.text(x + width / 2, y, name, ha="center", va="center", fontsize=11)
-    axes.text(x + width / 2, y - height / 2 - 0.07, note, ha="center", va="top", fontsize=9, color="0.35")
+    axes.text(x + width / 2, y, name, ha="center", va="center", fontsize=FONT_SIZE)
+    axes.text(x + width / 2, y - height / 2 - 0.07, note, ha="center", va="top", fontsize=FONT_SIZE, color="0.35")
 
 
 def path(axes: Axes, points: Sequence[tuple[float, float]], color="0.2") -> None:
