@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mtbert.cli.options import Compile, CudaGraphs, Data, Device, override_execution, resolve_data, split_names
-from mtbert.utils.errors import UserError
+from mtbert.utils.errors import UserError, shorten
 from mtbert.utils.logging import logger
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ def notebooks(
 
 def _check_precision(precision: str) -> None:
     if precision not in PRECISIONS:
-        raise UserError(f"--precision is {precision!r}: choose from {', '.join(PRECISIONS)}")
+        raise UserError(f"--precision is {shorten(precision)}: choose from {', '.join(PRECISIONS)}")
 
 
 def _describe(setup: str, device: "torch.device", precision: str = "float32") -> None:
@@ -224,7 +224,7 @@ def _mixed_rows(batch: str) -> dict[str, int]:
     """Rows of each task in a mixed step, from a list such as "8,32,8"."""
     sizes = split_names(batch)
     if len(sizes) != 3 or not all(size.isdigit() and int(size) for size in sizes):
-        raise UserError(f"--batch is {batch!r}: give three whole numbers, such as 8,32,8")
+        raise UserError(f"--batch is {shorten(batch)}: give three whole numbers, such as 8,32,8")
     return dict(zip(("sst", "quora", "sts"), map(int, sizes), strict=True))
 
 

@@ -12,7 +12,7 @@ import typer
 import mtbert
 from mtbert.cli import ask, bench, bundle, clean, data, export, predict, results, soup, start, train
 from mtbert.training.interrupt import Interrupted
-from mtbert.utils.errors import UserError
+from mtbert.utils.errors import UserError, clip
 from mtbert.utils.logging import set_verbosity
 
 _EXAMPLES = """\b
@@ -88,7 +88,7 @@ def main() -> None:
         _exit_with(str(error), 1)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        _exit_with(f"{where}{error.strerror or error}", 1)
+        _exit_with(clip(f"{where}{error.strerror or error}"), 1)
 
 
 def _exit_with(message: str, code: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from mtbert.experiments.recipes import RECIPES, Entry, about_report, report_names
 from mtbert.experiments.report_tables import SCORES, read_tables
 from mtbert.training.recipe import Recipe
-from mtbert.utils.errors import UserError
+from mtbert.utils.errors import UserError, shorten
 
 
 def lines(report: str | None = None) -> Iterator[str]:
@@ -16,7 +16,7 @@ def lines(report: str | None = None) -> Iterator[str]:
     for name, entry in RECIPES.items():
         by_report.setdefault(name.partition("/")[0] if "/" in name else "", {})[name] = entry
     if report and report not in by_report:
-        raise UserError(f"no recipe of {report!r}: the reports are {', '.join(report_names())}")
+        raise UserError(f"no recipe of {shorten(report)}: the reports are {', '.join(report_names())}")
     printed_rows = read_tables()
     for title, entries in by_report.items():
         if report and title != report:

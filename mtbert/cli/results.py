@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from mtbert.cli.options import Data, format_scores, resolve_data
-from mtbert.utils.errors import UserError, did_you_mean
+from mtbert.utils.errors import UserError, did_you_mean, shorten
 
 app = typer.Typer()
 
@@ -61,7 +61,7 @@ def costs(recipes: Annotated[list[str] | None, typer.Argument(help="Only these r
     for name in recipes or ():
         if name not in known:
             hint = did_you_mean(name, known, "`mtbert recipes` lists them all")
-            raise UserError(f"unknown recipe {name!r}: {hint}")
+            raise UserError(f"unknown recipe {shorten(name)}: {hint}")
     typer.echo(results.format_costs(table, recipes or ()))
 
 

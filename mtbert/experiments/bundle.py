@@ -79,7 +79,7 @@ def bundle_encoder(name: str, target: Path) -> None:
         return
     weights = source / "model.safetensors"
     if not weights.is_file():
-        raise UserError(f"encoder {name!r} cannot be bundled: {source} has no model.safetensors")
+        raise UserError(f"encoder {shorten(name)} cannot be bundled: {source} has no model.safetensors")
     tensors = read_tensors(weights)
     rounded = {key: to_half(key, tensor, weights) for key, tensor in tensors.items() if tensor.dtype == torch.float32}
     content = save(tensors | rounded, {"format": "pt"}) if rounded else weights.read_bytes()
@@ -98,7 +98,7 @@ def to_half(name: str, tensor: Tensor, path: Path) -> Tensor:
     """A tensor of the file ``path`` as 16-bit floats; UserError if a value is too large for them."""
     half = tensor.half()
     if not half.isfinite().all():
-        raise UserError(f"{path}: {name!r} has values beyond the range of 16 bits: they cannot be rounded")
+        raise UserError(f"{path}: {shorten(name)} has values beyond the range of 16 bits: they cannot be rounded")
     return half
 
 

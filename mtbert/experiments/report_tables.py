@@ -11,7 +11,7 @@ import pandas as pd
 
 from mtbert.data.tasks import OVERALL_TASKS, TASKS, overall
 from mtbert.utils import paths
-from mtbert.utils.errors import UserError
+from mtbert.utils.errors import UserError, shorten
 
 CLAIMS_FILE = "claims.csv"  # lies beside the tables; see mtbert.experiments.claims
 SCORES = tuple(name for name in TASKS if TASKS[name].in_overall)
@@ -68,7 +68,7 @@ def overall_definition(report: str) -> str:
     table = read_tables()
     table = table[(table.report == report) & table.definition.isin(["plain", "normalised"])]
     if table.empty:
-        raise UserError(f"no overall score of {report!r} in {paths.display_path(paths.REPORTS)}")
+        raise UserError(f"no overall score of {shorten(report)} in {paths.display_path(paths.REPORTS)}")
     return table.definition.mode()[0]
 
 
@@ -91,14 +91,14 @@ def _read_report(path: Path) -> pd.DataFrame:
             raise UserError(f"{path.name}, header: no column {column!r}: add it")
     for column in texts.columns:
         if column not in (*_TEXT_COLUMNS, *_NUMBER_COLUMNS, "note"):
-            raise UserError(f"{path.name}, header: unknown column {column!r}: rename or remove it")
+            raise UserError(f"{path.name}, header: unknown column {shorten(column)}: rename or remove it")
     table = texts.reindex(columns=[*_TEXT_COLUMNS, *_NUMBER_COLUMNS, "note"], fill_value="")
     for index, row in enumerate(table.to_dict("records"), start=1):
         where = f"{path.name}, row {index}"
         if row["split"] not in _SPLITS:
-            raise UserError(f"{where}: split is {row['split']!r}: choose from {', '.join(_SPLITS)}")
+            raise UserError(f"{where}: split is {shorten(row['split'])}: choose from {', '.join(_SPLITS)}")
         if row["recipe"] and not row["recipe"].startswith(f"{path.stem}/"):
-            raise UserError(f"{where}: recipe is {row['recipe']!r}, but must begin with {path.stem}/")
+            raise UserError(f"{where}: recipe is {shorten(row['recipe'])}, but must begin with {path.stem}/")
         for column in _NUMBER_COLUMNS:
             _check_number(row[column], column, where)
     decimals = table["overall"].map(lambda text: len(text.partition(".")[2]))
@@ -114,7 +114,7 @@ def _check_number(text: str, column: str, where: str) -> None:
     except ValueError:
         is_valid = False
     if not is_valid:
-        raise UserError(f"{where}: {column} is {text!r}, but must be a number from {lowest} to 1, or empty")
+        raise UserError(f"{where}: {column} is {shorten(text)}, but must be a number from {lowest} to 1, or empty")
 
 
 def _check_agreement(table: pd.DataFrame, path: Path) -> None:

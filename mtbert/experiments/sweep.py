@@ -27,7 +27,7 @@ from mtbert.training.run import read_run
 from mtbert.utils import paths
 from mtbert.utils.device import available_cpus
 from mtbert.utils.environment import env_number
-from mtbert.utils.errors import UserError
+from mtbert.utils.errors import UserError, shorten
 from mtbert.utils.extras import missing_extra
 from mtbert.utils.files import write_json
 
@@ -121,7 +121,7 @@ def jobs_from_file(
             fields = settings(assignments)
             seeds = fields.pop("seeds", 1)
             if type(seeds) is not int or seeds < 1:
-                raise UserError(f"seeds is {seeds!r}, but must be a whole number from 1 up")
+                raise UserError(f"seeds is {shorten(seeds)}, but must be a whole number from 1 up")
             _check_no_seed(fields)
             line_recipe = scaled(recipe(name), scale).replace(**fields).replace(**changes)
         except ValueError as error:
@@ -136,7 +136,9 @@ def jobs_from_file(
 
 def _check_no_seed(changes: Mapping[str, Any]) -> None:
     if "seed" in changes:
-        raise UserError(f"seed is {changes['seed']!r}, but a sweep counts seeds from 0: give their number as seeds")
+        raise UserError(
+            f"seed is {shorten(changes['seed'])}, but a sweep counts seeds from 0: give their number as seeds"
+        )
 
 
 def _file_name(name: str) -> str:
@@ -268,7 +270,7 @@ def sweep(todo: Sequence[Job], executor: str, workers: int, minutes: float | Non
         Each job as it ends, with its error: None if it finished, ``TIME_LIMIT`` if there was no time for it.
     """
     if executor not in EXECUTORS:
-        raise UserError(f"executor is {executor!r}: choose from {', '.join(EXECUTORS)}")
+        raise UserError(f"executor is {shorten(executor)}: choose from {', '.join(EXECUTORS)}")
     unfinished = [job for job in todo if not job.finished]
     if minutes is not None:
         os.environ[STOP_AT] = str(time.time() + 60 * minutes - _STOP_MARGIN_SECONDS)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from mtbert.data.batch import PackedBatch
 from mtbert.nn.attention import packed_attention
 from mtbert.nn.bert import BertConfig, HookPoint
-from mtbert.utils.errors import UserError
+from mtbert.utils.errors import UserError, shorten
 
 Activation = Literal["identity", "gelu"]
 _ACTIVATIONS: dict[Activation, type[nn.Module]] = {"identity": nn.Identity, "gelu": nn.GELU}
@@ -230,7 +230,9 @@ def adapter_parts(name: str) -> list[str]:
     parts = [] if name == "none" else str(name).split("+")
     for part in parts:
         if part not in ADAPTERS or parts.count(part) > 1:
-            raise UserError(f"adapter is {name!r}: give none, or one or several (joined by +) of {', '.join(ADAPTERS)}")
+            raise UserError(
+                f"adapter is {shorten(name)}: give none, or one or several (joined by +) of {', '.join(ADAPTERS)}"
+            )
     return parts
 
 

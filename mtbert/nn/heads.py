@@ -16,7 +16,7 @@ from mtbert.data.batch import PackedBatch
 from mtbert.data.tasks import Task
 from mtbert.nn.dropout import dropout
 from mtbert.nn.pooling import pool
-from mtbert.utils.errors import UserError
+from mtbert.utils.errors import UserError, shorten
 
 
 class TokenVectors(NamedTuple):
@@ -217,7 +217,7 @@ def build_head(name: str, task: Task, width: int, p: float = 0.0) -> nn.Module:
         UserError: for a name that is not in ``HEADS``, or a head that does not serve this kind of task.
     """
     if name not in HEADS:
-        raise UserError(f"unknown head {name!r}: choose from {', '.join(HEADS)}")
+        raise UserError(f"unknown head {shorten(name)}: choose from {', '.join(HEADS)}")
     if task.kind not in HEADS[name].kinds:
         raise UserError(f"head {name!r} gives {' or '.join(HEADS[name].kinds)}, but {task.name} has {task.kind}")
     head = HEADS[name].build(task, width, p)

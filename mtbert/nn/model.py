@@ -16,7 +16,7 @@ from mtbert.nn.losses import TaskLoss, build_loss
 from mtbert.nn.pretrained import Encoder
 from mtbert.nn.smart import RNGState, adversarial_perturbation, smoothness
 from mtbert.nn.texts import Text, text_rows
-from mtbert.utils.errors import UserError
+from mtbert.utils.errors import UserError, shorten
 from mtbert.utils.logging import logger
 
 FIRST_TOKEN = ("cls", "pooler")  # poolings that read nothing but the first token of a sequence
@@ -278,7 +278,9 @@ class MultitaskModel(nn.Module):
 
     def _text_logits(self, name: str, texts: Sequence[Text]) -> tuple[Task, Tensor]:
         if name not in self.tasks:
-            raise UserError(f"this model has no head for task {name!r}: it was trained on {', '.join(self.tasks)}")
+            raise UserError(
+                f"this model has no head for task {shorten(name)}: it was trained on {', '.join(self.tasks)}"
+            )
         rows = text_rows(texts, (len(self.tasks[name].text_columns),), f"task {name!r}, ")
         sequences = self.encode_dataset(name, TokenizedDataset.from_texts(rows, self.encoder.tokenizer))
         for note in sequences.notes(f"task {name!r}", self.max_length[name]):

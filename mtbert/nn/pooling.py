@@ -5,7 +5,7 @@ from typing import Literal, get_args
 from torch import Tensor
 
 from mtbert.data.batch import PackedBatch
-from mtbert.utils.errors import UserError
+from mtbert.utils.errors import UserError, shorten
 
 Pooling = Literal["cls", "mean", "max"]
 
@@ -20,4 +20,4 @@ def pool(hidden: Tensor, batch: PackedBatch, how: Pooling) -> Tensor:
         return hidden[batch.first_tokens]
     if how in ("mean", "max"):
         return batch.segment_reduce(hidden, how)
-    raise UserError(f"unknown pooling {how!r}: choose from {', '.join(get_args(Pooling))}")
+    raise UserError(f"unknown pooling {shorten(how)}: choose from {', '.join(get_args(Pooling))}")

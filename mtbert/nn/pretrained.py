@@ -99,7 +99,7 @@ class Encoder:
         """
         rows = text_rows(texts, (1, 2))
         if encoding not in get_args(Encoding):
-            raise UserError(f"encoding is {encoding!r}: choose from {', '.join(get_args(Encoding))}")
+            raise UserError(f"encoding is {shorten(encoding)}: choose from {', '.join(get_args(Encoding))}")
         positions = self.config.max_position_embeddings
         cross_pairs = encoding == "cross" and max(map(len, rows)) == 2
         if cross_pairs:
@@ -107,7 +107,7 @@ class Encoder:
         least = 4 if cross_pairs else 3
         limit = positions if max_length is None else max_length
         if not isinstance(limit, int) or not least <= limit <= positions:
-            raise UserError(f"max_length is {limit!r}, but must be a whole number from {least} to {positions}")
+            raise UserError(f"max_length is {shorten(limit)}, but must be a whole number from {least} to {positions}")
         batches, num_special = {}, 0
         for index, row in enumerate(rows):
             sequences = TokenizedDataset.from_texts([row], self.tokenizer).encode(encoding, limit, self.tokenizer)
@@ -161,7 +161,7 @@ def load_encoder(name: str | Path = "minilm", num_layers: int | None = None, see
     name, known = str(name), [field.name for field in dataclasses.fields(BertConfig)]
     for change in changes:
         if change not in known:
-            raise UserError(f"an encoder has no field {change!r}: choose from {', '.join(known)}")
+            raise UserError(f"an encoder has no field {shorten(change)}: choose from {', '.join(known)}")
     if name in _RANDOM:
         config = _build_config(_RANDOM[name], changes, name, num_layers)
         tokenizer = _fitting_tokenizer(encoder_folder("minilm"), config)
@@ -341,5 +341,5 @@ def _build_config(fields: dict, changes: dict, source: str | Path, num_layers: i
     if num_layers is None:
         return config
     if not 1 <= num_layers <= config.num_hidden_layers:
-        raise UserError(f"num_layers is {num_layers}, but this encoder has 1 to {config.num_hidden_layers}")
+        raise UserError(f"num_layers is {shorten(num_layers)}, but this encoder has 1 to {config.num_hidden_layers}")
     return dataclasses.replace(config, num_hidden_layers=num_layers)

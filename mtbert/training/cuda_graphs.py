@@ -24,7 +24,7 @@ from mtbert.nn.model import MultitaskModel
 from mtbert.training.dataset import MicroBatch, TaskDataset
 from mtbert.training.distributed import ALONE, World
 from mtbert.training.recipe import Recipe
-from mtbert.utils.errors import UserError
+from mtbert.utils.errors import UserError, shorten
 from mtbert.utils.logging import logger
 
 Result = TypeVar("Result")
@@ -49,7 +49,7 @@ class Execution:
         names = [field.name for field in fields(cls)]
         for word in words:
             if word not in names:
-                raise UserError(f"{EXECUTION} contains {word!r}: choose from {', '.join(names)}")
+                raise UserError(f"{EXECUTION} contains {shorten(word)}: choose from {', '.join(names)}")
         return cls(**dict.fromkeys(words, True))
 
     def __str__(self) -> str:  # as ``from_env`` reads it

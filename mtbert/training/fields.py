@@ -13,7 +13,12 @@ from mtbert.data.tasks import TASKS
 from mtbert.data.tokens import Encoding
 from mtbert.utils.errors import UserError, did_you_mean, shorten
 
-_PHRASES = {"Input should": "must", "greater than or equal to": "at least", "less than or equal to": "at most"}
+_PHRASES = {
+    "Input should": "must",
+    "String should": "must",
+    "greater than or equal to": "at least",
+    "less than or equal to": "at most",
+}
 _NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*", re.ASCII | re.IGNORECASE)
 LARGEST = 2**63 - 1  # torch's largest whole number
 LARGEST_FLOAT = 1e30  # beyond it, products overflow in float32

@@ -40,7 +40,7 @@ from mtbert.training.fields import (
     to_whole_number,
 )
 from mtbert.utils.device import MAX_SEED
-from mtbert.utils.errors import UserError
+from mtbert.utils.errors import UserError, shorten
 
 
 class Recipe(BaseModel):
@@ -211,7 +211,9 @@ def check_same_recipe(recipe: Recipe, other: Recipe, folder: Path) -> None:
     """Raise UserError naming the fields in which the recipe of a folder's run, ``other``, differs from ``recipe``."""
     differences = recipe.differences(other)
     if differences:
-        named = "; ".join(f"{name} is {here!r}, there {there!r}" for name, (here, there) in differences.items())
+        named = "; ".join(
+            f"{name} is {shorten(here)}, there {shorten(there)}" for name, (here, there) in differences.items()
+        )
         raise UserError(f"{folder} holds a run of another recipe ({named}): choose another folder")
 
 
@@ -233,13 +235,13 @@ def settings(texts: Sequence[str]) -> dict[str, Any]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
-            raise UserError(f"--set {text!r}: write name=value")
+            raise UserError(f"--set {shorten(text)}: write name=value")
         with contextlib.suppress(ValueError, RecursionError):
             value = json.loads(value)
         name, dot, task = name.strip().partition(".")
         if name in changes and isinstance(changes[name], dict) != bool(dot):
             tasks = "all tasks" if dot else ", ".join(changes[name])
-            raise UserError(f"--set {text!r}: {name} is set for {tasks} already: set it once, or for each task")
+            raise UserError(f"--set {shorten(text)}: {name} is set for {tasks} already: set it once, or for each task")
         if dot:
             changes.setdefault(name, {})[task] = value
         else:

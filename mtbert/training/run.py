@@ -25,7 +25,7 @@ from mtbert.training.recipe import Recipe, check_same_recipe, from_dict
 from mtbert.training.record import read_record
 from mtbert.utils import paths
 from mtbert.utils.device import environment_info
-from mtbert.utils.errors import UserError
+from mtbert.utils.errors import UserError, shorten
 from mtbert.utils.files import LOCK, atomic_write, cached_sha256, file_sha256
 
 if TYPE_CHECKING:
@@ -293,7 +293,7 @@ def _read_tensors(path: Path, targets: Mapping[str, Tensor]) -> None:
     for name in sorted(shapes.keys() | expected.keys()):
         if shapes.get(name) != expected.get(name):
             difference = f"has shape {shapes.get(name)}, but the recipe needs {expected.get(name)}"
-            raise UserError(f"{path} is damaged or of another recipe: tensor {name!r} {difference}")
+            raise UserError(f"{path} is damaged or of another recipe: tensor {shorten(name)} {difference}")
     check_tensors(tensors, path)
     for name, target in targets.items():  # of a state_dict, which autograd does not see
         target.copy_(tensors[name])

@@ -35,7 +35,7 @@ from mtbert.training.record import check_same_inputs, inputs_of
 from mtbert.training.run import Run, build_model, earlier_run, freeze, new_record, recipe_encoder, save_model
 from mtbert.utils import paths
 from mtbert.utils.device import autocast, fast_bfloat16, peak_memory_mb, seed_everything
-from mtbert.utils.errors import UserError
+from mtbert.utils.errors import UserError, shorten
 from mtbert.utils.files import folder_lock, remove_parts, write_json
 from mtbert.utils.logging import logger, verbosity
 
@@ -72,7 +72,7 @@ def train(
         Interrupted: On Ctrl-C, SIGTERM or SIGHUP, after a checkpoint is written.
     """
     if not isinstance(recipe, Recipe):
-        raise UserError(f"recipe is {recipe!r}, but must be a Recipe: give mtbert.recipe({str(recipe)!r})")
+        raise UserError(f"recipe is {shorten(recipe)}, but must be a Recipe: give mtbert.recipe(NAME)")
     out = Path(out) if out else paths.RUNS / f"{recipe.name.replace('/', '-')}-s{recipe.seed}"
     folder = data_folder(data)
     with process_group(device) as world, nullcontext() if world.is_main else verbosity("error"):

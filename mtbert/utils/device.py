@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from mtbert.utils import paths
-from mtbert.utils.errors import UserError
+from mtbert.utils.errors import UserError, shorten
 
 MAX_SEED = 2**32 - 1  # NumPy's limit
 _PACKAGES = ("torch", "tokenizers", "safetensors", "numpy")
@@ -48,7 +48,7 @@ def get_device(name: str | None = None) -> torch.device:
     try:
         return torch.empty(1, device=name).device
     except (RuntimeError, AssertionError, NotImplementedError):
-        raise UserError(f"device {name!r} is not available here: choose cpu") from None
+        raise UserError(f"device {shorten(name)} is not available here: choose cpu") from None
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

@@ -106,7 +106,7 @@ def check_parameters() -> None:
     for name, value in _assigned(cells[injected]).items():
         if name not in declared:
             known = f"the parameters are {', '.join(declared)}"
-            raise UserError(f"this notebook has no parameter {name!r}: {did_you_mean(name, declared, known)}")
+            raise UserError(f"this notebook has no parameter {shorten(name)}: {did_you_mean(name, declared, known)}")
         wanted = type(declared[name])
         if type(value) is not wanted and not (wanted is float and type(value) is int):
             choices = "True or False" if wanted is bool else f"a value like {declared[name]!r}"

@@ -14,7 +14,7 @@ from mtbert.experiments.recipes import (
 )
 from mtbert.experiments.recipes.entry import Entry
 from mtbert.training.recipe import Recipe, from_dict
-from mtbert.utils.errors import UserError, did_you_mean
+from mtbert.utils.errors import UserError, did_you_mean, shorten
 from mtbert.utils.json_files import read_object
 
 _OURS = (ours, sts)
@@ -50,7 +50,7 @@ def recipe(name: str | Path) -> Recipe:
     path = Path(name)
     if path.suffix != ".json":
         hint = did_you_mean(str(name), RECIPES, "`mtbert recipes` lists them all, or give a recipe.json")
-        raise UserError(f"unknown recipe {str(name)!r}: {hint}")
+        raise UserError(f"unknown recipe {shorten(str(name))}: {hint}")
     fields = read_object(path, "give a recipe.json, such as a run's")
     try:
         return from_dict(fields)

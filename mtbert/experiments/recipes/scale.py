@@ -8,7 +8,7 @@ from mtbert.data.tasks import TASKS
 from mtbert.experiments.recipes.named import RECIPES
 from mtbert.training.compatibility import least_epochs
 from mtbert.training.recipe import Recipe
-from mtbert.utils.errors import UserError
+from mtbert.utils.errors import UserError, shorten
 
 Scale = Literal["full", "small", "demo"]
 _SMALL_ROWS = 4800
@@ -27,7 +27,7 @@ def scaled(recipe: Recipe, scale: str) -> Recipe:
     Demo: The lowest two layers and a hundred rows of each set, once, to check that a recipe runs.
     """
     if scale not in get_args(Scale):
-        raise UserError(f"scale is {scale!r}: choose from {', '.join(get_args(Scale))}")
+        raise UserError(f"scale is {shorten(scale)}: choose from {', '.join(get_args(Scale))}")
     if scale == "full":
         return recipe
     size = recipe.adapter_size

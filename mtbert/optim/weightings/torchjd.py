@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from mtbert.utils.errors import UserError
+from mtbert.utils.errors import UserError, shorten
 from mtbert.utils.extras import missing_extra
 
 # Methods whose weights depend on the Gramian alone. Others need the gradients themselves (such as ConFIG, GradDrop and
@@ -30,7 +30,7 @@ class TorchJD:
     def __init__(self, name: str, tasks: int):
         if name not in TORCHJD_METHODS:
             raise UserError(
-                f"surgery is 'torchjd:{name}', but {name!r} is not a TorchJD method that needs only the Gramian: "
+                f"surgery is {shorten('torchjd:' + name)}, which is not a TorchJD method that needs only the Gramian: "
                 f"choose from {', '.join(TORCHJD_METHODS)}"
             )
         self.name, self.tasks = name, tasks
