@@ -1,7 +1,5 @@
 """Asking a model: what every task that fits says about a sentence or a pair, with probabilities."""
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
@@ -15,6 +13,7 @@ from mtbert.nn.texts import Text, text_rows
 from mtbert.training.run import load_model, run_folder
 from mtbert.utils.errors import UserError
 from mtbert.utils.logging import logger
+from mtbert.utils.tables import csv_text
 
 SHIPPED = "workbook"  # the model that comes with the project
 _BAR = 24  # characters of a probability of 1
@@ -137,8 +136,4 @@ def answers_table(texts: Sequence[tuple[str, ...]], answers: Sequence[Answers]) 
                 row[f"{task}_label"] = answer.label
                 row[f"{task}_probability"] = round(answer.probabilities[answer.label], 4)
         rows.append(row)
-    table = io.StringIO()
-    writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return table.getvalue()
+    return csv_text([rows[0], *(row.values() for row in rows)])

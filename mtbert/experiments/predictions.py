@@ -11,10 +11,9 @@ from mtbert.data.read import Rows, read_split
 from mtbert.data.tasks import get_task
 from mtbert.experiments.metrics import Pair, calibration, classes_of, confidence, confusion_matrix
 from mtbert.experiments.prediction_files import read_lines
-from mtbert.experiments.results import run_origin
+from mtbert.experiments.results import run_origin, table_path
 from mtbert.training.evaluation import predict_logits
 from mtbert.training.run import Run, load_model, open_run
-from mtbert.utils import paths
 from mtbert.utils.device import autocast
 from mtbert.utils.errors import UserError
 from mtbert.utils.logging import logger
@@ -64,7 +63,7 @@ def record_confusion(folders: Sequence[str | Path], data: Path, name: str = "con
         row for run, by_task in runs.items() for of_task in by_task.values() for row in _confusion_rows(run, of_task)
     ]
     pairs = [row for run in others for row in _pair_rows(first, runs[first], run, runs[run])]
-    path = paths.RESULTS / f"{name}.csv"
+    path = table_path(name)
     written = [upsert_csv(path, counts, [*_ORIGIN, "task", "true", "predicted"])]
     if pairs:
         written.append(upsert_csv(path.with_name(f"{name}_pairs.csv"), pairs, ["first", "second", "task"]))
@@ -115,7 +114,7 @@ def record_calibration(folder: str | Path, data: Path, task: str, bins: int = 50
     with autocast(model.device, run.recipe.precision):
         table = calibration(*confidence(rows.task, predict_logits(model, rows), rows.labels), bins)
     lines = [{**run_origin(run), "task": task, **line, "dev_sha256": rows.sha256} for line in table.to_dict("records")]
-    return upsert_csv(paths.RESULTS / f"{name}.csv", lines, [*_ORIGIN, "task", "low", "high"])
+    return upsert_csv(table_path(name), lines, [*_ORIGIN, "task", "low", "high"])
 
 
 def scored_rows(run: Run, task: str, data: Path) -> Rows:

@@ -17,7 +17,7 @@ from mtbert.nn.pretrained import MINILM_SHA256
 from mtbert.training.recipe import Recipe, from_dict
 from mtbert.training.run import Run, open_run, read_run, run_folder
 from mtbert.utils import paths
-from mtbert.utils.errors import UserError
+from mtbert.utils.errors import UserError, shorten
 from mtbert.utils.files import atomic_write
 from mtbert.utils.json_files import parse_object
 from mtbert.utils.logging import logger
@@ -140,19 +140,23 @@ def record(folders: Iterable[str | Path], name: str) -> Path:
 
     Raises UserError if no epoch of them is finished, ``name`` is not the name of a file, or its rows are not of runs.
     """
-    if not name or Path(name).name != name:
-        raise UserError(f"{name!r} is no name of a table: give one without folders, such as mine")
-    path = paths.RESULTS / f"{name}.csv"
+    path = table_path(name)
 
     def identity(row: Mapping[str, str]) -> tuple[str, ...]:
         try:
             origin = (row[column] for column in ("recipe", "seed", "encoder", "data_sha256"))
             return (*origin, _completed(row["fields"]))
-        except (KeyError, TypeError, UserError) as error:
-            reason = f"no column {error}" if isinstance(error, KeyError) else error
-            raise UserError(f"{path} has a row that is no run ({reason}): choose another name") from None
+        except UserError as error:
+            raise UserError(f"{path} has a row that is no run ({error}): choose another name") from None
 
     return upsert_csv(path, _rows([open_run(folder) for folder in folders]), identity)
+
+
+def table_path(name: str) -> Path:
+    """data/results/NAME.csv; UserError unless ``name`` is the name of a file."""
+    if not name or not name.isprintable() or Path(name).name != name:
+        raise UserError(f"{shorten(name)} is no name of a table: give one without folders, such as mine")
+    return paths.RESULTS / f"{name}.csv"
 
 
 def recipe_of(row: Mapping[str, Any]) -> Recipe:
@@ -197,8 +201,14 @@ def archive(folders: Sequence[str | Path], path: Path) -> int:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a recorded table. Only empty fields are NaN: a recipe may be called "NA", a revision "12e34"."""
-    return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(_TEXT_COLUMNS, str))
+    """Read a recorded table. Only empty fields are NaN: a recipe may be called "NA", a revision "12e34".
+
+    Raises UserError for a file that is no table.
+    """
+    try:
+        return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(_TEXT_COLUMNS, str))
+    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise UserError(f"{path} is no table ({error}): restore it, or move it away") from None
 
 
 def _read_runs(name: str) -> pd.DataFrame:

@@ -1,6 +1,5 @@
 """Scores of a whole set at once, never a mean over batches; and files of predictions."""
 
-import csv
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from mtbert.training.distributed import World
 from mtbert.utils.errors import UserError
 from mtbert.utils.files import atomic_write
 from mtbert.utils.logging import logger
+from mtbert.utils.tables import csv_text
 
 
 def accuracy(predictions: Sequence[float], labels: Sequence[float]) -> float:
@@ -102,18 +102,8 @@ def evaluate(model: MultitaskModel, sets: Mapping[str, Rows]) -> dict[str, float
 
 def predictions_csv(rows: Rows, values: Sequence[float]) -> str:
     """CSV ``id,prediction`` with one line for each row, in order, from (rows,) labels or scores."""
-    lines = _Lines()
-    writer = csv.writer(lines)  # whose own line ends, \r\n, have it put quotes around ids with either character
-    writer.writerow(["id", "prediction"])
-    for example, value in zip(rows.examples, values, strict=True):
-        writer.writerow([example.id, round(value, 6)])
-    return "".join(line.removesuffix("\r\n") + "\n" for line in lines)
-
-
-class _Lines(list[str]):
-    """A file for ``csv.writer``: the lines written so far."""
-
-    write = list.append
+    lines = ((example.id, round(value, 6)) for example, value in zip(rows.examples, values, strict=True))
+    return csv_text([("id", "prediction"), *lines])
 
 
 def write_predictions(path: Path, rows: Rows, logits: Tensor) -> None:

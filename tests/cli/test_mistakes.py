@@ -51,6 +51,41 @@ def test_a_wrong_argument_is_named_and_writes_nothing(mistake, tmp_path, monkeyp
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "train X",
+        "train X.json",
+        "train tiny --set X",
+        "train tiny --set X=1",
+        "train tiny --set seed=9X",
+        "train tiny --set head.X=linear",
+        "train tiny --set tasks=sst,sst,X",
+        "train tiny --set encoder=X",
+        "train tiny --device X",
+        "train tiny --data X",
+        "predict X in.csv out.csv --task sts",
+        "results X",
+        "sweep X",
+        "costs X",
+        "ask --model X text",
+        "bench step --tasks X",
+        "bench notebooks --only X",
+    ],
+)
+def test_a_long_value_does_not_make_a_long_message(mistake, tmp_path, monkeypatch, line):
+    monkeypatch.chdir(tmp_path)
+    assert len(mistake(*line.replace("X", "x" * 100_000).split())) < 2000
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["a/b", "../a", "a\nb"])
+def test_a_table_has_a_plain_name(mistake, trained, sample, results_dir, name):
+    assert repr(name) in mistake("results", trained, "--record", name)
+    assert repr(name) in mistake("confusion", trained, "--data", sample, "--record", name)
+    assert not list(results_dir.iterdir())
+
+
 def test_a_folder_with_a_run_of_another_recipe_is_left_alone(train, trained):
     before = (trained / "run.json").read_bytes()
     line = train("--set", "lr=0.5", "--out", trained).check_mistake()
