@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import mtbert
-from mtbert.cli import ask, bench, bundle, clean, data, export, predict, results, soup, start, train
+from mtbert.cli import ask, bench, bundle, classroom, clean, data, export, predict, results, soup, start, train
 from mtbert.training.interrupt import Interrupted
 from mtbert.utils.errors import UserError, clip
 from mtbert.utils.logging import set_verbosity
@@ -73,6 +73,8 @@ app.add_typer(data.app, name="data")
 for module in (start, ask, train, soup, predict, results, clean, export, bundle):
     app.add_typer(module.app)
 app.add_typer(bench.app, name="bench")
+app.add_typer(classroom.app, name="classroom")
+app.add_typer(classroom.progress_app)
 
 
 def main() -> None:

@@ -37,9 +37,13 @@ def copy_notebooks(target: Path, force: bool = False) -> list[Path]:
         more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
         raise UserError(f"{target} has {existing[0]}{more}: choose another folder, or overwrite your work with --force")
     for source in sources:
-        text = source.read_text(encoding="utf-8")
-        for name in set(_FIGURE.findall(text)):
-            (target / "figures").mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(paths.FIGURES / name, target / "figures" / name)
-        atomic_write(target / source.name, _FIGURE.sub(r"figures/\1", text))
+        write_copy(target / source.name, source.read_text(encoding="utf-8"))
     return [target / source.name for source in sources]
+
+
+def write_copy(path: Path, text: str) -> None:
+    """Write the text of a notebook, and the project's figures that it shows beside it."""
+    for name in set(_FIGURE.findall(text)):
+        (path.parent / "figures").mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(paths.FIGURES / name, path.parent / "figures" / name)
+    atomic_write(path, _FIGURE.sub(r"figures/\1", text))
