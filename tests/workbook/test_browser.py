@@ -262,7 +262,8 @@ def test_an_explorer_follows_its_controls_while_a_cell_runs_and_after_a_reload(o
     _move_all_controls(explorer)
     assert notebook.busy()
     _wait(lambda: not notebook.busy(), "the cell does not end")
-    assert sum("image/png" in output.get("data", {}) for output in notebook.outputs(1)) == 6
+    shown = lambda: [output for output in notebook.outputs(1) if "image/png" in output.get("data", {})]  # noqa: E731
+    _wait(lambda: len(shown()) == 6, "figures of the running cell are missing", 15)
     assert len(notebook.outputs(0)) == 2  # no stray figures
 
     notebook.do("await panel.context.save();")

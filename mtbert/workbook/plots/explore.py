@@ -69,6 +69,13 @@ def _extent(figure: Figure) -> Bbox:
     return figure.get_tightbbox()
 
 
+def _control(name: str, choice: Any) -> Widget:
+    """One control; the panel of ``interactive`` would show pyplot's figures at each of its moves."""
+    control = interactive.widget_from_abbrev(choice)
+    control.description = control.description or name
+    return control
+
+
 def _leave_figures_to_their_cell() -> None:
     """Let only the main thread show pyplot's figures: the kernel asks for it after every callback, in its thread."""
     shell = get_ipython()
@@ -96,8 +103,7 @@ def explore(draw: Callable[..., Figure], **choices: Any) -> dict[str, Widget]:
     Returns:
         The controls by argument name.
     """
-    panel = interactive(lambda **values: None, **choices)  # used only to create the controls
-    controls = {control._kwarg: control for control in panel.kwargs_widgets}
+    controls = {name: _control(name, choice) for name, choice in choices.items()}
     errors = HTML()
 
     def current_figure() -> Figure:
@@ -105,12 +111,12 @@ def explore(draw: Callable[..., Figure], **choices: Any) -> dict[str, Widget]:
             return draw(**{name: control.value for name, control in controls.items()})
 
     def redraw(change: Any) -> None:
-        _leave_figures_to_their_cell()
         try:
             picture.draw(current_figure())
             errors.value = ""
         except Exception as error:
             errors.value = f"<pre>{type(error).__name__}: {html.escape(str(error))}</pre>"
+        _leave_figures_to_their_cell()  # last: the cell may have begun to use pyplot meanwhile
 
     figure = current_figure()
     picture = LiveFigure(figure)
@@ -121,6 +127,7 @@ def explore(draw: Callable[..., Figure], **choices: Any) -> dict[str, Widget]:
     bundle["text/plain"] = f"(controls for {', '.join(controls)}: run the notebook to use them)"
     display(bundle, raw=True)
     show(figure)
+    _leave_figures_to_their_cell()
     for control in controls.values():
         control.observe(redraw, names="value")
     return controls
