@@ -1,27 +1,72 @@
-"""Tests of the reports' claims on recorded runs: a difference, its standard error, a p value, a verdict.
+"""The error of a measured difference: seeds and dev rows, and what a study of a given size can decide.
 
-A difference has two sources of error whose squares add up: the choice of dev rows, estimated by the paired bootstrap,
-and the seed. The seed variance cannot be estimated from one run, nor well from three. With few seeds it is therefore
-pooled over all rows of the report that have several, as in an analysis of variance. If no row has several, the error
-compares two trained models, not two methods. A verdict takes three seeds of both rows.
+The model has crossed random effects of seeds and dev rows. Within each seed, the difference of two rows of a report
+(row minus baseline) is its true value, plus what this seed adds, plus what the dev rows add. The variance over dev
+rows, estimated by the paired bootstrap, has two parts: ``shared``, which all seeds have in common because they are
+scored on the same rows, and ``per_seed``, which is new in each seed. The differences between seeds already contain the
+second part, so only the first one is added to their variance (see ``EffectEstimate.from_seeds_and_rows``).
 """
 
+import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special, stats
 
-from mtbert.experiments.claims import TITLES, Claim, load_claims
 from mtbert.experiments.recipes import RECIPES
-from mtbert.utils.errors import UserError
 
-MIN_SEEDS = 3  # of both rows, for a verdict
-MIN_SEEDS_OWN_VARIANCE = 5  # of both rows, to estimate the seed variance from their own differences
-_ROUNDING = 1e-3  # recorded predictions are rounded, so differences computed from them may be off by less than this
+PLANNED_SEEDS = 3  # of both rows, for a verdict
+LEVEL = 0.05
+POWER = 0.8  # a claim is tested if the planned study would decide it at least this often
+_MOST_SEEDS = 100  # a plan looks no further
+_SAMPLES = (np.arange(200) + 0.5) / 200  # probabilities whose quantiles stand for a distribution
+
+
+@dataclass(frozen=True)
+class RowVariance:
+    """The variance of a difference that comes from the choice of dev rows, in its two parts.
+
+    ``shared``: of the mean over endlessly many seeds; more seeds do not reduce it. ``per_seed``: what a single seed has
+    in addition. A paired bootstrap of one seed estimates the sum.
+    """
+
+    shared: float
+    per_seed: float
+
+    @classmethod
+    def split(cls, paired: float, controls: float) -> "RowVariance":
+        """Split the bootstrap variance of row minus baseline within a seed.
+
+        Args:
+            paired: this variance.
+            controls: the bootstrap variance of the difference of two seeds of one recipe, the mean of both recipes.
+                Such a difference has no shared part, and the per-seed part of the recipe twice; so the mean of both
+                recipes is the per-seed part of their difference. NaN if it was not recorded: then all is taken to be
+                shared, which makes the error too large rather than too small.
+        """
+        per_seed = 0.0 if math.isnan(controls) else min(paired, controls)
+        return cls(paired - per_seed, per_seed)
+
+
+def error_and_df(seed_variance: ArrayLike, seeds: ArrayLike, rows: RowVariance) -> tuple[NDArray, NDArray]:
+    """Standard error of a mean difference over seeds, and its degrees of freedom.
+
+    The variance between seeds contains ``rows.per_seed``, so a smaller estimate is replaced by it. The degrees of
+    freedom are seeds - 1, divided by the share of the seeds in the total variance. Satterthwaite's approximation would
+    square that share; with three seeds, from which the share is hardly known, its intervals are too narrow.
+
+    Args:
+        seed_variance: of the differences within each seed, dividing by seeds - 1; any shape, like the result.
+    """
+    from_seeds = np.maximum(seed_variance, rows.per_seed) / seeds
+    total = from_seeds + rows.shared
+    with np.errstate(divide="ignore", invalid="ignore"):
+        df = np.where(from_seeds > 0, (np.asarray(seeds) - 1) * total / from_seeds, np.inf)
+    return np.sqrt(total), df
 
 
 @dataclass(frozen=True)
@@ -38,16 +83,19 @@ class EffectEstimate:
     def from_seeds(cls, differences: Sequence[float]) -> "EffectEstimate":
         """The mean of the differences within each seed (two or more), with their standard error."""
         seeds, error = len(differences), float(stats.sem(differences))
-        return cls(float(np.mean(differences)), error, seeds - 1, seeds, "own seed variance")
+        return cls(float(np.mean(differences)), error, seeds - 1, seeds, "seeds")
 
     @classmethod
     def from_bootstrap(cls, difference: float, error: float, seeds: int = 1) -> "EffectEstimate":
         """A difference with a bootstrap's standard error over dev rows, NaN if there is none."""
         return cls(difference, error, math.inf, seeds)
 
-    def with_row_error(self, error: float) -> "EffectEstimate":
-        """The same difference with a bootstrap's error over dev rows added: independent errors add in squares."""
-        return replace(self, error=math.hypot(self.error, error), sources=f"dev rows, {self.sources}")
+    @classmethod
+    def from_seeds_and_rows(cls, differences: Sequence[float], rows: RowVariance) -> "EffectEstimate":
+        """The mean of the differences within each seed (two or more); see ``error_and_df``."""
+        seeds = len(differences)
+        error, df = error_and_df(np.var(differences, ddof=1), seeds, rows)
+        return cls(float(np.mean(differences)), float(error), float(df), seeds, "seeds and dev rows")
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Bounds of the confidence interval (Student's t)."""
@@ -61,7 +109,7 @@ class EffectEstimate:
             return 0.0 if distance else 1.0
         return float(2 * stats.t.sf(distance / self.error, self.df))
 
-    def verdict(self, region: tuple[float, float], p: float, alpha: float = 0.05) -> str:
+    def verdict(self, region: tuple[float, float], p: float, alpha: float = LEVEL) -> str:
         """ "holds" or "contradicted", or "undecided" if p, which may have been adjusted, is not below alpha."""
         if not p < alpha:
             return "undecided"
@@ -83,20 +131,21 @@ def holm(ps: ArrayLike) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class SeedVariance:
-    """How much the seed changes a score of a report's rows, most of whose settings are the same.
+    """How much the seed changes a score, as the standard deviation within a row, pooled over rows.
 
-    ``std`` is the standard deviation within a row, pooled over the rows that have several seeds: the root of the mean
-    variance, weighted by degrees of freedom (seeds - 1), whose sum is ``df``. NaN if no row has several.
+    ``std`` is the root of the mean variance, weighted by degrees of freedom (seeds - 1), whose sum is ``df``. NaN if no
+    row has several seeds. It serves to plan a study, and not to test a claim.
     """
 
     std: float
     df: int
 
     @classmethod
-    def pooled(cls, runs: pd.DataFrame, report: str, score: str) -> "SeedVariance":
-        """Estimate it from ``load_runs``. Rows with a frozen encoder are left out: a seed changes them less."""
+    def pooled(cls, runs: pd.DataFrame, score: str, report: str = "") -> "SeedVariance":
+        """Estimate it from ``load_runs``, over all reports or one. Rows with a frozen encoder, which vary less, are
+        left out."""
         frozen = [name for name, entry in RECIPES.items() if entry.recipe.trainable == "heads"]
-        pooled = runs.recipe.str.startswith(f"{report}/") & ~runs.recipe.isin(frozen)
+        pooled = runs.recipe.str.startswith(f"{report}/" if report else "") & ~runs.recipe.isin(frozen)
         rows = runs[pooled].groupby("recipe")[score].agg(["count", "var"])
         rows = rows[rows["count"] > 1]
         if rows.empty:
@@ -104,91 +153,36 @@ class SeedVariance:
         df = rows["count"] - 1
         return cls(float(np.sqrt(np.average(rows["var"], weights=df))), int(df.sum()))
 
-    def effect(self, difference: float, seeds: int) -> EffectEstimate:
-        """The difference of two rows' means over ``seeds`` runs each, with the error that this variance implies."""
-        return EffectEstimate(difference, self.std * math.sqrt(2 / seeds), self.df, seeds, "pooled seed variance")
+
+@dataclass(frozen=True)
+class StudyNoise:
+    """What a plan assumes about a difference: its variance between seeds, and its variance over dev rows."""
+
+    seed_variance: float
+    rows: RowVariance
+
+    def power(self, region: tuple[float, float], truth: float, seeds: int, alpha: float = LEVEL) -> float:
+        """How often a study reaches the right verdict, without a correction, if ``truth`` is the true difference."""
+        error = math.sqrt(self.seed_variance / seeds + self.rows.shared)
+        half = _half_widths(self, seeds, alpha)
+        low, high = region
+
+        def below(bound: NDArray) -> NDArray:  # how often the estimate is
+            return special.ndtr((bound - truth) / error)
+
+        if low < truth < high:
+            return float(np.maximum(below(high - half) - below(low + half), 0).mean())
+        return float((below(low - half) + 1 - below(high + half)).mean())
+
+    def seeds_needed(self, region: tuple[float, float], truth: float) -> float:
+        """The least number of seeds that has the power to decide (``POWER``); infinite if a hundred do not."""
+        enough = (n for n in range(PLANNED_SEEDS, _MOST_SEEDS + 1) if self.power(region, truth, n) >= POWER)
+        return next(enough, math.inf)
 
 
-def estimate_effect(claim: Claim, runs: pd.DataFrame, comparisons: pd.DataFrame) -> EffectEstimate | None:
-    """The measured difference of a claim's rows over the seeds that both have; None if there is no such seed.
-
-    The error over dev rows is the mean error of the seeds: for a mean over several seeds this is not too small. For
-    ``runs`` and ``comparisons`` see ``verdicts``.
-
-    Raises:
-        UserError: ``comparisons`` and ``runs`` have different differences.
-    """
-    row, baseline = claim.recipes
-    row_scores, baseline_scores = (runs[runs.recipe == name].set_index("seed")[claim.score] for name in (row, baseline))
-    differences = (row_scores - baseline_scores).dropna()
-    if differences.empty:
-        return None
-    selected = (comparisons.row == row) & (comparisons.baseline == baseline) & (comparisons.metric == claim.score)
-    compared = comparisons[selected & (comparisons.row_seed == comparisons.baseline_seed)]
-    compared = compared.set_index("row_seed").reindex(differences.index)
-    for seed in differences.index[(compared.difference - differences).abs() > _ROUNDING]:
-        raise UserError(
-            f"{row} against {baseline}, seed {seed}, {claim.score}: the recorded comparison is one of other runs than "
-            "the recorded ones: record both again"
-        )
-    seeds, difference, row_error = len(differences), float(differences.mean()), float(compared.error.mean(skipna=False))
-    if seeds >= MIN_SEEDS_OWN_VARIANCE:
-        return EffectEstimate.from_seeds(differences).with_row_error(row_error)
-    variance = SeedVariance.pooled(runs, claim.report, claim.score)
-    if not variance.df:
-        return EffectEstimate.from_bootstrap(difference, row_error, seeds)
-    return variance.effect(difference, seeds).with_row_error(row_error)
-
-
-def verdicts(runs: pd.DataFrame, comparisons: pd.DataFrame, claims: Sequence[Claim] | None = None) -> pd.DataFrame:
-    """Test claims (by default all of the reports), with p values adjusted for all that are tested.
-
-    Args:
-        runs: see ``load_runs``.
-        comparisons: see ``recorded_comparisons``.
-
-    Returns:
-        One line per claim. Columns: report, topic, claim, metric, direction, printed (difference),
-        supported_by_report, difference, low, high (95 % interval), test (what the error accounts for, and the number
-        of seeds), p, holm (the adjusted p), verdict: "holds", "contradicted", "undecided" (by the adjusted p), "too
-        few seeds" for a test, or "not measured".
-    """
-    claims = load_claims() if claims is None else claims
-    effects = [estimate_effect(claim, runs, comparisons) for claim in claims]
-    tested_effects = [effect if effect and effect.seeds >= MIN_SEEDS else None for effect in effects]
-    ps = [effect.p(claim.region) if effect else math.nan for claim, effect in zip(claims, tested_effects, strict=True)]
-    lines = []
-    for claim, effect, tested, p, adjusted in zip(claims, effects, tested_effects, ps, holm(ps), strict=True):
-        line = {
-            "report": TITLES[claim.report],
-            "topic": claim.topic,
-            "claim": claim.statement,
-            "metric": claim.metric,
-            "direction": claim.direction,
-            "printed": claim.printed,
-            "supported_by_report": claim.supported_by_report,
-        }
-        measured = (effect.difference, *effect.interval()) if effect else (math.nan,) * 3
-        line |= zip(("difference", "low", "high"), measured, strict=True)
-        line |= {"test": _describe_test(effect), "p": p, "holm": adjusted, "verdict": "not measured"}
-        if effect:
-            line["verdict"] = tested.verdict(claim.region, adjusted) if tested else "too few seeds"
-        lines.append(line)
-    return pd.DataFrame(lines)
-
-
-def _describe_test(effect: EffectEstimate | None) -> str:
-    if effect is None:
-        return ""
-    seeds = f"{effect.seeds} seed{'s' if effect.seeds > 1 else ''}"
-    return f"none ({seeds})" if math.isnan(effect.error) else f"{effect.sources}, {seeds}"
-
-
-def controls(comparisons: pd.DataFrame) -> pd.DataFrame:
-    """The comparisons of one recipe with itself under another seed, between which no method differs.
-
-    Added columns: low, high (95 % interval over dev rows) and excludes_zero.
-    """
-    pairs = comparisons[comparisons.row == comparisons.baseline].reset_index(drop=True)
-    low, high = EffectEstimate.from_bootstrap(pairs.difference, pairs.error).interval()
-    return pairs.assign(low=low, high=high, excludes_zero=(low > 0) | (high < 0))
+@functools.lru_cache(maxsize=1024)
+def _half_widths(noise: StudyNoise, seeds: int, alpha: float) -> NDArray[np.float64]:
+    """Half the widths of the intervals that such studies would report: quantiles of their distribution."""
+    variances = noise.seed_variance * stats.chi2.ppf(_SAMPLES, seeds - 1) / (seeds - 1)
+    error, df = error_and_df(variances, seeds, noise.rows)
+    return special.stdtrit(df, 1 - alpha / 2) * error

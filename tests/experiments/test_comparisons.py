@@ -8,6 +8,7 @@ import pytest
 
 import mtbert
 from mtbert.experiments import results
+from mtbert.experiments.claim_tests import controls, estimate_effect, verdicts
 from mtbert.experiments.claims import Claim
 from mtbert.experiments.comparisons import (
     comparable_pairs,
@@ -20,7 +21,6 @@ from mtbert.experiments.metrics import resampled_pearson
 from mtbert.experiments.predictions import DevPredictions, load_predictions
 from mtbert.experiments.recipes import RECIPES, scaled
 from mtbert.experiments.reports import load_runs
-from mtbert.experiments.statistics import controls, estimate_effect, verdicts
 from mtbert.training.evaluation import pearson
 from mtbert.utils.errors import UserError
 
@@ -90,8 +90,8 @@ def test_recorded_comparisons_become_a_verdict(report_runs, results_dir, sample)
     effect = estimate_effect(CLAIM, runs, comparisons)
     line = verdicts(runs, comparisons, [CLAIM]).iloc[0]
     assert (line.low, line.high) == pytest.approx(effect.interval())
-    assert line.test == "dev rows, pooled seed variance, 1 seed"
-    assert line.verdict == "too few seeds" and math.isnan(line.p) and math.isnan(line.holm)
+    assert line.test == "dev rows, 1 seed"
+    assert line.verdict == "underpowered" and math.isnan(line.p) and math.isnan(line.holm)
     control = controls(comparisons).iloc[0]
     assert control.row == control.baseline and (control.row_seed, control.baseline_seed) == (1, 0)
     assert control.low < control.difference < control.high

@@ -1,4 +1,4 @@
-"""Differences, errors and verdicts: the tests of the claims against references."""
+"""Differences and their errors against references: the paired t-test, Holm, seeds and dev rows, plans."""
 
 import math
 
@@ -9,24 +9,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from mtbert.experiments import comparisons as comparing
-from mtbert.experiments.claims import REGIONS, Claim, load_claims
-from mtbert.experiments.comparisons import recorded_comparisons
-from mtbert.experiments.reports import load_runs
-from mtbert.experiments.statistics import EffectEstimate, SeedVariance, estimate_effect, holm, verdicts
-from mtbert.utils.errors import UserError
+from mtbert.experiments.claims import REGIONS
+from mtbert.experiments.statistics import (
+    POWER,
+    EffectEstimate,
+    RowVariance,
+    SeedVariance,
+    StudyNoise,
+    error_and_df,
+    holm,
+)
 
 PS = st.lists(st.floats(0, 1), min_size=1, max_size=12)
-CLAIM = Claim("marchini-callon-cussen", "losses", "MNRL ruins similarity", "sts-mnrl", "sts-concat", "sts", "worse")
+NO_ROWS = RowVariance(0.0, 0.0)
 
 
 @given(st.lists(st.floats(-0.5, 0.5), min_size=3, max_size=8, unique=True))
 def test_over_seeds_it_is_the_paired_t_test(differences):
-    effect = EffectEstimate.from_seeds(differences)
     reference = stats.ttest_1samp(differences, 0)
-    if effect.error > 1e-9:
-        assert effect.p(REGIONS["better"]) == pytest.approx(reference.pvalue, abs=1e-9)
-        assert effect.interval() == pytest.approx(reference.confidence_interval(), abs=1e-9)
+    for effect in (EffectEstimate.from_seeds(differences), EffectEstimate.from_seeds_and_rows(differences, NO_ROWS)):
+        if effect.error > 1e-9:
+            assert effect.p(REGIONS["better"]) == pytest.approx(reference.pvalue, abs=1e-9)
+            assert effect.interval() == pytest.approx(reference.confidence_interval(), abs=1e-9)
 
 
 @given(
@@ -70,77 +74,67 @@ def test_holm_does_not_count_what_was_not_tested(ps, at):
     assert np.isnan(holm(more)).sum() == 1 and np.isnan(holm([math.nan])).all()
 
 
-SETTING = {"scale": "small", "encoder": "x", "precision": "float32"}
-
-
-def table_of(**scores) -> pd.DataFrame:
-    """Runs as ``load_runs`` gives them: row -> sts of seed 0, 1, ..."""
-    return pd.DataFrame(
-        {"recipe": f"marchini-callon-cussen/{row.replace('_', '-')}", "seed": seed, "sts": score, **SETTING}
-        for row, values in scores.items()
-        for seed, score in enumerate(values)
-    )
-
-
-def compared(*differences, error=0.02) -> pd.DataFrame:
-    """Comparisons of CLAIM's rows, seed by seed."""
-    row, baseline = CLAIM.recipes
-    lines = [
-        {**SETTING, "row": row, "row_seed": seed, "baseline": baseline, "baseline_seed": seed, "metric": "sts"}
-        | {"difference": difference, "error": error * (seed + 1)}
-        for seed, difference in enumerate(differences)
+def test_what_seeds_share_on_dev_rows_is_told_from_what_is_new_in_each_seed():
+    rng = np.random.default_rng(0)
+    rows, seeds, shared, per_seed = 200_000, 2, 0.3, 0.5
+    models = [  # scores of dev rows, by seed: an effect of model and row, and one that is new in each seed
+        math.sqrt(shared / 2) * rng.normal(size=rows) + math.sqrt(per_seed / 2) * rng.normal(size=(seeds, rows))
+        for _ in range(2)
     ]
-    return pd.DataFrame(lines, columns=comparing._COLUMNS)
+    paired = (models[0] - models[1]).var(axis=1).mean()
+    controls = np.mean([(model[0] - model[1]).var() for model in models])
+    split = RowVariance.split(paired, controls)
+    assert (split.shared, split.per_seed) == pytest.approx((shared, per_seed), rel=0.02)
 
 
-def test_five_seeds_tell_their_own_error_and_only_seeds_of_both_count():
-    mnrl, concat = [0.1, 0.2, 0.15, 0.1, 0.2], [0.4, 0.45, 0.5, 0.3, 0.5]
-    runs, differences = table_of(sts_mnrl=mnrl, sts_concat=[*concat, 0.9]), np.subtract(mnrl, concat)
-    effect = estimate_effect(CLAIM, runs, compared(*differences))
-    assert (effect.difference, effect.df, effect.seeds) == (pytest.approx(differences.mean()), 4, 5)
-    assert effect.error == pytest.approx(math.hypot(stats.sem(differences), 0.06))  # .06: the mean of .02 to .1
-    line = verdicts(runs, compared(*differences), [CLAIM]).iloc[0]
-    assert line.test == "dev rows, own seed variance, 5 seeds" and line.verdict == "holds" and line.high < 0
+def test_a_split_is_never_negative_and_without_controls_nothing_is_taken_for_new():
+    assert RowVariance.split(0.2, 0.3) == RowVariance(0.0, 0.2)
+    assert RowVariance.split(0.2, math.nan) == RowVariance(0.2, 0.0)
 
 
-def test_few_seeds_pool_the_variance_of_their_reports_rows_with_several():
-    runs = table_of(sts_mnrl=[0.1, 0.2, 0.3], sts_concat=[0.4, 0.4, 0.4], sts_triplet=[0.3, 0.5], sts_cosine=[0.9])
-    other = runs.assign(recipe="yin/" + runs.recipe.str.split("/").str[1], sts=runs.sts * 2)
-    frozen = table_of(baseline=[0.1, 0.1001, 0.0999])  # neither another report nor a frozen encoder counts
-    runs = pd.concat([runs, other, frozen], ignore_index=True)
-    variance, differences = SeedVariance.pooled(runs, CLAIM.report, "sts"), (-0.3, -0.2, -0.1)
-    assert (variance.std, variance.df) == pytest.approx((math.sqrt((2 * 0.01 + 2 * 0 + 0.02) / 5), 5))
-    effect = estimate_effect(CLAIM, runs, compared(*differences))
-    assert (effect.difference, effect.df, effect.seeds) == pytest.approx((-0.2, 5, 3))
-    assert effect.error == pytest.approx(math.hypot(variance.std * math.sqrt(2 / 3), 0.04))
-    line = verdicts(runs, compared(*differences), [CLAIM]).iloc[0]
-    assert line.test == "dev rows, pooled seed variance, 3 seeds" and line.p == line.holm == effect.p(CLAIM.region)
-    line = verdicts(runs, compared(*differences[:2]), [CLAIM]).iloc[0]  # the third seed was not compared
-    assert line.test == "none (3 seeds)" and line.verdict == "undecided" and math.isnan(line.p)
+def test_row_noise_that_seeds_already_contain_is_not_counted_twice():
+    differences, rows = [0.1, 0.16, 0.13], RowVariance(shared=4e-4, per_seed=1e-4)
+    effect = EffectEstimate.from_seeds_and_rows(differences, rows)
+    from_seeds = np.var(differences, ddof=1) / 3
+    assert effect.error == pytest.approx(math.sqrt(from_seeds + 4e-4))
+    assert effect.df == pytest.approx(2 * (from_seeds + 4e-4) / from_seeds)
+    lucky = EffectEstimate.from_seeds_and_rows([0.1, 0.1, 0.1], rows)  # seeds differ by their rows at the least
+    assert lucky.error == pytest.approx(math.sqrt(1e-4 / 3 + 4e-4))
+    assert error_and_df(0.0, 3, NO_ROWS) == (0, math.inf)
 
 
-def test_claims_with_too_few_seeds_are_not_of_the_family_that_is_corrected_for():
-    runs = table_of(sts_mnrl=[0.1, 0.12, 0.11], sts_concat=[0.4, 0.41, 0.43], sts_triplet=[0.2, 0.2])
-    few = Claim("marchini-callon-cussen", "losses", "", "sts-triplet", "sts-concat", "sts", "worse")
-    effect = verdicts(runs, compared(-0.3, -0.29, -0.32), [CLAIM, few])
-    assert list(effect.verdict) == ["holds", "too few seeds"] and effect.holm[0] == effect.p[0] < 0.05
-    assert math.isnan(effect.p[1]) and effect.difference[1] == pytest.approx(-0.205)
+def test_seed_variance_is_pooled_over_rows_with_several_seeds_but_frozen_ones():
+    runs = pd.DataFrame(
+        [("yin/a", 0, 0.1), ("yin/a", 1, 0.2), ("yin/a", 2, 0.3), ("yin/b", 0, 0.3), ("yin/b", 1, 0.5)]
+        + [("yin/c", 0, 0.9), ("li-tang/seq", 0, 0.2), ("li-tang/seq", 1, 0.6)]
+        + [("li-tang/pretrain", 0, 0.1), ("li-tang/pretrain", 1, 0.9)],
+        columns=["recipe", "seed", "sts"],
+    )
+    yin, both = SeedVariance.pooled(runs, "sts", "yin"), SeedVariance.pooled(runs, "sts")
+    assert (yin.std, yin.df) == pytest.approx((math.sqrt((0.02 + 0.02) / 3), 3))
+    assert (both.std, both.df) == pytest.approx((math.sqrt((0.02 + 0.02 + 0.08) / 4), 4))
+    nothing = SeedVariance.pooled(runs[runs.recipe == "yin/c"], "sts")
+    assert math.isnan(nothing.std) and nothing.df == 0
 
 
-def test_where_no_row_has_several_seeds_only_the_rows_error_is_known_and_other_runs_are_refused():
-    runs = table_of(sts_mnrl=[0.1], sts_concat=[0.4])
-    variance = SeedVariance.pooled(runs, CLAIM.report, "sts")
-    assert math.isnan(variance.std) and variance.df == 0
-    effect = estimate_effect(CLAIM, runs, compared(-0.3))
-    assert effect == EffectEstimate.from_bootstrap(effect.difference, 0.02) and effect.difference == pytest.approx(-0.3)
-    line = verdicts(runs, compared(-0.3), [CLAIM]).iloc[0]
-    assert line.test == "dev rows, 1 seed" and line.verdict == "too few seeds"
-    with pytest.raises(UserError, match="sts-concat, seed 0, sts: the recorded comparison is one of other runs"):
-        estimate_effect(CLAIM, runs, compared(-0.31))
+@pytest.mark.parametrize("region", REGIONS.values())
+@pytest.mark.parametrize("truth", [-0.06, 0.0, 0.05])
+def test_power_is_how_often_drawn_studies_decide_rightly(region, truth):
+    noise, seeds, studies = StudyNoise(0.02**2, RowVariance(0.008**2, 0.005**2)), 4, 20_000
+    rng = np.random.default_rng(0)
+    means = truth + math.sqrt(noise.seed_variance / seeds + noise.rows.shared) * rng.normal(size=studies)
+    error, df = error_and_df(noise.seed_variance * rng.chisquare(seeds - 1, studies) / (seeds - 1), seeds, noise.rows)
+    half = stats.t.ppf(0.975, df) * error
+    inside = (region[0] < means - half) & (means + half < region[1])
+    outside = (means + half < region[0]) | (means - half > region[1])
+    right = inside if region[0] < truth < region[1] else outside
+    assert noise.power(region, truth, seeds) == pytest.approx(right.mean(), abs=0.015)
 
 
-def test_what_this_project_has_recorded_fits_together():
-    runs = load_runs("reports", "small")
-    effect = verdicts(runs, recorded_comparisons(runs))
-    both = [set(claim.recipes) <= set(runs.recipe) for claim in load_claims()]
-    assert list(effect.verdict != "not measured") == both
+def test_more_seeds_decide_more_unless_dev_rows_are_too_few():
+    noise = StudyNoise(0.02**2, RowVariance(0.0, 0.0))
+    seeds = noise.seeds_needed(REGIONS["better"], 0.03)
+    assert noise.power(REGIONS["better"], 0.03, seeds) >= POWER > noise.power(REGIONS["better"], 0.03, seeds - 1)
+    few_rows = StudyNoise(0.02**2, RowVariance(0.014**2, 0.0))
+    assert few_rows.seeds_needed(REGIONS["alike"], 0.0) == math.inf
+    assert math.isnan(StudyNoise(math.nan, NO_ROWS).power(REGIONS["better"], 0.1, 3))

@@ -19,6 +19,7 @@ _VERDICTS = {
     "holds": ("o", COLORS["sts"]),
     "contradicted": ("X", COLORS["cfimdb"]),
     "undecided": ("s", COLORS["plain"]),
+    "underpowered": ("d", "0.6"),
     "too few seeds": ("|", "0.6"),
 }
 _LINEAR = 0.02  # differences up to here are drawn to scale, larger ones by their logarithm
@@ -96,7 +97,7 @@ def seeds(runs: pd.DataFrame, scores: Sequence[str], title: str) -> Figure:
     figure, row = panels(len(scores), (3 * len(scores), 0.24 * len(rows) + 1.4), title, sharey=True, sharex=True)
     for axes, score in zip(row, scores, strict=True):
         for report, group in itertools.groupby(range(len(rows)), key=lambda index: rows[index].split("/")[0]):
-            heights, std = list(group), SeedVariance.pooled(runs, report, score).std
+            heights, std = list(group), SeedVariance.pooled(runs, score, report).std
             axes.fill_between([-2 * std, 2 * std], heights[0] - 0.4, heights[-1] + 0.4, color="0.9", zorder=0)
         distances = runs[score] - runs.groupby("recipe")[score].transform("mean")
         axes.axvline(0, color="0.4", linewidth=0.8)
