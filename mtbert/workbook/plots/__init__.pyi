@@ -3,6 +3,7 @@ from . import attention as attention
 from . import confusion_matrices as confusion_matrices
 from . import data_strategies as data_strategies
 from . import explore as explore
+from . import multitask as multitask
 from . import pals as pals
 from . import reports as reports
 from . import single_task as single_task

@@ -14,13 +14,13 @@ from mtbert.workbook.plots.style import COLORS, finish, panels, subplots
 
 def fill(shares: Mapping[str, float]) -> Figure:
     """Draw a bar per task: the share of a padded batch that is real tokens, 0 to 1."""
-    figure, axes = subplots(figsize=(8, 2.4))
+    figure, axes = subplots(figsize=(10, 2.8))
     names = list(shares)
     axes.barh(names, [1] * len(names), color="0.88")
     axes.barh(names, list(shares.values()), color=[COLORS[name] for name in names])
     for row, share in enumerate(shares.values()):
-        axes.text(share - 0.01, row, f"{share:.0%} tokens", ha="right", va="center", color="white", fontsize=10)
-        axes.text(0.99, row, "padding", ha="right", va="center", color="0.4", fontsize=10)
+        axes.text(share - 0.01, row, f"{share:.0%} tokens", ha="right", va="center", color="white")
+        axes.text(0.99, row, "padding", ha="right", va="center", color="0.4")
     axes.set(xlim=(0, 1), xlabel="share of a padded batch", title="What a padded batch holds")
     axes.invert_yaxis()
     return figure
@@ -34,19 +34,32 @@ def agreement(predicted: Sequence[float], labels: Sequence[float], title: str, u
         labels: (pairs,), 0 to 5.
         unit: Name of the vertical axis.
     """
-    figure, axes = subplots(figsize=(5, 3.8))
-    style = {"color": COLORS["sts"], "ci": None, "scatter_kws": {"s": 14, "alpha": 0.5}, "line_kws": {"color": "0.2"}}
+    figure, axes = subplots(figsize=(10, 4.6))
+    style = {"color": COLORS["sts"], "ci": None, "scatter_kws": {"s": 26, "alpha": 0.5}, "line_kws": {"color": "0.2"}}
     sns.regplot(x=np.asarray(labels), y=np.asarray(predicted), ax=axes, **style)
     axes.set(xlabel="human similarity score (0 to 5)", ylabel=unit, title=title)
     return figure
 
 
-def bars(scores: Mapping[str, float], title: str, metric: str, color: str) -> Figure:
-    """Draw one horizontal bar per name, with its value, in the color of a task; metric: what the values are."""
-    figure, axes = subplots(figsize=(8, 0.5 * len(scores) + 1.2))
+def bars(
+    scores: Mapping[str, float], title: str, metric: str, color: str, errors: Mapping[str, float] | None = None
+) -> Figure:
+    """Draw one horizontal bar per name, with its value, in the color of a task.
+
+    Args:
+        scores: Name -> value.
+        title: The figure's title.
+        metric: What the values are.
+        color: A task's name.
+        errors: Name -> standard error, where there is one.
+    """
+    figure, axes = subplots(figsize=(10, 0.6 * len(scores) + 1.4))
     axes.barh(list(scores), list(scores.values()), color=COLORS[color])
-    for row, value in enumerate(scores.values()):  # right of the bar, even for a negative value
-        axes.text(max(value, 0) + 0.01, row, f"{value:.3f}", va="center")
+    for row, (name, value) in enumerate(scores.items()):  # right of the bar, even for a negative value
+        error = (errors or {}).get(name, 0.0)
+        if error:
+            axes.errorbar(value, row, xerr=error, color="0.15", capsize=4)
+        axes.text(max(value + error, 0) + 0.01, row, f"{value:.3f}", va="center")
     axes.set(xlabel=metric, title=title, xlim=(min(0, *scores.values()), 1))
     axes.invert_yaxis()
     return figure
@@ -54,7 +67,7 @@ def bars(scores: Mapping[str, float], title: str, metric: str, color: str) -> Fi
 
 def plan(samplers: Mapping[str, Sampler], steps: int) -> Figure:
     """Draw which tasks take part in each of the first steps: a strip per sampler, a row per task."""
-    size = (8, 1.1 * len(samplers) + 0.8)
+    size = (10, 1.3 * len(samplers) + 0.9)
     figure, grid = subplots(len(samplers), 1, figsize=size, sharex=True, squeeze=False)
     for axes, (name, sampler) in zip(grid[:, 0], samplers.items(), strict=True):
         tasks = list(sampler.batch_samplers)
@@ -69,29 +82,51 @@ def plan(samplers: Mapping[str, Sampler], steps: int) -> Figure:
     return figure
 
 
-def compare(scores: Mapping[str, Mapping[str, float]], title: str) -> Figure:
-    """Draw a group of bars per task, with a bar per run in a shade of gray; scores: run -> task -> dev score."""
-    table = pd.DataFrame(scores).T.rename_axis("run").reset_index().melt("run", var_name="task", value_name="score")
-    figure, axes = subplots()
-    sns.barplot(table, x="task", y="score", hue="run", palette=sns.color_palette("Greys", len(scores) + 1)[1:], ax=axes)
-    for bars_of_run in axes.containers:
-        axes.bar_label(bars_of_run, fmt="%.2f", fontsize=9, padding=2)
-    axes.set(title=title, xlabel="", ylabel="dev score", ylim=(min(0, table.score.min()), 1.05))
-    sns.move_legend(axes, "upper left", bbox_to_anchor=(1, 1), title=None)
+def compare(
+    scores: Mapping[str, Mapping[str, float]], title: str, errors: Mapping[str, Mapping[str, float]] | None = None
+) -> Figure:
+    """Draw a group of bars per task, with a bar per run in a shade of gray.
+
+    Args:
+        scores: Run -> task -> dev score.
+        title: The figure's title.
+        errors: Run -> task -> standard error, where there is one.
+    """
+    tasks = list(dict.fromkeys(task for of_run in scores.values() for task in of_run))
+    figure, axes = subplots(figsize=(11, 4.4))
+    width = 0.84 / len(scores)
+    shades = sns.color_palette("Greys", len(scores) + 1)[1:]
+    for index, (run, of_run) in enumerate(scores.items()):
+        values = [of_run.get(task, np.nan) for task in tasks]
+        places = np.arange(len(tasks)) + (index - (len(scores) - 1) / 2) * width
+        error = [(errors or {}).get(run, {}).get(task, 0.0) for task in tasks]
+        axes.bar(places, values, width, label=run, color=shades[index])
+        if any(error):
+            axes.errorbar(places, values, yerr=error, fmt="none", color="0.15", capsize=4)
+        for place, value, half in zip(places, values, error, strict=True):
+            if np.isfinite(value):
+                axes.text(place, max(value, 0) + half + 0.01, f"{value:.2f}", ha="center", va="bottom")
+    lowest = min(0.0, *(value for of_run in scores.values() for value in of_run.values()))
+    axes.set(title=title, ylabel="dev score", ylim=(lowest, 1.1), xlabel="task")
+    axes.set_xticks(range(len(tasks)), tasks)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=len(scores))
     return figure
 
 
-def learning_curves(history: pd.DataFrame, tasks: Sequence[str]) -> Figure:
+def learning_curves(history: pd.DataFrame, tasks: Sequence[str], errors: Mapping[str, float] | None = None) -> Figure:
     """Draw training loss and dev score of each task over the epochs, side by side.
 
     Args:
         history: A row per epoch: epoch, plain, and for each task its dev score and "loss TASK".
         tasks: Names of the tasks.
+        errors: Task -> standard error of its dev score, where there is one.
     """
-    figure, (left, right) = panels(2, (10, 3.4))
+    figure, (left, right) = panels(2, (11, 4.2))
     for task in tasks:
         _line(left, history, f"loss {task}", task)
         _line(right, history, task, task)
+        if error := (errors or {}).get(task):
+            right.errorbar(history.epoch, history[task], yerr=error, color=COLORS[task], capsize=4, fmt="none")
     _line(right, history, "plain", "plain")
     left.set(xlabel="epoch", ylabel="training loss (log scale)", yscale="log", title="Training loss")
     right.set(xlabel="epoch", ylabel="accuracy or Pearson r", title="Dev score")
@@ -102,8 +137,8 @@ def learning_curves(history: pd.DataFrame, tasks: Sequence[str]) -> Figure:
 
 def probabilities(shares: Sequence[float], names: Sequence[str], title: str) -> Figure:
     """Draw a bar per class with its probability; shares (classes,), 0 to 1."""
-    figure, axes = subplots(figsize=(8, 2.2))
-    axes.bar_label(axes.bar(list(names), list(shares), color=COLORS["sst"]), fmt="%.2f", fontsize=9)
+    figure, axes = subplots(figsize=(10, 3))
+    axes.bar_label(axes.bar(list(names), list(shares), color=COLORS["sst"]), fmt="%.2f")
     axes.set(ylim=(0, 1.1), ylabel="probability", title=title)
     return figure
 
