@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from mtbert.utils.errors import UserError
+from mtbert.utils.errors import UserError, shorten
 from mtbert.utils.files import atomic_write
 from mtbert.utils.logging import logger
 
@@ -63,6 +64,21 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     if paths:
         raise UserError(f"{folder}: every checkpoint is damaged: delete the folder to train from the start")
     return None
+
+
+@contextmanager
+def complete_state(folder: Path) -> Iterator[None]:
+    """A context in which a folder's checkpoint is loaded; UserError if that lacks something, or does not fit."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        problem = f"{type(error).__name__}: {shorten(str(error))}"
+        raise UserError(
+            f"{folder}: the newest checkpoint is not that of such a run ({problem}): delete it to resume from the one "
+            "before, or choose another folder"
+        ) from None
 
 
 def _read(path: Path) -> dict[str, Any]:

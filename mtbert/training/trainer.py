@@ -21,7 +21,7 @@ from mtbert.data.batch import PackedBatch
 from mtbert.data.read import Rows, data_folder
 from mtbert.data.sampling import SAMPLERS, SamplerConfig, Step
 from mtbert.optim import FlatParameters, Surgery, TaskPermutations, WeightAverage, build_weighting
-from mtbert.training.checkpoint import load_checkpoint, remove_checkpoints, save_checkpoint
+from mtbert.training.checkpoint import complete_state, load_checkpoint, remove_checkpoints, save_checkpoint
 from mtbert.training.cuda_graphs import Execution, build_runner
 from mtbert.training.dataset import MicroBatch, TaskDataset, read_tasks, task_batch_sampler
 from mtbert.training.distributed import ALONE, Exchange, World, process_group
@@ -216,7 +216,8 @@ class Trainer:
         """Train to the end, from the newest checkpoint in the run's folder if there is one."""
         state = load_checkpoint(self.out)
         if state is not None:
-            self.load_state_dict(state)
+            with complete_state(self.out):
+                self.load_state_dict(state)
             logger.info(f"resuming after step {self.step} of {self.total_steps}")
         self.world.assert_same_step(self.step)
         if self.world.is_main:

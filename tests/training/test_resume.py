@@ -16,7 +16,7 @@ import mtbert
 from mtbert.data import SAMPLERS
 from mtbert.training import run as run_files
 from mtbert.training import trainer
-from mtbert.training.checkpoint import checkpoints
+from mtbert.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from mtbert.training.interrupt import SIGNALS
 from mtbert.utils import files
 from mtbert.utils.errors import UserError
@@ -275,3 +275,19 @@ def test_a_run_goes_on_with_the_encoder_that_it_began_with(recipe, frozen, train
         train(resumed, out)
     with pytest.raises(UserError, match=f"trained with another {named}"):
         mtbert.load_model(tmp_path / "frozen")
+
+
+KEYS = (
+    "recipe inputs step parameters average optimizers surgery random meters epochs best_epoch weights_sha256 precision"
+)
+
+
+@pytest.mark.parametrize("key", KEYS.split())
+def test_a_checkpoint_that_lacks_part_of_its_state_is_refused(recipe, train, train_until, tmp_path, key):
+    """Its checksum may be right, as that of a file which another program wrote."""
+    changed = recipe.replace(surgery="gradvac", ema_decay=0.5)
+    out = train_until(changed, tmp_path / "run", 1)
+    state = load_checkpoint(out)
+    save_checkpoint(out, 9, {name: value for name, value in state.items() if name != key})
+    with pytest.raises(UserError, match=f"{out}: the newest checkpoint .*'{key}'.*choose another folder"):
+        train(changed, out)
