@@ -78,7 +78,7 @@ def comparable_pairs(runs: Iterable[Run]) -> list[tuple[Run, Run]]:
 
 def _setting(run: Run) -> tuple[str | None, str, str]:
     encoder = encoder_name(run.recipe.encoder, run.record["encoder_sha256"])
-    return scale_of(run.recipe), encoder, run.recipe.precision
+    return scale_of(run.recipe), encoder, run.record.get("precision", run.recipe.precision)
 
 
 def compare_runs(folders: Iterable[str | Path], data: Path) -> pd.DataFrame:

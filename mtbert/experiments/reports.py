@@ -1,11 +1,14 @@
 """A report's printed figures beside our own: recorded runs of its rows, at one scale."""
 
+import itertools
 import json
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 import pandas as pd
 
+from mtbert.data.sampling import SAMPLERS, SamplerConfig
 from mtbert.data.tasks import OVERALL_TASKS, TASKS
 from mtbert.experiments.recipes import RECIPES, Scale, scale_of
 from mtbert.experiments.report_tables import SCORES, overall_definition
@@ -36,9 +39,10 @@ def load_runs(name: str, scale: Scale, encoder: str | None = None, precision: st
     path = paths.RESULTS / f"{name}.csv"
     runs = read_table(path) if path.exists() else pd.DataFrame(columns=["status", "fields", *_COLUMNS])
     recipes = [recipe_of(row) for row in runs.to_dict("records")]
-    runs = runs.assign(
-        precision=[recipe.precision for recipe in recipes], scale=[scale_of(recipe) for recipe in recipes]
-    )
+    precisions = pd.Series([recipe.precision for recipe in recipes], runs.index, dtype=object)
+    if "precision" in runs:  # what "auto" was; older rows do not say it
+        precisions = runs.precision.fillna(precisions)
+    runs = runs.assign(precision=precisions, scale=[scale_of(recipe) for recipe in recipes])
     selected = (runs.scale == scale) & (runs.status == "finished")
     for column, value in (("encoder", encoder), ("precision", precision)):
         if value is not None:
@@ -129,6 +133,26 @@ def report_costs(report: str, runs: pd.DataFrame) -> pd.DataFrame:
     means = pd.DataFrame(columns).groupby(runs.recipe).mean().reindex(_rows_of(report))
     means.index = means.index.str.removeprefix(f"{report}/")
     return means.map(lambda mean: NOT_MEASURED if math.isnan(mean) else f"{mean:,.0f}")
+
+
+def rows_read(recipe: Recipe) -> dict[str, int]:
+    """How many rows of each train file a run of a recipe reads, those read again included.
+
+    Where a set has augmented copies or a sampler of its own (for ranking losses), the count is that of plain batches.
+    """
+    available = {task: TASKS[task].train_rows * (1 + recipe.augment_copies.get(task, 0)) for task in recipe.tasks}
+    rows = {task: min(count, recipe.train_rows or count) for task, count in available.items()}
+    config = SamplerConfig(recipe.epochs, recipe.steps_per_epoch, recipe.temperature, recipe.max_oversampling)
+    sampler = SAMPLERS[recipe.sampler](rows, recipe.batch_size, recipe.seed, config)
+    steps = recipe.steps_per_epoch or sampler.steps_per_epoch
+    batches: Counter[str] = Counter()
+    for epoch in range(recipe.epochs):
+        batches.update(itertools.chain.from_iterable(itertools.islice(sampler.epoch(epoch), steps)))
+    read = {}
+    for task in recipe.tasks:
+        passes, rest = divmod(batches[task], sampler.num_batches[task])
+        read[task] = passes * rows[task] + rest * recipe.batch_size[task]
+    return read
 
 
 def format_mean_ci(scores: pd.Series) -> str:

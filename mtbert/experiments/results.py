@@ -68,6 +68,7 @@ def run_row(run: Run) -> dict[str, Any]:
         "tokens": tokens,
         "tokens_per_second": tokens_per_second,
         **{name: record[name] for name in ("device", "threads")},
+        "precision": record.get("precision", recipe.precision),  # what the recipe's "auto" was
         "torch": record["versions"].get("torch"),
         "revision": record["revision"],
         "encoder_sha256": record["encoder_sha256"],

@@ -43,6 +43,7 @@ class _Record(_Strict):
     tokenizer_sha256: str | None = None
     encoder_config: dict[str, int | float] = {}
     weights_sha256: dict[str, str] = {}
+    precision: str = ""
     device: str
     threads: int
     versions: dict[str, str]

@@ -6,7 +6,14 @@ import pandas as pd
 import pytest
 
 from mtbert.experiments.recipes import RECIPES, Scale, scaled
-from mtbert.experiments.reports import compare_to_printed, compare_to_report, format_mean_ci, load_runs, report_costs
+from mtbert.experiments.reports import (
+    compare_to_printed,
+    compare_to_report,
+    format_mean_ci,
+    load_runs,
+    report_costs,
+    rows_read,
+)
 from mtbert.utils.errors import UserError
 
 DATA = '{"ids-sst-dev.csv": "a", "quora-dev.csv": "b"}'
@@ -47,6 +54,8 @@ def test_runs_that_cannot_be_compared_are_refused(record):
     with pytest.raises(UserError, match=r"mine.csv, small scale: .*precision bfloat16 and float32"):
         load_runs("mine", "small")
     assert list(load_runs("mine", "small", precision="bfloat16").recipe) == ["yin/pal-256"]
+    record(*({**run("yin/baseline", seed, precision="auto"), "precision": "float32"} for seed in (0, 1)))
+    assert list(load_runs("mine", "small", precision="float32").seed) == [0, 1]  # what "auto" was
     record(run("yin/baseline"), run("yin/baseline", encoder="e5"))
     with pytest.raises(UserError, match="encoder e5 and minilm"):
         load_runs("mine", "small")
@@ -96,3 +105,18 @@ def test_a_row_costs_the_mean_of_its_runs(record):
     assert list(table.loc["baseline"]) == ["90", "1,550", "1,250"]
     assert list(table.loc["pal-256"]) == ["60", "100", "not measured"]
     assert set(table.loc["low-rank"]) == {"not measured"} == set(report_costs("yin", load_runs("no", "small")).stack())
+
+
+@pytest.mark.parametrize(
+    ("row", "scale", "read"),
+    [
+        ("ahmed-karamardian/baseline", "full", 2 * 75_842),
+        ("ahmed-karamardian/iteration-1", "full", 2 * 75_842),
+        ("ahmed-karamardian/baseline", "small", 4032),
+        ("ahmed-karamardian/iteration-1", "small", 1600),
+        ("yin/low-rank-top-mean", "small", 8064),
+        ("yin/low-rank-top-mean-curriculum", "small", 7264),
+    ],
+)
+def test_rows_read_are_those_that_the_sampler_draws(row, scale, read):
+    assert rows_read(scaled(RECIPES[row].recipe, scale))["quora"] == read
