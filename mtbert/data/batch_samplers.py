@@ -80,12 +80,11 @@ class NoDuplicatesBatchSampler(BatchSampler):
     ):
         super().__init__(task, len(rows), batch_size, seed)
         self.rows = torch.as_tensor(rows)
-        row_texts = [set(texts[row]) for row in self.rows.tolist()]
-        counts = Counter(itertools.chain.from_iterable(row_texts))
-        self.num_batches = max(self.num_batches, counts.most_common(1)[0][1])
-        # a text of one row alone keeps it out of no batch
-        repeated = ({text for text in texts_of_row if counts[text] > 1} for texts_of_row in row_texts)
-        self.repeated_texts = {row: texts_of_row for row, texts_of_row in enumerate(repeated) if texts_of_row}
+        counts = Counter(text for row in self.rows.tolist() for text in set(texts[row]))
+        self.num_batches = max(self.num_batches, max(counts.values()))
+        # a text of one row alone keeps it out of no batch; a tuple takes a quarter of a set's memory
+        repeated = (tuple(text for text in texts[row] if counts[text] > 1) for row in self.rows.tolist())
+        self.repeated_texts = {index: texts_of_row for index, texts_of_row in enumerate(repeated) if texts_of_row}
 
     def _draw_pass(self, generator: torch.Generator) -> Pass:
         order = torch.randperm(self.num_rows, generator=generator)
@@ -93,11 +92,11 @@ class NoDuplicatesBatchSampler(BatchSampler):
         sizes, batch_texts = [0] * self.num_batches, [set[str]() for _ in range(self.num_batches)]
         next_batch = 0
         for row in itertools.chain.from_iterable(chunk.tolist() for chunk in order.split(_CHUNK)):
-            texts = self.repeated_texts.get(row, set())
+            texts = self.repeated_texts.get(row, ())
             for index in itertools.chain(range(next_batch, self.num_batches), range(next_batch)):
                 if sizes[index] < self.batch_size and batch_texts[index].isdisjoint(texts):
                     batch_of.append(index)
-                    batch_texts[index] |= texts
+                    batch_texts[index].update(texts)
                     sizes[index] += 1
                     next_batch = (index + 1) % self.num_batches
                     break
