@@ -14,6 +14,7 @@ from mtbert.utils import paths
 from mtbert.utils.errors import UserError, shorten
 
 CLAIMS_FILE = "claims.csv"  # lies beside the tables; see mtbert.experiments.claims
+FACTS_FILE = "facts.csv"  # lies beside the tables; see read_facts
 SCORES = tuple(name for name in TASKS if TASKS[name].in_overall)
 _TEXT_COLUMNS = ("table", "section", "row", "settings", "split", "recipe")
 _NUMBER_COLUMNS = [
@@ -35,11 +36,22 @@ def read_tables(folder: Path | None = None) -> pd.DataFrame:
     Raises:
         UserError: a file has an unknown column or an impossible value; the message names file, row and column.
     """
-    files = [path for path in sorted((folder or paths.REPORTS).glob("*.csv")) if path.name != CLAIMS_FILE]
+    files = [
+        path for path in sorted((folder or paths.REPORTS).glob("*.csv")) if path.name not in (CLAIMS_FILE, FACTS_FILE)
+    ]
     if not files:
         return pd.DataFrame()
     table = pd.concat([_read_report(path) for path in files], ignore_index=True)
     return table.assign(**_recomputed(table))
+
+
+def read_facts() -> pd.DataFrame:
+    """Read data/reports/facts.csv: what the reports' texts say beside scores.
+
+    Returns:
+        Columns: report, section, fact, value (NaN if no figure is printed), unit, note.
+    """
+    return pd.read_csv(paths.REPORTS / FACTS_FILE, dtype={"note": str, "unit": str}).fillna({"note": "", "unit": ""})
 
 
 def printed_scores(folder: Path | None = None) -> dict[str, dict[str, float]]:

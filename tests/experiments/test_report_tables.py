@@ -96,3 +96,15 @@ def test_a_damaged_file_is_named_with_row_and_value(tmp_path, old, new, words):
     with pytest.raises(UserError) as caught:
         report_tables.read_tables(tmp_path)
     assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_facts_of_the_texts_belong_to_reports_and_are_no_table(table):
+    facts = report_tables.read_facts()
+    assert set(facts.report) <= set(table.report) and not facts.fact.duplicated().any()
+    values = facts.set_index("fact").value
+    altered, possible = (
+        values[f"gradient updates that Vaccine {what} in the first epoch"] for what in ("altered", "could alter")
+    )
+    assert (altered, possible, values["share of gradient updates altered in each later epoch"]) == (2000, 54000, 0.005)
+    assert possible == 3 * values["batches in an epoch"]
+    assert values[facts.fact[facts.section.str.startswith("5.5")]].isna().all()
