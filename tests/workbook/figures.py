@@ -31,7 +31,14 @@ METHODS = pd.DataFrame(
     [("pcgrad", "sst", 0.01, 0.02), ("pcgrad", "sts", -0.01, np.nan), ("gradvac", "sst", 0.0, 0.01)],
     columns=["method", "metric", "mean", "half"],
 )
-TRADE = pd.DataFrame({"trainable": [10, 1000], "milliseconds": [5.0, 8.0], "mean": [0.4, 0.6]}, index=["a", "b"])
+TRADE = pd.DataFrame(
+    {"trainable": [10, 1000, 0], "error": [0.02, 0.03, 0], "mean": [0.4, 0.6, 0.3]},
+    index=["a", "b", "constant prediction"],
+)
+SWAPS = pd.DataFrame(
+    [("sst", "sst", 0.1, 0.05, 0.15), ("sst", "sts", 0.0, -0.05, 0.05), ("sts", "sts", 0.2, 0.1, 0.3)],
+    columns=["task", "adapter", "difference", "low", "high"],
+)
 PRINTED = pd.DataFrame({"sst": [0.01, -0.02], "sts": [0.1, 0.0]}, index=["pal", "low-rank"])
 LABELS = np.array([0.0, 0.4, 1.0, 2.6, 3.4, 4.4, 4.6, 5.0])
 PREDICTED, PAIRS = RNG.uniform(0, 5, 8), RNG.normal(size=(8, 2, 12))
@@ -64,6 +71,10 @@ CLAIMS = pd.DataFrame(
         ("Yin", "surgery", "d", "sts", 0.001, 0.02, math.nan, math.nan, "undecided"),
     ],
     columns=["report", "topic", "claim", "metric", "printed", "difference", "low", "high", "verdict"],
+)
+CHECKED = pd.DataFrame(
+    [(0, 0, True, False, False, False), (0, 1, True, True, False, True), (1, 0, False, True, True, True)],
+    columns=["study", "claim", "covered", "covered_by_rows", "false", "false_uncorrected"],
 )
 REGIONS = [(0, math.inf), (-math.inf, 0), (-0.01, 0.01), (-math.inf, 0.01)]
 SEEDS = pd.DataFrame(
@@ -120,6 +131,9 @@ EXAMPLES = {
     ),
     "transformer_layer.token_cosines": ({"layer 0": torch.eye(2), "layer 3": torch.eye(2)}, ["[CLS]", "film"]),
     "adamw.walks": (BOWL, {"one": {"SGD": WALK}, "two": {"SGD": WALK / 2, "Adam": WALK}}),
+    "adamw.race": (BOWL, {"SGD": WALK, "Adam": WALK / 2}, "Race"),
+    "adamw.decay": (torch.tensor([0.1, 1.0]), {"AdamW": torch.rand(2, 9)}, {"AdamW": torch.tensor([0.5, 0.4])}),
+    "adamw.gradients_by_depth": ([2, 4], {"post": [[0.4, 0.5], [0.5, 0.6]], "pre": [[0.4, 0.5], [0.2, 0.3]]}),
     "adamw.lines": ({"a": [1.0, 10.0], "AdamW": [3.0, 4.0]}, "Lines", ("x", "y"), [0.1, 10], ("log", "linear")),
     "adamw.sweep": ({"SGD": {0.1: [2.0, 1.8], 1.0: [2.0, math.inf]}, "AdamW": {0.1: [2.0, 1.0]}}, 1, 1.5),
     "single_task.classes": ([0, 1, 1, 2], ["a", "b", "c"], "Classes"),
@@ -138,10 +152,12 @@ EXAMPLES = {
     "surgery.differences": (METHODS, {"report": {"sst": 0.003}}, "Differences"),
     "pals.places": (list(ADAPTERS), "Where"),
     "pals.losses": ({"one": [1.0, 0.5], "two": [1.0, 0.1]}, 0.4),
-    "pals.growth": ([2, 4], {"pal": [10, 40], "top": [30, 30]}, {"equal": (3, 30)}),
+    "pals.growth": ([2, 4], {"pal": [10, 40], "top": [30, 30]}, (3, 30)),
     "pals.trade": (TRADE, "mean"),
-    "pals.swaps": (pd.DataFrame([[0.5, 0.4], [0.1, 0.7]], index=["sst", "sts"], columns=["sst", "none"]),),
-    "pals.differences": (PRINTED, PRINTED / 2, {"sst": 0.03, "sts": 0.1}, "Differences"),
+    "pals.swaps": (SWAPS,),
+    "pals.differences": (PRINTED, PRINTED / 2, {"sst": (0.01, 0.03), "sts": (0.1, 0.1)}, "Differences"),
+    "sts_heads.angles": (30, 100, {"cosine": 1.7, "linear": -0.3}),
+    "sts_heads.two_losses": (torch.linspace(-1, 1, 9), {"squared error": {"label 5": torch.linspace(-1, 1, 9)}}),
     "sts_heads.mappings": ({"half": lambda c: c / 2, "relu": torch.relu}, torch.linspace(-1, 1, 9), "Maps"),
     "sts_heads.against_labels": ({"one": PREDICTED, "two": PREDICTED / 2}, LABELS),
     "sts_heads.embeddings": ({"before": PAIRS, "after": 2 * PAIRS}, LABELS.tolist()),
@@ -163,6 +179,8 @@ EXAMPLES = {
     "reports.forest": (CLAIMS, REGIONS, "All"),
     "reports.definitions": (report_tables.read_tables(), "Definitions"),
     "reports.seeds": (SEEDS, ["sts"], "Seeds"),
+    "reports.beside": (PRINTED.abs(), PRINTED.abs() * math.nan, "Beside"),
+    "reports.simulated": ({"no effect": CHECKED}, "Simulated"),
     "reports.alarms": ({"alone": [0, 1, 1, 3], "holm": [0, 0, 0, 1]}, "Alarms"),
     "throughput.roofline": (DeviceSpec(peak_flops=8e9, bandwidth=2e9), {"a": (0.5, 1e9), "b": (40.0, 7e9)}),
     "throughput.shares": ({"here": {"a": 1.0, "b": 3.0}, "there": {"a": 1.0, "b": 1.0}}, "Shares"),

@@ -123,7 +123,7 @@ def holm(answer, draw):
     same(answer(ps)[-1], expected[-1])
     yield "no adjusted p is above 1"
     expect(float(torch.as_tensor(answer(torch.full((4,), 0.9))).max()) <= 1, "four times .9 gives more than 1")
-    yield "the adjusted p values keep their order: none falls below that of a smaller p"
-    same(answer(torch.tensor([0.02, 0.0201, 0.5])), [0.06, 0.06, 0.5])
     yield "the second smallest is multiplied by one less, and so on"
     same(answer(ps), expected)
+    yield "the adjusted p values keep their order: none falls below that of a smaller p"
+    same(answer(torch.tensor([0.02, 0.0201, 0.5])), [0.06, 0.06, 0.5])

@@ -1,4 +1,4 @@
-"""Figures of notebook 11: claims beside measurements, printed overall scores, seeds, false alarms."""
+"""Figures of notebook 11: claims, printed scores and ours, seeds, false alarms, simulated studies."""
 
 import itertools
 import math
@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 
 from mtbert.experiments.claims import TITLES
 from mtbert.experiments.statistics import SeedVariance
-from mtbert.workbook.plots.style import COLORS, finish, legend_outside, panels, subplots
+from mtbert.workbook.plots.style import COLORS, dot_rows, finish, labelled_bars, legend_outside, panels, subplots
 
 _VERDICTS = {
     "holds": ("o", COLORS["sts"]),
@@ -27,32 +27,37 @@ _TICKS = (-0.4, -0.1, -0.02, 0, 0.02, 0.1, 0.4)
 
 
 def forest(table: pd.DataFrame, regions: Sequence[tuple[float, float]], title: str) -> Figure:
-    """Draw claims and verdicts, see ``experiments.statistics.verdicts``; regions: where each claim says it lies."""
-    first = {topic: index for index, topic in reversed(list(enumerate(table.topic)))}
-    lines = table.assign(region=list(regions)).sort_values("topic", kind="stable", key=lambda topics: topics.map(first))
-    begins = lines.topic.ne(lines.topic.shift()).to_numpy()
-    heights = np.arange(len(lines)) + np.cumsum(begins)  # leaves a line free above each topic
-    figure, axes = subplots(figsize=(11, 0.2 * heights[-1] + 1.2))
+    """Draw claims and verdicts, report by report.
+
+    Args:
+        table: see ``experiments.claim_tests.verdicts``.
+        regions: where the difference of each claim lies if it is true.
+        title: The figure's title.
+    """
+    lines = table.assign(region=list(regions)).sort_values("report", kind="stable")
+    begins = lines.report.ne(lines.report.shift()).to_numpy()
+    heights = np.arange(len(lines)) + np.cumsum(begins)  # leaves a line free above each report
+    figure, axes = subplots(figsize=(11, 0.32 * heights[-1] + 1.6))
     largest = np.nanmax(lines[["printed", "difference", "low", "high"]].abs().to_numpy(dtype=float))
     edge = max(0.6, 1.3 * float(largest))
     for height, line in zip(heights, lines.itertuples(), strict=True):
         low, high = (max(-edge, min(edge, bound)) for bound in line.region)
         axes.barh(height, high - low, left=low, height=0.8, color="0.92", zorder=0)
-        axes.plot(line.printed, height, "o", color=COLORS["quora"], fillstyle="none", markersize=6)
+        axes.plot(line.printed, height, "o", color=COLORS["quora"], fillstyle="none", markersize=8)
         _measurement(axes, height, line)
-    text = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "center", "fontweight": "bold", "fontsize": 9}
-    for height, topic in zip(heights[begins] - 1, lines.topic[begins], strict=True):
-        axes.text(-0.02, height, topic, **text)
+    text = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "center", "fontweight": "bold"}
+    for height, report in zip(heights[begins] - 1, lines.report[begins], strict=True):
+        axes.text(-0.02, height, report, **text)
     axes.axvline(0, color="0.4", linewidth=0.8)
     axes.set_xscale("symlog", linthresh=_LINEAR, linscale=1.0)
     axes.set(title=title, xlabel="difference on dev (logarithmic beyond ±.02)", ylabel="")
     axes.set(xlim=(-edge, edge), ylim=(heights[-1] + 1, -0.8))
-    names = [f"{line.claim} · {line.metric} · {line.report}" for line in lines.itertuples()]
-    axes.set_yticks(heights, names, fontsize=8)
-    axes.set_xticks(_TICKS, [f"{tick:+g}" if tick else "0" for tick in _TICKS], fontsize=9)
+    axes.set_yticks(heights, [f"{line.claim} · {line.metric}" for line in lines.itertuples()])
+    axes.set_xticks(_TICKS, [f"{tick:+g}" if tick else "0" for tick in _TICKS])
     axes.minorticks_off()
     axes.tick_params(axis="y", length=0)
-    legend_outside(axes, handles=_legend(), fontsize=9)
+    figure.legend(handles=_legend(table.verdict), loc="outside lower center", ncols=4)
+    figure.set_layout_engine("constrained")
     return figure
 
 
@@ -65,17 +70,20 @@ def _measurement(axes: Axes, height: float, line) -> None:
     axes.plot(line.difference, height, marker, color=color, markersize=6)
 
 
-def _legend() -> list:
+def _legend(verdicts: Sequence[str]) -> list:
     printed = Line2D([], [], marker="o", fillstyle="none", linestyle="", color=COLORS["quora"], label="printed")
-    looks = _VERDICTS.items()
-    verdicts = [Line2D([], [], marker=marker, color=color, label=f"ours: {name}") for name, (marker, color) in looks]
-    return [printed, *verdicts, Patch(color="0.92", label="the claim")]
+    ours = [
+        Line2D([], [], marker=marker, color=color, label=f"ours: {name}")
+        for name, (marker, color) in _VERDICTS.items()
+        if name in set(verdicts)
+    ]
+    return [printed, *ours, Patch(color="0.92", label="the claim")]
 
 
 def definitions(table: pd.DataFrame, title: str) -> Figure:
     """Draw how far printed overall scores are from the means; see ``experiments.report_tables.read_tables``."""
     rows = table[table.definition != ""].reset_index(drop=True)
-    figure, axes = subplots(figsize=(8, 3.2))
+    figure, axes = subplots(figsize=(11, 4.8))
     neither = rows.definition == "neither"
     looks = (("plain", "plain mean", "o", COLORS["sst"]), ("normalised", "normalized mean", "^", COLORS["quora"]))
     for name, label, marker, color in looks:
@@ -86,7 +94,7 @@ def definitions(table: pd.DataFrame, title: str) -> Figure:
     starts = rows.index[rows.report != rows.report.shift()]
     axes.set(title=title, ylabel="printed minus mean", xlabel="printed rows, report by report")
     names = [TITLES.get(report, report) for report in rows.report[starts]]
-    axes.set_xticks(starts, names, rotation=-20, ha="left", rotation_mode="anchor", fontsize=9)
+    axes.set_xticks(starts, names, rotation=-20, ha="left", rotation_mode="anchor")
     return finish(axes)
 
 
@@ -94,7 +102,7 @@ def seeds(runs: pd.DataFrame, scores: Sequence[str], title: str) -> Figure:
     """Draw runs minus the mean of their row; band: two pooled deviations; see ``experiments.reports.load_runs``."""
     runs = runs[runs.groupby("recipe").seed.transform("nunique") > 1].sort_values("recipe", kind="stable")
     rows = list(dict.fromkeys(runs.recipe))
-    figure, row = panels(len(scores), (3 * len(scores), 0.24 * len(rows) + 1.4), title, sharey=True, sharex=True)
+    figure, row = panels(len(scores), (11, 0.3 * len(rows) + 1.6), title, sharey=True, sharex=True)
     for axes, score in zip(row, scores, strict=True):
         for report, group in itertools.groupby(range(len(rows)), key=lambda index: rows[index].split("/")[0]):
             heights, std = list(group), SeedVariance.pooled(runs, score, report).std
@@ -104,17 +112,70 @@ def seeds(runs: pd.DataFrame, scores: Sequence[str], title: str) -> Figure:
         color = COLORS.get(score, COLORS["plain"])
         axes.plot(distances, runs.recipe.map(rows.index), "o", color=color, alpha=0.8)
         axes.set(title=score, xlabel="minus the row's mean")
-    row[0].set_yticks(range(len(rows)), rows, fontsize=8)
+    row[0].set_yticks(range(len(rows)), rows)
     row[0].set_ylim(len(rows) - 0.4, -0.6)
     return figure
 
 
 def alarms(counts: Mapping[str, Sequence[int]], title: str) -> Figure:
     """Draw the false alarms in families of tests in which nothing differs; method -> number per family."""
-    figure, row = panels(len(counts), (3.6 * len(counts), 2.5), title, sharey=True)
+    figure, row = panels(len(counts), (10, 3.6), title, sharey=True)
     most = max(max(values) for values in counts.values())
     for axes, (name, values) in zip(row, counts.items(), strict=True):
         axes.bar(range(most + 1), np.bincount(values, minlength=most + 1) / len(values), color=COLORS["sst"])
         axes.set(title=name, xlabel="number of false alarms", xlim=(-0.6, most + 0.6))
     row[0].set_ylabel("share of families")
+    return figure
+
+
+def beside(printed: pd.DataFrame, measured: pd.DataFrame, title: str) -> Figure:
+    """Draw the bars of a report's figure, and the same bars from our runs.
+
+    Args:
+        printed: a line per row of the report, a column per score.
+        measured: the same from our runs; NaN where there is none.
+        title: The figure's title.
+    """
+    figure, both = panels(2, (11, 0.62 * len(printed) + 1.8), title, sharey=True, sharex=True)
+    height = 0.8 / len(printed.columns)
+    for axes, name, table in zip(both, ("printed", "ours"), (printed, measured), strict=True):
+        for index, score in enumerate(printed.columns):
+            middles = np.arange(len(table)) + (index - (len(printed.columns) - 1) / 2) * height
+            axes.barh(middles, table[score].fillna(0), height, color=COLORS.get(score, COLORS["plain"]), label=score)
+        for row in np.flatnonzero(table.isna().all(axis=1)):
+            axes.text(0.02, row, "not run", va="center", style="italic", color="0.4")
+        axes.set(title=name, xlabel="score on dev", xlim=(0, 1))
+    both[0].set_yticks(range(len(printed)), list(printed.index))
+    both[0].invert_yaxis()
+    legend_outside(both[1])
+    return figure
+
+
+def simulated(checked: Mapping[str, pd.DataFrame], title: str) -> Figure:
+    """Draw how intervals and verdicts fare in synthetic studies.
+
+    Args:
+        checked: what is true -> see ``experiments.simulation.check_rule``.
+        title: The figure's title.
+    """
+    figure, (left, right) = panels(2, (11, 4.4), title)
+    left.axvspan(0.93, 0.97, color="0.9", zorder=0)
+    names = {"covered_by_rows": "dev rows alone", "covered": "seeds and dev rows"}
+    kinds = [(truth, column) for truth in checked for column in names]
+    rows = {f"{names[column]},\n{truth}": checked[truth].groupby("claim")[column].mean() for truth, column in kinds}
+    colors = [COLORS["cfimdb"] if column == "covered_by_rows" else COLORS["sts"] for _, column in kinds]
+    dot_rows(left, rows, colors, 0.8)
+    left.set(title="coverage of 95 % intervals", xlabel="share of studies, a dot per claim")
+    left.invert_yaxis()
+    shares = {
+        f"{name},\n{truth}": table.groupby("study")[column].any().mean()
+        for truth, table in checked.items()
+        for column, name in (("false_uncorrected", "uncorrected"), ("false", "after Holm"))
+    }
+    right.axvline(0.05, color="0.4", linestyle="--")
+    labelled_bars(right, shares, shares.values(), COLORS["sst"], "%.3f")
+    right.set(
+        title="studies with a false verdict", xlabel="share of studies", xlim=(0, max(0.2, *shares.values()) * 1.2)
+    )
+    right.invert_yaxis()
     return figure

@@ -62,6 +62,7 @@ WRONG = {
     "holm": [
         ("the smallest p", lambda ps: ps),
         ("above 1", lambda ps: ps * len(ps)),
+        ("one less", lambda ps: (ps * len(ps)).clamp(max=1)),  # Bonferroni's correction
         ("keep their order", edited(holm, ".cummax(0).values => ")),
     ],
 }
