@@ -161,9 +161,12 @@ def test_the_roof_rises_with_the_bandwidth_up_to_the_ridge_and_is_flat_beyond_it
 
 def test_printed_differences_are_hollow_measured_ones_full_and_missing_ones_absent():
     measured = pd.DataFrame({"sst": [0.02], "sts": [0.05]}, index=["low-rank"])
-    left, _ = draw("pals.differences", PRINTED, measured, {"sst": 0.03, "sts": 0.1}, "t").axes
-    assert lines(left)["printed"][:, 0].tolist() == [0.01, -0.02] and left.patches[0].get_x() == -0.03
-    np.testing.assert_array_equal(lines(left)["measured"][:, 0], [np.nan, 0.02])
+    left, _ = draw("pals.differences", PRINTED, measured, {"sst": (0.01, 0.03), "sts": (0.1, 0.1)}, "t").axes
+    printed, ours = (container.lines for container in left.containers)
+    assert printed[0].get_xdata().tolist() == [0.01, -0.02] and printed[0].get_markerfacecolor() == "white"
+    np.testing.assert_array_equal(np.asarray(ours[0].get_xdata(), float), [np.nan, 0.02])
+    np.testing.assert_allclose(printed[2][0].get_segments()[0][:, 0], [0.0, 0.02], atol=1e-9)
+    np.testing.assert_allclose(ours[2][0].get_segments()[1][:, 0], [-0.01, 0.05])
     assert names(left.yaxis) == ["pal", "low-rank"]
 
 

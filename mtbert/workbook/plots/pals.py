@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mtbert.workbook.plots.style import (
+    COLORS,
     DASHES,
     MARKERS,
     PALETTE,
@@ -29,7 +29,7 @@ _SUMS = (5.25, 9.15)  # where its two sums are
 
 def places(kinds: Sequence[str], title: str) -> Figure:
     """Draw a BERT layer from left to right in gray, and what adapters add to it in color."""
-    figure, axes = subplots(figsize=(9.4, 3.0))
+    figure, axes = subplots(figsize=(11, 3.6))
     axes.set(xlim=(0, 13.4), ylim=(0.1, 3.9), title=title)
     axes.axis("off")
     parts = [("q, k, v", 0.95, 1.0), ("attention", 2.3, 1.3), ("$W_o$", 3.95, 0.8), ("norm", 5.6, 0.9)]
@@ -95,58 +95,82 @@ def _top(axes: Axes, color) -> None:
 
 def losses(curves: Mapping[str, Sequence[float]], floor: float) -> Figure:
     """Draw the loss over the steps on a logarithmic scale; curves: model -> loss at every step."""
-    figure, axes = subplots(figsize=(6.4, 2.3))
-    line_per_name(axes, None, curves, DASHES, linewidth=2.2)
-    axes.axhline(floor, color=_GRAY, linewidth=1, label="best shared matrix")
+    figure, axes = subplots(figsize=(10, 3.6))
+    line_per_name(axes, None, curves, DASHES, linewidth=2.4)
+    axes.axhline(floor, color=_GRAY, linewidth=1.4, label="best shared matrix")
     axes.set(yscale="log", xlabel="step", ylabel="mean squared error")
     return finish(axes, title="Two tasks that contradict each other")
 
 
-def growth(sizes: Sequence[int], counts: Mapping[str, Sequence[int]], marks: Mapping[str, tuple[int, int]]) -> Figure:
-    """Draw parameters by inner width; counts: kind -> (sizes,); marks: name -> (width, parameters), hollow."""
-    figure, axes = subplots(figsize=(6.4, 2.3))
+def growth(sizes: Sequence[int], counts: Mapping[str, Sequence[int]], crossing: tuple[float, float]) -> Figure:
+    """Draw parameters by inner width; counts: kind -> (sizes,); crossing: where a PAL and low-rank layers are equal."""
+    figure, axes = subplots(figsize=(10, 3.8))
     millions = {kind: np.asarray(values) / 1e6 for kind, values in counts.items()}
-    line_per_name(axes, sizes, millions, DASHES, _KINDS.values(), linewidth=2.2)
-    for (name, (size, count)), marker in zip(marks.items(), MARKERS, strict=False):
-        axes.plot(size, count / 1e6, marker, color="black", fillstyle="none", markersize=9, label=name)
+    line_per_name(axes, sizes, millions, DASHES, _KINDS.values(), linewidth=2.4)
+    axes.plot(crossing[0], crossing[1] / 1e6, "o", color="black", fillstyle="none", markersize=11, label="equal")
     axes.set(xlabel="inner width of the adapter", ylabel="million parameters", ylim=(0, None))
-    return finish(axes, title="Parameters of a task's adapter")
+    return finish(axes, title=f"Parameters of a task's adapter: equal at a width of {crossing[0]:.0f}")
 
 
 def trade(table: pd.DataFrame, score: str) -> Figure:
-    """Draw a score against trainable parameters and time; table: columns trainable, milliseconds and the score."""
-    figure, (left, right) = panels(2, (8, 2.5), sharey=True)
-    for axes, column in ((left, "trainable"), (right, "milliseconds")):
-        for index, (name, row) in enumerate(table.iterrows()):
-            marker = MARKERS[index % len(MARKERS)]
-            axes.plot(row[column], row[score], marker, markersize=9, label=name, color=PALETTE[index % len(PALETTE)])
-    left.set(xscale="log", xlabel="trainable parameters", ylabel=score, title="Against parameters")
-    right.set(xlabel="CPU milliseconds per round", title="Against time", xlim=(0, 1.1 * table.milliseconds.max()))
-    left.margins(y=0.12)
-    return finish(right)
+    """Draw a score and its standard error against the trained parameters; table: columns trainable, error, and score.
+
+    The row "constant prediction" is drawn as a line.
+    """
+    figure, axes = subplots(figsize=(10, 4))
+    for index, (name, row) in enumerate(table.drop("constant prediction", errors="ignore").iterrows()):
+        look = {"color": PALETTE[index % len(PALETTE)], "markersize": 10, "capsize": 4}
+        axes.errorbar(row.trainable, row[score], row.error, marker=MARKERS[index], linestyle="", label=name, **look)
+    if "constant prediction" in table.index:
+        axes.axhline(table.loc["constant prediction", score], color=_GRAY, linestyle="--", label="constant prediction")
+    axes.set(xscale="log", xlabel="trained parameters", ylabel=f"{score} ± 1 standard error")
+    axes.margins(x=0.08, y=0.2)
+    return finish(axes, title="Score against trained parameters")
 
 
-def swaps(scores: pd.DataFrame) -> Figure:
-    """Draw dev scores as cells: a row per task that is scored, a column per adapter in use."""
-    figure, axes = subplots(figsize=(5.2, 2.1))
-    sns.heatmap(scores.astype(float), annot=True, fmt=".3f", cmap="viridis", vmin=0, vmax=1, cbar=False, ax=axes)
-    axes.set(xlabel="adapter in use", ylabel="task", title="Dev scores by adapter")
-    axes.tick_params(axis="y", rotation=0)
+def swaps(effects: pd.DataFrame) -> Figure:
+    """Draw what each task's score gains from each adapter; effects: columns task, adapter, difference, low and high."""
+    tasks = list(dict.fromkeys(effects.task))
+    figure, row = panels(len(tasks), (11, 3.6), "Dev score minus the score without an adapter", sharey=True)
+    adapters = list(dict.fromkeys(effects.adapter))
+    for axes, task in zip(row, tasks, strict=True):
+        axes.axvline(0, color="0.3", linewidth=1)
+        for at, effect in zip(map(adapters.index, effects.adapter), effects.itertuples(), strict=True):
+            if effect.task == task:
+                color = COLORS[task] if effect.adapter == task else _GRAY
+                axes.plot([effect.low, effect.high], [at, at], color=color, linewidth=2.4)
+                axes.plot(effect.difference, at, "o", color=color, markersize=10)
+        axes.set(title=f"scored on {task}", xlabel="difference, 95 % interval", ylim=(len(adapters) - 0.5, -0.5))
+        axes.set_yticks(range(len(adapters)), adapters)
+        axes.locator_params(axis="x", nbins=4)
+    row[0].set_ylabel("adapter in use")
     return figure
 
 
-def differences(printed: pd.DataFrame, measured: pd.DataFrame, noise: Mapping[str, float], title: str) -> Figure:
-    """Draw differences to the baseline, experiments by tasks; noise: task -> twice the standard error, shaded."""
-    figure, row = panels(len(noise), (9, 0.28 * len(printed) + 1.3), title, sharey=True)
+def differences(
+    printed: pd.DataFrame, measured: pd.DataFrame, noise: Mapping[str, tuple[float, float]], title: str
+) -> Figure:
+    """Draw differences to the baseline, experiments by tasks.
+
+    Args:
+        printed: What a report prints.
+        measured: What we measured; experiments may be missing.
+        noise: Task -> twice the standard error of a printed and of a measured difference.
+        title: The figure's title.
+    """
+    figure, row = panels(len(noise), (11, 0.42 * len(printed) + 1.8), title, sharey=True)
     y = np.arange(len(printed))
-    for axes, (task, width) in zip(row, noise.items(), strict=True):
-        axes.axvspan(-width, width, color="0.93", label="within noise")
-        axes.axvline(0, color="0.3", linewidth=0.8)
-        axes.plot(printed[task], y - 0.12, "o", color=PALETTE[1], fillstyle="none", markersize=8, label="printed")
-        axes.plot(measured[task].reindex(printed.index), y + 0.12, "s", color=PALETTE[0], label="measured")
+    ours = measured.reindex(printed.index)
+    for axes, (task, (half_printed, half_measured)) in zip(row, noise.items(), strict=True):
+        axes.axvline(0, color="0.3", linewidth=1)
+        look = {"markersize": 8, "capsize": 3, "elinewidth": 1.2}
+        axes.errorbar(
+            printed[task], y - 0.15, xerr=half_printed, fmt="o", color=PALETTE[1], mfc="white", label="printed", **look
+        )
+        axes.errorbar(ours[task], y + 0.15, xerr=half_measured, fmt="s", color=PALETTE[0], label="measured", **look)
         axes.set(title=task, xlabel="difference in score", ylim=(-0.6, len(y) - 0.4))
         axes.set_yticks(y, printed.index)
-        axes.locator_params(axis="x", nbins=3)
+        axes.locator_params(axis="x", nbins=4)
         axes.xaxis.set_major_formatter("{x:.3g}")
     row[0].invert_yaxis()
     return finish(row[-1])

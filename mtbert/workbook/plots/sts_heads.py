@@ -7,6 +7,7 @@ from matplotlib import colormaps
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import Circle
 from numpy.typing import ArrayLike
 from torch import Tensor
 
@@ -17,9 +18,45 @@ _LINES = [COLORS[name] for name in ("sts", "sst", "quora", "cfimdb")]
 _LABEL = "human similarity score (0 to 5)"
 
 
+def angles(first: float, second: float, scores: Mapping[str, float]) -> Figure:
+    """Draw two unit vectors by their angles in degrees (left) and what heads make of them (right).
+
+    Args:
+        first: Angle of u.
+        second: Angle of v.
+        scores: Head -> score; the axis shows -1 to 6.
+    """
+    figure, (left, right) = style.panels(2, (11, 3.8), width_ratios=(1, 1.6))
+    left.add_patch(Circle((0, 0), 1, fill=False, edgecolor="0.8"))
+    for name, angle, color in (("u", first, COLORS["sts"]), ("v", second, COLORS["sst"])):
+        x, y = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+        left.annotate("", (x, y), (0, 0), arrowprops={"arrowstyle": "-|>", "color": color, "linewidth": 2.5})
+        left.text(1.17 * x, 1.17 * y, name, ha="center", va="center", style="italic", color=color, fontsize=17)
+    cosine = np.cos(np.radians(first - second))
+    left.set(xlim=(-1.4, 1.4), ylim=(-1.4, 1.4), aspect="equal", title=f"cosine {cosine:.2f}")
+    left.axis("off")
+    right.axvspan(0, 5, color="0.93", label="range of the scores")
+    right.barh(list(scores), list(scores.values()), color=_LINES[: len(scores)], height=0.6)
+    for row, value in enumerate(scores.values()):
+        right.text(max(value, 0) + 0.1, row, f"{value:.1f}", va="center")
+    right.set(xlim=(-5.2, 6.2), xlabel="predicted similarity", title="What four heads make of u and v")
+    right.invert_yaxis()
+    return figure
+
+
+def two_losses(cosines: Tensor, curves: Mapping[str, Mapping[str, Tensor]]) -> Figure:
+    """Draw losses over the cosine, a panel per loss; curves: title -> name -> loss at each cosine."""
+    figure, row = style.panels(len(curves), (11, 3.8))
+    for axes, (title, losses) in zip(row, curves.items(), strict=True):
+        line_per_name(axes, cosines, losses, DASHES, _LINES, linewidth=2.4)
+        axes.set(xlabel="cosine of u and v", ylabel="loss", title=title)
+        axes.legend()
+    return figure
+
+
 def mappings(curves: Mapping[str, Callable[[Tensor], Tensor]], cosines: Tensor, title: str) -> Figure:
     """Draw mappings from a cosine to a score (left) and their slopes (right); curves: name -> function of a tensor."""
-    figure, (left, right) = style.panels(2, (7.4, 2.6))
+    figure, (left, right) = style.panels(2, (11, 3.8))
     for (name, curve), color, dashes in zip(curves.items(), _LINES, DASHES, strict=False):
         x = cosines.clone().requires_grad_()
         scores = curve(x)
@@ -33,7 +70,7 @@ def mappings(curves: Mapping[str, Callable[[Tensor], Tensor]], cosines: Tensor, 
 
 def against_labels(predicted: Mapping[str, ArrayLike], labels: ArrayLike) -> Figure:
     """Draw predicted against given similarity with the mean of each whole label; predicted: name -> (pairs,)."""
-    figure, row = style.panels(len(predicted), (2.9 * len(predicted), 2.7), sharex=True, sharey=True)
+    figure, row = style.panels(len(predicted), (11, 3.8), sharex=True, sharey=True)
     for axes, (name, values) in zip(row, predicted.items(), strict=True):
         axes.plot(labels, values, ".", color=COLORS["sts"], alpha=0.35, markersize=6)
         axes.plot(*calibration(values, labels), "o-", color="black", markersize=5, label="mean")
@@ -53,7 +90,7 @@ def calibration(predicted: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np
 
 def embeddings(panels: Mapping[str, ArrayLike], labels: Sequence[float]) -> Figure:
     """Draw pairs of vectors in two dimensions, colored by their label; panels: title -> (pairs, 2, width)."""
-    figure, row = style.panels(len(panels), (3.7 * len(panels), 3.2), layout="constrained")
+    figure, row = style.panels(len(panels), (11, 4.4), layout="constrained")
     colors = colormaps["viridis"]
     for axes, (title, pairs) in zip(row, panels.items(), strict=True):
         flat, share = in_two_dimensions(pairs)
@@ -79,7 +116,7 @@ def by_label(cosines: Mapping[str, ArrayLike], labels: ArrayLike, title: str) ->
     """Draw the cosines of each whole label (halves rounded up), a box per label and name; cosines: name -> (pairs,)."""
     whole = np.floor(np.asarray(labels, dtype=float) + 0.5).astype(int)
     levels = [level for level in range(6) if (whole == level).any()]
-    figure, axes = subplots(figsize=(8.4, 3.2))
+    figure, axes = subplots(figsize=(11, 4.2))
     width = 0.8 / len(cosines)
     look = {"widths": 0.85 * width, "patch_artist": True, "showfliers": False, "medianprops": {"color": "black"}}
     for index, ((name, values), color) in enumerate(zip(cosines.items(), _LINES, strict=False)):
@@ -94,7 +131,7 @@ def by_label(cosines: Mapping[str, ArrayLike], labels: ArrayLike, title: str) ->
 
 def over_radius(radii: Sequence[float], distances: Mapping[str, Sequence[float]], title: str) -> Figure:
     """Draw how far scores move when the embeddings do, on logarithmic axes; distances: direction -> (radii,)."""
-    figure, axes = subplots(figsize=(6.4, 3.2))
+    figure, axes = subplots(figsize=(10, 4))
     line_per_name(axes, radii, distances, ("o-", "s-", "^-", "D-"), _LINES)
     axes.set(xscale="log", yscale="log")
     axes.set(xlabel="largest change of an embedding component", ylabel="squared change of the score")
@@ -104,9 +141,15 @@ def over_radius(radii: Sequence[float], distances: Mapping[str, Sequence[float]]
 def in_batch(scores: ArrayLike, title: str) -> Figure:
     """Draw the matrix of a ranking loss, row i against column j, with its values; scores (rows, rows)."""
     scores = np.asarray(scores, dtype=float)
-    figure, axes = subplots(figsize=(4.4, 3.3))
-    image = axes.imshow(scores, cmap="cividis")
-    write_cells(axes, np.vectorize("{:.2f}".format)(scores), scores < (scores.min() + scores.max()) / 2, "black", 9)
+    figure, axes = subplots(figsize=(10, 4.4))
+    image = axes.imshow(scores, cmap="viridis")
+    write_cells(
+        axes,
+        np.vectorize("{:.2f}".format)(scores),
+        scores < (scores.min() + scores.max()) / 2,
+        "black",
+        style.FONT_SIZE,
+    )
     axes.set(xlabel="v of row j", ylabel="u of row i", title=title)
     axes.set(xticks=range(scores.shape[1]), yticks=range(len(scores)))
     figure.colorbar(image, label="cosine")
