@@ -1,11 +1,18 @@
-"""Checks of notebook 01: attention weights, masks, heads, and the mask of packed sequences."""
+"""Checks of notebook 01: attention weights, masks, heads, the attention sublayer, and the mask of packed sequences."""
 
 import math
+from functools import cache
 
 import torch
+from torch import Tensor, nn
 
-from mtbert.nn.attention import attention
+from mtbert.data.batch import pack_sequences
+from mtbert.nn.attention import attention, packed_attention
+from mtbert.nn.bert import Bert
+from mtbert.nn.pretrained import load_encoder
 from mtbert.workbook.checks.engine import check, expect, no_known_mistake, same, shaped
+
+_PROJECTIONS = ("query", "key", "value", "output")
 
 
 @check
@@ -62,12 +69,18 @@ def masked(answer, draw):
     got, right = shaped(answer(query, key, value, mask), 4, 8), attention(query, key, value, mask)
     masks = {"it looks exactly where the mask is false": ~mask, "it looks everywhere: is the mask used?": everything}
     no_known_mistake(got, right, {name: attention(query, key, value, wrong) for name, wrong in masks.items()})
-    yield "a hidden key has no weight, even if it matches best"
+    yield "a hidden key has no weight, even if it matches best, or all others match badly"
     best = key.clone()
     best[2] = 300 * query[0] / query[0].square().sum()  # by far the largest dot product with the first query
     mask[0, 2] = False
     mask[0, 3] = True
-    same(answer(query, best, value, mask)[0], attention(query, best, value, mask)[0])
+    for keys in (best, torch.where(mask[0, :, None], -best[2], key)):
+        same(answer(query, keys, value, mask)[0], attention(query, keys, value, mask)[0])
+    yield "a hidden key has no weight, even if all visible keys match badly"
+    mask[2] = torch.arange(6) < 3
+    bad = key.clone()
+    bad[:3] = -3000 * query[2] / query[2].square().sum()  # scores of about -1000
+    same(answer(query, bad, value, mask)[2], value[:3].mean(0))
     yield "a query that may see nothing gets the mean of all values, as in mtbert.nn.attention"
     mask[1] = False
     got = shaped(answer(query, key, value, mask), 4, 8)
@@ -101,6 +114,50 @@ def heads(answer, draw):
 
 
 @check
+def sublayer(answer, draw):
+    """answer(x, mask, weights, heads) -> (rows, tokens, d).
+
+    x (rows, tokens, d); mask (rows, tokens) bool, true for real tokens; weights maps "query", "key", "value" and
+    "output" to a matrix (d, d) and a bias (d,), as nn.Linear holds them.
+    """
+    heads, d, tokens = 3, 12, draw.whole(5, 7)
+    weights = {name: (draw.normal(d, d) / 3, draw.normal(d)) for name in _PROJECTIONS}
+    x, everything = draw.normal(2, tokens, d), torch.ones(2, tokens, dtype=torch.bool)
+    yield "gives as many numbers per token as it got"
+    shaped(answer(x, everything, weights, heads), 2, tokens, d)
+    yield "a single token keeps its own value: it is projected twice, by value and by output"
+    alone, (w_value, b_value), (w_output, b_output) = x[:, :1], weights["value"], weights["output"]
+    mistakes = {
+        "multiply by the transposed matrix, x @ matrix.T, as nn.Linear does": (alone @ w_value + b_value) @ w_output
+        + b_output,
+        "the biases are missing": alone @ w_value.T @ w_output.T,
+        "the output matrix is missing": alone @ w_value.T + b_value,
+    }
+    right = (alone @ w_value.T + b_value) @ w_output.T + b_output
+    no_known_mistake(shaped(answer(alone, everything[:, :1], weights, heads), 2, 1, d), right, mistakes)
+    yield "without padding it equals torch.nn.MultiheadAttention"
+    no_known_mistake(
+        shaped(answer(x, everything, weights, heads), 2, tokens, d),
+        _torch_sublayer(x, everything, weights, heads),
+        {"there is a single wide head": _torch_sublayer(x, everything, weights, 1)},
+    )
+    yield "the rows of a batch do not see each other"
+    same(answer(x[:1], everything[:1], weights, heads)[0], answer(x, everything, weights, heads)[0])
+    yield "padding changes nothing for the real tokens"
+    mask = torch.arange(tokens) < torch.tensor([[tokens], [2]])
+    got = shaped(answer(x, mask, weights, heads), 2, tokens, d)
+    same(got[mask], _torch_sublayer(x, mask, weights, heads)[mask])
+    yield "with the weights of MiniLM's first layer it gives that layer's attention"
+    layer = _minilm().layers[0]
+    names = zip(_PROJECTIONS, (*layer.qkv.weight.chunk(3), layer.attention_output.weight), strict=True)
+    biases = (*layer.qkv.bias.chunk(3), layer.attention_output.bias)
+    real = {name: (matrix.detach(), bias.detach()) for (name, matrix), bias in zip(names, biases, strict=True)}
+    x = draw.normal(1, 6, 384)
+    mixed = packed_attention(layer.qkv(x[0]), pack_sequences([[0] * 6]), layer.heads)
+    same(shaped(answer(x, torch.ones(1, 6, dtype=torch.bool), real, 12), 1, 6, 384)[0], layer.attention_output(mixed))
+
+
+@check
 def blocks(answer, draw):
     """answer(lengths) -> (tokens, tokens) bool, true within a sequence; lengths is a list of whole numbers."""
     lengths = [draw.whole(2, 3), draw.whole(4, 5), draw.whole(6, 7)]
@@ -119,6 +176,21 @@ def blocks(answer, draw):
     expect(not (~got & right).any(), f"for lengths {lengths}, {_first(~got & right)} is false")
     yield "two sequences of the same length do not see each other"
     expect(torch.equal(shaped(answer([3, 1, 3]), 7, 7).bool(), _blocks([3, 1, 3])), "for lengths [3, 1, 3]")
+
+
+def _torch_sublayer(x: Tensor, mask: Tensor, weights: dict[str, tuple[Tensor, Tensor]], heads: int) -> Tensor:
+    """The attention sublayer by torch's own implementation."""
+    module = nn.MultiheadAttention(x.shape[-1], heads, batch_first=True)
+    for parameter, index in ((module.in_proj_weight, 0), (module.in_proj_bias, 1)):
+        parameter.data = torch.cat([weights[name][index] for name in _PROJECTIONS[:3]])
+    module.out_proj.weight.data, module.out_proj.bias.data = weights["output"]
+    with torch.no_grad():
+        return module(x, x, x, key_padding_mask=~mask, need_weights=False)[0]
+
+
+@cache
+def _minilm() -> Bert:
+    return load_encoder("minilm").bert.eval()
 
 
 def _some_of_each(draw, rows: int, columns: int) -> torch.Tensor:

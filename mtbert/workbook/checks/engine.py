@@ -164,9 +164,17 @@ def _describe(value: Any) -> str:
     return type(value).__name__
 
 
+def error_text(error: BaseException) -> str:
+    """An exception's message on one line; "" if it fails to describe itself."""
+    try:
+        return " ".join(str(error).split())
+    except BaseException:
+        return ""
+
+
 def _describe_error(error: Exception, function: Callable) -> str:
     """The exception and its message, with the line of the learner's code that led to it."""
-    told = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    told = f"{type(error).__name__}: {error_text(error)}"
     code = getattr(inspect.unwrap(function), "__code__", None)
     frames = traceback.walk_tb(error.__traceback__)
     lines = [line for frame, line in frames if code and frame.f_code.co_filename == code.co_filename]
@@ -238,7 +246,7 @@ def _first_failure(properties: Iterator[str], answer: Answer) -> Result:
 
 
 def _reason(error: Exception, answer: Answer) -> str:
-    message = " ".join(str(error).split())
+    message = error_text(error)
     if isinstance(error, AssertionError):
         return message or "it does not hold"
     return f"the check cannot use what your function returned, {answer.returned} ({type(error).__name__}: {message})"

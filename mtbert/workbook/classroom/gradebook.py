@@ -6,6 +6,7 @@ import io
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -81,12 +82,11 @@ class Gradebook:
         """Grade every exercise of every student, and yield the grades as they come; the file is complete at the end."""
         done: list[Grade] = []
         open_jobs: dict[tuple[str, str], tuple[Job, Grade]] = {}
-        version = _version(limits)
         for submission in submissions:
             for path in notebooks:
                 for exercise in exercises(path):
                     handed = submission.notebooks.get(path.stem)
-                    row = _ungraded(submission, path, exercise.id, handed, version)
+                    row = _ungraded(submission, path, exercise.id, handed, limits)
                     known = self.known.get((row.student, row.exercise, row.digest))
                     if known is not None or handed is None or handed.problem:
                         done.append(known or row)
@@ -110,10 +110,10 @@ class Gradebook:
         write_table(self.path, _COLUMNS, [[getattr(row, name) for name in _COLUMNS] for row in grades])
 
 
-def _ungraded(submission: Submission, path: Path, id: str, handed: Handed | None, version: str) -> Grade:
+def _ungraded(submission: Submission, path: Path, id: str, handed: Handed | None, limits: Limits) -> Grade:
     """The row of an exercise before it is graded, with what is wrong if it cannot be."""
     message = handed.problem if handed else "; ".join([f"no {path.name} was handed in", *submission.others])
-    content = "\0".join([version, id, message, *(handed.cells if handed else ())])
+    content = "\0".join([_version(id, limits), id, message, *(handed.cells if handed else ())])
     digest = hashlib.sha256(content.encode(errors="surrogatepass")).hexdigest()[:16]
     name = handed.path.name if handed else ""
     return Grade(submission.student, path.stem, id, 0, "", " ".join(message.split())[:400], name, digest)
@@ -124,9 +124,10 @@ def _with_verdict(row: Grade, verdict: Verdict) -> Grade:
     return Grade(**{**{name: getattr(row, name) for name in _COLUMNS}, **said})
 
 
-def _version(limits: Limits) -> str:
-    """Changes with the checks, the notebooks' exercises, and the limits."""
-    sources = [path.read_text(encoding="utf-8") for path in sorted(_CHECKS.glob("*.py"))]
+@cache
+def _version(id: str, limits: Limits) -> str:
+    """Changes with the exercise's check and with the limits."""
+    sources = [(_CHECKS / f"{name}.py").read_text(encoding="utf-8") for name in ("engine", id.partition(".")[0])]
     return "\0".join([mtbert.__version__, repr(limits), *sources])
 
 

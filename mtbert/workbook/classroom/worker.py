@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from mtbert.workbook import checks
+from mtbert.workbook.checks.engine import error_text
 from mtbert.workbook.classroom.exercises import NOTEBOOKS, code_cells, exercises, read
 from mtbert.workbook.classroom.extraction import ExtractionError, Statement, program, statements
 from mtbert.workbook.classroom.limits import Limits, Tampering, adopt_orphans, allowed_tasks, confine, end_children
@@ -75,43 +76,47 @@ def _in_a_process(job: dict[str, Any], limits: Limits, tasks: int | None, answer
             os.close(answers)
             for descriptor in (0, 1, 2):
                 os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)
-            confine(Path(folder), limits, tasks)
-            verdict = judge(job)
+            verdict = _confined(job, Path(folder), limits, tasks)
             os.write(writing, json.dumps({"token": token, **verdict}).encode() + b"\n")
         finally:
             os._exit(0)
     os.close(writing)
     try:
-        received, status = _wait(child, reading, limits.seconds * CLOCK)
+        verdict, status = _wait(child, reading, token, limits.seconds * CLOCK)
     finally:
         os.close(reading)
         end_children(child)
         shutil.rmtree(folder, ignore_errors=True)
-    for line in received.splitlines():
-        with contextlib.suppress(ValueError, AttributeError):
-            verdict = json.loads(line)
-            if verdict.pop("token", None) == token:
-                return verdict
-    return _failed(_ending(status, limits.seconds))
+    return verdict or _failed(_ending(status, limits.seconds))
 
 
-def _wait(child: int, pipe: int, seconds: float) -> tuple[bytes, int | None]:
-    """What a child writes, up to a line break, and how it ended; None if it was still running at the end."""
-    received, end = b"", time.monotonic() + seconds
-    while time.monotonic() < end:
-        if select.select([pipe], [], [], 0.05)[0]:
+def _confined(job: dict[str, Any], folder: Path, limits: Limits, tasks: int | None) -> dict[str, Any]:
+    try:
+        confine(folder, limits, tasks)
+    except Exception as error:
+        return _failed(f"the limits of the process cannot be set: {error_text(error)}")
+    return judge(job)
+
+
+def _wait(child: int, pipe: int, token: str, seconds: float) -> tuple[dict[str, Any] | None, int | None]:
+    """A child's verdict, if it writes one in time, and how it ended; None if it was still running."""
+    received, status, end = b"", None, time.monotonic() + seconds
+    while status is None and time.monotonic() < end:
+        done, ended = os.waitpid(child, os.WNOHANG)
+        status = ended if done else None
+        while select.select([pipe], [], [], 0 if done else 0.05)[0]:
             part = os.read(pipe, 65536)
-            received += part
-            if part.endswith(b"}\n") or len(received) > 2**20:
-                return received, None
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return received + _rest(pipe), status
-    return received, None
-
-
-def _rest(pipe: int) -> bytes:
-    return os.read(pipe, 65536) if select.select([pipe], [], [], 0)[0] else b""
+            received = (received + part)[-(2**20) :]
+            if not part:  # closed: the child ends, or waits for something
+                time.sleep(0.02)
+            if not part or time.monotonic() > end:
+                break
+        for line in received.splitlines():
+            with contextlib.suppress(ValueError, AttributeError):
+                verdict = json.loads(line)
+                if verdict.pop("token", None) == token:
+                    return verdict, status
+    return None, status
 
 
 def _ending(status: int | None, seconds: float) -> str:
@@ -139,7 +144,7 @@ def judge(job: dict[str, Any]) -> dict[str, Any]:
     try:
         verdict = _judge(job)
     except BaseException as error:  # whatever a learner's code raises
-        verdict = _failed(f"{type(error).__name__}: {_text(error)}".rstrip(": "))
+        verdict = _failed(f"{type(error).__name__}: {error_text(error)}".rstrip(": "))
         if isinstance(error, SystemExit):
             verdict = _failed("the code calls exit: a function should return")
     for key in ("message", "property"):
@@ -162,7 +167,7 @@ def _judge(job: dict[str, Any]) -> dict[str, Any]:
         try:
             exec(statement, names)  # noqa: S102
         except Exception as error:
-            return _failed(f"{type(error).__name__}: {_text(error)} ({_line(error, statement.co_filename)})")
+            return _failed(f"{type(error).__name__}: {error_text(error)} ({_line(error, statement.co_filename)})")
     result = None
     for seed in SEEDS:
         result = check(names.get(function), seed=seed)
@@ -182,13 +187,6 @@ def _line(error: Exception, filename: str) -> str:
 
     lines = [line for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == filename]
     return f"line {lines[-1]}: {linecache.getline(filename, lines[-1]).strip()}" if lines else "while it was defined"
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return str(error)
-    except BaseException:  # a learner's own exception may fail to describe itself
-        return ""
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from workbook.exercises import edited, solutions
 
 from mtbert.nn.attention import attention
 
-_, masked, multi_head, block_mask = solutions("attention").values()
+_, masked, multi_head, attention_sublayer, block_mask = solutions("attention").values()
 
 
 def scaled(query, key):
@@ -28,6 +28,7 @@ def add(number):
     return lambda query, key, value, mask: (scaled(query, key) + number * ~mask).softmax(-1) @ value
 
 
+MERGED = "mixed.transpose(1, 2).flatten(2)"
 LOWEST = torch.finfo(torch.float32).min
 
 
@@ -40,6 +41,14 @@ def scaled_by_the_whole(query, key, value, heads):
     return multi_head(query / math.sqrt(heads), key, value, heads)
 
 
+def sublayer_by_sequence(x, mask, weights, heads):
+    result = torch.zeros_like(x)
+    for row, real in enumerate(mask):  # no padding at all: each row on its own
+        parts = [torch.nn.functional.linear(x[row, real], *weights[name]) for name in ("query", "key", "value")]
+        result[row, real] = torch.nn.functional.linear(multi_head(*parts, heads), *weights["output"])
+    return result
+
+
 def inverted_where_something_is_hidden(query, key, value, mask):
     return attention(query, key, value, mask if mask.all() else ~mask)
 
@@ -48,6 +57,7 @@ RIGHT = {
     "weights": [stable_by_hand],
     "masked": [attention, add(LOWEST), fill(-1e9)],
     "heads": [looped],
+    "sublayer": [sublayer_by_sequence],
     "blocks": [lambda lengths: torch.block_diag(*(torch.ones(n, n) for n in lengths)).bool()],
 }
 WRONG = {
@@ -63,6 +73,9 @@ WRONG = {
         ("with nothing hidden", lambda q, k, v, m: (q @ k.mT).masked_fill(~m, LOWEST).softmax(-1) @ v),
         ("a query looks where", lambda q, k, v, m: scaled(q, k).softmax(-1) @ v),
         ("a hidden key has no weight", add(-20.0)),
+        ("match badly", fill(-20.0)),
+        ("match badly", fill(-100.0)),
+        ("a hidden key has no weight", fill(-20)),
         ("a query that may see nothing", fill("-math.inf")),
         ("exactly where the mask is false", inverted_where_something_is_hidden),
     ],
@@ -71,6 +84,21 @@ WRONG = {
         ("every column", edited(multi_head, "mixed.transpose(0, 1) => mixed")),
         ("each head uses", lambda q, k, v, h: attention(q, k, v)),
         ("divides by the root", scaled_by_the_whole),
+    ],
+    "sublayer": [
+        ("as nn.Linear does", edited(attention_sublayer, "matrix.T => matrix")),
+        ("the biases are missing", edited(attention_sublayer, "matrix.T + bias => matrix.T")),
+        (
+            "the output matrix is missing",
+            edited(
+                attention_sublayer,
+                'project(mixed.transpose(1, 2).flatten(2), "output") => mixed.transpose(1, 2).flatten(2)',
+            ),
+        ),
+        ("a single wide head", lambda x, mask, weights, heads: attention_sublayer(x, mask, weights, 1)),
+        ("MultiheadAttention", edited(attention_sublayer, f"{MERGED} => mixed.reshape(x.shape)")),
+        ("padding changes nothing", edited(attention_sublayer, ", mask[:, None, None, :]) => )")),
+        ("do not see each other", lambda x, mask, weights, heads: attention_sublayer(x.flip(0), mask, weights, heads)),
     ],
     "blocks": [
         ("no token sees another", lambda lengths: torch.ones(sum(lengths), sum(lengths), dtype=torch.bool)),
