@@ -67,6 +67,6 @@ def edited(function: Callable, *edits: str) -> Callable:
     for old, new in (edit.split(" => ") for edit in edits):
         assert old in source, f"{old!r} is not in the source of {function.__name__}"
         source = source.replace(old, new)
-    names = dict(function.__globals__)
+    names = dict(inspect.unwrap(getattr(function, "step", function)).__globals__)  # of a class, those of its methods
     exec(source, names)  # noqa: S102
     return names[function.__name__]

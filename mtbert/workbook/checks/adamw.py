@@ -1,12 +1,13 @@
-"""Checks of notebook 03: momentum, Adam's direction, a step of AdamW, the schedule."""
+"""Checks of notebook 03: momentum, Adam's direction, clipping, the optimizer AdamW, the schedule."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mtbert.optim import learning_rate_factor
-from mtbert.workbook.checks.engine import Draw, check, expect, same, several, shaped, untouched
+from mtbert.workbook.checks.engine import Answer, Draw, check, equal, expect, returned, same, several, shaped, untouched
 
 
 @check
@@ -48,42 +49,58 @@ def direction(answer, draw):
 
 
 @check
-def step(answer, draw):
-    """answer(theta, gradient, m, v, t, lr, beta1, beta2, eps, weight_decay) -> (theta, m, v), all new tensors."""
-    yield "returns the new parameters, m and v, in the old shape"
-    for shape in ((5,), (3, 4)):
-        for part in several(answer(*_state(draw, *shape), 2, 0.1, 0.9, 0.99, 1e-8, 0.1), "parameters", "m", "v"):
-            shaped(part, *shape)
-    theta, gradient, m, v = state = _state(draw, 3, 4)
-    zeros = torch.zeros(3, 4)
-    lr, decay = draw.between(0.2, 0.4), draw.between(0.3, 0.6)
-    # keep 1 - beta1 away from the root of 1 - beta2: their corrections would cancel in the first step
-    beta1, beta2 = draw.between(0.6, 0.8), draw.between(0.97, 0.99)
-    t = draw.whole(3, 6)
-    yield "makes new tensors and leaves its arguments as they were"
-    untouched(lambda *tensors: answer(*tensors, t, lr, beta1, beta2, 1e-8, decay), *state)
-    new_m, new_v = beta1 * m + (1 - beta1) * gradient, beta2 * v + (1 - beta2) * gradient**2
-    yield "m and v are running means of the gradient and of its square"
-    _, got_m, got_v = answer(*state, t, lr, beta1, beta2, 1e-8, 0.0)
-    same(got_m, new_m)
-    same(got_v, new_v)
-    yield "without decay, the first step is lr * sign(gradient): bias corrected"
-    same(answer(theta, gradient, zeros, zeros, 1, lr, beta1, beta2, 1e-12, 0.0)[0], theta - lr * gradient.sign())
-    for eps, sentence in (
-        (1e-12, "later steps are corrected by 1 - beta1^t and 1 - beta2^t"),
-        (0.5, "eps is added to the root of the corrected v"),
-    ):
-        yield sentence
-        got = answer(*state, t, lr, beta1, beta2, eps, 0.0)[0]
-        same(got, theta - lr * _direction(new_m, new_v, t, beta1, beta2, eps))
-    yield "the decay does not enter the gradient, and so neither m nor v"
-    got, got_m, got_v = answer(*state, t, lr, beta1, beta2, 1e-8, decay)
-    same(got_m, new_m)
-    same(got_v, new_v)
-    yield "with zero gradient, m and v, theta becomes (1 - lr * weight_decay) * theta"
-    same(answer(theta, zeros, zeros, zeros, t, lr, beta1, beta2, 1e-8, decay)[0], theta * (1 - lr * decay))
-    yield "the decay is a share of the old weights, not of the new ones"
-    same(got, theta * (1 - lr * decay) - lr * _direction(new_m, new_v, t, beta1, beta2, 1e-8))
+def clip(answer, draw):
+    """answer(gradients, max_norm) -> new gradients; gradients: a list of tensors of any shapes."""
+    gradients = [draw.normal(3, 4), 2 * draw.normal(5), draw.normal(2, 2, 2)]
+    norm = float(torch.cat([gradient.flatten() for gradient in gradients]).norm())
+    yield "returns a list with as many tensors, in the old shapes"
+    for got, gradient in zip(several(answer(gradients, 1.0), "a", "b", "c"), gradients, strict=True):
+        shaped(got, *gradient.shape)
+    yield "changes nothing if the norm is at most max_norm"
+    _same_list(answer(gradients, 2 * norm), gradients)
+    yield "divides all tensors by the same number: the norm of all of them together, over max_norm"
+    limit = draw.between(0.2, 0.6) * norm
+    _same_list(answer(gradients, limit), [gradient * limit / norm for gradient in gradients])
+    yield "gives finite numbers if all gradients are zero"
+    _same_list(answer([torch.zeros(3), torch.zeros(2)], 1.0), [torch.zeros(3), torch.zeros(2)])
+
+
+@check
+def optimizer(answer, draw):
+    """answer(params, lr, betas, eps, weight_decay) -> a torch.optim.Optimizer that takes steps of AdamW."""
+    betas = (draw.between(0.6, 0.8), draw.between(0.97, 0.99))
+    lr, decay = draw.between(0.02, 0.05), draw.between(0.3, 0.6)
+    yield "step 1: is a torch.optim.Optimizer that knows its settings"
+    mine, _ = _build(answer, draw, lr, betas, 1e-8, decay)
+    settings = {"lr": lr, "betas": betas, "eps": 1e-8, "weight_decay": decay}
+    for name, value in settings.items():
+        equal(mine.param_groups[0].get(name), value, f"param_groups[0][{name!r}]")
+    yield "step 2: moves the parameter in place, and leaves its gradient as it was"
+    mine, theta = _build(answer, draw, lr, betas, 1e-12, 0.0)
+    before, place = theta.detach().clone(), theta.data_ptr()
+    _step(mine, [theta], [gradient := _away_from_zero(draw, 3, 4)])
+    expect(theta.data_ptr() == place, "the parameter has new storage: change it in place, for instance with copy_")
+    expect(not torch.equal(theta, before), "the parameter did not move")
+    same(theta.grad, gradient)
+    yield "step 2: without decay, the first step is lr * sign(gradient)"
+    same(theta, before - lr * gradient.sign())
+    yield "step 3: the averages carry over from step to step, each with its own correction"
+    _as_torch(answer, draw, steps=5, lr=lr, betas=betas, eps=1e-12, weight_decay=0.0)
+    yield "step 3: eps is added to the root of the corrected v"
+    _as_torch(answer, draw, steps=5, lr=lr, betas=betas, eps=0.5, weight_decay=0.0)
+    yield "step 4: a gradient of zero leaves only the decay, a fraction lr * weight_decay of the weights"
+    mine, theta = _build(answer, draw, lr, betas, 1e-8, decay)
+    before = theta.detach().clone()
+    _step(mine, [theta], [torch.zeros(3, 4)])
+    same(theta, (1 - lr * decay) * before, 1e-5)
+    yield "step 4: the decay acts on the old weights and enters neither m nor v"
+    _as_torch(answer, draw, steps=5, lr=lr, betas=betas, eps=1e-8, weight_decay=decay)
+    yield "step 5: each parameter group has settings of its own, and a rate changed between two steps counts"
+    _groups(answer, draw, betas)
+    yield "step 6: a parameter without a gradient is left alone and counts no step"
+    _absent_gradient(answer, draw, lr, betas, decay)
+    yield "step 7: state_dict holds all that a new optimizer needs to go on"
+    _resumed(answer, draw, lr, betas, decay)
 
 
 @check
@@ -119,10 +136,87 @@ def _tensors(draw: Draw, count: int, *shape: int) -> list[Tensor]:
     return [draw.normal(*shape) for _ in range(count)]
 
 
-def _state(draw: Draw, *shape: int) -> list[Tensor]:
-    """theta, a gradient away from zero, m, and a positive v."""
-    theta, gradient, m = _tensors(draw, 3, *shape)
-    return [theta, gradient.sign() * (gradient.abs() + 0.1), m, draw.uniform(*shape) + 0.2]
+def _same_list(got: Sequence, expected: Sequence[Tensor]) -> None:
+    for one, other in zip(several(got, *map(str, range(len(expected)))), expected, strict=True):
+        same(one, other)
+
+
+def _away_from_zero(draw: Draw, *shape: int) -> Tensor:
+    numbers = draw.normal(*shape)
+    return numbers.sign() * (numbers.abs() + 0.1)
+
+
+def _build(answer: Answer, draw: Draw, *settings: Any) -> tuple[torch.optim.Optimizer, nn.Parameter]:
+    """The learner's optimizer of one new parameter, and that parameter."""
+    theta = nn.Parameter(draw.normal(3, 4))
+    return _made(answer([theta], *settings)), theta
+
+
+def _made(optimizer: Any) -> torch.optim.Optimizer:
+    expect(
+        isinstance(returned(optimizer), torch.optim.Optimizer),
+        f"it is {type(optimizer).__name__}: derive the class from torch.optim.Optimizer, and call super().__init__",
+    )
+    return optimizer
+
+
+def _step(optimizer: torch.optim.Optimizer, parameters: Sequence[nn.Parameter], gradients: Sequence) -> None:
+    """Set the gradients and take a step. What the learner's step raises is told as the learner's."""
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = None if gradient is None else gradient.clone()
+    Answer(optimizer.step)()
+
+
+def _follow(optimizers: Sequence[torch.optim.Optimizer], copies: Sequence[Sequence[nn.Parameter]], gradients) -> None:
+    """Take the same steps with each optimizer on its copy of the parameters, which must then be equal."""
+    for step_gradients in gradients:
+        for optimizer, parameters in zip(optimizers, copies, strict=True):
+            _step(optimizer, parameters, step_gradients)
+    for one, other in zip(*copies, strict=True):
+        same(one, other)
+
+
+def _twins(values: Sequence[Tensor]) -> list[list[nn.Parameter]]:
+    return [[nn.Parameter(value.clone()) for value in values] for _ in range(2)]
+
+
+def _as_torch(answer: Answer, draw: Draw, steps: int, **settings: Any) -> None:
+    mine, theirs = _twins([draw.normal(3, 4)])
+    optimizers = [_made(answer(mine, *settings.values())), torch.optim.AdamW(theirs, **settings)]
+    _follow(optimizers, [mine, theirs], [[_away_from_zero(draw, 3, 4)] for _ in range(steps)])
+
+
+def _groups(answer: Answer, draw: Draw, betas: tuple[float, float]) -> None:
+    copies = _twins([draw.normal(3, 4), draw.normal(5)])
+    optimizers = []
+    for build, (matrix, bias) in zip((answer, torch.optim.AdamW), copies, strict=True):
+        groups = [{"params": [matrix], "weight_decay": 0.5}, {"params": [bias], "weight_decay": 0.0, "lr": 0.01}]
+        optimizers.append(_made(build(groups, 0.03, betas, 1e-8, 0.1)))
+    gradients = [[_away_from_zero(draw, 3, 4), _away_from_zero(draw, 5)] for _ in range(3)]
+    _follow(optimizers, copies, gradients)
+    for optimizer in optimizers:
+        optimizer.param_groups[0]["lr"] = 0.08
+    _follow(optimizers, copies, gradients)
+
+
+def _absent_gradient(answer: Answer, draw: Draw, lr: float, betas: tuple[float, float], decay: float) -> None:
+    copies = _twins([draw.normal(3, 4), draw.normal(5)])
+    builders = (answer, torch.optim.AdamW)
+    optimizers = [_made(build(copy, lr, betas, 1e-8, decay)) for build, copy in zip(builders, copies, strict=True)]
+    both = [_away_from_zero(draw, 3, 4), _away_from_zero(draw, 5)]
+    _follow(optimizers, copies, [both, both, [both[0], None]])
+    _follow(optimizers, copies, [[both[0], None], both])  # the second parameter's third step
+
+
+def _resumed(answer: Answer, draw: Draw, lr: float, betas: tuple[float, float], decay: float) -> None:
+    mine, theirs = _twins([draw.normal(3, 4)])
+    reference = torch.optim.AdamW(theirs, lr, betas, 1e-8, decay)
+    gradients = [[_away_from_zero(draw, 3, 4)] for _ in range(3)]
+    optimizer = _made(answer(mine, lr, betas, 1e-8, decay))
+    _follow([optimizer, reference], [mine, theirs], gradients)
+    fresh = _made(answer(mine, lr, betas, 1e-8, decay))
+    fresh.load_state_dict(optimizer.state_dict())
+    _follow([fresh, reference], [mine, theirs], gradients)
 
 
 def _direction(m: Tensor, v: Tensor, t: int, beta1: float, beta2: float, eps: float) -> Tensor:

@@ -16,6 +16,7 @@ from mtbert.workbook.plots.style import COLORS, DASHES, finish, legend_outside, 
 _NAMED = {"SGD": "sst", "momentum": "quora", "Adam": "sts", "AdamW": "cfimdb"}
 _MARKERS = {"SGD": "o", "momentum": "s", "Adam": "^", "AdamW": "D"}
 _OTHERS = ["sst", "quora", "sts", "cfimdb", "yelp"]
+_HALF = 0.5**0.5
 
 
 class Surface(NamedTuple):
@@ -23,18 +24,73 @@ class Surface(NamedTuple):
 
     value: Callable[[Tensor], Tensor]
     window: tuple[float, float, float, float]
+    start: tuple[float, float] = (0.0, 0.0)
     goals: Sequence[tuple[float, float]] = ((0.0, 0.0),)
+
+
+def _valley(x: Tensor) -> Tensor:
+    return (x[..., 0] ** 2 + 100 * x[..., 1] ** 2) / 2
+
+
+def _rotated(x: Tensor) -> Tensor:
+    return _valley(torch.stack([x[..., 0] + x[..., 1], x[..., 1] - x[..., 0]], dim=-1) * _HALF)
+
+
+def _bend(x: Tensor) -> Tensor:
+    return (1 - x[..., 0]) ** 2 / 4 + 2 * (x[..., 1] - x[..., 0] ** 2) ** 2
+
+
+def _saddle(x: Tensor) -> Tensor:
+    return (x[..., 0] ** 2 - x[..., 1] ** 2) / 2 + (x[..., 1] ** 4 + 1) / 4
+
+
+SURFACES = {
+    "valley": Surface(_valley, (-3, 0.8, -1.3, 1.3), (-2.5, 1.0)),
+    "rotated": Surface(_rotated, (-3.1, 0.7, -2.8, 0.7), (-3.5 * _HALF, -1.5 * _HALF)),
+    "bend": Surface(_bend, (-1.6, 1.6, -0.5, 1.9), (-1.2, 1.6), [(1, 1)]),
+    "saddle": Surface(_saddle, (-2.2, 1.2, -1.3, 1.3), (-2.0, 1e-6), [(0, 1), (0, -1)]),
+}
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "SGD": torch.optim.SGD,
+    "momentum": lambda parameters, lr: torch.optim.SGD(parameters, lr, momentum=0.9),
+    "Adam": torch.optim.Adam,
+}
+
+
+def descend(surface: Surface, optimizer: str, lr: float, steps: int = 100) -> Tensor:
+    """The points that one of torch's optimizers visits on a surface, (steps + 1, 2)."""
+    theta = torch.tensor(surface.start, dtype=torch.float64, requires_grad=True)
+    run, points = OPTIMIZERS[optimizer]([theta], lr=lr), [theta.detach().clone()]
+    for _ in range(steps):
+        run.zero_grad()
+        surface.value(theta).backward()
+        run.step()
+        points.append(theta.detach().clone())
+    return torch.stack(points)
+
+
+def race(surface: Surface, paths: Mapping[str, Tensor], title: str) -> Figure:
+    """Draw paths on a surface, and the loss along them; paths: optimizer -> (points, 2)."""
+    figure, (left, right) = style.panels(2, (10, 4.2), title, width_ratios=(1.15, 1), layout="constrained")
+    _contours(left, surface)
+    for index, (name, path) in enumerate(paths.items()):
+        _path(left, name, index, path)
+        losses = surface.value(path).clamp(1e-8, 1e8).nan_to_num(1e8)
+        right.plot(losses, color=_color(name, index), linestyle=DASHES[index % 4], linewidth=2.2, label=name)
+    left.set(title="The paths, from the circle to the star", xlabel=r"$\theta_1$", ylabel=r"$\theta_2$")
+    right.set(title="The loss along them", xlabel="step", ylabel="loss (log scale)", yscale="log")
+    right.legend()
+    return figure
 
 
 def walks(surface: Surface | Sequence[Surface], panels: Mapping[str, Mapping[str, Tensor]]) -> Figure:
     """Draw paths of optimizers on one surface, or one for each panel; panels: title -> optimizer -> (points, 2)."""
     surfaces = [surface] * len(panels) if isinstance(surface, Surface) else list(surface)
     names = list(dict.fromkeys(name for paths in panels.values() for name in paths))
-    width = 3.1 if len(panels) > 1 else 3.8
+    width = 10 / len(panels)
     windows = [one.window for one in surfaces]
     tallest = max((top - bottom) / (right - left) for left, right, bottom, top in windows)
-    size = (width * len(panels) + (1.4 if len(names) > 1 else 0), (width - 0.8) * tallest + 0.9)
-    figure, row = style.panels(len(panels), size)
+    figure, row = style.panels(len(panels), (10, min(5.5, (width - 0.9) * tallest + 1.1)))
     for axes, one, (title, paths) in zip(row, surfaces, panels.items(), strict=True):
         _contours(axes, one)
         for index, (name, path) in enumerate(paths.items()):
@@ -47,23 +103,24 @@ def walks(surface: Surface | Sequence[Surface], panels: Mapping[str, Mapping[str
 
 
 def _contours(axes: Axes, surface: Surface) -> None:
-    """Contour lines, closer together near the lowest point, and a star at each goal."""
+    """Contour lines, closer together near the lowest point; a circle at the start and a star at each goal."""
     left, right, bottom, top = surface.window
     ranges = [torch.linspace(*ends, 140, dtype=torch.float64) for ends in ((left, right), (bottom, top))]
     x, y = torch.meshgrid(*ranges, indexing="xy")
     height = surface.value(torch.stack([x, y], dim=-1)).numpy()
     low, high = height.min(), height.max()
-    levels = low + (high - low) * np.linspace(0.12, 0.98, 5) ** 2.5
-    axes.contour(x, y, height, levels=levels, colors="0.75", linewidths=0.8, linestyles="-")
+    levels = low + (high - low) * np.linspace(0.12, 0.98, 6) ** 2.5
+    axes.contour(x, y, height, levels=levels, colors="0.7", linewidths=1.2, linestyles="-", zorder=0)
     for goal in surface.goals:
-        axes.plot(*goal, "*", color="black", markersize=11, zorder=5, label="_goal")
+        axes.plot(*goal, "*", color="black", markersize=16, zorder=5, label="_goal")
+    axes.plot(*surface.start, "o", color="white", markeredgecolor="black", markersize=10, zorder=5, label="_start")
     axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
 
 
 def _path(axes: Axes, name: str, index: int, path: Tensor) -> None:
     points = path[path.isfinite().all(1)].clamp(-1e4, 1e4)
-    marker = {"marker": _MARKERS.get(name, "o"), "markersize": 3}
-    axes.plot(points[:, 0], points[:, 1], color=_color(name, index), linewidth=1.2, label=name, **marker)
+    line = {"marker": _MARKERS.get(name, "o"), "markersize": 5, "linestyle": DASHES[index % 4], "linewidth": 1.8}
+    axes.plot(points[:, 0], points[:, 1], color=_color(name, index), label=name, **line)
 
 
 def _color(name: str, index: int):
@@ -78,39 +135,100 @@ def lines(
     scales: tuple[str, str] = ("linear", "linear"),
 ) -> Figure:
     """Draw one line per name over x, or over 1, 2, 3 ...; series: name -> (points,); scales: "linear" or "log"."""
-    figure, axes = subplots(figsize=(6.6, 2.6))
+    figure, axes = subplots(figsize=(10, 3.8))
     dashes = cycle([*DASHES, (0, (6, 1, 1, 1, 1, 1))])
     for index, ((name, values), line) in enumerate(zip(series.items(), dashes, strict=False)):
         values = np.asarray(values, dtype=float)
         positions = np.arange(1, len(values) + 1) if x is None else np.asarray(x, dtype=float)
-        axes.plot(positions, values, label=name, color=_color(name, index), linestyle=line, linewidth=2)
+        axes.plot(positions, values, label=name, color=_color(name, index), linestyle=line, linewidth=2.5)
     return finish(axes, title=title, xlabel=axis_names[0], ylabel=axis_names[1], xscale=scales[0], yscale=scales[1])
 
 
-def sweep(losses: Mapping[str, Mapping[float, Sequence[float]]], last: int, constant: float) -> Figure:
-    """Draw final losses by learning rate and the best curves; losses: optimizer -> rate -> the loss of each step."""
-    figure, (left, right) = style.panels(2, (8.6, 2.9))
+def decay(scale: Tensor, remaining: Mapping[str, Tensor], predicted: Mapping[str, Tensor]) -> Figure:
+    """Draw weights after many steps of pure decay over the scale of their gradients, next to what a formula predicts.
+
+    Args:
+        scale: (groups,), the size of the gradients.
+        remaining: Method -> (groups, weights).
+        predicted: Method -> (groups,).
+    """
+    figure, axes = subplots(figsize=(10, 4.2))
+    for index, (name, weights) in enumerate(remaining.items()):
+        color, mean = _color(name, index), weights.mean(1)
+        errors = 2 * weights.std(1) / weights.shape[1] ** 0.5
+        style_of = {"marker": _MARKERS.get(name, "o"), "markersize": 8, "linestyle": "none", "capsize": 4}
+        axes.errorbar(scale, mean, errors, color=color, label=f"{name}, measured", **style_of)
+        axes.plot(scale, predicted[name], color=color, linestyle=DASHES[index % 4], label=f"{name}, predicted")
+    axes.axhline(1, color="0.4", linestyle=":", label="at the start")
+    labels = {"xlabel": "scale of the gradient (log scale)", "ylabel": "mean weight"}
+    return finish(axes, title="Weights after 1,000 steps of decay", xscale="log", **labels)
+
+
+def gradients_by_depth(depths: Sequence[int], norms: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
+    """Draw the gradient of the top layer over the depth of the stack, a dot per seed and their mean as a line.
+
+    Args:
+        depths: Numbers of layers.
+        norms: Kind of stack -> for each depth, the norm of each seed.
+    """
+    figure, axes = subplots(figsize=(10, 4))
+    for index, (name, by_depth) in enumerate(norms.items()):
+        color = _color(name, index)
+        for depth, seeds in zip(depths, by_depth, strict=True):
+            axes.plot([depth] * len(seeds), seeds, "o", color=color, alpha=0.45)
+        axes.plot(depths, [np.mean(seeds) for seeds in by_depth], DASHES[index], color=color, linewidth=2.5, label=name)
+    falling = np.mean(list(norms.values())[-1][0]) * np.sqrt(depths[0] / np.asarray(depths, dtype=float))
+    axes.plot(depths, falling, ":", color="0.3", label=r"proportional to $1/\sqrt{L}$")
+    axes.set(xscale="log", yscale="log", title="Gradient of the top layer before the first step")
+    axes.set_xticks(depths, [str(depth) for depth in depths])
+    axes.minorticks_off()
+    ticks = [0.05, 0.1, 0.2, 0.4, 0.8]
+    axes.set_yticks(ticks, [str(tick) for tick in ticks])
+    return finish(axes, xlabel="layers L (log scale)", ylabel="gradient norm (log scale)")
+
+
+def sweep(
+    losses: Mapping[str, Mapping[float, Sequence[float]]],
+    last: int,
+    constant: float,
+    repeats: Mapping[str, Sequence[float]] | None = None,
+) -> Figure:
+    """Draw final losses by learning rate and the best curves.
+
+    Args:
+        losses: Optimizer -> learning rate -> the loss of each step.
+        last: Steps over which the final loss is a mean.
+        constant: The loss of a constant answer.
+        repeats: Optimizer -> final losses at its best rate with other seeds, drawn as an error bar (the range).
+    """
+    figure, (left, right) = style.panels(2, (10, 4.2), layout="constrained")
     length = max(len(run) for runs in losses.values() for run in runs.values())
     top = 1.35 * constant
     for name, runs in losses.items():
-        line = {"color": _color(name, 0), "marker": _MARKERS.get(name, "o")}
+        line = {"color": _color(name, 0), "marker": _MARKERS.get(name, "o"), "markersize": 7, "linewidth": 2}
         ends = {rate: _final_loss(run, last, length) for rate, run in runs.items()}
         converged = {rate: end for rate, end in ends.items() if end <= top}
         left.plot(list(converged), list(converged.values()), label=name, **line)
         diverged = [rate for rate in ends if rate not in converged]
-        cross = {"color": line["color"], "markersize": 8, "markeredgewidth": 2, "label": f"_{name} diverged"}
+        cross = {"color": line["color"], "markersize": 10, "markeredgewidth": 2.5, "label": f"_{name} diverged"}
         left.plot(diverged, [0.98 * top] * len(diverged), "x", **cross)
         best = min(ends, key=ends.__getitem__)
         if np.isfinite(ends[best]):  # averaged: a single batch says little
+            if repeats:
+                seeds = [ends[best], *repeats[name]]
+                low, high = min(seeds), max(seeds)
+                bar = {"color": line["color"], "capsize": 6, "linewidth": 2.5, "label": f"_{name} range"}
+                left.errorbar([best], [(low + high) / 2], [(high - low) / 2], fmt="none", **bar)
             means = running_mean(runs[best], last)
-            right.plot(range(last, len(runs[best]) + 1), means, label=f"{name}, {best:g}", markevery=4, **line)
+            right.plot(range(last, len(runs[best]) + 1), means, label=f"{name}, lr {best:g}", markevery=4, **line)
     for axes in (left, right):
         axes.axhline(constant, color="0.4", linestyle=":", label="constant answer")
         axes.set_ylim(0, top)
     left.set(xscale="log", xlabel="learning rate (log scale)", ylabel=f"loss, mean of {last} steps")
-    left.set_title("Final loss by rate")
+    left.set_title("Final loss by learning rate")
     right.set(xlabel="step", title="Over the steps, each at its best rate")
-    return finish(right)
+    right.legend(loc="lower left")
+    return figure
 
 
 def _final_loss(run: Sequence[float], last: int, length: int) -> float:

@@ -1,20 +1,35 @@
 """Answers to the exercises of notebook 03: other right ones, and usual mistakes by the property that they break."""
 
+from collections import defaultdict
+
+import torch
 from workbook.exercises import edited, solutions
 
-from mtbert.optim import learning_rate_factor
+from mtbert.optim import AdamW, learning_rate_factor
 
-momentum, direction, adamw, factor = solutions("adamw").values()
+momentum, clip, optimizer, factor = solutions("adamw").values()
 
 
-def efficient_direction(m, v, t, beta1, beta2, eps):
-    root = (1 - beta2**t) ** 0.5
-    return root / (1 - beta1**t) * m / (v.sqrt() + eps * root)
+def clip_by_vector(gradients, max_norm):
+    norm = torch.nn.utils.parameters_to_vector(gradients).norm()
+    return [gradient * (max_norm / norm).clamp(max=1) if norm > 0 else gradient for gradient in gradients]
+
+
+class _WithStateOutside(optimizer):
+    """Keeps its averages where state_dict does not look."""
+
+    @torch.no_grad()
+    def step(self):
+        self.own = getattr(self, "own", defaultdict(dict))
+        self.state, saved = self.own, self.state
+        super().step()
+        self.state = saved
 
 
 RIGHT = {
     "factor": [lambda step, total, warmup_ratio: learning_rate_factor(step, total, warmup_ratio, "linear")],
-    "direction": [efficient_direction],
+    "clip": [clip_by_vector],
+    "optimizer": [AdamW, torch.optim.AdamW],
 }
 WRONG = {
     "momentum": [
@@ -22,24 +37,42 @@ WRONG = {
         ("the velocity becomes mu * velocity + gradient", edited(momentum, "+ gradient => + (1 - mu) * gradient")),
         ("the parameters move by", edited(momentum, "theta - lr * velocity => theta - lr * gradient")),
     ],
-    "direction": [
-        ("after very many steps", lambda m, v, t, b1, b2, e: m),
-        ("m is divided by 1 - beta1^t", lambda m, v, t, b1, b2, e: m / (v.sqrt() + e)),
-        ("v is divided by 1 - beta2^t", lambda m, v, t, b1, b2, e: m / (1 - b1**t) / (v.sqrt() + e)),
-        ("eps is added last", lambda m, v, t, b1, b2, e: m / (1 - b1**t) / (v / (1 - b2**t) + e).sqrt()),
+    "clip": [
+        ("as many tensors", lambda gradients, max_norm: gradients[0]),
+        ("changes nothing if", edited(clip, "min(1.0, max_norm / max(total, 1e-12)) => max_norm / max(total, 1e-12)")),
+        ("by the same number", lambda gradients, max_norm: [clip([gradient], max_norm)[0] for gradient in gradients]),
+        ("by the same number", lambda gradients, max_norm: gradients),
+        ("by the same number", lambda gradients, max_norm: [g.clamp(-max_norm, max_norm) for g in gradients]),
+        ("all gradients are zero", edited(clip, "max(total, 1e-12) => total")),
     ],
-    "step": [
-        ("m and v are running means", lambda theta, gradient, m, v, *_: (theta, m, v)),
-        ("m and v are running means", edited(adamw, ", m, v\n => , m / (1 - beta1**t), v / (1 - beta2**t)\n")),
-        ("without decay, the first", edited(adamw, "m / (1 - beta1**t) => m", "(v / (1 - beta2**t)) => v")),
-        ("later steps are corrected", edited(adamw, "**t => **1")),
-        ("eps is added to", edited(adamw, ".sqrt() + eps) => + eps).sqrt()")),
+    "optimizer": [
+        ("step 1", edited(optimizer, ', "eps": eps => ')),
+        ("step 2: moves", edited(optimizer, "theta.sub_( => theta = theta - (")),
+        ("step 2: moves", edited(optimizer, "theta.sub_(lr => theta.grad.mul_(2); theta.sub_(lr")),
+        ("step 2: without decay", edited(optimizer, "theta.sub_(lr * m_hat => theta.sub_(lr * state['m']")),
+        ("step 3: the averages", edited(optimizer, "if not state: => if True:")),
+        ("step 3: the averages", edited(optimizer, ' ** state["t"] => ')),
+        ("step 3: eps", edited(optimizer, '(v_hat.sqrt() + group["eps"]) => (v_hat + group["eps"]).sqrt()')),
+        ("step 4: a gradient of zero", edited(optimizer, 'theta.mul_(1 - lr * group["weight_decay"]) => pass')),
         (
-            "the decay does not",
-            lambda theta, gradient, *rest: adamw(theta, gradient + rest[-1] * theta, *rest[:-1], 0.0),
+            "step 4: the decay acts",
+            edited(
+                optimizer,
+                'theta.mul_(1 - lr * group["weight_decay"]) => pass',
+                'group["eps"])) => group["eps"])); theta.mul_(1 - lr * group["weight_decay"])',
+            ),
         ),
-        ("with zero gradient, m and v, theta becomes", edited(adamw, "(1 - lr * weight_decay) * theta => theta")),
-        ("the decay is a", edited(adamw, "* theta - lr * direction => * (theta - lr * direction)")),
+        ("step 5", edited(optimizer, 'lr, (beta1, beta2) = group["lr"] => lr, (beta1, beta2) = self.defaults["lr"]')),
+        (
+            "step 6",
+            edited(
+                optimizer,
+                "if theta.grad is None: => if False:",
+                "theta.grad**2 => (0 if theta.grad is None else theta.grad) ** 2",
+                "(1 - beta1) * theta.grad => (1 - beta1) * (0 if theta.grad is None else theta.grad)",
+            ),
+        ),
+        ("step 7", _WithStateOutside),
     ],
     "factor": [
         ("the rate of step 0", lambda *_: 1.0),
