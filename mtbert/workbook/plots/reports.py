@@ -10,9 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from numpy.typing import ArrayLike
 
 from mtbert.experiments.claims import TITLES
 from mtbert.experiments.statistics import SeedVariance
+from mtbert.workbook.plots.confusion_matrices import draw_matrix
 from mtbert.workbook.plots.style import COLORS, dot_rows, finish, labelled_bars, legend_outside, panels, subplots
 
 _VERDICTS = {
@@ -91,10 +93,12 @@ def definitions(table: pd.DataFrame, title: str) -> Figure:
     for row in rows.index[neither]:
         axes.axvline(row, color="0.85", linewidth=6, zorder=0, label="neither fits" if row == neither.idxmax() else "")
     axes.axhline(0, color="0.4", linewidth=0.8)
-    starts = rows.index[rows.report != rows.report.shift()]
     axes.set(title=title, ylabel="printed minus mean", xlabel="printed rows, report by report")
-    names = [TITLES.get(report, report) for report in rows.report[starts]]
-    axes.set_xticks(starts, names, rotation=-20, ha="left", rotation_mode="anchor")
+    middles = rows.index.to_series().groupby(rows.report, sort=False).mean()
+    names = [TITLES.get(report, report).replace(" & ", " &\n") for report in middles.index]
+    axes.set_xticks(middles, names)
+    for start in rows.index[rows.report != rows.report.shift()][1:]:
+        axes.axvline(start - 0.5, color="0.7", linewidth=0.8, linestyle=":")
     return finish(axes)
 
 
@@ -148,6 +152,15 @@ def beside(printed: pd.DataFrame, measured: pd.DataFrame, title: str) -> Figure:
     both[0].set_yticks(range(len(printed)), list(printed.index))
     both[0].invert_yaxis()
     legend_outside(both[1])
+    return figure
+
+
+def matrices(by_title: Mapping[str, ArrayLike]) -> Figure:
+    """Draw confusion matrices with different numbers of classes side by side; by_title: title -> counts."""
+    figure, row = panels(len(by_title), (10, 4.6))
+    for axes, (title, matrix) in zip(row, by_title.items(), strict=True):
+        draw_matrix(axes, matrix, [str(label) for label in range(len(np.asarray(matrix)))])
+        axes.set_title(title)
     return figure
 
 
