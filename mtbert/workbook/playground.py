@@ -84,7 +84,7 @@ class Playground:
             else Answers()
             for name, model in models.items()
         }
-        return draw.answers(by_model)
+        return draw.answers(by_model, texts)
 
 
 def ask_box(text: str = EXAMPLE, model: str | Path = SHIPPED) -> None:

@@ -73,10 +73,16 @@ def neighbors(sentences: Sequence[str], cosines: Sequence[float], among: int) ->
     return figure
 
 
-def answers(by_model: Mapping[str, Answers]) -> Figure:
-    """Draw what each model answers: a panel per task, a bar per label and model."""
+def answers(by_model: Mapping[str, Answers], texts: Sequence[str]) -> Figure:
+    """Draw what each model answers about a text or a pair: a panel per task, a bar per label and model."""
     tasks = {name: answer.task for found in by_model.values() for name, answer in found.items()}
-    figure, row = subplots(1, len(tasks), figsize=(_WIDTH, 3.6), layout="constrained", squeeze=False)
+    figure, row = subplots(1, len(tasks), figsize=(_WIDTH, 4.4), layout="constrained", squeeze=False)
+    figure.suptitle(
+        "\n".join(textwrap.shorten(text, 80, placeholder=" …") for text in texts),
+        fontsize=_SIZE,
+        style="italic",
+        parse_math=False,
+    )
     for axes, task in zip(row[0], tasks.values(), strict=True):
         _answer_panel(axes, task, by_model)
     if len(by_model) > 1:
