@@ -122,8 +122,10 @@ def test_every_notebook_with_parameters_checks_them(notebook):
     cells = [cell for cell in json.loads(notebook.read_text("utf-8"))["cells"] if cell["cell_type"] == "code"]
     if any("parameters" in cell["metadata"].get("tags", []) for cell in cells):
         beginning = "".join("".join(cell["source"]) for cell in cells[:3])
-        assert "check_parameters()" in beginning or f'settings(\n    "{notebook.stem}"' in beginning.replace(
-            'settings("', 'settings(\n    "'
+        assert (
+            "check_parameters()" in beginning
+            or "setup(seed" in beginning
+            or f'settings(\n    "{notebook.stem}"' in beginning.replace('settings("', 'settings(\n    "')
         )
     assert all("rmtree" not in "".join(cell["source"]) for cell in cells)
 

@@ -1,12 +1,16 @@
-"""Checks of notebook 02: layer norm, GELU, the residual sub-layer, and the parameters of a layer."""
+"""Checks of notebook 02: layer norm, GELU, the embeddings, the layer, the encoder, and the parameters of a layer."""
 
 import math
+from functools import cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mtbert.workbook.checks.engine import check, expect, returned, same, shaped, untouched
+from mtbert.data.batch import pack_sequences
+from mtbert.nn.attention import attention
+from mtbert.nn.pretrained import Encoder, load_encoder, to_transformers
+from mtbert.workbook.checks.engine import check, expect, no_known_mistake, returned, same, shaped, untouched
 
 
 @check
@@ -53,36 +57,188 @@ def gelu(answer, draw):
 
 
 @check
-def sublayer(answer, draw):
-    """answer(x, mixed, dense, drop, norm) -> (tokens, hidden); x (tokens, hidden), mixed (tokens, width).
+def embeddings(answer, draw):
+    """answer(ids, token_types, weights) -> (rows, tokens, hidden); ids and token_types (rows, tokens).
 
-    dense, drop and norm are functions: dense maps (tokens, width) to (tokens, hidden), the others keep the shape.
+    weights maps the published names, such as "word_embeddings.weight", to tensors.
     """
-    tokens, width, hidden = 4, 6, 3
-    x, mixed = draw.normal(tokens, hidden), draw.normal(tokens, width)
-    weight, bias = draw.normal(hidden, width), 1 + draw.uniform(hidden)
+    vocabulary, hidden = 20, 6
+    sizes = {"word": vocabulary, "position": 9, "token_type": 2}
+    weights = {f"{name}_embeddings.weight": draw.normal(size, hidden) for name, size in sizes.items()}
+    plain = {"LayerNorm.weight": torch.ones(hidden), "LayerNorm.bias": torch.zeros(hidden)}
+    ids, types = draw.wholes(0, vocabulary - 1, 2, 5), draw.wholes(0, 1, 2, 5)
+    yield "gives a vector for every token"
+    shaped(answer(ids, types, weights | plain), 2, 5, hidden)
+    yield "the vectors are normalized: mean 0, mean square 1"
+    got = shaped(answer(ids, types, weights | plain), 2, 5, hidden)
+    same(got.mean(-1), torch.zeros(2, 5), 1e-3)
+    same(got.pow(2).mean(-1), torch.ones(2, 5), 1e-3)
+    yield "the three vectors are summed, and positions count from 0 in every row"
+    types_as_zeros = _embed(ids, torch.zeros_like(types), weights | plain)
+    mistakes = {
+        "the token type is not used": types_as_zeros,
+        "the position is not used": _embed(
+            ids, types, weights | plain | {"position_embeddings.weight": torch.zeros(9, hidden)}
+        ),
+    }
+    no_known_mistake(got, _embed(ids, types, weights | plain), mistakes)
+    yield "the norm has a gain and a bias"
+    norm = {"LayerNorm.weight": draw.normal(hidden), "LayerNorm.bias": draw.normal(hidden)}
+    same(answer(ids, types, weights | norm), _embed(ids, types, weights | norm))
+    yield "with MiniLM's weights it gives MiniLM's embeddings"
+    file = _under("embeddings.", _minilm())
+    ids, types = draw.wholes(1000, 20000, 2, 7), draw.wholes(0, 1, 2, 7)
+    same(answer(ids, types, file), _embed(ids, types, file))
 
-    def dense(v: Tensor) -> Tensor:
-        return F.linear(v, weight, bias)
 
-    def nothing(v: Tensor) -> Tensor:
-        return torch.zeros(len(v), hidden)
+@check
+def layer(answer, draw):
+    """answer(x, mask, weights, heads, drop) -> (rows, tokens, hidden); x (rows, tokens, hidden), mask (rows, tokens).
 
-    keep = torch.clone
-    yield "gives (tokens, hidden)"
-    shaped(answer(x, mixed, dense, keep, keep), tokens, hidden)
-    yield "adds x: where the dense layer gives zeros, the result is x"
-    same(answer(x, mixed, nothing, keep, keep), x)
-    yield "adds dense(mixed)"
-    same(answer(x, mixed, dense, keep, keep), x + dense(mixed))
-    yield "the norm comes last, applied to the sum"
-    same(answer(x, mixed, dense, keep, lambda v: 5 - v * v), 5 - (x + dense(mixed)) ** 2)
-    yield "uses dropout after the dense layer and before the sum: where everything is dropped, x remains"
-    same(answer(x, mixed, dense, torch.zeros_like, keep), x)
-    yield "dropout is applied once, before the sum and before the norm"
-    result = dense(mixed)
-    expected = F.layer_norm(x + result * _mask(result), (hidden,))
-    same(answer(x, mixed, dense, lambda v: v * _mask(v), lambda v: F.layer_norm(v, (hidden,))), expected)
+    weights maps the published names of a layer, such as "attention.self.query.weight", to tensors; drop is a function.
+    """
+    hidden, wide, heads, tokens = 6, 10, 2, draw.whole(4, 6)
+    weights = _random_layer(draw, hidden, wide)
+    x, keep = draw.normal(2, tokens, hidden), torch.clone
+    everything = torch.ones(2, tokens, dtype=torch.bool)
+
+    def without(*parts: str) -> dict[str, Tensor]:
+        return {name: w * 0 if name.startswith(parts) else w for name, w in weights.items()}
+
+    yield "gives a vector for every token"
+    shaped(answer(x, everything, weights, heads, keep), 2, tokens, hidden)
+    yield "with all dense layers at zero, the residual sums and the norms remain: LN(LN(x))"
+    nothing = without("attention.self", "attention.output.dense", "intermediate", "output.dense")
+    same(answer(x, everything, nothing, heads, keep), _layer(x, everything, nothing, heads))
+    yield "attention sublayer: LN(x + dense(attention(x))), and each head uses its own columns"
+    half = without("intermediate", "output.dense")
+    mistakes = {"there is a single wide head": _layer(x, everything, half, 1)}
+    got = shaped(answer(x, everything, half, heads, keep), 2, tokens, hidden)
+    no_known_mistake(got, _layer(x, everything, half, heads), mistakes)
+    yield "feed-forward sublayer: LN(h + dense(gelu(dense(h)))), with the exact GELU"
+    half = without("attention.self", "attention.output.dense")
+    mistakes = {
+        "it is ReLU": _layer(x, everything, half, heads, activation=F.relu),
+        "there is no nonlinearity": _layer(x, everything, half, heads, activation=keep),
+    }
+    got = shaped(answer(x, everything, half, heads, keep), 2, tokens, hidden)
+    no_known_mistake(got, _layer(x, everything, half, heads), mistakes)
+    yield "padding changes nothing for the real tokens"
+    mask = torch.arange(tokens) < torch.tensor([[tokens], [2]])
+    got = shaped(answer(x, mask, weights, heads, keep), 2, tokens, hidden)
+    same(got[mask], _layer(x, mask, weights, heads)[mask])
+    yield "dropout comes after the dense layer and before the sum: where everything is dropped, LN(LN(x)) remains"
+    same(answer(x, everything, weights, heads, torch.zeros_like), _layer(x, everything, nothing, heads))
+    yield "dropout is applied once in each sublayer"
+    drop = lambda v: v * _mask(v)  # noqa: E731
+    same(answer(x, everything, weights, heads, drop), _layer(x, everything, weights, heads, drop))
+    yield "with the weights of a layer of MiniLM it gives that layer's output"
+    index, x = draw.whole(0, 5), draw.normal(1, 6, 384)
+    right = _encoder().bert.layers[index](x[0], pack_sequences([[0] * 6]))
+    weights = _under(f"encoder.layer.{index}.", _minilm())
+    same(answer(x, torch.ones(1, 6, dtype=torch.bool), weights, 12, keep), right[None])
+
+
+@check
+def encoder(answer, draw):
+    """answer(file, ids, token_types, mask, embed, layer) -> (rows, tokens, hidden).
+
+    file maps all names of the published file to tensors; embed(ids, token_types, weights) and layer(x, mask, weights)
+    are functions for which weights have the names without the prefix of the part.
+    """
+    ids, types, mask = draw.wholes(0, 9, 2, 3), draw.wholes(0, 1, 2, 3), torch.ones(2, 3, dtype=torch.bool)
+    count = draw.whole(11, 13)
+    file = {f"encoder.layer.{i}.output.dense.bias": draw.normal(4) for i in torch.randperm(count).tolist()}
+    file |= {"embeddings.word_embeddings.weight": draw.normal(10, 4), "pooler.dense.bias": draw.normal(4)}
+
+    def embed(ids: Tensor, types: Tensor, weights: dict[str, Tensor]) -> Tensor:
+        embedded.append((ids, types, set(weights)))
+        return file["embeddings.word_embeddings.weight"][ids]
+
+    def layer(x: Tensor, mask: Tensor, weights: dict[str, Tensor]) -> Tensor:
+        steps.append((mask, set(weights)))
+        return x / 2 + weights.get("output.dense.bias", 0)
+
+    yield "calls embed once, with the names without 'embeddings.'"
+    embedded: list[tuple] = []
+    steps: list[tuple] = []
+    got = shaped(answer(file, ids, types, mask, embed, layer), 2, 3, 4)
+    expect(len(embedded) == 1, f"embed was called {len(embedded)} times")
+    expect(embedded[0][2] == {"word_embeddings.weight"}, f"embed got the names {sorted(embedded[0][2])}")
+    expect(torch.equal(embedded[0][0], ids) and torch.equal(embedded[0][1], types), "embed got other ids or types")
+    yield "calls layer once for each layer of the file, with the mask and that layer's names only"
+    expect(len(steps) == count, f"the file has {count} layers, but layer was called {len(steps)} times")
+    expect(all(names == {"output.dense.bias"} for _, names in steps), f"layer got the names {sorted(steps[1][1])}")
+    expect(all(torch.equal(given, mask) for given, _ in steps), "layer got another mask")
+    yield "the layers run in the order of their numbers, 2 before 10, each on the output of the one before"
+    x = file["embeddings.word_embeddings.weight"][ids]
+    for index in range(count):
+        x = x / 2 + file[f"encoder.layer.{index}.output.dense.bias"]
+    same(got, x)
+    yield "with the file of MiniLM it gives MiniLM's last hidden states"
+    batch = _encoder().pack(["A film.", "It never once feels long."])
+    mask = torch.arange(batch.max_seqlen) < batch.seqlens[:, None]
+    ids = torch.zeros(mask.shape, dtype=torch.int64)
+    ids[mask] = batch.ids
+    with torch.no_grad():
+        right = _encoder().bert(batch)
+        got = answer(_minilm(), ids, torch.zeros_like(ids), mask, _embed, _minilm_layer)
+    same(shaped(got, *mask.shape, 384)[mask], right)
+
+
+def _embed(ids: Tensor, types: Tensor, weights: dict[str, Tensor]) -> Tensor:
+    summed = weights["word_embeddings.weight"][ids] + weights["position_embeddings.weight"][: ids.shape[-1]]
+    summed = summed + weights["token_type_embeddings.weight"][types]
+    return _norm(summed, weights, "LayerNorm")
+
+
+def _norm(x: Tensor, weights: dict[str, Tensor], name: str) -> Tensor:
+    return F.layer_norm(x, x.shape[-1:], weights[f"{name}.weight"], weights[f"{name}.bias"], 1e-12)
+
+
+def _layer(x: Tensor, mask: Tensor, weights: dict[str, Tensor], heads: int, drop=torch.clone, activation=F.gelu):
+    def dense(v: Tensor, name: str) -> Tensor:
+        return F.linear(v, weights[f"{name}.weight"], weights[f"{name}.bias"])
+
+    parts = (dense(x, f"attention.self.{name}") for name in ("query", "key", "value"))
+    query, key, value = (part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in parts)
+    mixed = attention(query, key, value, mask[:, None, None]).transpose(1, 2).flatten(2)
+    h = _norm(x + drop(dense(mixed, "attention.output.dense")), weights, "attention.output.LayerNorm")
+    narrow = dense(activation(dense(h, "intermediate.dense")), "output.dense")
+    return _norm(h + drop(narrow), weights, "output.LayerNorm")
+
+
+def _minilm_layer(x: Tensor, mask: Tensor, weights: dict[str, Tensor]) -> Tensor:
+    return _layer(x, mask, weights, 12)
+
+
+def _random_layer(draw, hidden: int, wide: int) -> dict[str, Tensor]:
+    shapes = {f"attention.self.{name}": (hidden, hidden) for name in ("query", "key", "value")}
+    shapes |= {"attention.output.dense": (hidden, hidden), "intermediate.dense": (wide, hidden)}
+    shapes |= {"output.dense": (hidden, wide)}
+    weights = {f"{name}.weight": draw.normal(*shape) for name, shape in shapes.items()}
+    weights |= {f"{name}.bias": draw.normal(shape[0]) for name, shape in shapes.items()}
+    for name in ("attention.output.LayerNorm", "output.LayerNorm"):
+        weights |= {f"{name}.weight": 1 + draw.uniform(hidden), f"{name}.bias": draw.normal(hidden)}
+    return weights
+
+
+def _under(prefix: str, file: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with the prefix, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in file.items() if name.startswith(prefix)}
+
+
+@cache
+def _encoder() -> Encoder:
+    encoder = load_encoder("minilm")
+    encoder.bert.eval()
+    return encoder
+
+
+@cache
+def _minilm() -> dict[str, Tensor]:
+    """MiniLM's weights under their published names."""
+    return {name: tensor.detach() for name, tensor in to_transformers(_encoder().bert).items()}
 
 
 def _mask(v: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import seaborn as sns
 import torch
 import torch.nn.functional as F
 from matplotlib.axes import Axes
@@ -11,6 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from mtbert.workbook.plots.style import (
+    FONT_SIZE,
     MARKED_LINES,
     MARKERS,
     PALETTE,
@@ -29,7 +29,7 @@ _GRAY = "0.35"
 
 def scales(without: Mapping[str, Sequence[float]], normed: Mapping[str, Sequence[float]]) -> Figure:
     """Draw the root mean square of input and layers' outputs; both: the weights' deviation -> (layers + 1,)."""
-    figure, row = panels(2, (9, 3.2), sharey=True)
+    figure, row = panels(2, (11, 4.2), sharey=True)
     for axes, curves, title in zip(row, (without, normed), ("Without layer norm", "With layer norm"), strict=True):
         line_per_name(axes, None, curves, MARKED_LINES, markevery=6)
         axes.set(yscale="log", xlabel="layer (0: input)", title=title)
@@ -38,24 +38,72 @@ def scales(without: Mapping[str, Sequence[float]], normed: Mapping[str, Sequence
     return figure
 
 
-def residuals(gradients: Mapping[str, Sequence[float]], alike: Mapping[str, Sequence[float]]) -> Figure:
-    """Draw the norm of gradients (left) and the cosine of two tokens (right); both: kind of stack -> (layers + 1,)."""
-    figure, (left, right) = panels(2, (10, 3.6))
-    for axes, curves in ((left, gradients), (right, alike)):
-        line_per_name(axes, None, curves, ("o-", "s--", "D-", "^--"), markevery=3)
+def residuals(stacks: Mapping[str, tuple[Mapping[str, Sequence[float]], Mapping[str, Sequence[float]]]]) -> Figure:
+    """Draw a row per initialization: gradient norms (left) and cosines of tokens (right), by layer.
+
+    stacks: initialization -> (kind of stack -> norms, kind of stack -> cosines), (layers + 1,) each.
+    """
+    figure, rows = subplots(len(stacks), 2, figsize=(11, 3.6 * len(stacks)), squeeze=False, sharex=True)
+    for (left, right), (name, (gradients, cosines)) in zip(rows, stacks.items(), strict=True):
+        for axes, curves in ((left, gradients), (right, cosines)):
+            line_per_name(axes, None, curves, ("o-", "s--", "D-", "^--", "v:"), markevery=3)
+        left.set(yscale="log", ylabel="relative to the output", title=f"{name}: gradient norm")
+        right.set(ylim=(-0.1, 1.1), ylabel="mean cosine", title=f"{name}: similarity of tokens")
+    for axes in rows[-1]:
         axes.set_xlabel("layer (0: input)")
-    left.set(yscale="log", ylim=(1e-8, 1e3), ylabel="norm relative to the output")
-    left.set_title("Gradient norm in the backward pass")
-    right.set(ylim=(-0.1, 1.1), ylabel="mean cosine of two tokens", title="Similarity of tokens in the forward pass")
-    right.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    legend_outside(rows[0, 1])
     return figure
+
+
+def embeddings(tokens: Sequence[str], ids: Sequence[int], types: Sequence[int]) -> Figure:
+    """Draw the three vectors that are summed for each token of a sequence."""
+    figure, axes = subplots(figsize=(11, 4.2))
+    width, rows = 11 / (len(tokens) + 1.6), (("position", 2.3, 2), ("token type", 1.3, 1), ("token", 3.3, 0))
+    axes.set(xlim=(0, 11), ylim=(0, 4.2), title="Three embeddings are summed for every token")
+    axes.axis("off")
+    below = {"token": ids, "position": range(len(tokens)), "token type": types}
+    for name, y, color in rows:
+        axes.text(0, y, f"{name}\nvector", va="center", fontsize=FONT_SIZE)
+        for index, value in enumerate(below[name]):
+            box(axes, 1.6 * width + index * width, y, 0.86 * width, 0.6, str(value), "", PALETTE[color])
+    for index, token in enumerate(tokens):
+        center = 1.6 * width + (index + 0.43) * width
+        axes.text(center, 3.85, token, ha="center", va="center", fontweight="bold", fontsize=FONT_SIZE)
+        for y in (2.8, 1.8):
+            axes.text(center, y, "+", ha="center", va="center", fontsize=FONT_SIZE)
+        path(axes, [(center, 0.95), (center, 0.55)])
+        box(axes, center - 0.43 * width, 0.3, 0.86 * width, 0.4, "LN", "", _GRAY)
+    return figure
+
+
+def token_boxes(tokens: Sequence[str], ids: Sequence[int]) -> Figure:
+    """Draw the tokens of a text as boxes with their ids below, ten in a line."""
+    lines = -(-len(tokens) // 10)
+    figure, axes = subplots(figsize=(10.5, 1.0 * lines + 0.6))
+    axes.set(xlim=(0, 10), ylim=(-lines, 0.1), title=f"{len(tokens)} tokens")
+    axes.axis("off")
+    for index, (token, id) in enumerate(zip(tokens, ids, strict=True)):
+        line, column = divmod(index, 10)
+        special, continues = token.startswith("["), token.startswith("##")
+        color = _GRAY if special else PALETTE[1] if continues else PALETTE[0]
+        box(axes, column + 0.03, -line - 0.3, 0.94, 0.42, token, str(id), color)
+    return figure
+
+
+def pretraining(steps: Sequence[int], losses: Mapping[str, Sequence[float]], levels: Mapping[str, float]) -> Figure:
+    """Draw losses by step, and constant levels to compare with; losses: name -> (steps,)."""
+    figure, axes = subplots(figsize=(10.5, 4))
+    line_per_name(axes, steps, losses, MARKED_LINES)
+    for (name, level), dashes in zip(levels.items(), (":", "--", "-."), strict=False):
+        axes.axhline(level, color=_GRAY, linestyle=dashes, label=name)
+    return finish(axes, xlabel="step", ylabel="cross-entropy of masked tokens", title="Masked-LM pretraining")
 
 
 def gelu() -> Figure:
     """Draw ReLU, GELU and its tanh approximation (left), and the approximation minus the exact form (right)."""
     x = torch.linspace(-4, 4, 801)
     exact, approximate = F.gelu(x), F.gelu(x, approximate="tanh")
-    figure, (left, right) = panels(2, (9, 3.2))
+    figure, (left, right) = panels(2, (11, 4.2))
     left.plot(x, F.relu(x), color=_GRAY, linestyle=":", label="ReLU")
     left.plot(x, exact, color=PALETTE[0], linewidth=2.5, label="GELU, exact")
     left.plot(x, approximate, color=PALETTE[1], linestyle="--", label="GELU, tanh form")
@@ -69,8 +117,8 @@ def gelu() -> Figure:
 
 def block(hidden: int, intermediate: int) -> Figure:
     """Draw a BERT layer as boxes and arrows: the attention sub-layer above, the feed-forward sub-layer below."""
-    figure, axes = subplots(figsize=(10, 4.6))
-    axes.set(xlim=(0, 10), ylim=(0, 4.6))
+    figure, axes = subplots(figsize=(11, 5.2))
+    axes.set(xlim=(0, 10), ylim=(0, 4.7))
     axes.axis("off")
     axes.set_title("One layer of BERT")
     mixing, per_token, dropout = PALETTE[1], PALETTE[0], ("dropout", "", "0.55")
@@ -109,20 +157,20 @@ def _row(axes: Axes, y: float, start: str, boxes: Sequence[tuple[str, str, objec
         f"residual connection: {start} is unchanged",
         ha="center",
         va="bottom",
-        fontsize=10,
+        fontsize=FONT_SIZE,
     )
 
 
 def parameters(counts: Mapping[str, Mapping[str, int]]) -> Figure:
     """Draw a stacked bar per model, in millions; counts: model -> part -> parameters, the same parts for all."""
-    figure, axes = subplots(figsize=(10, 0.8 * len(counts) + 1.7))
+    figure, axes = subplots(figsize=(11, 0.9 * len(counts) + 2))
     names, left = list(counts), np.zeros(len(counts))
     room = 0.05 * max(sum(parts.values()) for parts in counts.values()) / 1e6  # a bar needs this for its number
     for part, color in zip(next(iter(counts.values())), PALETTE, strict=False):
         millions = np.array([counts[name][part] / 1e6 for name in names])
         bars = axes.barh(names, millions, left=left, color=color, edgecolor="white", label=part)
         labels = [f"{value:.1f}" if value > room else "" for value in millions]
-        axes.bar_label(bars, labels, label_type="center", color="white", fontsize=10, fontweight="bold")
+        axes.bar_label(bars, labels, label_type="center", color="white", fontsize=FONT_SIZE, fontweight="bold")
         left += millions
     axes.invert_yaxis()
     return finish(axes, xlabel="millions of parameters", ylabel="model", title="Number of parameters")
@@ -130,7 +178,7 @@ def parameters(counts: Mapping[str, Mapping[str, int]]) -> Figure:
 
 def probes(scores: Mapping[str, Mapping[str, Sequence[float]]], rows: int, majority: float) -> Figure:
     """Draw the accuracy of probes by layer with standard errors; scores: vector -> run -> (layers + 1,)."""
-    figure, row = panels(len(scores), (10, 3.8), sharey=True)
+    figure, row = panels(len(scores), (11, 4.4), sharey=True)
     for axes, (vector, runs) in zip(row, scores.items(), strict=True):
         for index, (run, accuracies) in enumerate(runs.items()):
             accuracies = np.asarray(accuracies)
@@ -146,7 +194,7 @@ def probes(scores: Mapping[str, Mapping[str, Sequence[float]]], rows: int, major
 
 def senses(cosines: Tensor, same: Tensor, control: Tensor) -> Figure:
     """Draw cosines of a word's vectors; cosines, control (layers + 1, pairs); same (pairs,) bool: the same sense."""
-    figure, axes = subplots(figsize=(8, 3.4))
+    figure, axes = subplots(figsize=(10.5, 4.2))
     layers = range(len(cosines))
     axes.plot(layers, control.mean(1), color=_GRAY, linestyle=":", label="random weights, all pairs")
     kinds = (("same sense", same, PALETTE[0], "-", "o"), ("different sense", ~same, PALETTE[1], "--", "s"))
@@ -158,13 +206,16 @@ def senses(cosines: Tensor, same: Tensor, control: Tensor) -> Figure:
     return finish(axes, title="One word, six sentences")
 
 
-def token_cosines(matrix: Tensor, pieces: Sequence[str], title: str) -> Figure:
-    """Draw the cosine between every two tokens of a sentence; matrix (tokens, tokens)."""
-    figure, axes = subplots(figsize=(6.4, 5.2))
-    labels = {"xticklabels": pieces, "yticklabels": pieces, "cbar_kws": {"label": "cosine", "shrink": 0.8}}
-    sns.heatmap(np.asarray(matrix), vmin=0, vmax=1, cmap="viridis", square=True, ax=axes, **labels)
-    axes.set(title=title, xlabel="token", ylabel="token")
-    axes.tick_params(axis="x", rotation=60)
-    axes.tick_params(axis="y", rotation=0)
-    figure.tight_layout()
+def token_cosines(by_layer: Mapping[str, Tensor], tokens: Sequence[str]) -> Figure:
+    """Draw the cosine between every two tokens of a sentence; by_layer: title -> (tokens, tokens)."""
+    figure, row = panels(len(by_layer), (11, 4.9), layout="constrained", sharey=True)
+    size = min(float(FONT_SIZE), max(6.0, 200 / len(tokens)))
+    for axes, (title, matrix) in zip(row, by_layer.items(), strict=True):
+        image = axes.imshow(np.asarray(matrix), vmin=0, vmax=1, cmap="Blues")
+        axes.set_xticks(range(len(tokens)), tokens, rotation=90, fontsize=size)
+        axes.set_yticks(range(len(tokens)), tokens, fontsize=size)
+        axes.set(title=title, xlabel="token")
+        axes.tick_params(length=0)
+    row[0].set_ylabel("token")
+    figure.colorbar(image, cax=row[-1].inset_axes((1.04, 0, 0.06, 1)), label="cosine")
     return figure

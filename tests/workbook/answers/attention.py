@@ -49,6 +49,10 @@ def sublayer_by_sequence(x, mask, weights, heads):
     return result
 
 
+def rows_mixed(x, mask, weights, heads):
+    return attention_sublayer(x.flatten(0, 1)[None], mask.flatten()[None], weights, heads).view_as(x)
+
+
 def inverted_where_something_is_hidden(query, key, value, mask):
     return attention(query, key, value, mask if mask.all() else ~mask)
 
@@ -98,7 +102,7 @@ WRONG = {
         ("a single wide head", lambda x, mask, weights, heads: attention_sublayer(x, mask, weights, 1)),
         ("MultiheadAttention", edited(attention_sublayer, f"{MERGED} => mixed.reshape(x.shape)")),
         ("padding changes nothing", edited(attention_sublayer, ", mask[:, None, None, :]) => )")),
-        ("do not see each other", lambda x, mask, weights, heads: attention_sublayer(x.flip(0), mask, weights, heads)),
+        ("a single token keeps", rows_mixed),
     ],
     "blocks": [
         ("no token sees another", lambda lengths: torch.ones(sum(lengths), sum(lengths), dtype=torch.bool)),

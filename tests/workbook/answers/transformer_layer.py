@@ -4,6 +4,9 @@ import math
 
 import torch
 import torch.nn.functional as F
+from workbook.exercises import edited, solutions
+
+_, embeddings, _, layer, _, encoder = solutions("transformer_layer").values()
 
 
 def layer_norm(x, gain, bias, eps, dim=-1, correction=0, inside=True):
@@ -21,9 +24,56 @@ def count(h, m, squares=4, biases=5, norms=2, per_norm=2):
     return squares * h * h + 2 * h * m + m + biases * h + norms * per_norm * h
 
 
+def embeddings_by_row(ids, types, weights):
+    norm = (weights["LayerNorm.weight"], weights["LayerNorm.bias"])
+    words, positions, kinds = (
+        F.embedding(index, weights[f"{name}_embeddings.weight"])
+        for index, name in (
+            (ids, "word"),
+            (torch.arange(ids.shape[1]).expand_as(ids), "position"),
+            (types, "token_type"),
+        )
+    )
+    return torch.stack([layer_norm(row, *norm, 1e-12) for row in words + positions + kinds])
+
+
+def sorted_as_texts(file, ids, types, mask, embed, layer):
+    def part(prefix):
+        return {name.removeprefix(prefix): tensor for name, tensor in file.items() if name.startswith(prefix)}
+
+    x = embed(ids, types, part("embeddings."))
+    for index in sorted({name.split(".")[2] for name in file if name.startswith("encoder.layer.")}):
+        x = layer(x, mask, part(f"encoder.layer.{index}."))
+    return x
+
+
+def layer_of_torch(x, mask, weights, heads, drop):
+    """torch's own attention instead of three products."""
+    hidden = x.shape[-1]
+    module = torch.nn.MultiheadAttention(hidden, heads, batch_first=True)
+    for kind in ("weight", "bias"):
+        parts = torch.cat([weights[f"attention.self.{name}.{kind}"] for name in ("query", "key", "value")])
+        getattr(module, f"in_proj_{kind}").data = parts
+        getattr(module.out_proj, kind).data = weights[f"attention.output.dense.{kind}"]
+    with torch.no_grad():
+        attended = module(x, x, x, key_padding_mask=~mask, need_weights=False)[0]
+    for addition, norm in ((lambda v: attended, "attention.output"), (lambda v: feed_forward(v, weights), "output")):
+        gain, bias = (weights[f"{norm}.LayerNorm.{kind}"] for kind in ("weight", "bias"))
+        x = F.layer_norm(x + drop(addition(x)), (hidden,), gain, bias, 1e-12)
+    return x
+
+
+def feed_forward(v, weights):
+    for name, function in (("intermediate", F.gelu), ("output", lambda wide: wide)):
+        v = function(F.linear(v, weights[f"{name}.dense.weight"], weights[f"{name}.dense.bias"]))
+    return v
+
+
 RIGHT = {
     "layer_norm": [lambda x, g, b, eps: F.layer_norm(x, g.shape, g, b, eps)],
     "gelu": [F.gelu, lambda x: x * torch.distributions.Normal(0, 1).cdf(x)],
+    "embeddings": [embeddings_by_row],
+    "layer": [layer_of_torch],
 }
 WRONG = {
     "layer_norm": [
@@ -44,15 +94,34 @@ WRONG = {
         ("erf of x / sqrt(2)", lambda x: x * (1 + torch.erf(x)) / 2),
         ("not an approximation", lambda x: F.gelu(x, approximate="tanh")),
     ],
-    "sublayer": [
-        ("adds x", lambda x, m, dense, drop, norm: norm(drop(dense(m)))),
-        ("adds dense(mixed)", lambda x, m, dense, drop, norm: norm(x)),
-        ("the norm comes last", lambda x, m, dense, drop, norm: x + drop(dense(m))),
-        ("uses dropout", lambda x, m, dense, drop, norm: norm(x + dense(m))),
-        ("before the sum", lambda x, m, dense, drop, norm: norm(drop(x + dense(m)))),
-        ("before the sum", lambda x, m, dense, drop, norm: drop(norm(x + dense(m)))),
-        ("after the dense layer", lambda x, m, dense, drop, norm: norm(x + dense(drop(m)))),
-        ("applied once", lambda x, m, dense, drop, norm: norm(x + drop(dense(drop(m))))),
+    "embeddings": [
+        ("the vectors are normalized", edited(embeddings, "return F.layer_norm( => return (lambda x, *rest: x)(")),
+        ("the position is not used", edited(embeddings, '+ weights["position_embeddings.weight"][positions] => ')),
+        ("the token type is not used", edited(embeddings, "[token_types] => [0 * token_types]")),
+        ("positions count from 0", edited(embeddings, "torch.arange( => (lambda n: torch.arange(n) + 1)(")),
+        ("a gain and a bias", edited(embeddings, 'weights["LayerNorm.weight"] => None')),
+        ("a gain and a bias", edited(embeddings, 'weights["LayerNorm.bias"] => None')),
+    ],
+    "layer": [
+        ("LN(LN(x))", lambda x, mask, w, heads, drop: x),
+        ("LN(LN(x))", edited(layer, "x + addition => addition")),
+        ("a single wide head", lambda x, mask, w, heads, drop: layer(x, mask, w, 1, drop)),
+        ("it is ReLU", edited(layer, "F.gelu => F.relu")),
+        ("there is no nonlinearity", edited(layer, "wide = F.gelu( => wide = (")),
+        ("exact GELU", edited(layer, "wide = F.gelu( => wide = (lambda v: F.gelu(v, approximate='tanh'))(")),
+        ("LN(LN(x))", edited(layer, "add_and_norm(h, drop => add_and_norm(x, drop")),
+        ("padding changes nothing", edited(layer, ", mask[:, None, None]) => )")),
+        ("where everything is dropped", edited(layer, "drop(dense(mixed, => (lambda v: v)(dense(drop(mixed),")),
+        ("where everything is dropped", edited(layer, "drop(dense(wide, => (dense(wide,")),
+        ("applied once", edited(layer, "drop(dense(wide, => (lambda v: drop(drop(v)))(dense(wide,")),
+    ],
+    "encoder": [
+        ("calls embed once", lambda file, ids, types, mask, embed, layer: embed(ids, types, file)),
+        ("once for each layer", edited(encoder, "x = layer(x, mask, weights) => pass")),
+        ("once for each layer", edited(encoder, '{index}.") => {index}")')),
+        ("once for each layer", edited(encoder, "layer(x, mask, weights) => layer(x, ~mask, weights)")),
+        ("2 before 10", sorted_as_texts),
+        ("2 before 10", edited(encoder, "x = layer(x, mask, weights) => y = layer(x, mask, weights)")),
     ],
     "layer_parameters": [
         ("one more intermediate unit", lambda h, m: 7_087_872),
