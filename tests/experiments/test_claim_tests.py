@@ -12,6 +12,7 @@ from mtbert.experiments.claims import Claim, load_claims
 from mtbert.experiments.comparisons import recorded_comparisons
 from mtbert.experiments.reports import load_runs
 from mtbert.experiments.statistics import POWER, EffectEstimate, RowVariance
+from mtbert.utils import paths
 from mtbert.utils.errors import UserError
 
 REPORT = "marchini-callon-cussen"
@@ -100,3 +101,21 @@ def test_what_this_project_has_recorded_fits_together():
     assert list(judged.verdict != "not measured") == both
     assert judged.p.notna().equals(judged.verdict.isin(["holds", "contradicted", "undecided"]))
     assert (judged.power[judged.p.notna()] >= POWER).all()
+
+
+def test_the_readme_of_results_shows_all_tested_claims():
+    runs = load_runs("reports", "small")
+    judged = verdicts(runs, recorded_comparisons(runs))
+    text = (paths.RESULTS / "README.md").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line.endswith(("| holds |", "| contradicted |", "| undecided |"))]
+    tested = judged[judged.p.notna()].sort_values("p")
+    assert len(lines) == len(tested)
+    for line, row in zip(lines, tested.itertuples(), strict=True):
+        interval = f"| {row.printed:+.3f} | {row.difference:+.3f} ({row.low:+.3f} to {row.high:+.3f}) |"
+        assert (
+            line.startswith(f"| {row.report}: {row.claim}") and interval in line and line.endswith(f"| {row.verdict} |")
+        )
+        assert ("never trained" in line) == row.claim.startswith("MNRL")
+    counts = judged.verdict.value_counts()
+    for name in ("not measured", "underpowered", "too few seeds"):
+        assert f"| {counts[name]} |" in text
