@@ -1,8 +1,15 @@
-"""Checks of notebook 05: the fill of padded batches, features of a pair, passes over a set, overall scores."""
+"""Checks of notebook 05: padding, features of a pair, losses and the step of three tasks, passes, overall scores."""
 
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mtbert.data.tasks import TASKS
 from mtbert.data.tasks import overall as reference_overall
-from mtbert.workbook.checks.engine import by_key, check, same, several
-from mtbert.workbook.checks.sts_heads import features as features
+from mtbert.nn.losses import task_loss
+from mtbert.workbook.checks.engine import by_key, check, expect, same, several, shaped
 
 
 @check
@@ -25,22 +32,124 @@ def fill(answer, draw):
 
 
 @check
+def features(answer, draw):
+    """answer(u, v) -> (rows, 3 * width), u, v and |u - v| side by side; u, v (rows, width)."""
+    rows, width = draw.whole(4, 6), draw.whole(7, 9)
+    u, v = draw.normal(rows, width), draw.normal(rows, width)
+    yield "gives one row of features a pair, three times as wide as a vector"
+    shaped(answer(u, v), rows, 3 * width)
+    yield "begins with u, then v"
+    same(torch.as_tensor(answer(u, v))[:, : 2 * width], torch.cat([u, v], dim=1))
+    yield "the last third is the difference of u and v, number by number"
+    same(torch.as_tensor(answer(u, v))[:, 2 * width :].abs(), (u - v).abs())
+    yield "it has no sign: the order of the sentences does not matter"
+    same(torch.as_tensor(answer(v, u))[:, 2 * width :], (u - v).abs())
+
+
+@check
+def task_losses(answer, draw):
+    """answer(vectors, heads, labels) -> a loss per task; all are dicts with the keys sst, quora and sts.
+
+    vectors: (rows, width) for sst; (2 * rows, width) for quora and sts, where left and right sentences alternate.
+    heads: linear layers for sst, width -> 5, and quora, 3 * width -> 1; sts has none.
+    labels: (rows,) floats.
+    """
+    width, rows = draw.whole(6, 9), {"sst": draw.whole(3, 5), "quora": draw.whole(6, 8), "sts": draw.whole(9, 11)}
+    heads = nn.ModuleDict({"sst": nn.Linear(width, 5), "quora": nn.Linear(3 * width, 1)})
+    for parameter in heads.parameters():
+        parameter.data = draw.normal(*parameter.shape)
+    sequences = {task: count if task == "sst" else 2 * count for task, count in rows.items()}
+    vectors = {task: draw.normal(count, width).requires_grad_() for task, count in sequences.items()}
+    highest = {"sst": 4, "quora": 1, "sts": 5}
+    labels = {task: draw.wholes(0, highest[task], count).float() for task, count in rows.items()}
+    expected = dict(zip(rows, _losses(vectors, heads, labels), strict=True))
+
+    def given(task: str) -> float:
+        return _numbers(answer(dict(vectors), heads, dict(labels)), rows)[list(rows).index(task)]
+
+    yield "returns a loss for each task"
+    given("sst")
+    yield "sst: the cross-entropy of five logits"
+    same(given("sst"), expected["sst"])
+    yield "quora: the binary cross-entropy of one logit on u, v and |u - v|; u are rows 0, 2, 4 ..., v the others"
+    same(given("quora"), expected["quora"])
+    yield "sts: the mean squared error of 5 * relu(cos(u, v))"
+    same(given("sts"), expected["sts"])
+    yield "every loss has a gradient: none was turned into a plain number"
+    losses = answer(dict(vectors), heads, dict(labels))
+    expect(all(isinstance(loss, Tensor) and loss.requires_grad for loss in losses.values()), "a loss has no gradient")
+
+
+def _numbers(got: Any, keys: Iterable[str]) -> list[float]:
+    """The numbers of a dict of tensors or of plain numbers, as ``by_key`` gives them."""
+    if isinstance(got, dict):
+        got = {key: value.detach() if isinstance(value, Tensor) else value for key, value in got.items()}
+    return by_key(got, keys)
+
+
+def _losses(vectors: dict[str, Tensor], heads: nn.ModuleDict, labels: dict[str, Tensor]) -> list[Tensor]:
+    u, v = vectors["quora"][0::2], vectors["quora"][1::2]
+    cosine = torch.cosine_similarity(vectors["sts"][0::2], vectors["sts"][1::2])
+    logits = {
+        "sst": heads["sst"](vectors["sst"]),
+        "quora": heads["quora"](torch.cat([u, v, (u - v).abs()], dim=1)),
+        "sts": 5 * cosine.relu()[:, None],
+    }
+    return [task_loss(TASKS[task], logits[task], labels[task]) for task in logits]
+
+
+@check
+def multitask_step(answer, draw):
+    """answer(losses, optimizer, parameters, max_norm) -> a dict of plain numbers; takes one optimizer step.
+
+    losses: a function without arguments that returns a loss per task, computed from the parameters.
+    parameters: a list of tensors; the norm of their gradient, taken together, is clipped to max_norm.
+    """
+    targets = {task: draw.normal(4) for task in ("sst", "quora", "sts")}
+    start = [draw.normal(4), draw.normal(4)]
+
+    def losses_of(parameters):
+        return {task: (parameters[0] * parameters[1] - target).square().mean() for task, target in targets.items()}
+
+    def take(max_norm, stale=False):
+        parameters = [tensor.clone().requires_grad_() for tensor in start]
+        optimizer = torch.optim.SGD(parameters, lr=0.1)
+        for parameter in parameters if stale else []:
+            parameter.grad = torch.ones(4)
+        returned = answer(lambda: losses_of(parameters), optimizer, parameters, max_norm)
+        return torch.cat(parameters).detach(), returned
+
+    def expected(max_norm):
+        parameters = [tensor.clone().requires_grad_() for tensor in start]
+        gradient = torch.cat(torch.autograd.grad(sum(losses_of(parameters).values()), parameters))
+        return torch.cat(start) - 0.1 * gradient * min(1.0, max_norm / float(gradient.norm()))
+
+    yield "moves the parameters once, along the gradient of the sum of all losses"
+    same(take(1e6)[0], expected(1e6))
+    yield "forgets what the gradients were before"
+    same(take(1e6, stale=True)[0], expected(1e6))
+    yield "clips the norm of all gradients taken together"
+    same(take(0.1)[0], expected(0.1))
+    yield "returns each task's loss before the step, as a plain number"
+    returned = take(1e6)[1]
+    same(_numbers(returned, targets), [float(loss) for loss in losses_of(start).values()])
+    expect(not any(isinstance(value, Tensor) for value in returned.values()), "use .item(): a tensor keeps its graph")
+
+
+@check
 def passes(answer, draw):
     """answer(rows, batch_size) -> how often a mixed epoch reads each set; all three are dicts with a key per task."""
-    size = {"a": draw.whole(2, 8), "b": draw.whole(2, 8), "c": draw.whole(2, 8)}
-    batches = {"a": draw.whole(50, 90), "b": draw.whole(5, 15), "c": draw.whole(20, 40)}
-    rows = {task: size[task] * batches[task] for task in size}
+    size = {"a": draw.whole(2, 4), "b": draw.whole(30, 40), "c": draw.whole(5, 8)}
+    batches = {"a": draw.whole(50, 60), "b": draw.whole(20, 30), "c": draw.whole(5, 15)}
+    rows = {task: size[task] * batches[task] for task in size}  # a has the most batches, b the most rows
 
     def given(rows, size=size):
         return by_key(answer(dict(rows), dict(size)), rows)
 
-    yield "reads the set with the most batches once"
+    yield "reads the set with the most batches once, which need not be the one with the most rows"
     same(given(rows)[0], 1.0)
     yield "reads the others as often as their batches fit into the largest number of batches"
     same(given(rows), [batches["a"] / batches[task] for task in rows])
-    yield "counts batches, not rows"
-    wide = given(dict(rows, a=10 * rows["a"]), dict(size, a=10 * size["a"]))
-    same(wide, [batches["a"] / batches[task] for task in rows])
     yield "counts a batch that is not full as a batch"
     same(given(dict(rows, b=rows["b"] + 1)), [1.0, batches["a"] / (batches["b"] + 1), batches["a"] / batches["c"]])
 
