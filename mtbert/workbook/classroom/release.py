@@ -139,7 +139,7 @@ def nbgrader_source(path: Path, hints: bool = False) -> dict[str, Any]:
         text = f"{source(stub)}\n\n\n### BEGIN SOLUTION\n{exercise.solution.rstrip()}\n### END SOLUTION"
         stub["source"] = text.splitlines(keepends=True)
         stub["metadata"]["nbgrader"] = _NBGRADER_CELL | {"grade_id": name, "solution": True}
-        check["source"] = [f"checks.{exercise.id}({exercise.function}, seed=0, strict=True)"]
+        check["source"] = [f"assert checks.{exercise.id}({exercise.function}, seed=0, strict=True).passed"]
         counted = {"grade_id": f"{name}-check", "grade": True, "locked": True, "points": 1}
         check["metadata"]["nbgrader"] = _NBGRADER_CELL | counted
     return notebook

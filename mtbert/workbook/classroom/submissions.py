@@ -101,7 +101,7 @@ def _add(submission: Submission, path: Path, root: Path, originals: Sequence[Pat
         submission.others.append(f"{name} is not a notebook")
         return
     handed, notebook = read_submission(path)
-    original = _original(path, notebook, originals)
+    original = _original(path, notebook, "\n".join(handed.cells), originals)
     if original is None:
         submission.others.append(f"{name}: {handed.problem}" if handed.problem else f"{name} is none of our notebooks")
         return
@@ -146,13 +146,13 @@ def _language(metadata: dict[str, Any]) -> str:
     return str(kernel.get("language") or info.get("name") or "")
 
 
-def _original(path: Path, notebook: dict[str, Any], originals: Sequence[Path]) -> Path | None:
+def _original(path: Path, notebook: dict[str, Any], code: str, originals: Sequence[Path]) -> Path | None:
     """The project's notebook of which this is a copy: by its metadata, the checks that it calls, or its file name."""
     metadata = notebook.get("metadata") or {}
-    name = metadata.get(KEY, {}).get("notebook") if isinstance(metadata.get(KEY), dict) else None
-    by_metadata = [original for original in originals if original.stem == name]
-    by_name = [original for original in originals if original.stem in path.name]
-    text = json.dumps(notebook.get("cells", []))
-    checks = {original: sum(f"checks.{one.id}(" in text for one in exercises(original)) for original in originals}
-    by_checks = [original for original, count in checks.items() if count and count == max(checks.values())]
-    return next(iter([*by_metadata, *by_name, *by_checks]), None)
+    named = metadata.get(KEY, {}).get("notebook") if isinstance(metadata.get(KEY), dict) else None
+    by_name = [one for one in originals if one.stem == named] or [one for one in originals if one.stem in path.name]
+    if by_name:
+        return by_name[0]
+    checks = {one: sum(f"checks.{exercise.id}(" in code for exercise in exercises(one)) for one in originals}
+    best = max(originals, key=checks.__getitem__)
+    return best if checks[best] else None
