@@ -124,6 +124,8 @@ def _is_number(value) -> bool:
 def test_right_values_pass_in_whatever_type_they_come(module, name, change):
     if (module, name) == ("attention", "blocks") and change is SAME_VALUES["list"]:
         pytest.skip("a list of lists has no dtype")
+    if (module, name) == ("multitask", "task_losses") and change in (SAME_VALUES["numpy"], SAME_VALUES["list"]):
+        pytest.skip("a loss to call backward on is a tensor")
     right = solutions(module)[name]
     result = getattr(getattr(checks, module), name)(lambda *given: engine._map_leaves(change, right(*given)), seed=0)
     assert result.passed, str(result)
