@@ -163,6 +163,9 @@ def test_an_exception_of_the_learner_keeps_its_line(tmp_path):
     result = doubling(names["answer"])
     assert result.failed == "keeps the shape"
     assert "RuntimeError" in result.reason and "(line 6: return y.reshape(7))" in result.reason
+    path.write_text("class Answer:\n    def __init__(self, x):\n        x.reshape(7)\n")
+    exec(compile(path.read_text(), str(tmp_path / "class.py"), "exec"), names)  # noqa: S102
+    assert "(line 3" in doubling(names["Answer"]).reason
 
 
 def test_a_learners_own_assertion_is_an_exception_of_the_learner():

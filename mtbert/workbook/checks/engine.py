@@ -175,13 +175,19 @@ def error_text(error: BaseException) -> str:
 def _describe_error(error: Exception, function: Callable) -> str:
     """The exception and its message, with the line of the learner's code that led to it."""
     told = f"{type(error).__name__}: {error_text(error)}"
-    code = getattr(inspect.unwrap(function), "__code__", None)
+    file = _file(function)
     frames = traceback.walk_tb(error.__traceback__)
-    lines = [line for frame, line in frames if code and frame.f_code.co_filename == code.co_filename]
+    lines = [line for frame, line in frames if frame.f_code.co_filename == file]
     if not lines:
         return told
-    source = linecache.getline(code.co_filename, lines[-1]).strip()
+    source = linecache.getline(file, lines[-1]).strip()
     return f"{told} (line {lines[-1]}: {source})" if source else f"{told} (line {lines[-1]})"
+
+
+def _file(function: Callable) -> str:
+    """The file or notebook cell in which a function or a class with methods stands; "" if it is built in."""
+    parts = vars(function).values() if inspect.isclass(function) else [inspect.unwrap(function)]
+    return next((part.__code__.co_filename for part in parts if hasattr(part, "__code__")), "")
 
 
 class Check(Protocol):

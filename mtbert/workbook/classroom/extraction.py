@@ -123,8 +123,9 @@ def _checked(statements: Sequence[Statement], id: str) -> tuple[int, str]:
     """Where the check is called for the last time, and with which name; the end and "" if it is not called."""
     for index in reversed(range(len(statements))):
         for node in ast.walk(statements[index].node):
-            is_check = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
-            if is_check and ast.unparse(node.func).endswith(f"checks.{id}"):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+                continue
+            if ast.unparse(node.func).endswith(f"checks.{id}"):
                 first = node.args[0] if node.args else None
                 return index, first.id if isinstance(first, ast.Name) else ""
     return len(statements), ""

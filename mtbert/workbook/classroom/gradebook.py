@@ -5,7 +5,7 @@ import hashlib
 import io
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -73,8 +73,9 @@ class Gradebook:
                 raise UserError(f"{path} exists and holds no grades: choose another file")
         for row in [] if fresh else rows:
             if row.get("passed") in ("0", "1") and row.get("digest"):
-                grade = Grade(**{**{name: row[name] for name in _COLUMNS}, "passed": int(row["passed"])})
-                self.known[grade.student, grade.exercise, grade.digest] = grade
+                texts = {name: row[name] for name in _COLUMNS if name != "passed"}
+                known = Grade(**texts, passed=int(row["passed"]))
+                self.known[known.student, known.exercise, known.digest] = known
 
     def grade(
         self, submissions: Sequence[Submission], notebooks: Sequence[Path], limits: Limits, workers: int
@@ -120,8 +121,7 @@ def _ungraded(submission: Submission, path: Path, id: str, handed: Handed | None
 
 
 def _with_verdict(row: Grade, verdict: Verdict) -> Grade:
-    said = {"passed": int(verdict.passed), "property": verdict.property, "message": verdict.message}
-    return Grade(**{**{name: getattr(row, name) for name in _COLUMNS}, **said})
+    return replace(row, passed=int(verdict.passed), property=verdict.property, message=verdict.message)
 
 
 @cache

@@ -39,7 +39,7 @@ def main(seconds: str, memory: str) -> None:
     from IPython.core import inputtransformer2  # noqa: F401
 
     torch.set_num_threads(1)
-    for name in checks.__all__:
+    for name in vars(checks)["__all__"]:
         importlib.import_module(f"mtbert.workbook.checks.{name}")
     for path in NOTEBOOKS.glob("*.ipynb"):
         _original(path)
