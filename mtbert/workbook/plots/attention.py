@@ -31,7 +31,7 @@ def arrows(vectors: ArrayLike, words: Sequence[str], axis_names: tuple[str, str]
     right.imshow(products, cmap="Blues", vmin=0)
     write_cells(right, np.vectorize("{:.3g}".format)(products), products > 0.6 * products.max(), "0.1", FONT_SIZE)
     _name_tokens(right, words)
-    right.set(xlabel="", ylabel="", title="Their dot products")
+    right.set(xlabel="word", ylabel="word", title="Their dot products")
     return figure
 
 

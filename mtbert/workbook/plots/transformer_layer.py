@@ -77,13 +77,13 @@ def embeddings(tokens: Sequence[str], ids: Sequence[int], types: Sequence[int]) 
 
 
 def token_boxes(tokens: Sequence[str], ids: Sequence[int]) -> Figure:
-    """Draw the tokens of a text as boxes with their ids below, ten in a line."""
-    lines = -(-len(tokens) // 10)
+    """Draw the tokens of a text as boxes with their ids below, eight in a line."""
+    lines = -(-len(tokens) // 8)
     figure, axes = subplots(figsize=(10.5, 1.0 * lines + 0.6))
-    axes.set(xlim=(0, 10), ylim=(-lines, 0.1), title=f"{len(tokens)} tokens")
+    axes.set(xlim=(0, 8), ylim=(-lines, 0.1), title=f"{len(tokens)} tokens")
     axes.axis("off")
     for index, (token, id) in enumerate(zip(tokens, ids, strict=True)):
-        line, column = divmod(index, 10)
+        line, column = divmod(index, 8)
         special, continues = token.startswith("["), token.startswith("##")
         color = _GRAY if special else PALETTE[1] if continues else PALETTE[0]
         box(axes, column + 0.03, -line - 0.3, 0.94, 0.42, token, str(id), color)
