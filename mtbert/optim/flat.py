@@ -5,6 +5,7 @@ view into ``theta``, and each backward pass leaves its gradients in ``gradient``
 """
 
 import itertools
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -74,6 +75,12 @@ class GradientVector:
         self.has_grad.add(name)
 
 
+def _collect(flat: "weakref.ref[FlatParameters]", name: str, parameter: nn.Parameter) -> None:
+    """A hook of autograd, which the garbage collector cannot look into: a strong reference would live for ever."""
+    if (owner := flat()) is not None:
+        owner.collect(name, parameter)
+
+
 class FlatParameters:
     """Moves a model's trainable parameters into one vector. The model works on as before, on views.
 
@@ -121,11 +128,11 @@ class FlatParameters:
                 view = self.theta[self.slices[name]].view_as(parameter)
                 view.copy_(parameter.detach())
                 parameter.data = view
-                parameter.register_post_accumulate_grad_hook(partial(self._collect, name))
+                parameter.register_post_accumulate_grad_hook(partial(_collect, weakref.ref(self), name))
             view = nn.Parameter(self.theta[start:end])
             self.shards.append(ParameterShard(shard_owner, not no_decay, scale, names, slice(start, end), view))
 
-    def _collect(self, name: str, parameter: nn.Parameter) -> None:
+    def collect(self, name: str, parameter: nn.Parameter) -> None:
         """Called by autograd once a parameter's gradient is complete; it is None where ``PerTaskGradMode`` takes it."""
         gradient, parameter.grad = parameter.grad, None
         if gradient is not None:

@@ -1,6 +1,8 @@
 """All trainable parameters as one vector, and their gradients as another."""
 
 import copy
+import gc
+import weakref
 
 import pytest
 import torch
@@ -149,3 +151,22 @@ def test_an_owner_reached_in_part_and_a_model_with_nothing_to_train_are_refused(
         flat.backward(model(some_batch(0), "one"))
     with pytest.raises(ValueError, match="no trainable parameter"):
         FlatParameters(model.requires_grad_(False), owner)
+
+
+def test_a_model_that_nobody_uses_any_more_is_freed():
+    """Hooks of autograd are invisible to the garbage collector, so they must not keep the model that they belong to."""
+    model = TwoTasks()
+    flat = FlatParameters(model, owner)
+    flat.backward(model(some_batch(0), "one", "two"))
+    memory = [weakref.ref(model), weakref.ref(flat.theta), *map(weakref.ref, model.parameters())]
+    del model, flat
+    gc.collect()
+    assert not any(reference() is not None for reference in memory)
+
+
+def test_a_model_outlives_its_flat_parameters():
+    model = TwoTasks()
+    FlatParameters(model, owner)
+    gc.collect()
+    model(some_batch(0), "one", "two").backward()
+    assert all(parameter.grad is not None for parameter in model.parameters() if parameter.requires_grad)
