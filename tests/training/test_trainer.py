@@ -30,7 +30,7 @@ def test_one_seed_gives_one_result_and_another_seed_another(recipe, train, asser
 
 
 def test_a_recipe_is_given_as_a_recipe(train, tmp_path):
-    with pytest.raises(UserError, match=r"recipe is 'tiny', .* mtbert.recipe\('tiny'\)"):
+    with pytest.raises(UserError, match=r"recipe is 'tiny', .* mtbert.recipe\(NAME\)"):
         train("tiny", tmp_path)
 
 
