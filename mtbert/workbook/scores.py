@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
 from mtbert.data.tasks import Task
 from mtbert.experiments import results
@@ -75,7 +74,9 @@ def twice_standard_error(scores: Mapping[str, float], quora_rows: int) -> dict[s
     return {task: 2 * math.sqrt(2) * error for task, error in errors.items()}
 
 
-def paired_effect(task: Task, labels: ArrayLike, first: ArrayLike, second: ArrayLike) -> tuple[float, float, float]:
+def paired_effect(
+    task: Task, labels: Sequence[float], first: Sequence[float], second: Sequence[float]
+) -> tuple[float, float, float]:
     """The second model's score minus the first's, with its 95 % interval by the paired bootstrap over rows.
 
     Args:
