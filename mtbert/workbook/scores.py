@@ -70,7 +70,7 @@ def twice_standard_error(scores: Mapping[str, float], quora_rows: int) -> dict[s
     """
     rows = {"sst": 1101, "quora": quora_rows, "sts": 863}
     errors = {task: math.sqrt(scores[task] * (1 - scores[task]) / rows[task]) for task in ("sst", "quora")}
-    errors["sts"] = (1 - scores["sts"] ** 2) / math.sqrt(rows["sts"])
+    errors["sts"] = (1 - float(scores["sts"]) ** 2) / math.sqrt(rows["sts"])
     return {task: 2 * math.sqrt(2) * error for task, error in errors.items()}
 
 

@@ -1,14 +1,14 @@
-"""Checks of notebook 07: a PAL on one sequence, its initial values, its parameters, and routing by task."""
+"""Checks of notebook 07: a PAL's parameters, a PAL on one sequence, routing by task, and a whole PAL."""
 
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from mtbert.data.batch import pack_sequences
-from mtbert.nn.adapters import AdapterShape, build_adapter
-from mtbert.nn.bert import BertConfig
-from mtbert.workbook.checks.engine import Draw, check, expect, same, several, shaped, untouched
+from mtbert.data.batch import PackedBatch, pack_sequences
+from mtbert.nn.adapters import AdapterShape, TaskAdapters, build_adapter
+from mtbert.nn.bert import Bert, BertConfig
+from mtbert.workbook.checks.engine import Answer, Draw, check, expect, returned, same, shaped, untouched
 
 PUBLISHED = 1_819_836  # a PAL of 204 on BERT-base (Stickland & Murray 2019)
 
@@ -36,33 +36,6 @@ def pal(answer, draw):
     yield "with more heads, each uses its own columns and divides by the square root of their number"
     for heads in (2, 4):
         same(answer(x, *matrices, heads), _pal(x, *matrices, heads))
-
-
-@check
-def begin(answer, draw):
-    """answer(hidden, size) -> the two matrices before training: encode (hidden, size), decode (size, hidden)."""
-    hidden, size = draw.whole(30, 40), draw.whole(6, 9)
-    x, target = draw.normal(20, hidden), draw.normal(20, hidden)
-    yield "gives two matrices, hidden × size and size × hidden"
-    encode, decode = several(answer(hidden, size), "encode", "decode")
-    encode, decode = shaped(encode, hidden, size).clone(), shaped(decode, size, hidden).clone()
-    yield "before training it adds exactly nothing: together the matrices map everything to zero"
-    expect((x @ encode @ decode == 0).all(), f"the largest number added is {(x @ encode @ decode).abs().max():.2g}")
-    yield "it can learn: some gradient is not zero"
-    encode.requires_grad_(), decode.requires_grad_()
-    ((x @ encode @ decode - target) ** 2).mean().backward()
-    largest = max(float(encode.grad.abs().max()), float(decode.grad.abs().max()))
-    expect(largest > 0, "both matrices are zero: the gradient of each is multiplied by the other, and stays zero")
-    yield "the matrix that is not zero is random: every call gives other numbers"
-    again = [torch.as_tensor(matrix) for matrix in answer(hidden, size)]
-    expect(not all(map(torch.equal, (encode, decode), again)), "two calls gave the same numbers")
-    drawn = encode.detach() if encode.any() else decode.detach()
-    yield "every number is drawn independently: equal columns would all learn the same"
-    rank = int(torch.linalg.matrix_rank(drawn))
-    expect(rank == size, f"of {size} columns, only {rank} are independent")
-    yield "a vector keeps its scale: the standard deviation is one over the square root of the inputs"
-    std, expected = float(drawn.std()), len(drawn) ** -0.5
-    expect(expected / 2 < std < 2 * expected, f"with {len(drawn)} inputs the standard deviation is {std:.3g}")
 
 
 @check
@@ -112,7 +85,98 @@ def route(answer, draw):
     same(answer(x, lengths, mixing), torch.cat([own + own.mean(0) for own in (sst, quora, sts)]))
 
 
+@check
+def adapter(answer, draw):
+    """answer(hidden, size, heads, layers) -> a PAL for a whole encoder, which ``TaskAdapters`` can use.
+
+    It has encode, a Linear from hidden to size; qkv, a ModuleList with a Linear from size to 3 * size for each layer;
+    decode, a Linear from size to hidden; and forward(point, layer, x, batch) -> (tokens, hidden).
+    """
+    heads, layers = 2, draw.whole(2, 3)
+    hidden, size = 4 * draw.whole(3, 4), heads * draw.whole(3, 4)
+    shape = (hidden, size, heads, layers)
+    one, batch = pack_sequences([[0] * draw.whole(4, 6)]), pack_sequences([[0] * draw.whole(2, 6) for _ in range(3)])
+    yield "step 1: is an nn.Module that wants to be called at the hook point 'layer'"
+    module = returned(answer(*shape))
+    expect(isinstance(module, nn.Module), f"it is {type(module).__name__}: derive the class from nn.Module")
+    points = getattr(module, "hook_points", None)
+    expect(
+        isinstance(points, tuple | list), "hook_points is missing: it is a tuple of names, an attribute of the class"
+    )
+    expect([*points] == ["layer"], f"hook_points is {points!r}, but should be ('layer',)")
+    yield "step 1: encode, qkv and decode have the right shapes, and there is nothing else to train"
+    _has_shapes(module, *shape)
+    yield "step 2: before training it adds exactly zero, in every layer"
+    for layer in range(layers):
+        added = _added(module, layer, draw.normal(one.tokens, hidden), one)
+        expect((added == 0).all(), f"in layer {layer} it adds numbers up to {added.abs().max():.2g}")
+    yield "step 2: and yet it can learn: only decode is zero"
+    for name in ("encode.weight", *(f"qkv.{layer}.weight" for layer in range(layers))):
+        expect(module.get_parameter(name).abs().min() > 0, f"{name} has zeros, and decode needs something to work with")
+    reference = _randomized(module, draw, *shape)
+    yield "step 3: for one sequence, it adds what the PAL of exercise 1 adds"
+    x = draw.normal(one.tokens, hidden)
+    same(_added(module, 0, x, one), reference("layer", 0, x, one))
+    yield "step 3: each layer has its own query, key and value, and all share encode and decode"
+    same(_added(module, layers - 1, x, one), reference("layer", layers - 1, x, one))
+    yield "step 4: in a packed batch, no sequence sees another"
+    x = draw.normal(batch.tokens, hidden)
+    same(_added(module, 0, x, batch), reference("layer", 0, x, batch))
+    yield "step 5: inside an encoder, it gives the output of the package's PAL"
+    bert, batch = _encoder(hidden, layers), pack_sequences([[draw.whole(0, 9) for _ in range(n)] for n in (3, 5)])
+    batch.slices = {"sst": slice(0, 1), "sts": slice(1, 2)}
+    with torch.no_grad():
+        expected = bert(batch, TaskAdapters({"sst": reference}))
+        same(Answer(bert)(batch, TaskAdapters({"sst": module})), expected)
+    yield "step 6: with the encoder frozen, every part of it gets a gradient"
+    Answer(bert)(batch, TaskAdapters({"sst": module})).square().sum().backward()
+    for name, parameter in module.named_parameters():
+        expect(parameter.grad is not None and parameter.grad.any(), f"{name} gets no gradient: is something detached?")
+
+
 # -- references and inputs
+
+
+def _has_shapes(module: nn.Module, hidden: int, size: int, heads: int, layers: int) -> None:
+    wanted = {
+        "encode": (size, hidden),
+        **{f"qkv.{i}": (3 * size, size) for i in range(layers)},
+        "decode": (hidden, size),
+    }
+    parameters = {name: tuple(parameter.shape) for name, parameter in module.named_parameters()}
+    for name, (outputs, inputs) in wanted.items():
+        for part, expected in ((f"{name}.weight", (outputs, inputs)), (f"{name}.bias", (outputs,))):
+            got = parameters.pop(part, None)
+            expect(got is not None, f"there is no {part}")
+            expect(got == expected, f"the shape of {part} is {got}, but should be {expected}")
+    expect(not parameters, f"it also has {', '.join(parameters)}")
+
+
+def _added(module: nn.Module, layer: int, x: Tensor, batch: PackedBatch) -> Tensor:
+    """What the learner's module adds; its exceptions are told with their line."""
+    with torch.no_grad():
+        added = Answer(module.eval().forward)("layer", layer, x.clone(), batch)
+    return shaped(added, *x.shape)
+
+
+def _randomized(module: nn.Module, draw: Draw, hidden: int, size: int, heads: int, layers: int) -> nn.Module:
+    """Draw all weights of the learner's module anew, and return the package's PAL with the same weights."""
+    config = BertConfig(hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=1, intermediate_size=8)
+    reference = build_adapter("pal", config, AdapterShape(size, heads)).eval()
+    renamed = {"encode": "encode.0", "decode": "decode.0"}
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            parameter.copy_(draw.normal(*parameter.shape) / math.sqrt(parameter.shape[-1]))
+            first, _, rest = name.partition(".")
+            reference.get_parameter(f"{renamed.get(first, first)}.{rest}").copy_(parameter)
+    return reference
+
+
+def _encoder(hidden: int, layers: int) -> Bert:
+    config = BertConfig(
+        vocab_size=10, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=2, intermediate_size=16
+    )
+    return Bert(config).eval().requires_grad_(False)
 
 
 def _pal(x: Tensor, encode: Tensor, query: Tensor, key: Tensor, value: Tensor, decode: Tensor, heads: int) -> Tensor:

@@ -123,7 +123,7 @@ def trade(table: pd.DataFrame, score: str) -> Figure:
         axes.errorbar(row.trainable, row[score], row.error, marker=MARKERS[index], linestyle="", label=name, **look)
     if "constant prediction" in table.index:
         axes.axhline(table.loc["constant prediction", score], color=_GRAY, linestyle="--", label="constant prediction")
-    axes.set(xscale="log", xlabel="trained parameters", ylabel=f"{score} ± 1 standard error")
+    axes.set(xscale="log", xlabel="trained parameters", ylabel=score)
     axes.margins(x=0.08, y=0.2)
     return finish(axes, title="Score against trained parameters")
 

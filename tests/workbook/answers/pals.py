@@ -1,9 +1,12 @@
 """Answers to the exercises of notebook 07: other right ones, and usual mistakes by the property that they break."""
 
 import torch
+from torch import nn
 from workbook.exercises import edited, solutions
 
-pal, begin, count, _ = solutions("pals").values()
+from mtbert.nn.attention import packed_attention
+
+count, pal, adapter = (solutions("pals")[name] for name in ("count", "pal", "adapter"))
 
 
 def route(x, lengths, adapters, order=None):
@@ -16,7 +19,66 @@ def route(x, lengths, adapters, order=None):
     return out
 
 
-RIGHT = {"begin": [lambda h, s: (torch.zeros(h, s), torch.randn(s, h) / s**0.5)], "route": [route]}
+class _Packed(adapter):
+    """The package's kernel does the attention of all sequences at once."""
+
+    def forward(self, point, layer, x, batch):
+        return self.decode(packed_attention(self.qkv[layer](self.encode(x)), batch, self.heads))
+
+
+class _NoHook(nn.Module):
+    pass
+
+
+class _OneForAllLayers(adapter):
+    def __init__(self, hidden, size, heads, layers):
+        super().__init__(hidden, size, heads, layers)
+        self.qkv = nn.Linear(size, 3 * size)
+
+
+class _Random(adapter):
+    def __init__(self, *shape):
+        super().__init__(*shape)
+        nn.init.normal_(self.decode.weight)
+
+
+class _Saddle(adapter):
+    def __init__(self, *shape):
+        super().__init__(*shape)
+        nn.init.zeros_(self.encode.weight)
+
+
+class _FirstLayer(_Packed):
+    def forward(self, point, layer, x, batch):
+        return super().forward(point, 0, x, batch)
+
+
+class _Together(_Packed):
+    """Every token sees the whole batch."""
+
+    def forward(self, point, layer, x, batch):
+        query, key, value = (
+            part.unflatten(1, (self.heads, -1)).transpose(0, 1) for part in self.qkv[layer](self.encode(x)).chunk(3, 1)
+        )
+        weights = (query @ key.mT / query.shape[-1] ** 0.5).softmax(-1)
+        return self.decode((weights @ value).transpose(0, 1).flatten(1))
+
+
+class _OneHead(_Packed):
+    def forward(self, point, layer, x, batch):
+        return self.decode(packed_attention(self.qkv[layer](self.encode(x)), batch, 1))
+
+
+class _Detached(_Packed):
+    def forward(self, point, layer, x, batch):
+        return self.decode(packed_attention(self.qkv[layer](self.encode(x).detach()), batch, self.heads))
+
+
+RIGHT = {
+    "adapter": [_Packed],
+    "begin": [lambda h, s: (torch.zeros(h, s), torch.randn(s, h) / s**0.5)],
+    "route": [route],
+}
 WRONG = {
     "pal": [
         ("a single token", lambda x, *rest: x + pal(x, *rest)),
@@ -25,17 +87,21 @@ WRONG = {
         ("with more heads", edited(pal, "width**0.5 => small.shape[1] ** 0.5")),
         ("with more heads", edited(pal, ".split(width, dim=1) => [:, :width].expand(heads, -1, -1)")),
     ],
-    "begin": [
-        ("adds exactly nothing", lambda h, s: (begin(h, s)[0], 0.02 * torch.randn(s, h))),
-        ("it can learn", lambda h, s: (torch.zeros(h, s), torch.zeros(s, h))),
-        ("drawn independently", lambda h, s: (torch.ones(h, s) * torch.rand(()) / 20, torch.zeros(s, h))),
-        ("drawn independently", lambda h, s: (torch.randn(h, 1).expand(h, s) / 50, torch.zeros(s, h))),
-        ("a vector keeps its scale", lambda h, s: (6 * begin(h, s)[0], begin(h, s)[1])),
-    ],
     "count": [
         ("without layers", lambda h, s, n: count(h, s, n) - h + s),
         ("V^E and V^D are shared", edited(count, "layers * 3 => layers * 4")),
         ("a PAL of 204", lambda h, s, n: count(h, s, n) + (h if n else 0)),
+    ],
+    "adapter": [
+        ("wants to be called", lambda *shape: None),
+        ("wants to be called", lambda *shape: _NoHook()),
+        ("the right shapes", _OneForAllLayers),
+        ("adds exactly zero", _Random),
+        ("only decode is zero", _Saddle),
+        ("for one sequence", _OneHead),
+        ("each layer has its own", _FirstLayer),
+        ("no sequence sees another", _Together),
+        ("gets a gradient", _Detached),
     ],
     "route": [
         ("leaves x as it was", edited(route, "x.clone() => x")),
