@@ -26,7 +26,6 @@ WALK = torch.tensor([[-1.5, 0.5], [-0.5, 0.2], [0.0, 0.0]])
 BOWL = Surface(lambda x: x.square().sum(-1), (-2, 1, -1, 1))
 GRID = torch.stack(torch.meshgrid(torch.linspace(-1, 1, 9), torch.linspace(-1, 1, 9), indexing="xy"), dim=-1)
 LOSSES = [lambda x: (x**2).sum(-1), lambda x: ((x - 0.5) ** 2).sum(-1)]
-PAIR, CHANGED = np.array([[3.0, 1.0], [-1.0, 0.5]]), np.array([[1.0, 2.0], [-0.25, 0.75]])
 METHODS = pd.DataFrame(
     [("pcgrad", "sst", 0.01, 0.02), ("pcgrad", "sts", -0.01, np.nan), ("gradvac", "sst", 0.0, 0.01)],
     columns=["method", "metric", "mean", "half"],
@@ -144,7 +143,6 @@ EXAMPLES = {
     "single_task.distances": ([0, 4, 2], [1, 4, 2], 5),
     "single_task.truncation": (TRUNCATION, 60),
     "single_task.against_reports": (AGAINST, "Against"),
-    "surgery.before_after": (PAIR, CHANGED, ("Before", "After")),
     "surgery.walks": (LOSSES, GRID, {"sum": [WALK], "PCGrad": [WALK / 2]}, torch.tensor([[0.0, 0.0], [0.5, 0.5]])),
     "surgery.targets": ([0.1, 0.2], {"slow": [0.0, 0.1], "fast": [0.1, 0.2]}, "Targets"),
     "surgery.over_steps": ({"a-b": [0.1, -0.1, 0.2, -0.4, 0.3, 0.2], "a-c": [0.1] * 6},),
@@ -152,7 +150,6 @@ EXAMPLES = {
     "surgery.strips": ({"one": {"a": [0.1, 0.3], "b": [0.0]}, "two": {"c": [-0.2]}}, "cosine", "Strips"),
     "surgery.by_layer": ({"Tasks": {"a, b": RNG.random((4, 3))}, "Same": {"a, a": RNG.random((4, 3))}}, "xyz"),
     "surgery.gramian": ([[1.0, 0.0], [-0.5, 1.0]], [1.0, 1.5], "Gramian"),
-    "surgery.uphill": (pd.DataFrame({"sum": [0.4], "PCGrad": [0.1]}, index=["SGD"]),) * 2,
     "surgery.differences": (METHODS, {"report": {"sst": 0.003}}, "Differences"),
     "pals.places": (list(ADAPTERS), "Where"),
     "pals.losses": ({"one": [1.0, 0.5], "two": [1.0, 0.1]}, 0.4),

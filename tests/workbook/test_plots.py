@@ -140,10 +140,29 @@ def test_a_sweep_shows_the_last_steps_by_rate_and_the_curve_at_the_best():
     left, right = (lines(axes) for axes in draw("adamw.sweep", runs, last=2, constant=1.5).axes)
     np.testing.assert_allclose(left["SGD"], [[0.1, 1.5], [0.3, 1.1]])
     assert left["_SGD diverged"][:, 0].tolist() == [1.0] and left["_AdamW diverged"][:, 0].tolist() == [0.003, 0.01]
-    np.testing.assert_allclose(right["SGD, 0.3"], [[2, 1.8], [3, 1.4], [4, 1.1]])
-    np.testing.assert_allclose(right["AdamW, 0.001"], [[2, 1.5], [3, 0.8], [4, 0.5]])
+    np.testing.assert_allclose(right["SGD, lr 0.3"], [[2, 1.8], [3, 1.4], [4, 1.1]])
+    np.testing.assert_allclose(right["AdamW, lr 0.001"], [[2, 1.5], [3, 0.8], [4, 0.5]])
     assert left["constant answer"][:, 1].tolist() == [1.5, 1.5]
     assert not any(name.startswith("Adam,") for name in right)  # all its runs diverged
+
+
+def test_other_seeds_stand_as_a_range_at_the_best_rate():
+    left, _ = draw("adamw.sweep", {"SGD": {0.1: [2.0, 1.5], 1.0: [2.0, 1.8]}}, 1, 1.5, {"SGD": [1.2, 1.4]}).axes
+    np.testing.assert_allclose(left.collections[0].get_segments()[0], [[0.1, 1.2], [0.1, 1.5]])
+
+
+def test_a_gramian_is_shown_with_the_step_and_the_harm_that_it_does():
+    _, table, harm = draw("surgery.gramian").axes
+    assert texts(table) == ["1.00", "-0.50", "-0.50", "1.25"]
+    np.testing.assert_allclose([bar.get_width() for bar in harm.patches], [-0.25, -1.375])  # the step is (0.25, 1.5)
+    assert not any(bar.get_hatch() for bar in harm.patches)
+    harmed = draw("surgery.gramian", [[1.0, 0.0], [-3.0, 1.0]], [1.0, 1.0], "t").axes[2].patches
+    assert [bool(bar.get_hatch()) for bar in harmed] == [True, False]
+
+
+def test_tasks_have_their_proper_names():
+    names_of = import_module("mtbert.workbook.plots.surgery").pair_title
+    assert [names_of("sst-sts"), names_of("quora, quora again")] == ["SST–STS", "Quora–Quora again"]
 
 
 def test_conflicts_are_crosses_and_the_running_mean_begins_when_the_window_is_full():

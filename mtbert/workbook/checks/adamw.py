@@ -1,6 +1,6 @@
 """Checks of notebook 03: momentum, Adam's direction, clipping, the optimizer AdamW, the schedule."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -160,6 +160,11 @@ def _made(optimizer: Any) -> torch.optim.Optimizer:
     return optimizer
 
 
+def _builders(answer: Answer) -> list[Callable[..., Any]]:
+    """The learner's class, and torch's."""
+    return [answer, torch.optim.AdamW]
+
+
 def _step(optimizer: torch.optim.Optimizer, parameters: Sequence[nn.Parameter], gradients: Sequence) -> None:
     """Set the gradients and take a step. What the learner's step raises is told as the learner's."""
     for parameter, gradient in zip(parameters, gradients, strict=True):
@@ -189,7 +194,7 @@ def _as_torch(answer: Answer, draw: Draw, steps: int, **settings: Any) -> None:
 def _groups(answer: Answer, draw: Draw, betas: tuple[float, float]) -> None:
     copies = _twins([draw.normal(3, 4), draw.normal(5)])
     optimizers = []
-    for build, (matrix, bias) in zip((answer, torch.optim.AdamW), copies, strict=True):
+    for build, (matrix, bias) in zip(_builders(answer), copies, strict=True):
         groups = [{"params": [matrix], "weight_decay": 0.5}, {"params": [bias], "weight_decay": 0.0, "lr": 0.01}]
         optimizers.append(_made(build(groups, 0.03, betas, 1e-8, 0.1)))
     gradients = [[_away_from_zero(draw, 3, 4), _away_from_zero(draw, 5)] for _ in range(3)]
@@ -201,8 +206,9 @@ def _groups(answer: Answer, draw: Draw, betas: tuple[float, float]) -> None:
 
 def _absent_gradient(answer: Answer, draw: Draw, lr: float, betas: tuple[float, float], decay: float) -> None:
     copies = _twins([draw.normal(3, 4), draw.normal(5)])
-    builders = (answer, torch.optim.AdamW)
-    optimizers = [_made(build(copy, lr, betas, 1e-8, decay)) for build, copy in zip(builders, copies, strict=True)]
+    optimizers = [
+        _made(build(copy, lr, betas, 1e-8, decay)) for build, copy in zip(_builders(answer), copies, strict=True)
+    ]
     both = [_away_from_zero(draw, 3, 4), _away_from_zero(draw, 5)]
     _follow(optimizers, copies, [both, both, [both[0], None]])
     _follow(optimizers, copies, [[both[0], None], both])  # the second parameter's third step

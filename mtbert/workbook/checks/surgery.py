@@ -1,9 +1,10 @@
-"""Checks of notebook 06: projection, PCGrad on vectors and on the Gramian, and GradVac's coefficient."""
+"""Checks of notebook 06: projection, PCGrad on vectors and on the Gramian, a training step, GradVac's coefficient."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mtbert.optim import cosines
 from mtbert.optim import pcgrad as reference
@@ -107,6 +108,96 @@ def vaccine(answer, draw):
     yield "is 0 where either gradient is all zeros"
     same(answer(torch.zeros(size), two, 0.5), 0.0)
     same(answer(one, torch.zeros(size), 0.5), 0.0)
+
+
+@check
+def training_step(answer, draw):
+    """answer(losses, shared, optimizer, weigh, max_norm) -> the Gramian (T, T); takes a step of the optimizer."""
+    yield "step 1: returns the Gramian of the tasks' gradients of the shared parameters"
+    mine, theirs = _networks(draw)
+    expected = _reference_step(theirs, torch.optim.SGD(theirs.everything, lr=0.01), 1e9)
+    same(answer(*mine.arguments(torch.optim.SGD(mine.everything, lr=0.01), 1e9)), expected, 1e-3)
+    yield "step 2: a head moves along its own task's gradient, whole"
+    for head, other in zip(mine.heads, theirs.heads, strict=True):
+        same(head, other)
+    yield "step 3: the shared parameters move along the tasks' gradients times their weights"
+    for parameter, other in zip(mine.shared, theirs.shared, strict=True):
+        same(parameter, other)
+    yield "step 4: afterwards, the norm of all gradients together is clipped to max_norm"
+    _agree_after(answer, _networks(draw), lambda parameters: torch.optim.SGD(parameters, lr=1.0), 0.1)
+    yield "step 5: nothing is left over from the step before"
+    _agree_after(answer, _networks(draw), lambda parameters: torch.optim.SGD(parameters, lr=0.01), 1e9, steps=3)
+    yield "step 6: a parameter that no loss reaches stays where it is, under weight decay as well"
+    _agree_after(answer, _networks(draw), lambda parameters: torch.optim.AdamW(parameters, 0.1, weight_decay=0.5), 1e9)
+
+
+@dataclass
+class _Network:
+    """Two shared parameters, a head for each of three tasks, and a head that no task uses."""
+
+    shared: list[nn.Parameter]
+    heads: list[nn.Parameter]
+    inputs: Tensor
+    targets: Tensor
+
+    @property
+    def everything(self) -> list[nn.Parameter]:
+        return [self.heads[0], *self.shared, *self.heads[1:]]
+
+    def losses(self) -> list[Tensor]:
+        hidden = torch.tanh(self.inputs @ self.shared[0] + self.shared[1])  # (tasks, rows, width)
+        return [((h @ head - y) ** 2).mean() for h, head, y in zip(hidden, self.heads[:3], self.targets, strict=True)]
+
+    def arguments(self, optimizer: torch.optim.Optimizer, max_norm: float) -> tuple:
+        return self.losses(), self.shared, optimizer, _weigh, max_norm
+
+
+def _weigh(gramian: Tensor) -> Tensor:
+    return _weights(gramian.detach(), _rising(len(gramian)))
+
+
+def _networks(draw: Draw) -> list[_Network]:
+    """Two copies of a network whose tasks' gradients conflict."""
+    for _ in range(100):
+        values = [draw.normal(5, 4), draw.normal(4), *(draw.normal(4) for _ in range(4))]
+        inputs, targets = draw.normal(3, 6, 5), 3 * draw.normal(3, 6)
+        pair = []
+        for _ in range(2):
+            shared, heads = ([nn.Parameter(value.clone()) for value in part] for part in (values[:2], values[2:]))
+            pair.append(_Network(shared, heads, inputs, targets))
+        jacobian = _jacobian(pair[0])
+        cosine = cosines(jacobian @ jacobian.T)
+        if cosine.min() < -0.1 and not torch.allclose(_weigh(jacobian @ jacobian.T), torch.ones(3), atol=0.05):
+            break
+    return pair
+
+
+def _jacobian(network: _Network) -> Tensor:
+    rows = [torch.autograd.grad(loss, network.shared, retain_graph=True) for loss in network.losses()]
+    return torch.stack([torch.cat([gradient.flatten() for gradient in row]) for row in rows])
+
+
+def _reference_step(network: _Network, optimizer: torch.optim.Optimizer, max_norm: float) -> Tensor:
+    jacobian, optimizer_parameters = _jacobian(network), network.everything
+    gramian = jacobian @ jacobian.T
+    optimizer.zero_grad()
+    torch.stack(network.losses()).sum().backward()
+    combined = (_weigh(gramian) @ jacobian).split([parameter.numel() for parameter in network.shared])
+    for parameter, gradient in zip(network.shared, combined, strict=True):
+        parameter.grad = gradient.view_as(parameter)
+    nn.utils.clip_grad_norm_(optimizer_parameters, max_norm)
+    optimizer.step()
+    return gramian
+
+
+def _agree_after(answer: Callable, pair: Sequence[_Network], build: Callable, max_norm: float, steps: int = 1) -> None:
+    mine, theirs = pair
+    optimizers = [build(network.everything) for network in pair]
+    for _ in range(steps):
+        answer(*mine.arguments(optimizers[0], max_norm))
+        _reference_step(theirs, optimizers[1], max_norm)
+    for parameter, other in zip(mine.everything, theirs.everything, strict=True):
+        same(parameter, other, 1e-3)
 
 
 # -- references

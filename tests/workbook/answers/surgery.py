@@ -5,7 +5,7 @@ import math
 import torch
 from workbook.exercises import edited, solutions
 
-project, pcgrad, weights, _ = solutions("surgery").values()
+project, pcgrad, weights, training_step, _ = solutions("surgery").values()
 
 
 def project_without_if(gradient, other):
@@ -24,7 +24,30 @@ def vaccine(gradient, other, target, guard=True, always=False, swapped=False, ro
     return amount * (length / own if swapped else own / length)
 
 
-RIGHT = {"project": [lambda g, o: g if g @ o >= 0 else g - (g @ o) / o.norm() * (o / o.norm())], "vaccine": [vaccine]}
+def step_by_backward(losses, shared, optimizer, weigh, max_norm):
+    """Another way: one backward pass per task, and the shared gradients taken out after each."""
+    optimizer.zero_grad(set_to_none=True)
+    rows = []
+    for loss in losses:
+        loss.backward(retain_graph=True)
+        rows.append(torch.nn.utils.parameters_to_vector([parameter.grad for parameter in shared]))
+        for parameter in shared:
+            parameter.grad = None
+    jacobian = torch.stack(rows)
+    gramian = jacobian @ jacobian.T
+    combined = weigh(gramian) @ jacobian
+    for parameter in shared:
+        parameter.grad, combined = combined[: parameter.numel()].view_as(parameter), combined[parameter.numel() :]
+    torch.nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], max_norm)
+    optimizer.step()
+    return gramian
+
+
+RIGHT = {
+    "training_step": [step_by_backward],
+    "project": [lambda g, o: g if g @ o >= 0 else g - (g @ o) / o.norm() * (o / o.norm())],
+    "vaccine": [vaccine],
+}
 WRONG = {
     "project": [
         ("changes nothing", lambda g, o: project(o, g)),
@@ -47,6 +70,24 @@ WRONG = {
         ("the products are those", edited(weights, "changed[i] @ gramian[:, j] => gramian[i, j]")),
         ("takes the others", lambda g, order: weights(g, [sorted(others) for others in order])),
         ("a gradient of all zeros", edited(weights, "product < 0 => True", "product / => product.clamp(max=0) /")),
+    ],
+    "training_step": [
+        ("step 1", edited(training_step, "jacobian @ jacobian.T => torch.corrcoef(jacobian)")),
+        ("step 1", lambda losses, *rest: None),
+        ("step 2", edited(training_step, "if id(parameter) in common else 1.0 => ")),
+        ("step 3", edited(training_step, "weigh(gramian) => torch.ones(len(gramian))")),
+        ("step 4", edited(training_step, "clip_grad_norm_(parameters => clip_grad_norm_(shared")),
+        ("step 4", edited(training_step, "torch.nn.utils.clip_grad_norm_(parameters, max_norm) => pass")),
+        (
+            "step 5",
+            edited(
+                training_step,
+                "optimizer.zero_grad() => pass",
+                "parameter.grad = sum(parts) => "
+                "parameter.grad = sum([*parts, 0 if parameter.grad is None else parameter.grad])",
+            ),
+        ),
+        ("step 6", edited(training_step, "if parts else None => if parts else torch.zeros_like(parameter)")),
     ],
     "vaccine": [
         ("is 0 where the cosine", lambda g, o, target: vaccine(g, o, target, always=True)),

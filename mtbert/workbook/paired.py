@@ -1,0 +1,40 @@
+"""Recorded runs compared within each seed, with p values that account for the number of comparisons."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from mtbert.experiments.statistics import EffectEstimate, holm
+
+
+def paired_differences(
+    runs: pd.DataFrame, baseline: str, others: Sequence[str], metrics: Sequence[str]
+) -> pd.DataFrame:
+    """The scores of some recipes minus those of a baseline, seed by seed.
+
+    Args:
+        runs: A row per run, with the columns recipe, seed and those of ``metrics``.
+        baseline: The recipe to subtract.
+        others: The recipes to compare with it.
+        metrics: The scores to compare.
+
+    Returns:
+        A row per recipe and metric that two or more seeds have of both. Columns: method (the recipe), metric, seeds,
+        mean, half (half the width of the 95 % interval, Student's t over the seeds), p, and holm (p adjusted for all
+        rows of the table).
+    """
+    scores = runs.pivot_table(index="seed", columns="recipe", values=list(metrics))
+    rows = []
+    for recipe in others:
+        for metric in metrics:
+            if {(metric, recipe), (metric, baseline)} <= set(scores.columns):
+                differences = (scores[metric, recipe] - scores[metric, baseline]).dropna()
+                if len(differences) > 1:
+                    estimate = EffectEstimate.from_seeds(differences.tolist())
+                    half = estimate.interval()[1] - estimate.difference
+                    p = estimate.p((-math.inf, 0.0)) if np.isfinite(half) else math.nan
+                    rows.append((recipe, metric, len(differences), estimate.difference, half, p))
+    table = pd.DataFrame(rows, columns=["method", "metric", "seeds", "mean", "half", "p"])
+    return table.assign(holm=holm(table.p))
