@@ -119,22 +119,6 @@ def compare_to_printed(table: pd.DataFrame) -> pd.DataFrame:
     return means
 
 
-def report_costs(report: str, runs: pd.DataFrame) -> pd.DataFrame:
-    """What the runs of each row of a report cost, as means, formatted; "not measured" without a run.
-
-    Returns:
-        Columns: seconds (of the whole run), thousand tokens (read in training), tokens per second (of training alone).
-    """
-    columns = {
-        "seconds": runs.seconds,
-        "thousand tokens": runs.tokens / 1000,
-        "tokens per second": runs.tokens_per_second,
-    }
-    means = pd.DataFrame(columns).groupby(runs.recipe).mean().reindex(_rows_of(report))
-    means.index = means.index.str.removeprefix(f"{report}/")
-    return means.map(lambda mean: NOT_MEASURED if math.isnan(mean) else f"{mean:,.0f}")
-
-
 def rows_read(recipe: Recipe) -> dict[str, int]:
     """How many rows of each train file a run of a recipe reads, those read again included.
 

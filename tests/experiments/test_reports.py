@@ -6,14 +6,7 @@ import pandas as pd
 import pytest
 
 from mtbert.experiments.recipes import RECIPES, Scale, scaled
-from mtbert.experiments.reports import (
-    compare_to_printed,
-    compare_to_report,
-    format_mean_ci,
-    load_runs,
-    report_costs,
-    rows_read,
-)
+from mtbert.experiments.reports import compare_to_printed, compare_to_report, format_mean_ci, load_runs, rows_read
 from mtbert.utils.errors import UserError
 
 DATA = '{"ids-sst-dev.csv": "a", "quora-dev.csv": "b"}'
@@ -96,15 +89,6 @@ def test_means_of_a_sweep_stand_beside_the_printed_figures(record):
     row = table.loc["li-tang/seq"]
     assert (row["seeds"], row["quora, printed"], row["overall, printed"]) == (2, 0.877, 0.739)
     assert "overall" not in row and row["sst"] == pytest.approx(0.5)  # no score of ours is called overall
-
-
-def test_a_row_costs_the_mean_of_its_runs(record):
-    slow = {**run("yin/baseline", 1), "seconds": 120.0, "tokens": 3e6, "tokens_per_second": 2000.0}
-    record({**run("yin/baseline"), "tokens_per_second": 500.0}, slow, run("yin/pal-256"))
-    table = report_costs("yin", load_runs("mine", "small"))
-    assert list(table.loc["baseline"]) == ["90", "1,550", "1,250"]
-    assert list(table.loc["pal-256"]) == ["60", "100", "not measured"]
-    assert set(table.loc["low-rank"]) == {"not measured"} == set(report_costs("yin", load_runs("no", "small")).stack())
 
 
 @pytest.mark.parametrize(

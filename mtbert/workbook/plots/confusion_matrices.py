@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from mtbert.experiments.metrics import row_shares
-from mtbert.workbook.plots.style import COLORS, finish, panels, subplots, write_cells
+from mtbert.workbook.plots.style import COLORS, FONT_SIZE, finish, panels, subplots, write_cells
 
 
 def matrices(by_title: Mapping[str, ArrayLike], names: Sequence[str]) -> Figure:
@@ -25,7 +25,7 @@ def draw_matrix(axes: Axes, matrix: ArrayLike, names: Sequence[str]) -> None:
     """Draw one confusion matrix on ``axes``; see ``matrices``."""
     shares = row_shares(matrix)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    write_cells(axes, np.vectorize("{:.0f}".format)(matrix), shares > 0.5, "0.15", 10)
+    write_cells(axes, np.vectorize("{:.0f}".format)(matrix), shares > 0.5, "0.15", FONT_SIZE)
     axes.set_xticks(range(len(names)), names)
     axes.set_yticks(range(len(names)), names)
     axes.set(xlabel="predicted", ylabel="true")
