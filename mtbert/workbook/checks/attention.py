@@ -180,7 +180,8 @@ def blocks(answer, draw):
 
 def _torch_sublayer(x: Tensor, mask: Tensor, weights: dict[str, tuple[Tensor, Tensor]], heads: int) -> Tensor:
     """The attention sublayer by torch's own implementation."""
-    module = nn.MultiheadAttention(x.shape[-1], heads, batch_first=True)
+    # draws no random numbers, unlike the constructor
+    module = nn.utils.skip_init(nn.MultiheadAttention, x.shape[-1], heads, batch_first=True)
     for parameter, index in ((module.in_proj_weight, 0), (module.in_proj_bias, 1)):
         parameter.data = torch.cat([weights[name][index] for name in _PROJECTIONS[:3]])
     module.out_proj.weight.data, module.out_proj.bias.data = weights["output"]
