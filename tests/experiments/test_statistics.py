@@ -138,3 +138,16 @@ def test_more_seeds_decide_more_unless_dev_rows_are_too_few():
     few_rows = StudyNoise(0.02**2, RowVariance(0.014**2, 0.0))
     assert few_rows.seeds_needed(REGIONS["alike"], 0.0) == math.inf
     assert math.isnan(StudyNoise(math.nan, NO_ROWS).power(REGIONS["better"], 0.1, 3))
+
+
+@pytest.mark.parametrize("shared", [0.1, 0.2, 0.3])
+def test_three_seeds_cover_with_these_degrees_of_freedom_and_not_with_satterthwaites(shared):
+    """The true difference is 0, its estimate has variance 1, and ``shared`` of it comes from dev rows."""
+    rng, studies, seeds = np.random.default_rng(0), 100_000, 3
+    between = seeds * (1 - shared)
+    rows = RowVariance(shared, 0.06 * between)  # as large, beside the variance between seeds, as in recorded runs
+    differences = rng.normal(size=studies)
+    error, df = error_and_df(between * rng.chisquare(seeds - 1, studies) / (seeds - 1), seeds, rows)
+    covered = np.abs(differences) < stats.t.ppf(0.975, df) * error
+    squared = np.abs(differences) < stats.t.ppf(0.975, df**2 / (seeds - 1)) * error
+    assert 0.945 < covered.mean() < 0.97 and squared.mean() < 0.935
