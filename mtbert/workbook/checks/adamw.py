@@ -30,25 +30,6 @@ def momentum(answer, draw):
 
 
 @check
-def direction(answer, draw):
-    """answer(m, v, t, beta1, beta2, eps) -> what the learning rate multiplies, in the shape of m."""
-    yield "keeps the shape"
-    for shape in ((5,), (3, 4)):
-        shaped(answer(draw.normal(*shape), draw.uniform(*shape) + 0.1, 2, 0.9, 0.999, 1e-8), *shape)
-    m, v = draw.normal(3, 4), 4 * draw.uniform(3, 4) + 0.2
-    beta1, beta2 = draw.between(0.6, 0.9), draw.between(0.9, 0.98)
-    t = draw.whole(3, 6)
-    yield "after very many steps it is m / sqrt(v)"
-    same(answer(m, v, 10**6, beta1, beta2, 1e-12), m / v.sqrt())
-    yield "m is divided by 1 - beta1^t"  # with beta2 = 0, v needs no correction
-    same(answer(m, v, t, beta1, 0.0, 1e-12), m / (1 - beta1**t) / v.sqrt())
-    yield "v is divided by 1 - beta2^t before the root is taken"
-    same(answer(m, v, t, 0.0, beta2, 1e-12), m / (v / (1 - beta2**t)).sqrt())
-    yield "eps is added last, to the root of the corrected v"
-    same(answer(m, v, t, beta1, beta2, 0.5), _direction(m, v, t, beta1, beta2, 0.5))
-
-
-@check
 def clip(answer, draw):
     """answer(gradients, max_norm) -> new gradients; gradients: a list of tensors of any shapes."""
     gradients = [draw.normal(3, 4), 2 * draw.normal(5), draw.normal(2, 2, 2)]
@@ -223,7 +204,3 @@ def _resumed(answer: Answer, draw: Draw, lr: float, betas: tuple[float, float], 
     fresh = _made(answer(mine, lr, betas, 1e-8, decay))
     fresh.load_state_dict(optimizer.state_dict())
     _follow([fresh, reference], [mine, theirs], gradients)
-
-
-def _direction(m: Tensor, v: Tensor, t: int, beta1: float, beta2: float, eps: float) -> Tensor:
-    return m / (1 - beta1**t) / ((v / (1 - beta2**t)).sqrt() + eps)
