@@ -263,9 +263,11 @@ def _copy_weights(bert: Bert, tensors: Mapping[str, Tensor]) -> list[str]:
         for key, part in zip(keys, parts, strict=True):
             if key in tensors:
                 part.copy_(tensors[key])
-    if "pooler.dense.weight" in tensors:
+    missing = [key for key in ("pooler.dense.weight", "pooler.dense.bias") if key not in tensors]
+    if not missing:
         return []
-    return ["the checkpoint has no pooler, so it is initialized at random: train it or pool by mean"]
+    name = "pooler" if len(missing) == 2 else missing[0]
+    return [f"the checkpoint has no {name}, so it is initialized at random: train it or pool by mean"]
 
 
 def _parts(bert: Bert) -> Iterator[tuple[list[str], tuple[Tensor, ...]]]:

@@ -132,6 +132,13 @@ def test_half_precision_a_bert_prefix_and_the_old_names_of_layernorm_are_underst
     assert torch.equal(layer.qkv.weight, small.bert.layers[1].qkv.weight.half().float())
 
 
+@pytest.mark.parametrize("name", ["pooler.dense.weight", "pooler.dense.bias"])
+def test_half_of_a_pooler_is_noted(folder, name):
+    change_tensors(folder / "model.safetensors", lambda tensors: {key: tensors[key] for key in tensors if key != name})
+    (note,) = load_encoder(folder).notes
+    assert f"no {name}" in note
+
+
 def test_a_missing_pooler_is_drawn_from_the_seed_and_noted(folder):
     without = lambda tensors: {name: value for name, value in tensors.items() if "pooler" not in name}  # noqa: E731
     change_tensors(folder / "model.safetensors", without)
