@@ -1,12 +1,14 @@
 """What happens inside an encoder: the attention weights of its heads, and the hidden states between its layers."""
 
 import math
+from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from mtbert.data.batch import PackedBatch
-from mtbert.nn.bert import Bert
+from mtbert.nn.bert import Bert, Layer
 
 
 @torch.no_grad()
@@ -23,7 +25,7 @@ def attention_maps(bert: Bert, batch: PackedBatch) -> Tensor:
     if len(batch) != 1:
         raise ValueError(f"the batch has {len(batch)} sequences, but attention maps are for one")
     maps = []
-    for layer, x in zip(bert.layers, hidden_states(bert, batch), strict=False):
+    for layer, x in zip(cast(Sequence[Layer], bert.layers), hidden_states(bert, batch), strict=False):
         query, key, _ = layer.qkv(x).view(len(x), 3, layer.heads, -1).permute(1, 2, 0, 3)
         maps.append((query @ key.mT / math.sqrt(query.shape[-1])).softmax(-1))
     return torch.stack(maps)
