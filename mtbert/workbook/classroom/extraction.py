@@ -72,7 +72,7 @@ def statements(cells: Sequence[str], label: str) -> tuple[list[Statement], dict[
             tree, text = _parse(text)
             linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
             found += [_statement(node, filename) for node in tree.body]
-        except (SyntaxError, ValueError) as error:  # ValueError: a null byte
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # a null byte; a thousand brackets
             broken[index] = error if isinstance(error, SyntaxError) else SyntaxError(str(error))
     return found, broken
 

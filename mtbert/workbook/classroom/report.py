@@ -1,5 +1,6 @@
 """What a class understands and what not: a heat map and a page to open the next lecture with, without names."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,10 +41,13 @@ def _page(grades: Sequence[Grade], points: Points) -> str:
     mean = sum(scores.values()) / len(scores)
     titles = {exercise.id: exercise for path in choose_notebooks() for exercise in exercises(path)}
     summaries = summarize(grades)
-    misunderstood = sorted(
-        ((count, one, name, message) for one in summaries for name, count, message in one.failures),
-        key=lambda entry: -entry[0],
-    )
+    failures = [(count, one, name, message) for one in summaries for name, count, message in one.failures]
+    failures.sort(key=lambda failure: -failure[0])
+    misunderstood = [failure for failure in failures if failure[2] != failure[3]]  # the others never reached a property
+    unchecked: Counter[str] = Counter()
+    for count, _, name, message in failures:
+        if name == message:
+            unchecked[name] += count
     lines = [
         f"# {len(scores)} students, {len(summaries)} exercises",
         "",
@@ -57,7 +61,9 @@ def _page(grades: Sequence[Grade], points: Points) -> str:
     for count, one, name, message in misunderstood[:_LISTED]:
         exercise = titles[one.exercise]
         lines.append(f"1. **{count} of {one.students}**, {exercise.notebook}, {exercise.title}: {_plain(name)}")
-        lines += [f"   For example: {_plain(message)}"] if message != name else []
+        lines.append(f"   For example: {_plain(message)}")
+    lines += ["", "## What could not be checked", ""]
+    lines += [f"- {count} × {_plain(name)}" for name, count in unchecked.most_common(_LISTED)]
     lines += ["", "## Every exercise", "", "| exercise | solved | most frequent failure |", "| --- | --- | --- |"]
     for one in summaries:
         failure = f"{one.failures[0][1]} × {_plain(one.failures[0][0])}" if one.failures else ""
