@@ -1,11 +1,17 @@
-"""Checks of notebook 08: the cosine head, features of a pair, MNRL and CoSENT."""
+"""Checks of notebook 08: the cosine head, a scorer trained on frozen vectors, MNRL and CoSENT."""
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from mtbert.nn.losses import cosent as cosent_reference
 from mtbert.nn.losses import mnrl as mnrl_reference
-from mtbert.workbook.checks.engine import check, expect, same, shaped, untouched
+from mtbert.training.evaluation import pearson
+from mtbert.workbook.checks.engine import Answer, Draw, check, expect, returned, same, shaped, untouched
+
+_WIDTH, _MEANING = 16, 5  # of the vectors in ``scorer``, and of the part that the labels are about
 
 
 @check
@@ -33,18 +39,32 @@ def cosine_score(answer, draw):
 
 
 @check
-def features(answer, draw):
-    """answer(u, v) -> (rows, 3 * width), u, v and |u - v| side by side; u, v (rows, width)."""
-    rows, width = draw.whole(4, 6), draw.whole(7, 9)
-    u, v = draw.normal(rows, width), draw.normal(rows, width)
-    yield "gives one row of features a pair, three times as wide as a vector"
-    shaped(answer(u, v), rows, 3 * width)
-    yield "begins with u, then v"
-    same(torch.as_tensor(answer(u, v))[:, : 2 * width], torch.cat([u, v], dim=1))
-    yield "the last third is the difference of u and v, number by number"
-    same(torch.as_tensor(answer(u, v))[:, 2 * width :].abs(), (u - v).abs())
-    yield "it has no sign: the order of the sentences does not matter"
-    same(torch.as_tensor(answer(v, u))[:, 2 * width :], (u - v).abs())
+def scorer(answer, draw):
+    """answer(pairs, labels) -> a trained function, pairs -> scores; pairs (rows, 2, width), labels and scores (rows,).
+
+    The vectors hold more than what the labels are about, so their plain cosine is a poor score.
+    """
+    mix = torch.linalg.qr(draw.normal(_WIDTH, _WIDTH)).Q
+    (pairs, labels), (new, new_labels) = _similar_pairs(draw, 400, mix), _similar_pairs(draw, 200, mix)
+    yield "step 1: returns a function that gives a score for each pair"
+    function = returned(answer(pairs, labels))
+    expect(callable(function), f"it returned {type(function).__name__}, not a function")
+    scores = _scores(function, new)
+    yield "step 2: the score of a pair does not depend on the other pairs of the call"
+    same(_scores(function, new[:3]), scores[:3], 1e-3)
+    yield "step 2: the order of the two sentences does not matter"
+    same(_scores(function, new.flip(1)), scores, 1e-3)
+    yield "step 2: scores lie between 0 and 5"
+    expect(((scores >= 0) & (scores <= 5.001)).all(), f"they reach from {scores.min():.3g} to {scores.max():.3g}")
+    plain = pearson(torch.cosine_similarity(*new.unbind(1)), new_labels)
+    r = pearson(scores, new_labels)
+    yield "step 3: on pairs that were not in training, it beats the plain cosine"
+    expect(r > plain + 0.05, f"r is {r:.2f}, that of the plain cosine {plain:.2f}")
+    yield "step 4: r on new pairs is at least .90"
+    expect(r >= 0.9, f"it is {r:.2f}; the plain cosine has {plain:.2f}")
+    yield "step 5: the scores can be used as they are: the root mean square error on new pairs is at most .8"
+    error = float((scores - new_labels).square().mean().sqrt())
+    expect(error <= 0.8, f"it is {error:.2f}; predicting the mean for every pair gives {new_labels.std():.2f}")
 
 
 @check
@@ -91,3 +111,19 @@ def cosent(answer, draw):
     same(answer(cosines, labels**3, 2.0), cosent_reference(cosines, labels, 2.0))
     yield "does not overflow for large scales"
     same(answer(-labels / 3, labels, 500.0), cosent_reference(-labels / 3, labels, 500.0), 1e-3)
+
+
+def _similar_pairs(draw: Draw, rows: int, mix: Tensor) -> tuple[Tensor, Tensor]:
+    """Pairs whose label is 5 * relu(cosine) of a part of their vectors; the rest is noise, mixed with it."""
+    cosines = 1.2 * draw.uniform(rows, 1) - 0.2
+    u, other = F.normalize(draw.normal(2, rows, _MEANING), dim=2)
+    across = F.normalize(other - (other * u).sum(1, keepdim=True) * u, dim=1)  # at a right angle to u
+    v = cosines * u + (1 - cosines.square()).sqrt() * across
+    noise = 1.5 * F.normalize(draw.normal(rows, 2, _WIDTH - _MEANING), dim=2)
+    return torch.cat([torch.stack([u, v], dim=1), noise], dim=2) @ mix, 5 * cosines.squeeze(1).relu()
+
+
+def _scores(function: Callable, pairs: Tensor) -> Tensor:
+    scores = shaped(Answer(function)(pairs), len(pairs))
+    expect(scores.isfinite().all(), "some scores are NaN or infinite")
+    return scores

@@ -35,11 +35,15 @@ def angles(first: float, second: float, scores: Mapping[str, float]) -> Figure:
     cosine = np.cos(np.radians(first - second))
     left.set(xlim=(-1.4, 1.4), ylim=(-1.4, 1.4), aspect="equal", title=f"cosine {cosine:.2f}")
     left.axis("off")
-    right.axvspan(0, 5, color="0.93", label="range of the scores")
+    right.axvspan(0, 5, color="0.93")
     right.barh(list(scores), list(scores.values()), color=_LINES[: len(scores)], height=0.6)
     for row, value in enumerate(scores.values()):
         right.text(max(value, 0) + 0.1, row, f"{value:.1f}", va="center")
-    right.set(xlim=(-5.2, 6.2), xlabel="predicted similarity", title="What four heads make of u and v")
+    right.set(
+        xlim=(-5.2, 6.2),
+        xlabel="predicted similarity (gray: the range of the labels)",
+        title="What four heads make of u and v",
+    )
     right.invert_yaxis()
     return figure
 
