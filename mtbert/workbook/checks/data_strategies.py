@@ -85,6 +85,11 @@ def delete(answer, draw):
     single = [answer(list(words), 1.0, Random(seed + run)) for run in range(40)]
     expect(all(len(got) == 1 for got in single), f"with a share of 1 it kept {[len(got) for got in single][:3]} words")
     expect(len({got[0] for got in single}) > 1, "it always keeps the same word")
+    yield "draws from the random.Random it is given, and from nothing else"
+    for share in (0.5, 1.0):  # words are deleted, and the one to keep is drawn
+        for run in range(20):
+            first, again = (answer(list(words), share, Random(seed + run)) for _ in range(2))
+            expect(first == again, f"two generators with one seed left different words: {first} and {again}")
     yield "deletes the share of the words on average, deciding for each word on its own"
     counts = [len(answer(["word"] * 40, 0.25, Random(seed + run))) for run in range(200)]
     mean, std = statistics.fmean(counts), statistics.pstdev(counts, 30)
