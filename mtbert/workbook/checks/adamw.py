@@ -49,8 +49,8 @@ def clip(answer, draw):
 @check
 def optimizer(answer, draw):
     """answer(params, lr, betas, eps, weight_decay) -> a torch.optim.Optimizer that takes steps of AdamW."""
-    betas = (draw.between(0.6, 0.8), draw.between(0.97, 0.99))
-    lr, decay = draw.between(0.02, 0.05), draw.between(0.3, 0.6)
+    betas = (draw.whole(60, 80) / 100, draw.whole(970, 990) / 1000)
+    lr, decay = draw.whole(20, 50) / 1000, draw.whole(30, 60) / 100
     yield "step 1: is a torch.optim.Optimizer that knows its settings"
     mine, _ = _build(answer, draw, lr, betas, 1e-8, decay)
     settings = {"lr": lr, "betas": betas, "eps": 1e-8, "weight_decay": decay}
