@@ -224,12 +224,19 @@ def summary(name: str, metrics: Sequence[str], by: Sequence[str] = ("recipe", "e
 
     Runs whose fields or data differ in anything but the seed are never pooled.
 
+    Args:
+        name: The table's name.
+        metrics: Tasks, "plain" or "normalised".
+        by: Columns of the table, or names of recipe fields with one value, such as "lr".
+
     Returns:
         One row per group and metric. Columns: those of ``by``, metric, runs (number of seeds), mean, and half: half
         the width of the mean's 95 % interval (Student's t over the seeds; NaN for a single run).
     """
     table = _read_runs(name)
     table["fields"] = table["fields"].map(_completed)
+    for field in set(by) - set(table.columns):
+        table[field] = [json.loads(fields)[field] for fields in table["fields"]]
     groups = list(dict.fromkeys([*by, "recipe", "encoder", "fields", "data_sha256"]))
     scores = table.melt(groups, list(metrics), var_name="metric", value_name="score").dropna(subset="score")
     scores = scores.groupby([*groups, "metric"], sort=False)["score"]

@@ -10,7 +10,7 @@ from scipy import stats
 
 import mtbert
 from mtbert.experiments import results
-from mtbert.training.run import Run
+from mtbert.training.run import Run, open_run
 from mtbert.utils import paths
 from mtbert.utils.errors import UserError
 
@@ -41,6 +41,13 @@ def test_a_summary_has_means_and_students_interval_over_the_seeds(recorded):
     assert list(alone.runs) == [1, 1] and list(alone["mean"]) == [0.9, 0.5] and alone.half.isna().all()
     with pytest.raises(UserError, match="nothing.csv does not exist"):
         results.summary("nothing", ["sst"])
+
+
+def test_a_summary_shows_the_recipe_fields_that_tell_its_rows_apart(tiny_runs, results_dir):
+    results.record([tiny_runs / "one"], "mine")
+    table = results.summary("mine", ["sst"], by=("recipe", "lr", "seed"))
+    recipe = open_run(tiny_runs / "one").recipe
+    assert table[["lr", "seed"]].values.tolist() == [[recipe.lr, recipe.seed]]
 
 
 def test_recording_again_replaces_a_run_and_leaves_the_other_rows_as_they_were(tiny_runs, results_dir):

@@ -38,7 +38,8 @@ _DEMO = Recipe(
 _SST = Recipe(tasks=("sst",), overlap="drop", lr=1e-4)
 _CFIMDB = _SST.replace(tasks=("cfimdb",), batch_size=8, lr=5e-5)
 _LAST_LAYER = {"trainable": "heads", "lr": 1e-3, "epochs": 10}
-# small enough to ship: adapters and heads on a frozen encoder. Both sentences of a pair are encoded on their own because
+_TUNED = {"lr": 3e-3}  # three seeds on real SST: .435, against .423 at 1e-3, .425 at 1e-2 and .418 at 3e-2
+# small enough to ship: adapters and heads on a frozen encoder. Both sentences of a pair are encoded on their own, since
 # minilm compares vectors well: after 500 steps, Quora .835 on 4,000 dev rows, against .819 in one sequence
 _WORKBOOK = Recipe(
     tasks=("sst", "quora", "sts", "cfimdb"),
@@ -88,7 +89,7 @@ ROWS: dict[str, Entry] = {
         "a random two-layer encoder for a few steps, to check that everything works",
     ),
     "sst": Entry(_SST, "sentiment alone, all layers trained"),
-    "sst-last-layer": Entry(_SST.replace(**_LAST_LAYER), "sentiment alone, frozen encoder"),
+    "sst-last-layer": Entry(_SST.replace(**_LAST_LAYER | _TUNED), "sentiment alone, frozen encoder"),
     "cfimdb": Entry(_CFIMDB, "long reviews alone, all layers trained"),
     "cfimdb-last-layer": Entry(_CFIMDB.replace(**_LAST_LAYER), "long reviews alone, frozen encoder"),
     "heads": Entry(
