@@ -1,11 +1,20 @@
-"""Checks of notebook 04: cross-entropy, the error of an accuracy, truncation, early stopping."""
+"""Checks of notebook 04: errors of a difference, cross-entropy, a training loop in three steps, truncation, stopping."""
 
 import math
+from copy import deepcopy
+from functools import cache
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
 
+from mtbert.data import TASKS, read_split
+from mtbert.nn import load_encoder, pool
+from mtbert.utils import paths
 from mtbert.workbook.checks.engine import check, equal, expect, returned, same, several, shaped
+
+THRESHOLD = 0.45  # dev accuracy that a head on frozen vectors of the sample must reach
+Vectors = tuple[Tensor, Tensor]  # (rows, width), and labels (rows,)
 
 
 @check
@@ -28,17 +37,159 @@ def cross_entropy(answer, draw):
 
 
 @check
-def standard_error(answer, draw):
-    """answer(accuracy, rows) -> the standard error of that accuracy, which is from 0 to 1."""
-    share, rows = 0.3 + 0.4 * float(draw.uniform(1)), draw.whole(50, 2000)
-    yield "is 0 where every answer is right, or none"
-    same([answer(1.0, rows), answer(0.0, rows)], [0.0, 0.0])
-    yield "halves when there are four times as many rows"
-    same(answer(share, 4 * rows), answer(share, rows) / 2, tolerance=1e-6)
-    yield "is the same for p and 1 - p"
-    same(answer(1 - share, rows), answer(share, rows), tolerance=1e-6)
-    yield "equals the standard deviation of the accuracy over many samples, sqrt(p (1 - p) / n)"
-    same(answer(share, rows), math.sqrt(share * (1 - share) / rows), tolerance=1e-6)
+def error_of_difference(answer, draw):
+    """answer(right, others_right) -> the standard error of the difference of two accuracies on the same rows.
+
+    Both (rows,), 1.0 where the model is right and 0.0 where it is wrong.
+    """
+    rows = draw.whole(200, 600)
+    right = (draw.uniform(rows) < 0.7).float()
+    other = torch.where(draw.uniform(rows) < 0.3, 1 - right, right)
+    yield "returns one number"
+    shaped(answer(right, other))
+    yield "is 0 where both models are right on the same rows"
+    same(answer(right, right), 0.0)
+    yield "does not depend on which model comes first"
+    same(answer(other, right), answer(right, other), tolerance=1e-6)
+    yield "halves when every row comes four times"
+    same(answer(right.repeat(4), other.repeat(4)), float(answer(right, other)) / 2, tolerance=2e-4)
+    yield "is smaller where the models agree on more rows"
+    closer = torch.where(draw.uniform(rows) < 0.5, right, other)
+    expect(answer(right, closer) < answer(right, other), "it is as large as for two models that agree on fewer rows")
+    yield "equals the standard deviation of the rows' differences, divided by the square root of their number"
+    same(answer(right, other), (right - other).std() / rows**0.5, tolerance=2e-4)
+
+
+@check
+def epoch_batches(answer, draw):
+    """answer(rows, batch_size, generator) -> the batches of one epoch: a list of tensors of row numbers."""
+    size = draw.whole(4, 8)
+    rows = size * draw.whole(4, 7) + draw.whole(1, size - 1)
+    generator = torch.Generator().manual_seed(draw.whole(0, 10**6))
+
+    def batches() -> list[Tensor]:
+        return [torch.as_tensor(batch).flatten() for batch in returned(answer(rows, size, generator))]
+
+    yield "has every row exactly once"
+    first = batches()
+    flat = torch.cat(first) if first else torch.zeros(0)
+    expect(flat.sort().values.tolist() == list(range(rows)), f"{len(flat)} rows came, not each of {rows} once")
+    yield "fills every batch but the last, which holds the remaining rows"
+    sizes = [len(batch) for batch in first]
+    equal(sizes, [size] * (rows // size) + [rows % size], f"sizes for {rows} rows in batches of {size}")
+    yield "is in random order"
+    expect(flat.tolist() != list(range(rows)), "the rows are in the order of the file")
+    yield "is in another order in the next epoch"
+    expect(torch.cat(batches()).tolist() != flat.tolist(), "two epochs have the same order")
+    yield "has the same order again for a generator in the same state"
+    state = generator.get_state()
+    before = torch.cat(batches())
+    generator.set_state(state)
+    expect(torch.cat(batches()).tolist() == before.tolist(), "hand the generator on to torch.randperm")
+
+
+@check
+def training_step(answer, draw):
+    """answer(head, optimizer, vectors, labels) -> the loss before the step, a plain number; it trains the head.
+
+    head: an nn.Module, (rows, width) -> (rows, classes); labels (rows,) whole numbers.
+    """
+    rows, width, classes = draw.whole(5, 9), draw.whole(4, 8), draw.whole(3, 5)
+    vectors, labels = draw.normal(rows, width), draw.wholes(0, classes - 1, rows)
+    start = nn.Linear(width, classes)
+    start.load_state_dict({"weight": draw.normal(classes, width), "bias": draw.normal(classes)})
+
+    def optimizer_of(head: nn.Module, kind: type = torch.optim.SGD) -> torch.optim.Optimizer:
+        return kind(head.parameters(), lr=0.1)
+
+    def trained(kind: type, steps: int) -> Tensor:
+        head = deepcopy(start)
+        optimizer = optimizer_of(head, kind)
+        for _ in range(steps):
+            optimizer.zero_grad()
+            F.cross_entropy(head(vectors), labels).backward()
+            optimizer.step()
+        return head.weight
+
+    head = deepcopy(start)
+    optimizer = optimizer_of(head)
+    yield "returns the mean loss before the step"
+    loss = answer(head, optimizer, vectors, labels)
+    same(loss, F.cross_entropy(start(vectors), labels))
+    yield "returns it without the graph"
+    expect(not getattr(loss, "requires_grad", False), "a loss that keeps its graph keeps all its tensors: loss.item()")
+    yield "moves the weights by one step of the optimizer"
+    expect(not torch.equal(head.weight, start.weight), "the weights are still the same")
+    same(head.weight, trained(torch.optim.SGD, 1))
+    yield "clears the gradients of earlier steps"
+    answer(head, optimizer, vectors, labels)
+    same(head.weight, trained(torch.optim.SGD, 2))
+    yield "steps with whatever optimizer it is given"
+    head = deepcopy(start)
+    optimizer = optimizer_of(head, torch.optim.AdamW)
+    for _ in range(3):
+        answer(head, optimizer, vectors, labels)
+    same(head.weight, trained(torch.optim.AdamW, 3))
+
+
+@check
+def train_head(answer, draw):
+    """answer(train, dev, lr, epochs) -> (head, scores), trained with AdamW in batches of 32, from 5 classes.
+
+    train, dev: (vectors, labels), (rows, width) and (rows,). scores: the dev accuracy after each epoch.
+    """
+    train, dev = _clusters(draw, 150), _clusters(draw, 60)
+
+    def fit(train: Vectors, dev: Vectors, lr: float, epochs: int) -> tuple[nn.Module, list[float]]:
+        head, scores = several(answer(train, dev, lr, epochs), "head", "scores")
+        return head, [float(score) for score in scores]
+
+    yield "returns a head with an output per class, and a score per epoch"
+    head, scores = fit(train, dev, 0.03, 3)
+    shaped(head(dev[0]), 60, 5)
+    expect(len(scores) == 3, f"3 epochs were run, and {len(scores)} scores came back")
+    yield "learns five separate clusters of points"
+    head, scores = fit(train, dev, 0.03, 10)
+    expect(_accuracy(head, dev) > 0.9, f"dev accuracy is {_accuracy(head, dev):.2f} after 10 epochs")
+    yield "scores every epoch on dev, from 0 to 1"
+    vectors, labels = _clusters(draw, 300, noise=0.9)
+    wrong_labels = vectors, (labels + 1) % 5  # the accuracy on them falls with every epoch
+    head, scores = fit(train, wrong_labels, 3e-3, 40)
+    expect(scores[-1] < 0.25, f"the last score is {scores[-1]:.2f} on dev rows whose labels are all wrong")
+    yield "returns the head of the best epoch, not of the last one"
+    same(_accuracy(head, wrong_labels), max(scores))
+    yield "learns from fewer rows than a batch, too"
+    few = _clusters(draw, 25)
+    expect(_accuracy(fit(few, dev, 0.03, 60)[0], dev) > 0.7, "a last batch that is not full counts as well")
+    yield f"reaches {THRESHOLD} on dev in the sample's SST"
+    head, scores = fit(*_sample_vectors(), 1e-2, 10)
+    expect(max(scores) >= THRESHOLD, f"the best of 10 epochs has an accuracy of {max(scores):.3f}")
+
+
+def _clusters(draw, rows: int, noise: float = 0.4) -> Vectors:
+    """Five clusters of points around the first five axes, sorted by cluster, as many rows in each."""
+    labels = torch.arange(5).repeat_interleave(rows // 5)
+    return 2 * F.one_hot(labels, 12) + noise * draw.normal(rows, 12), labels
+
+
+def _accuracy(head: nn.Module, rows: Vectors) -> float:
+    with torch.no_grad():
+        return (head(rows[0]).argmax(dim=1) == rows[1]).float().mean().item()
+
+
+@cache
+def _sample_vectors() -> tuple[Vectors, Vectors]:
+    """Mean vectors of MiniLM's lowest two layers for some of the sample's SST rows: train and dev."""
+    encoder = load_encoder("minilm", num_layers=2)
+    encoder.bert.eval()
+
+    def vectors(split, count: int) -> Vectors:
+        rows = read_split(paths.SAMPLE, TASKS["sst"], split).subsample(count)
+        batch = encoder.pack([row.texts[0] for row in rows.examples])
+        with torch.no_grad():
+            return pool(encoder.bert(batch), batch, "mean"), torch.tensor(rows.labels).long()
+
+    return vectors("train", 600), vectors("dev", 300)
 
 
 @check
@@ -53,6 +204,10 @@ def head_and_tail(answer, draw):
     yield "leaves a text alone that fits exactly"
     got = returned(answer(list(short), length, head))
     expect(list(got) == short, f"{len(short)} ids went in, and other ids came out")
+    yield "leaves shorter texts alone"
+    for size in (length - 1, head + 2, 3, 2):
+        shorter = [*text[: size - 1], sep]
+        equal(list(answer(list(shorter), length, head)), shorter, f"for {size} ids, where {length} fit")
     yield "cuts a long text to max_length ids"
     got = list(answer(list(text), length, head))
     expect(len(got) == length, f"{len(got)} ids came out, not {length}")
@@ -64,6 +219,11 @@ def head_and_tail(answer, draw):
     expect(got[head + 1 : -1] == inner[-tail:], "other pieces are there")
     yield "with head = 0 keeps the tail alone"
     expect(list(answer(list(text), length, 0)) == [cls, *inner[-(length - 2) :], sep], "other pieces are there")
+    yield "with head = max_length - 2 leaves no room for the tail"
+    expected = [cls, *inner[: length - 2], sep]
+    got = list(answer(list(text), length, length - 2))
+    expect(len(got) == length, f"{len(got)} ids came out, not {length}: what is the slice for a tail of 0 tokens?")
+    expect(got == expected, "other pieces are there")
 
 
 @check
@@ -83,6 +243,8 @@ def early_stopping(answer, draw):
     gives([0.5, 0.6] + [0.55] * (patience + 3), 2, 2 + patience)
     yield "ignores a better score that comes after it stopped"
     gives([0.6] + [0.5] * patience + [0.9], 1, 1 + patience)
+    yield "compares with the best score so far, not with that of the epoch before"
+    gives([0.8] + [0.1 * (epoch + 1) for epoch in range(patience + 2)], 1, 1 + patience)
     yield "takes the earliest of equal scores, which do not count as better"
     gives([0.4] + [0.7] * (patience + 2), 2, 2 + patience)
     yield "waits anew after every better score"

@@ -1,45 +1,113 @@
 """Figures of notebook 04: one task from its rows to its mistakes."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
+from numpy.typing import ArrayLike
 
-from mtbert.workbook.plots.style import COLORS, MARKERS, finish, intervals, panels, subplots
+from mtbert.workbook.plots.style import COLORS, DASHES, MARKERS, finish, intervals, panels, subplots
+
+DEV_ROWS = {"CFIMDB": 245, "SST": 1101, "Quora": 20212}  # of the real data
+TASK_NAMES = {"sst": "SST", "cfimdb": "CFIMDB"}
 
 
 def classes(labels: Sequence[float], names: Sequence[str], title: str) -> Figure:
-    """Draw the share of each class, the majority class darker; labels (rows,) whole numbers from 0."""
+    """Draw the share of each class with its standard error, the majority class darker; labels (rows,) from 0."""
     shares = np.bincount(np.asarray(labels, dtype=int), minlength=len(names)) / len(labels)
-    figure, axes = subplots(figsize=(8, 2.6))
+    errors = standard_error(shares, len(labels))
+    figure, axes = subplots(figsize=(10, 3.4))
     colors = [(*COLORS["sst"][:3], 1.0 if share == shares.max() else 0.5) for share in shares]
-    axes.bar_label(axes.bar(list(names), shares, color=colors), fmt=lambda share: f"{share:.0%}", padding=2)
-    axes.set(title=title, ylabel="share of rows", ylim=(0, 1.2 * shares.max()))
+    axes.bar(list(names), shares, color=colors, yerr=errors, capsize=4)
+    for place, (share, error) in enumerate(zip(shares, errors, strict=True)):
+        axes.text(place, share + error + 0.01, f"{share:.0%}", ha="center", va="bottom")
+    axes.set(title=title, ylabel="share of rows", ylim=(0, 1.3 * shares.max()))
     return figure
+
+
+def standard_error(accuracy: ArrayLike, rows: ArrayLike) -> np.ndarray:
+    """The standard error of an accuracy, or of several, measured on a number of rows."""
+    accuracy = np.asarray(accuracy, dtype=float)
+    return np.sqrt(accuracy * (1 - accuracy) / np.asarray(rows))
+
+
+def smallest_difference(accuracy: float, disagreement: float) -> Figure:
+    """Draw two standard errors of a difference of accuracies over the number of dev rows.
+
+    Args:
+        accuracy: Of both models, 0 to 1.
+        disagreement: The share of rows on which exactly one model is right.
+    """
+    rows = np.geomspace(50, 40_000, 60)
+    figure, axes = subplots(figsize=(10, 4.2))
+    lines = {
+        "one score alone": (2 * standard_error(accuracy, rows), "0.6", ":"),
+        "difference, other rows": (2 * math.sqrt(2) * standard_error(accuracy, rows), COLORS["quora"], "--"),
+        "difference, same rows": (2 * np.sqrt(disagreement / rows), COLORS["sst"], "-"),
+    }
+    for name, (values, color, line) in lines.items():
+        axes.plot(rows, values, line, color=color, label=name, linewidth=2)
+    for name, count in DEV_ROWS.items():
+        axes.axvline(count, color="0.8", zorder=0)
+        axes.text(count, 0.3, f" {name}", va="top", color="0.35")
+    axes.set(xscale="log", yscale="log", ylim=(0.003, 0.3))
+    axes.yaxis.set_major_locator(FixedLocator([0.003, 0.01, 0.03, 0.1, 0.3]))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+    axes.yaxis.set_minor_locator(NullLocator())
+    names = {"title": "Two standard errors", "xlabel": "dev rows", "ylabel": "difference in accuracy"}
+    return finish(axes, **names)
+
+
+def learning_rates(scores: Mapping[str, Mapping[float, float]], baselines: Mapping[str, float], rows: int) -> Figure:
+    """Draw dev accuracy with its standard error over the learning rate.
+
+    Args:
+        scores: Way of training -> learning rate -> accuracy.
+        baselines: Name -> accuracy of what has no learning rate.
+        rows: The number of dev rows.
+    """
+    figure, axes = subplots(figsize=(10, 4))
+    for (name, of_rate), marker in zip(scores.items(), MARKERS, strict=False):
+        values = np.array(list(of_rate.values()))
+        axes.errorbar(list(of_rate), values, standard_error(values, rows), marker=marker, capsize=4, label=name)
+    for (name, value), line in zip(baselines.items(), DASHES[1:], strict=False):
+        axes.axhline(value, color="0.4", linestyle=line, label=name)
+    axes.set(title="How well each way of training is tuned", xscale="log")
+    return finish(axes, xlabel="peak learning rate (log scale)", ylabel="accuracy on dev")
 
 
 def lengths(lengths_by_set: Mapping[str, Sequence[int]], limit: int) -> Figure:
     """Draw a histogram of lengths in tokens per set, with the longest sequence that BERT can read."""
-    figure, row = panels(len(lengths_by_set), (10, 2.8))
+    figure, row = panels(len(lengths_by_set), (10, 3.6))
     for axes, (name, lengths) in zip(row, lengths_by_set.items(), strict=True):
         lengths = np.asarray(lengths)
         width = -(-(np.ptp(lengths) + 1) // 30)  # every bar covers the same number of whole lengths
         axes.hist(lengths, bins=np.arange(lengths.min(), lengths.max() + width + 1, width) - 0.5, color=COLORS[name])
         if lengths.max() > limit / 2:
             axes.axvline(limit, color="0.2", linestyle="--")
-            axes.text(limit, axes.get_ylim()[1], f" limit {limit}", va="top", fontsize=9)
-        axes.set_title(f"{name}: mean {lengths.mean():.0f}, longest {lengths.max()}")
+            axes.text(limit, axes.get_ylim()[1], f" limit {limit}", va="top")
+        axes.set_title(f"{TASK_NAMES.get(name, name)}: mean {lengths.mean():.0f}, longest {lengths.max()}")
         axes.set(xlabel="tokens", ylabel="rows")
     return figure
 
 
-def curves(histories: Mapping[str, pd.DataFrame], task: str, baseline: float) -> Figure:
-    """Draw training loss and dev accuracy over the epochs; histories: run -> columns epoch, TASK, "loss TASK"."""
-    figure, (left, right) = panels(2, (10, 3.2))
+def curves(histories: Mapping[str, pd.DataFrame], task: str, baseline: float, rows: int) -> Figure:
+    """Draw training loss and dev accuracy, with its standard error, over the epochs.
+
+    Args:
+        histories: Run -> columns epoch, TASK, "loss TASK".
+        task: The task's name.
+        baseline: The accuracy of the majority class.
+        rows: The number of dev rows.
+    """
+    figure, (left, right) = panels(2, (11, 4))
     for (name, history), marker in zip(histories.items(), "os^Dv", strict=False):
         left.plot(history.epoch, history[f"loss {task}"], marker=marker, label=name)
-        right.plot(history.epoch, history[task], marker=marker, label=name)
+        error = standard_error(history[task], rows)
+        right.errorbar(history.epoch, history[task], error, marker=marker, capsize=3, label=name)
     right.axhline(baseline, color="0.4", linestyle=":", label="majority class")
     left.set(title="Training loss", xlabel="epoch", ylabel="cross-entropy")
     right.set(title="Dev accuracy", xlabel="epoch", ylabel="accuracy")
@@ -54,9 +122,9 @@ def distances(predicted: Sequence[int], labels: Sequence[float], classes: int) -
     differences = np.asarray(predicted, dtype=int) - np.asarray(labels, dtype=int)
     values = np.arange(1 - classes, classes)
     counts = [(differences == value).sum() for value in values]
-    figure, axes = subplots(figsize=(8, 2.8))
+    figure, axes = subplots(figsize=(10, 3.6))
     colors = [COLORS["sst"] if value == 0 else "0.6" for value in values]
-    axes.bar_label(axes.bar(values, counts, color=colors), padding=2, fontsize=9)
+    axes.bar_label(axes.bar(values, counts, color=colors), padding=2)
     axes.set(title="How far off predictions are", xlabel="predicted class minus true class", ylabel="dev rows")
     axes.set(xticks=values, ylim=(0, 1.15 * max(counts)))
     return figure
@@ -64,13 +132,13 @@ def distances(predicted: Sequence[int], labels: Sequence[float], classes: int) -
 
 def truncation(table: pd.DataFrame, rows: int) -> Figure:
     """Draw accuracy and the share of cut texts by limit; table: columns max_length, accuracy, cut; rows: dev rows."""
-    figure, (left, right) = panels(2, (10, 2.9))
+    figure, (left, right) = panels(2, (10.5, 3.8))
     ticks = [str(length) for length in table.max_length]
-    error = np.sqrt(table.accuracy * (1 - table.accuracy) / rows)
+    error = standard_error(table.accuracy, rows)
     left.errorbar(ticks, table.accuracy, yerr=error, marker="o", capsize=4, color=COLORS["cfimdb"])
-    left.set(title="Dev accuracy", xlabel="maximum length in tokens", ylabel="accuracy")
+    left.set(title="Dev accuracy", xlabel="limit in tokens", ylabel="accuracy")
     right.bar_label(right.bar(ticks, table.cut, color="0.6"), fmt=lambda share: f"{share:.0%}", padding=2)
-    right.set(title="Truncated reviews", xlabel="maximum length in tokens")
+    right.set(title="Truncated reviews", xlabel="limit in tokens")
     right.set(ylabel="share of reviews", ylim=(0, 1.15))
     return figure
 
@@ -78,7 +146,7 @@ def truncation(table: pd.DataFrame, rows: int) -> Figure:
 def against_reports(table: pd.DataFrame, title: str) -> Figure:
     """Draw the scores of several sources per row; table: columns row, source, mean, half (of the interval, or NaN)."""
     rows, sources = list(dict.fromkeys(table.row)), list(dict.fromkeys(table.source))
-    figure, axes = subplots(figsize=(10, 0.55 * len(rows) + 1.4))
+    figure, axes = subplots(figsize=(10.5, 0.7 * len(rows) + 1.6))
     for index, (source, marker) in enumerate(zip(sources, MARKERS, strict=False)):
         part = table[table.source == source]
         height = [rows.index(row) + 0.18 * (index - (len(sources) - 1) / 2) for row in part.row]
