@@ -23,6 +23,7 @@ from mtbert.workbook import plots
 from mtbert.workbook.plots import sts_heads, style
 from mtbert.workbook.plots.explore import LiveFigure, explore
 from mtbert.workbook.plots.output import png
+from mtbert.workbook.plots.start import cost_note
 
 pytestmark = pytest.mark.usefixtures("close_figures")
 MODULES = ["runs", *(name for name in plots.__all__ if inspect.ismodule(getattr(plots, name)) and name != "explore")]
@@ -176,6 +177,21 @@ def test_the_roof_rises_with_the_bandwidth_up_to_the_ridge_and_is_flat_beyond_it
     roof = draw("throughput.roofline").axes[0].lines[0].get_xydata()
     np.testing.assert_allclose(roof[1], [4.0, 8.0])  # 8e9 operations per second / 2e9 bytes per second
     np.testing.assert_allclose([roof[0, 1] / roof[0, 0], roof[2, 1]], [2.0, 8.0])
+
+
+def test_the_note_on_costs_names_machines_and_notebooks_that_lack_a_measurement():
+    table = pd.DataFrame({"notebook": ["01_a", "02_b"], "cores": [2, 8], "device": ["cpu (X)", "cpu (Y)"]})
+    assert cost_note(table, ["01_a", "02_b"]) == "Measured on 2 cores (cpu (X)) and 8 cores (cpu (Y))."
+    assert cost_note(table[:1], ["01_a", "02_b"]) == "Measured on 2 cores (cpu (X)). Not measured: 02."
+
+
+def test_a_difference_on_other_rows_has_the_errors_of_both_scores_and_on_the_same_rows_that_of_disagreement():
+    drawn = lines(draw("single_task.smallest_difference", 0.5, 0.25).axes[0])
+    one, other, same = (
+        drawn[name][:, 1] for name in ("one score alone", "difference, other rows", "difference, same rows")
+    )
+    np.testing.assert_allclose(other, math.sqrt(2) * one)
+    np.testing.assert_allclose(same, one)  # the same at p = .5 and a disagreement of p (1 - p)
 
 
 def test_printed_differences_are_hollow_measured_ones_full_and_missing_ones_absent():

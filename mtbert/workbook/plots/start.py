@@ -1,5 +1,7 @@
 """Figures of notebook 00: the road from a row to a score, and what the notebooks cost."""
 
+from collections.abc import Iterable
+
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
@@ -23,16 +25,15 @@ _ROW = 5
 
 def road() -> Figure:
     """Draw the parts in the order in which data passes them, each with the shape of its output and its notebook."""
-    figure, axes = subplots(figsize=(10, 3.3))
+    figure, axes = subplots(figsize=(11, 5))
     positions = [_position(index) for index in range(len(ROAD))]
     style = {"boxstyle": "round,pad=0.02,rounding_size=0.08", "edgecolor": COLORS["sst"]}
     centered = {"ha": "center", "va": "center"}
     for (x, y), (name, shape, notebook) in zip(positions, ROAD, strict=True):
         axes.add_patch(FancyBboxPatch((x - 0.42, y - 0.3), 0.84, 0.6, facecolor=(*COLORS["sst"], 0.12), **style))
-        axes.text(x, y + 0.08, name, weight="bold", **centered)
-        axes.text(x, y - 0.14, shape, fontsize=9, **centered)
-        notebooks = f"notebook{'s' * (len(notebook) > 2)} {notebook}"
-        axes.text(x, y - 0.46, notebooks, fontsize=9, color="0.4", **centered)
+        axes.text(x, y + 0.17 * bool(shape), name, weight="bold", **centered)
+        axes.text(x, y - 0.08, shape.replace(", ", ",\n"), **centered)
+        axes.text(x, y - 0.44, f"in {notebook}", color="0.35", **centered)
     for (x, y), (to_x, to_y) in zip(positions, positions[1:], strict=False):
         side = 0.45 * (to_x > x) - 0.45 * (to_x < x)
         start, end = ((x + side, y), (to_x - side, to_y)) if side else ((x, y - 0.55), (to_x, to_y + 0.33))
@@ -50,10 +51,23 @@ def _position(index: int) -> tuple[float, float]:
 
 def costs(table: pd.DataFrame) -> Figure:
     """Draw the seconds and the memory of every notebook; table: columns notebook, seconds, peak_memory_mb."""
-    figure, (left, right) = panels(2, (10, 0.32 * len(table) + 1.2), sharey=True)
+    figure, (left, right) = panels(2, (10.5, 0.42 * len(table) + 1.4), sharey=True)
     labelled_bars(left, table.notebook, table.seconds, COLORS["sst"], "%.0f")
     labelled_bars(right, table.notebook, table.peak_memory_mb / 1000, COLORS["quora"], "%.1f")
     left.set(title="Time", xlabel="seconds", xlim=(0, 1.15 * table.seconds.max()))
     right.set(title="Memory", xlabel="peak memory in GB", xlim=(0, 1.15 * table.peak_memory_mb.max() / 1000))
     left.invert_yaxis()
     return figure
+
+
+def cost_note(table: pd.DataFrame, notebooks: Iterable[str]) -> str:
+    """A line on where the costs in a table were measured, and which notebooks it lacks.
+
+    Args:
+        table: Columns notebook, cores, device.
+        notebooks: The names of all notebooks.
+    """
+    machines = sorted({f"{row.cores} cores ({row.device})" for row in table.itertuples()})
+    missing = sorted(name.split("_")[0] for name in set(notebooks) - set(table.notebook))
+    note = f"Measured on {' and '.join(machines)}."
+    return f"{note} Not measured: {', '.join(missing)}." if missing else note
