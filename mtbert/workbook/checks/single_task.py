@@ -1,4 +1,4 @@
-"""Checks of notebook 04: errors of a difference, cross-entropy, a training loop in three steps, truncation, stopping."""
+"""Checks of notebook 04: the error of a difference, cross-entropy, a training loop, truncation, early stopping."""
 
 import math
 from copy import deepcopy
