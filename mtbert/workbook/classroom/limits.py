@@ -33,7 +33,7 @@ class Limits:
     """What one exercise may use.
 
     Attributes:
-        seconds: CPU time. By the clock, it may take three times as long.
+        seconds: CPU time. By the clock, it may take six times as long.
         memory: Gigabytes beyond what Python and torch take.
     """
 
