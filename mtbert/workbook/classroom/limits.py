@@ -23,9 +23,9 @@ _SET_CHILD_SUBREAPER, _SET_PARENT_DEATH_SIGNAL = 36, 1  # prctl
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _PROCESSES = ("os.fork", "os.forkpty", "os.exec", "os.posix_spawn", "os.system", "subprocess.Popen", "pty.spawn")
 _CHANGES = (
-    "os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.truncate", "os.chmod", "os.chown",
-    "shutil.rmtree", "shutil.move", "shutil.copyfile",
-)  # fmt: skip
+    *(f"os.{call}" for call in ["remove", "rename", "rmdir", "mkdir", "link", "symlink", "truncate", "chmod", "chown"]),
+    *(f"shutil.{call}" for call in ("rmtree", "move", "copyfile")),
+)
 
 
 @dataclass(frozen=True)
@@ -173,10 +173,9 @@ def _owners() -> list[tuple[str, Any]]:
     import numpy as np
     import torch
 
-    named: list[tuple[str, Any]] = [
-        ("builtins", builtins), ("math", math), ("numpy", np), ("torch", torch),
-        ("torch.Tensor", torch.Tensor), ("torch.nn.functional", torch.nn.functional),
-    ]  # fmt: skip
+    others = (builtins, math, np, torch, torch.nn.functional)
+    named: list[tuple[str, Any]] = [(module.__name__, module) for module in others]
+    named.append(("torch.Tensor", torch.Tensor))
     ours = [(name, module) for name, module in sys.modules.items() if name.split(".")[0] == "mtbert"]
     return named + [(name, module) for name, module in ours if isinstance(module, ModuleType)]
 
