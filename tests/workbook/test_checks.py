@@ -132,7 +132,9 @@ def test_right_values_pass_in_whatever_type_they_come(module, name, change):
 
 
 @pytest.mark.parametrize(
-    "odd", [None, "six", [], [[1.0]], {}, 1j, object(), len, float("nan"), torch.empty(0)], ids=repr
+    "odd",
+    [None, "six", [], [[1.0]], {}, 1j, object(), len, float("nan"), torch.empty(0)],
+    ids=["None", "text", "empty list", "nested list", "dict", "complex", "object", "function", "nan", "empty tensor"],
 )
 @pytest.mark.parametrize(("module", "name"), EVERY)
 def test_a_result_that_a_check_cannot_use_is_not_called_an_exception_of_the_learner(module, name, odd):
