@@ -320,6 +320,7 @@ PAGE = b"<!DOCTYPE html><html><body>Please sign in</body></html>"
         b'\t"' + b"x" * 200_000,
         gzip.compress(BODY),
     ],
+    ids=["empty", "page", "JSON", "unlabeled", "cut", "utf-16", "one field", "gzip"],
 )
 def test_a_body_that_is_no_data_of_the_task_is_refused_even_without_a_checksum(tmp_path, serve, body, min_rows):
     message = refused(tmp_path, remote(serve(reply(200, body)), sha256=None, min_rows=min_rows))

@@ -215,7 +215,7 @@ def zipped(name: str) -> bytes:
 PACKED += [(zipped("rows.csv"), ["zip", "unpack"]), (zipped("xl/workbook.xml"), ["spreadsheet", "CSV"])]
 
 
-@pytest.mark.parametrize(("content", "expected"), PACKED)
+@pytest.mark.parametrize(("content", "expected"), PACKED, ids=[" ".join(expected) for _, expected in PACKED])
 def test_a_file_of_another_format_is_named_with_what_to_do(written, content, expected):
     with pytest.raises(UserError) as error:
         read_rows(written(content), SST, "test")
