@@ -10,7 +10,12 @@ from mtbert.cli.options import Force, split_names
 from mtbert.utils.errors import UserError
 from mtbert.utils.logging import logger
 
-app = typer.Typer(help="For courses: release notebooks to students, and grade what comes back.", no_args_is_help=True)
+app = typer.Typer(
+    help="For courses: release notebooks to students, and grade what comes back.",
+    epilog="Example: mtbert classroom release course",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 progress_app = typer.Typer()
 
 Notebooks = Annotated[str | None, typer.Option(help="Numbers, such as 01,02. Default: all.")]

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mtbert.bench.step import Timing
 from mtbert.bench.timing import MemoryTracker, interleave, operator_calls, step_memory_mb
 from mtbert.nn.flops import device_mfu
 
@@ -50,4 +49,3 @@ def test_mfu_is_a_share_of_a_peak_given_or_known_by_the_drivers_name(monkeypatch
     assert device_mfu(6e12, 2.0, CPU, peak=10e12) == pytest.approx(0.3) and device_mfu(6e12, 2.0, CPU) is None
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H200")
     assert device_mfu(989.4e12, 2.0, torch.device("cuda")) == pytest.approx(0.5)
-    assert Timing("sst", {"mtbert": 30.0, "transformers": 10.0}, {}, {}).ratio("transformers") == pytest.approx(3)

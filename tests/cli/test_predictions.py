@@ -170,8 +170,14 @@ def test_a_table_is_recorded_only_beside_the_others(mistake, trained, results_di
     assert not (results_dir.parent / "mine.csv").exists()
 
 
-@pytest.mark.parametrize("content", ["claim,row\na,b\n", "recipe,seed,encoder,data_sha256,fields\na,0,b,c,{\n"])
-def test_a_table_of_other_things_or_a_damaged_one_is_left_alone(mistake, trained, results_dir, content):
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("claim,row\na,b\n", "is another table, without the column 'recipe'"),
+        ("recipe,seed,encoder,data_sha256,fields\na,0,b,c,{\n", "has a row that is no run"),
+    ],
+)
+def test_a_table_of_other_things_or_a_damaged_one_is_left_alone(mistake, trained, results_dir, content, problem):
     (results_dir / "mine.csv").write_text(content)
-    assert f"{results_dir / 'mine.csv'} has a row that is no run" in mistake("results", trained, "--record", "mine")
+    assert f"{results_dir / 'mine.csv'} {problem}" in mistake("results", trained, "--record", "mine")
     assert (results_dir / "mine.csv").read_text() == content
