@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,7 @@ SEED = int(os.environ.get("MTBERT_TEST_SEED", "0"))
 Draw = engine.Draw  # ``fixed_seed`` replaces it in the module
 
 torch.set_num_threads(1)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start with Ctrl-C ignored
 settings.register_profile("mtbert", deadline=None, derandomize=True)  # the same examples in every run, however slow
 settings.load_profile("mtbert")
 REAL_DATA = os.environ.get("MTBERT_DATA")  # as it was before the tests put it aside
