@@ -4,6 +4,7 @@ import ast
 import importlib
 import itertools
 import json
+import os
 import subprocess
 import sys
 import tomllib
@@ -230,3 +231,11 @@ def test_the_names_that_users_rely_on_resolve():
         assert callable(named)
     for name in ("state_dict", "load_state_dict"):
         assert hasattr(optim.GradVac, name) and hasattr(training.Trainer, name)
+
+
+def test_threads_wait_asleep_unless_the_user_says_otherwise():
+    code = "import mtbert, os; print(os.environ['OMP_WAIT_POLICY'])"
+    for chosen, expected in (({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active")):
+        environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"} | chosen
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+        assert done.stdout.strip() == expected

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mtbert.optim import GradVac, TorchJD, build_weighting, cosines, pcgrad, sum_weights
 from mtbert.optim.weightings.torchjd import TORCHJD_METHODS
 from mtbert.utils.errors import UserError
+from mtbert.workbook.reference import pcgrad_on_vectors
 
 seeds = st.integers(0, 10_000)
 several = st.integers(2, 6)
@@ -28,16 +29,6 @@ def gradients(tasks: int, size: int, seed: int, spread: float = 1.0) -> torch.Te
 def orders(tasks: int, generator: torch.Generator) -> list[list[int]]:
     """The order in which pcgrad and GradVac visit the other tasks of each task."""
     return [[j for j in torch.randperm(tasks, generator=generator).tolist() if j != i] for i in range(tasks)]
-
-
-def pcgrad_on_vectors(g: torch.Tensor, order: list[list[int]]) -> torch.Tensor:
-    changed = g.clone()
-    for i, others in enumerate(order):
-        for j in others:
-            product = changed[i] @ g[j]
-            if product < 0:
-                changed[i] -= product / (g[j] @ g[j]) * g[j]
-    return changed
 
 
 def gradvac_on_vectors(g: torch.Tensor, order: list[list[int]], targets: torch.Tensor) -> torch.Tensor:
