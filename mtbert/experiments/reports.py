@@ -8,9 +8,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from mtbert.data.sampling import SAMPLERS, SamplerConfig
 from mtbert.data.tasks import OVERALL_TASKS, TASKS
-from mtbert.experiments.recipes import RECIPES, Scale, scale_of
+from mtbert.experiments.recipes import RECIPES, Scale, planned_sampler, scale_of
 from mtbert.experiments.report_tables import SCORES, overall_definition
 from mtbert.experiments.results import half_interval, read_table, recipe_of
 from mtbert.training.recipe import Recipe
@@ -120,14 +119,8 @@ def compare_to_printed(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def rows_read(recipe: Recipe) -> dict[str, int]:
-    """How many rows of each train file a run of a recipe reads, those read again included.
-
-    Where a set has augmented copies or a sampler of its own (for ranking losses), the count is that of plain batches.
-    """
-    available = {task: TASKS[task].train_rows * (1 + recipe.augment_copies.get(task, 0)) for task in recipe.tasks}
-    rows = {task: min(count, recipe.train_rows or count) for task, count in available.items()}
-    config = SamplerConfig(recipe.epochs, recipe.steps_per_epoch, recipe.temperature, recipe.max_oversampling)
-    sampler = SAMPLERS[recipe.sampler](rows, recipe.batch_size, recipe.seed, config)
+    """How many rows of each train file a run of a recipe reads, those read again and augmented copies included."""
+    sampler = planned_sampler(recipe)
     steps = recipe.steps_per_epoch or sampler.steps_per_epoch
     batches: Counter[str] = Counter()
     for epoch in range(recipe.epochs):
@@ -135,7 +128,7 @@ def rows_read(recipe: Recipe) -> dict[str, int]:
     read = {}
     for task in recipe.tasks:
         passes, rest = divmod(batches[task], sampler.num_batches[task])
-        read[task] = passes * rows[task] + rest * recipe.batch_size[task]
+        read[task] = passes * sampler.num_rows[task] + rest * recipe.batch_size[task]
     return read
 
 

@@ -97,9 +97,9 @@ def test_means_of_a_sweep_stand_beside_the_printed_figures(record):
         ("ahmed-karamardian/baseline", "full", 2 * 75_842),
         ("ahmed-karamardian/iteration-1", "full", 2 * 75_842),
         ("ahmed-karamardian/baseline", "small", 4032),
-        ("ahmed-karamardian/iteration-1", "small", 1600),
+        ("ahmed-karamardian/iteration-1", "small", 4032),
         ("yin/low-rank-top-mean", "small", 8064),
-        ("yin/low-rank-top-mean-curriculum", "small", 7264),
+        ("yin/low-rank-top-mean-curriculum", "small", 11_936),
     ],
 )
 def test_rows_read_are_those_that_the_sampler_draws(row, scale, read):
