@@ -209,6 +209,19 @@ print(json.dumps([alone, torch_alone, loaded()]))
     assert set(used) == set(torch_alone)
 
 
+def test_the_shipped_model_answers_without_heavy_packages():
+    code = f"""
+import json, sys
+loaded = lambda: [name for name in {HEAVY} if name in sys.modules]
+import mtbert, torch
+torch_alone = loaded()
+mtbert.ask("A film.")
+print(json.dumps([torch_alone, loaded()]))
+"""
+    torch_alone, used = in_a_process(code)
+    assert used == torch_alone
+
+
 def test_help_answers_at_once_without_torch():
     code = """
 import contextlib, io, json, resource, sys

