@@ -131,6 +131,21 @@ class Cosine(nn.Module):
         return self.max_label * ((cosine + 1) / 2 if self.shifted else cosine.relu())
 
 
+class CosineTwoLayer(nn.Module):
+    """max_label * cos(f(u), f(v)), f a two-layer network as wide as the encoder: Ahmed & Karamardian's head.
+
+    Nothing keeps the score from being negative. They do not give the network's width or activation.
+    """
+
+    def __init__(self, task: Task, width: int, p: float):
+        super().__init__()
+        self.max_label, self.network = task.max_label, TwoLayer(width, width, p, width)
+
+    def forward(self, pair: Tensor) -> Tensor:
+        u, v = self.network(pair).unbind(1)
+        return self.max_label * torch.cosine_similarity(u, v, dim=1, eps=1e-8)[:, None]  # (rows, 1)
+
+
 def concatenation(pair: Tensor) -> Tensor:
     """u, v: (rows, 2, width) -> (rows, 2 * width)."""
     return pair.flatten(1)
@@ -204,6 +219,7 @@ HEADS: dict[str, HeadSpec] = {
     "dot": HeadSpec("pair", lambda task, width, p: Dot(), _PAIR_KINDS),
     "cosine": HeadSpec("pair", lambda task, width, p: Cosine(task), _PAIR_KINDS),
     "cosine_shifted": HeadSpec("pair", lambda task, width, p: Cosine(task, shifted=True), _PAIR_KINDS),
+    "cosine_two_layer": HeadSpec("pair", CosineTwoLayer, ("regression",)),
 }
 
 

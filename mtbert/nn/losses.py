@@ -51,6 +51,21 @@ def mnrl(u: Tensor, v: Tensor, scale: float = 20.0) -> Tensor:
     return F.cross_entropy(scores, torch.arange(len(u), device=u.device))
 
 
+def supervised_contrastive(vectors: Tensor, labels: Tensor, scale: float = 20.0) -> Tensor:
+    """MNRL for single sentences: each must find those of its own class among all others (Khosla et al. 2020, eq. 2).
+
+    Of row i it is minus the mean, over the other rows j with its label, of the log softmax of scale * cos(x_i, x_j)
+    over all other rows; the loss is the mean over the rows that have such a j. Vectors x are (rows, width), labels
+    (rows,).
+    """
+    unit, own = F.normalize(vectors, dim=1), torch.eye(len(vectors), dtype=torch.bool, device=vectors.device)
+    scores = (scale * unit @ unit.T).masked_fill(own, -torch.inf).log_softmax(1)  # (rows, rows)
+    same = (labels[:, None] == labels) & ~own
+    counts = same.sum(1)  # (rows,)
+    sums = scores.masked_fill(~same, 0.0).sum(1)
+    return -(sums / counts.clamp(min=1)).sum() / (counts > 0).sum().clamp(min=1)
+
+
 def graded_mnrl(scores: Tensor, positive: Tensor, scale: float = 20.0) -> Tensor:
     """Marchini, Callon & Cussen's variant: a positive pair must score above the negative pairs of its batch.
 
@@ -98,14 +113,18 @@ TaskLoss = Callable[[Tensor, Any, Tensor], Tensor]
 class LossSpec(NamedTuple):
     """An entry of ``LOSSES``: ``kinds`` of tasks that it serves, ``batch_kind`` of rows that a batch must hold.
 
-    Its ``input_kind`` is what it compares with the labels: the head's "logits", or the "pair" of vectors itself, so
-    that it trains the vectors and no head.
+    Its ``input_kind`` is what it compares with the labels: the head's "logits", or the sentence's "vector" or the
+    "pair" of vectors itself, so that it trains the vectors and no head.
     """
 
     kinds: tuple[str, ...]
-    input_kind: Literal["logits", "pair"]
+    input_kind: Literal["logits", "vector", "pair"]
     batch_kind: BatchKind
     build: Callable[[Task, LossSettings], TaskLoss]
+
+    @property
+    def trains_head(self) -> bool:
+        return self.input_kind == "logits"
 
     @property
     def ranks(self) -> bool:
@@ -123,6 +142,10 @@ def _ordinal(task: Task, settings: LossSettings) -> TaskLoss:
 
 def _mnrl(task: Task, settings: LossSettings) -> TaskLoss:
     return lambda logits, head_inputs, labels: mnrl(head_inputs[0::2], head_inputs[1::2], settings.scale)
+
+
+def _supervised_contrastive(task: Task, settings: LossSettings) -> TaskLoss:
+    return lambda logits, head_inputs, labels: supervised_contrastive(head_inputs, labels, settings.scale)
 
 
 def _graded_mnrl(task: Task, settings: LossSettings) -> TaskLoss:
@@ -158,6 +181,7 @@ LOSSES: dict[str, LossSpec] = {
     "ordinal": LossSpec(("multiclass",), "logits", "all", _ordinal),
     "mse": LossSpec(("regression",), "logits", "all", _by_kind),
     "mnrl": LossSpec(_PAIR_KINDS, "pair", "positives", _mnrl),
+    "supervised_contrastive": LossSpec(("multiclass",), "vector", "all", _supervised_contrastive),
     "mnrl_graded": LossSpec(("regression",), "logits", "one positive", _graded_mnrl),
     "triplet": LossSpec(_PAIR_KINDS, "pair", "positives", _triplet),
     "cosent": LossSpec(_PAIR_KINDS, "pair", "all", _cosent),

@@ -15,6 +15,7 @@ from .weightings.gradvac import GradVac as GradVac
 from .weightings.gramian import cosines as cosines
 from .weightings.gramian import relative_change as relative_change
 from .weightings.gramian import sum_weights as sum_weights
+from .weightings.grouped import Grouped as Grouped
 from .weightings.pcgrad import pcgrad as pcgrad
 from .weightings.permutations import TaskPermutations as TaskPermutations
 from .weightings.torchjd import TorchJD as TorchJD

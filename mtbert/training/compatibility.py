@@ -55,7 +55,9 @@ def _loss_conflicts(recipe: Recipe, name: str) -> Iterator[str]:
         yield f"{given} is for {' or '.join(loss.kinds)} tasks, but {name} is a {task.kind} task"
     if loss.input_kind == "pair" and recipe.encoding[name] == "cross":
         yield f"{given} needs two vectors, but {name} is cross-encoded: set encoding to bi"
-    if loss.input_kind == "pair" and recipe.trainable == "heads":
+    if loss.input_kind == "vector" and HEADS[recipe.head[name]].input_kind == "tokens":
+        yield f"{given} reads one vector, but head {recipe.head[name]!r} reads every token: choose another head"
+    if not loss.trains_head and recipe.trainable == "heads":
         yield f"{given} trains the vectors, but trainable=heads freezes them: set trainable to all"
     if loss.ranks and (parts := recipe.gradient_accumulation_steps) > 1:
         yield f"gradient_accumulation_steps is {parts}, but {given} compares the rows of a step: set it to 1"
@@ -80,7 +82,7 @@ def _rdrop_conflicts(recipe: Recipe, name: str) -> Iterator[str]:
     given = f"rdrop_weight.{name} is {weight:g}, but"
     if recipe.trainable == "heads":
         yield f"{given} R-Drop varies the encoder's dropout, and trainable=heads caches vectors: set trainable to all"
-    if LOSSES[recipe.loss[name]].input_kind == "pair":
+    if not LOSSES[recipe.loss[name]].trains_head:
         yield f"{given} R-Drop compares predictions, and loss {recipe.loss[name]!r} trains vectors: set it to 0"
     if not (recipe.hidden_dropout or recipe.attention_dropout or recipe.head_dropout):
         yield f"{given} two passes without dropout are the same: set hidden_dropout, for one"
@@ -115,5 +117,17 @@ def _step_conflicts(recipe: Recipe) -> Iterator[str]:
     if recipe.layerwise_lr_decay != 1 and recipe.trainable in ("heads", "adapters"):
         why = f"trainable={recipe.trainable} trains no layer"
         yield f"layerwise_lr_decay is {recipe.layerwise_lr_decay:g}, but {why}: set it to 1"
+    if recipe.surgery_groups != "tasks":
+        yield from _group_conflicts(recipe)
     if recipe.surgery != "none" and recipe.loss_weighting != "equal":
         yield f"loss_weighting is {recipe.loss_weighting!r} and surgery {recipe.surgery!r}: use only one of them"
+
+
+def _group_conflicts(recipe: Recipe) -> Iterator[str]:
+    given = f"surgery_groups is {recipe.surgery_groups!r}, but"
+    if recipe.surgery == "none":
+        yield f"{given} surgery is 'none': set surgery, such as pcgrad"
+    if all(TASKS[name].in_overall for name in recipe.tasks):
+        yield f"{given} none of the tasks is auxiliary: add one, such as yelp"
+    if recipe.sampler != "mixed":
+        yield f"{given} sampler {recipe.sampler!r} has steps without some tasks: set it to mixed"

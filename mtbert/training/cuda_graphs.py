@@ -210,6 +210,8 @@ def unsupported_reason(recipe: Recipe, model: MultitaskModel, world: World) -> s
         return "smart_weight: SMART restores the random state to repeat its dropout masks"
     if recipe.surgery.startswith("torchjd:"):
         return f"surgery {recipe.surgery} is computed on the CPU"
+    if recipe.surgery_groups != "tasks":
+        return "surgery_groups: a replay draws the order of tasks, not of groups"
     for task in recipe.tasks:
         if LOSSES[recipe.loss[task]].ranks:
             return f"loss {recipe.loss[task]} selects rows by their labels"

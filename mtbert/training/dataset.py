@@ -133,7 +133,7 @@ def task_batch_sampler(dataset: TaskDataset, recipe: Recipe) -> BatchSampler:
 def _ranking_batch_sampler(dataset: TaskDataset, recipe: Recipe) -> BatchSampler:
     rows, name = dataset.rows, dataset.rows.task.name
     loss, threshold = LOSSES[recipe.loss[name]], recipe.positive_threshold[name]
-    if loss.input_kind == "pair" and any(True for _ in dataset.model.heads[name].parameters()):
+    if not loss.trains_head and any(True for _ in dataset.model.heads[name].parameters()):
         head = f"the head {recipe.head[name]!r} keeps its random weights"
         logger.info(f"{name}: loss {recipe.loss[name]} trains the sentence vectors; {head}")
     sampler = build_batch_sampler(loss.batch_kind, rows, recipe.batch_size[name], recipe.seed, threshold)

@@ -12,7 +12,15 @@ from torch import Tensor, nn
 
 from mtbert.data.batch import PackedBatch
 from mtbert.data.sampling import Step
-from mtbert.optim import AggregationInfo, FlatParameters, Surgery, build_loss_weighting
+from mtbert.optim import (
+    AggregationInfo,
+    FlatParameters,
+    Grouped,
+    Surgery,
+    TaskPermutations,
+    build_loss_weighting,
+    build_weighting,
+)
 from mtbert.training.dataset import MicroBatch
 from mtbert.training.distributed import Exchange
 from mtbert.training.recipe import Recipe
@@ -68,3 +76,18 @@ def recipe_loss_weighting(recipe: Recipe) -> nn.Module:
     regressions = [task.name for task in recipe.task_list if task.kind == "regression"]
     squared = [name for name in regressions if recipe.loss[name] in ("default", "mse")]
     return build_loss_weighting(recipe.loss_weighting, recipe.tasks, squared)
+
+
+def recipe_surgery(recipe: Recipe, flat: FlatParameters, permutations: TaskPermutations) -> Surgery | None:
+    """The gradient surgery of a recipe, if it has one."""
+    if recipe.surgery == "none":
+        return None
+    tasks = list(recipe.tasks)
+    if recipe.surgery_groups == "tasks":
+        weighting = build_weighting(recipe.surgery, len(tasks), recipe.surgery_beta, permutations)
+    else:  # all main tasks, then each auxiliary one
+        auxiliary = [task.name for task in recipe.task_list if not task.in_overall]
+        groups = [auxiliary.index(name) + 1 if name in auxiliary else 0 for name in tasks]
+        each = build_weighting(recipe.surgery, len(auxiliary) + 1, recipe.surgery_beta, permutations)
+        weighting = Grouped(each, groups)
+    return Surgery(flat, tasks, weighting, recipe.granularity)

@@ -87,6 +87,8 @@ class Recipe(BaseModel):
         gradient_accumulation_steps: Number of micro-batches that a step's rows are split into, to save memory.
         surgery: How the tasks' gradients of shared weights are combined: "none" (the losses are summed), "sum"
             (the same from separate gradients, to record conflicts), "pcgrad", "gradvac" or "torchjd:NAME".
+        surgery_groups: "tasks", a gradient for each; or "main_and_auxiliary", where the tasks that count in the overall
+            score are summed to one (Li & Tang).
         surgery_beta: Rate of GradVac's moving averages (its beta).
         granularity: Surgery on the whole "model", on each "layer" or on each "matrix".
         loss_weighting: "equal", or "uw", learned uncertainty (see ``mtbert.optim.loss_weighting``).
@@ -142,6 +144,7 @@ class Recipe(BaseModel):
     ema_decay: Annotated[float, Field(ge=0, le=0.99999), BeforeValidator(to_number)] = 0.0
     gradient_accumulation_steps: Repeats = 1
     surgery: Annotated[str, one_of(("none", *WEIGHTINGS, *(f"torchjd:{name}" for name in TORCHJD_METHODS)))] = "none"
+    surgery_groups: Literal["tasks", "main_and_auxiliary"] = "tasks"
     surgery_beta: Fraction = 0.01
     granularity: Annotated[str, one_of(GRANULARITIES)] = "model"
     loss_weighting: Annotated[str, one_of(LOSS_WEIGHTINGS)] = "equal"

@@ -191,7 +191,7 @@ def freeze(model: MultitaskModel, recipe: Recipe) -> None:
         for norm in model.layer_norms().values():
             norm.requires_grad_(True)
     for task in recipe.tasks:
-        if LOSSES[recipe.loss[task]].input_kind == "pair" and not recipe.smart_weight[task]:
+        if not LOSSES[recipe.loss[task]].trains_head and not recipe.smart_weight[task]:
             model.heads[task].requires_grad_(False)  # its loss reads vectors: no gradient ever reaches the head
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise UserError("nothing to train: the encoder is frozen (trainable=heads) and the heads have no weights")

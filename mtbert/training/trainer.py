@@ -20,13 +20,13 @@ from tqdm.auto import tqdm
 from mtbert.data.batch import PackedBatch
 from mtbert.data.read import Rows, data_folder
 from mtbert.data.sampling import SAMPLERS, SamplerConfig, Step
-from mtbert.optim import FlatParameters, Surgery, TaskPermutations, WeightAverage, build_weighting
+from mtbert.optim import FlatParameters, TaskPermutations, WeightAverage
 from mtbert.training.checkpoint import complete_state, load_checkpoint, remove_checkpoints, save_checkpoint
 from mtbert.training.cuda_graphs import Execution, build_runner
 from mtbert.training.dataset import MicroBatch, TaskDataset, read_tasks, task_batch_sampler
 from mtbert.training.distributed import ALONE, Exchange, World, process_group
 from mtbert.training.evaluation import DevSets, score_all, write_predictions
-from mtbert.training.gradients import Gradient, SummedLoss, SurgeryGradient, recipe_loss_weighting
+from mtbert.training.gradients import Gradient, SummedLoss, SurgeryGradient, recipe_loss_weighting, recipe_surgery
 from mtbert.training.interrupt import Interrupted, graceful_interrupt
 from mtbert.training.meters import Meters, Stopwatch
 from mtbert.training.optimizers import ScheduledOptimizers, layerwise_lr_scale, parameter_owner
@@ -142,14 +142,11 @@ class Trainer:
         exchange = Exchange(world, self.flat, self.model)
         self.generator = torch.Generator().manual_seed(recipe.seed)  # for surgery
         self.permutations = TaskPermutations(self.generator)
-        self.surgery: Surgery | None = None
+        self.surgery = recipe_surgery(recipe, self.flat, self.permutations)
         self.gradient: SummedLoss | SurgeryGradient
-        tasks = list(recipe.tasks)
-        if recipe.surgery == "none":
+        if self.surgery is None:
             self.gradient = SummedLoss(self._logged_losses, self.flat, exchange, self.loss_weighting)
         else:
-            weighting = build_weighting(recipe.surgery, len(tasks), recipe.surgery_beta, self.permutations)
-            self.surgery = Surgery(self.flat, tasks, weighting, recipe.granularity)
             self.gradient = SurgeryGradient(self._logged_losses, self.surgery, exchange, recipe.seed)
         self.runner = build_runner(execution, recipe, self.model, self.datasets, world)
 
@@ -160,7 +157,7 @@ class Trainer:
         self.epoch_steps = recipe.steps_per_epoch or self.sampler.steps_per_epoch
         self.total_steps = recipe.epochs * self.epoch_steps
         self.optimizers = ScheduledOptimizers(recipe, self.flat, self.sampler, self.total_steps)
-        self.meters = Meters(tasks, device, encoder.config if recipe.trainable == "all" else None)
+        self.meters = Meters(list(recipe.tasks), device, encoder.config if recipe.trainable == "all" else None)
         self.step = 0  # number of steps taken
         self.check_folder: Callable[[], object] = lambda: None  # raises UserError if the folder is not this run's now
 

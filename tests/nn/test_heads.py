@@ -99,6 +99,15 @@ def test_the_cosine_of_a_binary_task_is_a_learned_logit_undecided_at_one_half(na
     assert sum(parameter.numel() for parameter in head.parameters()) == 2
 
 
+def test_the_cosine_of_a_two_layer_head_is_taken_between_its_outputs_and_may_be_negative():
+    torch.manual_seed(3)
+    head, vectors = build_head("cosine_two_layer", TASKS["sts"], WIDTH).eval(), torch.randn(40, 2, WIDTH)
+    u, v = (head.network(side) for side in vectors.unbind(1))
+    expected = 5 * (u * v).sum(1) / u.norm(dim=1) / v.norm(dim=1)
+    torch.testing.assert_close(head(vectors)[:, 0], expected)
+    assert expected.min() < 0
+
+
 def test_a_cosine_with_a_zero_vector_is_no_nan():
     vectors = torch.stack([torch.zeros(3, WIDTH), torch.randn(3, WIDTH)], dim=1).requires_grad_()
     outputs = build_head("cosine_shifted", get_task("sts"), WIDTH)(vectors)

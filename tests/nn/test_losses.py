@@ -9,7 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtbert.data.tasks import TASKS, get_task
-from mtbert.nn.losses import LOSSES, LossSettings, build_loss, cosent, graded_mnrl, mnrl, ordinal, task_loss, triplet
+from mtbert.nn.losses import (
+    LOSSES,
+    LossSettings,
+    build_loss,
+    cosent,
+    graded_mnrl,
+    mnrl,
+    ordinal,
+    supervised_contrastive,
+    task_loss,
+    triplet,
+)
 
 SEEDS, ROWS = st.integers(0, 2**32), st.integers(2, 9)
 STS = get_task("sts")
@@ -54,6 +65,24 @@ def test_mnrl_is_the_formula(rows, seed, scale):
         similar = [math.exp(scale * cosine(u[i], v[j])) for j in range(rows)]
         losses.append(-math.log(similar[i] / sum(similar)))
     assert mnrl(u, v, scale).item() == pytest.approx(np.mean(losses), abs=1e-10)
+
+
+@settings(max_examples=25)
+@given(ROWS, SEEDS, st.sampled_from([1.0, 20.0]))
+def test_the_supervised_contrastive_loss_is_the_formula(rows, seed, scale):
+    x = vectors(rows, seed, 1)[0]
+    labels = torch.randint(0, 3, (rows,), generator=torch.Generator().manual_seed(seed))
+    losses = []
+    for i in range(rows):
+        others = [j for j in range(rows) if j != i]
+        total = sum(math.exp(scale * cosine(x[i], x[j])) for j in others)
+        same = [math.exp(scale * cosine(x[i], x[j])) / total for j in others if labels[i] == labels[j]]
+        if same:
+            losses.append(-np.mean(np.log(same)))
+    loss = supervised_contrastive(x.requires_grad_(), labels, scale)
+    loss.backward()
+    assert loss.item() == pytest.approx(np.mean(losses) if losses else 0.0, abs=1e-10)
+    assert x.grad.isfinite().all()
 
 
 @settings(max_examples=25)
@@ -126,7 +155,8 @@ def test_losses_of_vectors_read_left_and_right_in_turn(name):
 
 def test_the_losses_that_compare_the_rows_of_a_step_say_so():
     """Accumulation, several processes and CUDA graphs refuse them, since they are no mean over rows."""
-    assert {name for name, loss in LOSSES.items() if loss.ranks} == {"mnrl", "mnrl_graded", "triplet", "cosent"}
+    ranking = {"mnrl", "mnrl_graded", "triplet", "cosent", "supervised_contrastive"}
+    assert {name for name, loss in LOSSES.items() if loss.ranks} == ranking
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtbert.optim import GradVac, TorchJD, build_weighting, cosines, pcgrad, sum_weights
+from mtbert.optim import GradVac, Grouped, TorchJD, build_weighting, cosines, pcgrad, sum_weights
 from mtbert.optim.weightings.torchjd import TORCHJD_METHODS
 from mtbert.utils.errors import UserError
 from mtbert.workbook.reference import pcgrad_on_vectors
@@ -48,6 +48,15 @@ def test_pcgrad_on_the_gramian_equals_pcgrad_on_vectors(seed, tasks, size):
     expected = pcgrad_on_vectors(g, orders(tasks, seeded(seed))).sum(0)
     step = pcgrad(g @ g.T, seeded(seed)) @ g
     assert (step - expected).abs().max() <= 1e-10 * max(1, float(g.abs().max()) * tasks)
+
+
+@given(seed=seeds, size=st.integers(2, 8))
+def test_a_grouped_weighting_is_that_of_the_groups_summed_gradients(seed, size):
+    g = gradients(4, size, seed)
+    summed = torch.stack([g[0] + g[2] + g[3], g[1]])
+    expected = pcgrad_on_vectors(summed, orders(2, seeded(seed))).sum(0)
+    grouped = Grouped(lambda gramian: pcgrad(gramian, seeded(seed)), [0, 1, 0, 0])
+    assert (grouped(g @ g.T) @ g - expected).abs().max() <= 1e-10 * max(1, float(g.abs().max()) * 4)
 
 
 @given(seed=seeds, tasks=several, size=st.integers(3, 8))

@@ -120,6 +120,12 @@ BI = {"tasks": ("sts",), "encoding": "bi", "head": "cosine"}
         ({"tasks": ("sst",), "loss": "ordinal", "label_smoothing": 0.1}, "label_smoothing.sst is 0.1"),
         ({"loss": {"quora": "ordinal"}}, "loss.quora: 'ordinal' is for multiclass tasks"),
         ({"tasks": ("sst",), "trainable": "heads", "rdrop_weight": 1}, "rdrop_weight.sst is 1, .* trainable=heads"),
+        ({"surgery_groups": "main_and_auxiliary"}, "surgery_groups is 'main_and_auxiliary', .* set surgery"),
+        ({"surgery": "pcgrad", "surgery_groups": "main_and_auxiliary"}, "none of the tasks is auxiliary"),
+        (
+            {"loss": {"sst": "supervised_contrastive"}, "head": {"sst": "convolution"}},
+            "loss.sst: 'supervised_contrastive' reads one vector, but head 'convolution'",
+        ),
         ({**BI, "loss": "cosent", "rdrop_weight": 1}, "rdrop_weight.sts is 1, .* loss 'cosent'"),
         (
             {"rdrop_weight": {"sst": 1}, "hidden_dropout": 0, "attention_dropout": 0, "head_dropout": 0},

@@ -31,6 +31,11 @@ CHANGES = {
     "uncertainty": {"loss_weighting": "uw"},
     "PCGrad in parts": {"surgery": "pcgrad", "gradient_accumulation_steps": 2, "precision": "bfloat16"},
     "GradVac": {"surgery": "gradvac", "surgery_beta": 0.5, "granularity": "layer"},
+    "classes that attract": {
+        "loss": {"sst": "supervised_contrastive"},
+        "encoding": {"sts": "bi"},
+        "head": {"sts": "cosine_two_layer"},
+    },
     "NashMTL": {"surgery": "torchjd:NashMTL", "granularity": "layer"},
     "moving average": {"ema_decay": 0.9, "layerwise_lr_decay": 0.8},
     "moving average of heads": {"ema_decay": 0.5, "trainable": "heads", **BI},

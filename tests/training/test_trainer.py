@@ -206,6 +206,22 @@ def test_a_task_without_dev_rows_is_trained_but_not_scored(recipe, first_rows, t
     assert run.record["best_epoch"] == len(run.epochs) == 2  # nothing is scored: the last epoch is saved
 
 
+def test_surgery_on_groups_has_one_weight_for_the_main_tasks_and_keeps_its_state(recipe, first_rows, tmp_path):
+    folder = first_rows("sst", "yelp", "quora", train=24, dev=16)
+    changes = {"surgery": "gradvac", "surgery_beta": 0.5, "surgery_groups": "main_and_auxiliary"}
+    grouped = recipe.replace(tasks=("sst", "yelp", "quora"), **changes)
+    trainer = Trainer(grouped, tmp_path, folder, torch.device("cpu"), progress=False)
+    trainer.train_step(next(trainer.sampler.steps()))
+    sst, yelp, quora = trainer.surgery.last.weights[0].tolist()
+    assert sst == quora != yelp
+    state = copy.deepcopy(trainer.state_dict())
+    trainer.train_step(next(trainer.sampler.steps(1)))
+    resumed = Trainer(grouped, tmp_path, folder, torch.device("cpu"), progress=False)
+    resumed.load_state_dict(state)
+    resumed.train_step(next(resumed.sampler.steps(1)))
+    assert torch.equal(resumed.flat.theta, trainer.flat.theta)
+
+
 def test_a_frozen_encoder_stays_as_it_was_and_is_not_saved(frozen, train, new_trainer, tmp_path):
     frozen = frozen.replace(pooling="pooler", weight_decay=0.5)
     run, trainer = train(frozen, tmp_path / "run"), new_trainer(frozen)

@@ -4,9 +4,11 @@ Each sentence of a pair is encoded on its own. Linear heads read pooler vectors,
 Batches have 8 rows, and the learning rate is a constant 1e-5. Tasks are trained in round robin, except that Gradient
 Vaccine needs a gradient of each task in every step. The report gives no beta for Gradient Vaccine: we take .01 from its
 paper. Its epochs have 18,000 steps, so that every row is read; ours have as many steps as that takes. It does not say
-how long the "1 epoch" of the losses was: ours is one pass over the similarity rows. It prints its ranking loss as
-p - log(e^n): we take this as an abbreviation of the softmax. It gives no margin for the triplet loss: we take .5.
-Overall scores are printed as plain means.
+how long the "1 epoch" of the losses was, nor whether the encoder of its baseline was frozen, as it is in Table 1: ours
+is one pass over the similarity rows, and trains all layers. Its paraphrase head has two outputs and cross-entropy; ours
+has one output and a sigmoid, which is the same model. It prints its ranking loss as p - log(e^n): we take this as an
+abbreviation of the softmax. It gives no margin for the triplet loss: we take .5. Overall scores are printed as plain
+means.
 """
 
 from mtbert.experiments.recipes.entry import COURSE, Entry

@@ -6,8 +6,9 @@ of 128 and 256 are not multiples of BERT's twelve heads, so we take eight. Overa
 form. The report does not say when the smaller sets join the curriculum: here they join at even intervals, oversampled
 up to five times. It says both that the sets are trained one after the other and that the losses of the tasks are
 summed: we do the former. MNRL trains the vectors but not the heads, so the linear heads of the pair tasks keep their
-initial weights. The report does not say what MNRL ranks for single sentences, so its row with MNRL for all tasks has no
-recipe.
+initial weights. The report does not say what MNRL ranks for single sentences: in our row with MNRL for all tasks, each
+ranks the sentences of its own class above the others of its batch. No dropout is given for the heads: we take the
+course's .3.
 """
 
 from mtbert.experiments.recipes.entry import COURSE, Entry
@@ -31,6 +32,10 @@ ROWS: dict[str, Entry] = {
     "low-rank-top-mean-mnrl-pairs": Entry(
         _TOP.replace(pooling="mean", loss={"quora": "mnrl", "sts": "mnrl"}),
         "mean pooling, with the ranking loss MNRL for both pair tasks",
+    ),
+    "low-rank-top-mean-mnrl-all": Entry(
+        _TOP.replace(pooling="mean", loss={"sst": "supervised_contrastive", "quora": "mnrl", "sts": "mnrl"}),
+        "mean pooling, with ranking losses for all tasks",
     ),
     "low-rank-top-mean-curriculum": Entry(
         _TOP.replace(pooling="mean", sampler="oversampled_curriculum"),
