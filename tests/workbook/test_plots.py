@@ -22,7 +22,7 @@ from workbook.figures import BOWL, CLAIMS, EXAMPLES, PRINTED, REGIONS, THRESHOLD
 from mtbert.workbook import plots
 from mtbert.workbook.plots import sts_heads, style
 from mtbert.workbook.plots.explore import LiveFigure, explore
-from mtbert.workbook.plots.output import png
+from mtbert.workbook.plots.output import alt_text, extent, png
 from mtbert.workbook.plots.start import cost_note
 
 pytestmark = pytest.mark.usefixtures("close_figures")
@@ -79,7 +79,6 @@ BARS = {
     "single_task.distances": ("height", [0, 0, 0, 1, 2, 0, 0, 0, 0]),  # right answers in the middle
     "reports.alarms": ("height", [0.25, 0.5, 0, 0.25, 0.75, 0.25, 0, 0]),  # shares of the families
     "throughput.shares": ("width", [25, 50, 75, 50]),
-    "throughput.cells": ("height", [3, 3, 4, 4, 3, 1, 2, 4, 3, 1, 2, 4, 3, 1, 2, 4]),  # longest, then own length
 }
 
 
@@ -171,6 +170,15 @@ def test_conflicts_are_crosses_and_the_running_mean_begins_when_the_window_is_fu
     np.testing.assert_allclose(lines(axes)["conflict"], [[2, -0.1], [4, -0.4]])
     np.testing.assert_allclose(lines(axes)["mean of 5"], [[5, 0.02], [6, 0.04]], atol=1e-12)
     assert len(lines(draw("surgery.over_steps", {"a-b": [0.1, -0.1]}).axes[0])["mean of 5"]) == 0
+
+
+def test_padding_is_drawn_behind_the_tokens_and_counted_in_the_flops():
+    left, right = draw("throughput.padding").axes
+    assert [bar.get_height() for bar in left.patches] == [3, 3, 4, 4, 3, 1, 2, 4]  # the longest, then the own length
+    assert left.get_title() == "fill 0.71"
+    matrices, attention = np.array([bar.get_height() for bar in right.patches]).reshape(2, 2)
+    assert matrices[0] / matrices[1] == pytest.approx(14 / 10)
+    assert attention[0] / attention[1] == pytest.approx((9 + 9 + 16 + 16) / (9 + 1 + 4 + 16))
 
 
 def test_the_roof_rises_with_the_bandwidth_up_to_the_ridge_and_is_flat_beyond_it():
@@ -295,13 +303,19 @@ def test_seeds_are_shown_as_distances_from_the_mean_of_their_row():
 def test_a_figure_as_a_png_is_the_same_picture_in_less_room():
     figure = draw("reports.forest", pd.concat([CLAIMS, *[UNMEASURED] * 6], ignore_index=True), REGIONS * 7, "All")
     original = io.BytesIO()
-    figure.savefig(original, format="png", bbox_inches="tight")
+    figure.savefig(original, format="png", bbox_inches=extent(figure).padded(0.1))
     compact = png(figure)
     assert len(compact) < len(original.getvalue()) / 2
     want, got = (np.asarray(PillowImage.open(file).convert("RGB"), float) for file in (original, io.BytesIO(compact)))
     off = np.abs(got - want).max(axis=2)
-    colored = np.ptp(want, axis=2) > 100  # few marks among much text
-    assert colored.any() and off[colored].max() < 25 and off.mean() < 2
+    assert (np.ptp(want, axis=2) > 100).any() and off.max() < 25 and off.mean() < 2  # few marks among much text
+
+
+def test_a_pale_gray_box_stays_gray():
+    figure = draw("multitask.cross_and_bi")
+    with PillowImage.open(io.BytesIO(png(figure))) as picture:
+        colors = np.array([color for _, color in picture.convert("RGB").getcolors()])
+    assert len(colors) > 64 and ((np.ptp(colors, axis=1) == 0) & (colors[:, 0] > 220) & (colors[:, 0] < 240)).any()
 
 
 @pytest.fixture
@@ -324,7 +338,29 @@ def test_every_figure_is_shown_with_its_titles_axis_names_and_caption_as_alt_tex
     assert alt == bundle["text/plain"] and alt.endswith("What to see.") and "\n" not in alt
     for axes in figure.axes:
         words = [axes.get_title(), axes.get_xlabel(), axes.get_ylabel()] if axes.axison else [axes.get_title()]
-        assert axes.get_label() == "<colorbar>" or all(word in alt for word in words)
+        assert axes.get_label() == "<colorbar>" or all(plain(word) in alt for word in words)
+
+
+def plain(text: str) -> str:
+    """As in alt text: without TeX."""
+    return text.replace("$", "").replace("\\", "").replace("{", "").replace("}", "").replace("_", "")
+
+
+def test_alt_text_has_no_tex_and_holds_the_texts_of_a_diagram():
+    figure, (left, right) = style.panels(2, (10, 3))
+    left.set(xlabel=r"$\theta_{1}$", ylabel="loss", title="a line\nbreak")
+    right.axis("off")
+    right.text(0, 0, "tokens")
+    right.text(1, 0, "vectors")
+    assert alt_text(figure) == "a line break: loss by theta1; tokens, vectors."
+
+
+def test_a_narrow_figure_is_shown_in_the_full_width_so_that_its_text_has_the_size_of_others():
+    figure, axes = style.subplots(figsize=(10, 3))
+    axes.set(aspect="equal")  # a square
+    with PillowImage.open(io.BytesIO(png(figure))) as picture:
+        width, height = picture.size
+    assert width >= 10 * figure.dpi > 3 * height
 
 
 def test_no_drawing_touches_the_global_list_of_figures(shown):
@@ -338,7 +374,12 @@ def test_a_table_as_html_holds_every_cell():
     shown = plots.as_table(CLAIMS[["claim", "metric"]], index=False)
     html = shown.data
     assert repr(shown).splitlines() == ["claim\tmetric", *(CLAIMS.claim + "\t" + CLAIMS.metric)]
-    assert "\n" not in html and all(f"<td>{claim}</td>" in html for claim in CLAIMS.claim) and "<th>0</th>" not in html
+    assert "\n" not in html and all(f">{claim}</td>" in html for claim in CLAIMS.claim) and "<th>0</th>" not in html
+
+
+def test_texts_of_a_table_stand_on_the_left_and_numbers_on_the_right():
+    texts, numbers = plots.as_table(CLAIMS[["claim"]]).data, plots.as_table(CLAIMS[["difference"]]).data
+    assert texts.count("text-align: left") == 1 + len(CLAIMS) and "left" not in numbers
 
 
 @pytest.mark.parametrize("height", [2, 15])

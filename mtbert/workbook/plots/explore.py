@@ -26,7 +26,7 @@ from matplotlib.transforms import Bbox
 from matplotlib_inline.backend_inline import flush_figures
 from PIL import Image as PillowImage
 
-from mtbert.workbook.plots.output import DRAWING, alt_text, png, show
+from mtbert.workbook.plots.output import DRAWING, alt_text, extent, png, show
 
 _DPI = 96
 _MARGIN = 0.15  # inches around the first figure, so that longer labels of later ones still fit
@@ -47,7 +47,7 @@ class LiveFigure(HTML):
     def __init__(self, figure: Figure):
         super().__init__()
         with DRAWING:
-            self._window = _extent(figure).padded(_MARGIN)
+            self._window = extent(figure).padded(_MARGIN)
             self._size = PillowImage.open(io.BytesIO(png(figure, self._window, _DPI))).size
         self.draw(figure)
 
@@ -55,18 +55,12 @@ class LiveFigure(HTML):
         """Show another figure in the same place."""
         with DRAWING:
             # what is larger than the first figure is shown smaller, by the room's object-fit
-            picture = png(figure, Bbox.union([self._window, _extent(figure)]), _DPI)
+            picture = png(figure, Bbox.union([self._window, extent(figure)]), _DPI)
             alt = html.escape(alt_text(figure))
         width, height = self._size
         room = f"width: {width}px; aspect-ratio: {width} / {height}; object-fit: contain; object-position: left top"
         source = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
         self.value = f'<img alt="{alt}" src="{source}" style="{room}; max-width: 100%">'
-
-
-def _extent(figure: Figure) -> Bbox:
-    """Everything that is drawn, in inches."""
-    figure.draw_without_rendering()  # places labels and lays out the panels
-    return figure.get_tightbbox()
 
 
 def _control(name: str, choice: Any) -> Widget:

@@ -1,6 +1,7 @@
 """What the notebooks show: figures with alt text, and tables, both small in the notebook's file."""
 
 import io
+import re
 import threading
 
 import pandas as pd
@@ -10,7 +11,8 @@ from matplotlib.transforms import Bbox
 from PIL import Image as PillowImage
 
 DRAWING = threading.RLock()  # explorers draw in another thread than cells do, and matplotlib expects one at a time
-_COLORS = 64
+_COLORS = 256  # with fewer, pale grays turn pink or blue
+_MARGIN = 0.1  # inches
 
 
 def show(figure: Figure, text: str = "") -> None:
@@ -36,11 +38,12 @@ def png(figure: Figure, window: Bbox | None = None, dpi: float | None = None) ->
 
     Args:
         figure: The figure.
-        window: What to show of it, in inches; if None, everything drawn and a small margin.
+        window: What to show of it, in inches; if None, all that ``extent`` finds and a small margin.
         dpi: Pixels per inch; if None, the figure's own.
     """
     original, compact = io.BytesIO(), io.BytesIO()
-    figure.savefig(original, format="png", bbox_inches="tight" if window is None else window, dpi=dpi or "figure")
+    window = window or extent(figure).padded(_MARGIN)
+    figure.savefig(original, format="png", bbox_inches=window, dpi=dpi or "figure")
     # maximum coverage: a palette of the most frequent colors would turn a few colored marks gray
     method = PillowImage.Quantize.MAXCOVERAGE
     picture = PillowImage.open(original).convert("RGB").quantize(_COLORS, method, dither=PillowImage.Dither.NONE)
@@ -48,16 +51,31 @@ def png(figure: Figure, window: Bbox | None = None, dpi: float | None = None) ->
     return compact.getvalue()
 
 
+def extent(figure: Figure) -> Bbox:
+    """Everything that is drawn, in inches, and the full width: so text has the same size in narrow and wide figures."""
+    figure.draw_without_rendering()  # places labels and lays out the panels
+    drawn = figure.get_tightbbox()
+    return Bbox.from_extents(min(drawn.x0, 0), drawn.y0, max(drawn.x1, figure.get_figwidth()), drawn.y1)
+
+
 def alt_text(figure: Figure) -> str:
-    """A figure in words: the title and the axis names of each panel, and the texts around them."""
+    """A figure in words: the title and the axis names of each panel or the texts of a diagram, and what is around."""
     panels = [_panel_in_words(axes) for axes in figure.axes if axes.get_label() != "<colorbar>"]
     texts = [figure.get_suptitle(), "; ".join(filter(None, panels)), *(text.get_text() for text in figure.texts)]
     return " ".join(text if text.endswith(".") else f"{text}." for text in dict.fromkeys(filter(None, texts)))
 
 
 def _panel_in_words(axes) -> str:
-    names = [name for name in (axes.get_ylabel(), axes.get_xlabel()) if name and axes.axison]
-    return ": ".join(filter(None, [axes.get_title(), " by ".join(names)])).replace("\n", " ")
+    names = " by ".join(filter(None, [axes.get_ylabel(), axes.get_xlabel()]))
+    if not axes.axison:  # a diagram
+        names = ", ".join(dict.fromkeys(filter(None, (text.get_text() for text in axes.texts))))
+    return _plain(": ".join(filter(None, [axes.get_title(), names])))
+
+
+def _plain(text: str) -> str:
+    """Text on one line, without TeX."""
+    words = re.sub(r"\$([^$]*)\$", lambda tex: re.sub(r"[\\{}_]", "", tex[1]), text)
+    return " ".join(words.split())
 
 
 class _Table(HTML):
@@ -72,6 +90,9 @@ class _Table(HTML):
 
 
 def as_table(table: pd.DataFrame, index: bool = True) -> HTML:
-    """Convert a table to HTML on one line, with all its cells in full also in the plain text."""
-    lines = table.to_html(index=index, border=0).splitlines()
-    return _Table("".join(line.strip() for line in lines), table.to_csv(index=index, sep="\t").rstrip())
+    """Convert a table to HTML on one line, texts on the left, with all its cells in full also in the plain text."""
+    has_texts = not all(map(pd.api.types.is_numeric_dtype, table.dtypes))
+    html = table.to_html(index=index, border=0, justify="left" if has_texts else None)
+    if has_texts:  # JupyterLab and nbconvert align all cells on the right
+        html = html.replace("<td>", '<td style="text-align: left;">')
+    return _Table("".join(line.strip() for line in html.splitlines()), table.to_csv(index=index, sep="\t").rstrip())
