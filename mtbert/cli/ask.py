@@ -4,7 +4,7 @@ import contextlib
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -23,8 +23,9 @@ Examples:
 
 @app.command("ask", epilog=_EXAMPLES)
 def ask(
-    text: Annotated[str | None, typer.Argument(help="A sentence.")] = None,
-    text2: Annotated[str | None, typer.Argument(help="Another one, for the tasks on pairs.")] = None,
+    texts: Annotated[
+        list[str] | None, typer.Argument(metavar="TEXT", help="A sentence in quotes, or two for the tasks on pairs.")
+    ] = None,
     model: Annotated[
         str, typer.Option(help="A run's folder, or workbook, the model that comes with mtbert.")
     ] = "workbook",
@@ -44,14 +45,16 @@ def ask(
     from mtbert.training.run import load_model
     from mtbert.utils.device import get_device
 
-    if text is not None and file:
+    texts = texts or []
+    if texts and file:
         raise UserError("a text and --file are given: choose one of them")
-    if text is None and file is None:
+    if len(texts) > 2:
+        raise UserError(f"{len(texts)} texts given: put each sentence in quotes, and give one or two")
+    if not texts and file is None:
         if sys.stdin.isatty():
             raise UserError('no text given: write mtbert ask "A sentence.", or give --file')
         file = Path("-")
-    question: Text = text or "" if text2 is None else (text or "", text2)
-    rows = read_texts(file) if file else text_rows([question], (1, 2))
+    rows = read_texts(file) if file else text_rows([cast(Text, tuple(texts))], (1, 2))
     with contextlib.redirect_stdout(sys.stderr) if file or as_json else contextlib.nullcontext():  # keep messages apart
         answers = ask_all(rows, load_model(model, get_device(device)))
     if as_json:

@@ -19,8 +19,11 @@ def text_rows(texts: Sequence[Text], sizes: tuple[int, ...], context: str = "") 
         raise UserError(f"{context}{shorten(texts)} is no text: give a list of sentences or pairs")
     rows = [tuple(text) if isinstance(text, Sequence) and not isinstance(text, str) else (text,) for text in texts]
     for row_number, row in enumerate(rows, start=1):
-        if len(row) not in sizes or not all(isinstance(text, str) and text.strip() for text in row):
-            raise UserError(f"{context}text {row_number}: {shorten(row)} is not {_FORMS[sizes]}, or is empty")
+        if len(row) not in sizes or not all(isinstance(text, str) for text in row):
+            raise UserError(f"{context}text {row_number}: {shorten(row)} is not {_FORMS[sizes]}")
+        if not all(text.strip() for text in row):
+            which = "text" if len(row) == 1 else "a text of pair"
+            raise UserError(f"{context}{which} {row_number} is empty: write something in it")
         try:
             "".join(row).encode()
         except UnicodeEncodeError:

@@ -95,7 +95,7 @@ def ask_box(text: str = EXAMPLE, model: str | Path = SHIPPED) -> None:
 
 def text_box(text: str, name: str = "text") -> Text:
     """A box for a text; what depends on it is drawn again when Enter is pressed or the box is left."""
-    style = {"description_width": "3em", "font_size": "16px"}
+    style = {"description_width": "4em", "font_size": "16px"}
     return Text(text, description=name, continuous_update=False, layout=Layout(width="900px"), style=style)
 
 
@@ -104,7 +104,7 @@ def own_runs(most: int = 20) -> Dropdown:
     stored = [run for run in stored_runs(paths.RUNS) if run.run.finished] if paths.RUNS.is_dir() else []
     names = [paths.display_path(run.folder) for run in sorted(stored, key=lambda run: run.days)[:most]]
     options = [("no other model", ""), *((name, name) for name in names)]
-    layout, style = Layout(width="500px"), {"description_width": "3em"}
+    layout, style = Layout(width="500px"), {"description_width": "4em"}
     return Dropdown(options=options, value="", description="beside", layout=layout, style=style)
 
 

@@ -37,4 +37,6 @@ def test_mistakes_are_one_line(mistake, trained, tmp_path):
     assert "none" in mistake("ask", "A film.", "--model", tmp_path / "none")
     assert "--file" in mistake("ask", "A film.", "--file", "x.csv")
     assert "x.csv" in mistake("ask", "--file", tmp_path / "x.csv", "--model", trained)
-    assert "empty" in mistake("ask", " ", "--model", trained)
+    assert "text 1 is empty" in mistake("ask", " ", "--model", trained)
+    assert "pair 1 is empty" in mistake("ask", "A film.", "", "--model", trained)
+    assert "3 texts" in mistake("ask", "A", "fine", "film.") and "quotes" in mistake("ask", "A", "fine", "film.")

@@ -3,6 +3,7 @@
 import matplotlib.text
 import pytest
 import torch
+from ipywidgets.widgets.widget import _instances
 
 import mtbert
 from mtbert.nn.attention import packed_attention
@@ -100,3 +101,19 @@ def test_a_new_text_is_answered_in_place(playground):
     controls = explore(lambda text: texts.append(text) or playground.sentence(text), text=text_box("First."))
     controls["text"].value = "Second."
     assert texts == ["First.", "Second."]
+
+
+def test_a_box_that_was_emptied_says_so(playground, monkeypatch):
+    shown = []
+    monkeypatch.setattr("mtbert.workbook.plots.explore.display", lambda bundle, **options: shown.append(bundle))
+    box = text_box("First.")
+    explore(playground.sentence, text=box)
+    panel = _instances[shown[0]["application/vnd.jupyter.widget-view+json"]["model_id"]]
+    box.value = " "
+    assert panel.children[1].value == "<pre>text 1 is empty: write something in it</pre>"
+
+
+def test_a_long_text_is_cut_in_the_map_of_a_head_and_the_title_says_so(playground):
+    title = playground.attention("word " * 30, layer=0, head=0).axes[0].get_title()
+    assert "24 of 32 tokens" in title
+    assert "sums to 1" in playground.attention("A film.", layer=0, head=0).axes[0].get_title()

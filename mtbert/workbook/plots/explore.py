@@ -26,6 +26,7 @@ from matplotlib.transforms import Bbox
 from matplotlib_inline.backend_inline import flush_figures
 from PIL import Image as PillowImage
 
+from mtbert.utils.errors import UserError
 from mtbert.workbook.plots.output import DRAWING, alt_text, extent, png, show
 
 _DPI = 96
@@ -109,7 +110,8 @@ def explore(draw: Callable[..., Figure], **choices: Any) -> dict[str, Widget]:
             picture.draw(current_figure())
             errors.value = ""
         except Exception as error:
-            errors.value = f"<pre>{type(error).__name__}: {html.escape(str(error))}</pre>"
+            kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+            errors.value = f"<pre>{kind}{html.escape(str(error))}</pre>"
         _leave_figures_to_their_cell()  # last: the cell may have begun to use pyplot meanwhile
 
     figure = current_figure()

@@ -43,6 +43,9 @@ def tokens(pieces: Sequence[str], ids: Sequence[int]) -> Figure:
 def attention(pieces: Sequence[str], weights: np.ndarray, layer: int, head: int) -> Figure:
     """Draw where each token of a text looks; weights: (tokens, tokens), a row sums to 1."""
     figure, axes = subplots(figsize=(_WIDTH, 6.2), layout="constrained")
+    title = "every row sums to 1"
+    if len(pieces) > _MAP_TOKENS:
+        title = f"the first {_MAP_TOKENS} of {len(pieces)} tokens, whose rows sum to 1 over all"
     pieces, weights = pieces[:_MAP_TOKENS], weights[:_MAP_TOKENS, :_MAP_TOKENS]
     image = axes.imshow(weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     axes.set_xticks(range(len(pieces)), pieces, rotation=60, ha="right", rotation_mode="anchor", fontsize=13)
@@ -50,7 +53,7 @@ def attention(pieces: Sequence[str], weights: np.ndarray, layer: int, head: int)
     axes.set_xlabel("attended to (key)", fontsize=_SIZE)
     axes.set_ylabel("attending (query)", fontsize=_SIZE)
     axes.tick_params(length=0)
-    axes.set_title(f"Layer {layer}, head {head}: every row sums to 1", fontsize=_SIZE)
+    axes.set_title(f"Layer {layer}, head {head}: {title}", fontsize=_SIZE)
     bar = figure.colorbar(image, ax=axes, pad=0.01, aspect=30)
     bar.set_label("weight", fontsize=_SIZE)
     bar.ax.tick_params(labelsize=13)
