@@ -186,12 +186,12 @@ def notebooks(
     only: Annotated[str | None, typer.Option(help="Only those whose name starts with this, such as 04.")] = None,
     record: Annotated[bool, typer.Option("--record", help="Keep the figures in data/results/notebooks.csv.")] = False,
 ):
-    """Measure seconds and memory of notebooks. Each runs under papermill, in its own process."""
+    """Measure seconds, user CPU seconds and memory of notebooks. Each runs under papermill, in its own process."""
     from mtbert.bench import notebooks
 
-    typer.echo("notebook                  seconds   peak MB")
+    typer.echo("notebook                  seconds  CPU seconds  peak MB")
     for row in notebooks.measure(notebooks.notebooks(only)):
-        typer.echo(f"{row['notebook']:<24} {row['seconds']:8.1f} {row['peak_memory_mb']:9}")
+        typer.echo(f"{row['notebook']:<24} {row['seconds']:8.1f} {row['cpu_seconds']:12.1f} {row['peak_memory_mb']:8}")
         if record:
             notebooks.record(row)
 

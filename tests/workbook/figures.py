@@ -21,7 +21,7 @@ AGAINST = pd.DataFrame(
     {"row": ["one", "one", "two"], "source": ["a", "b", "a"], "mean": [0.5, 0.6, 0.7], "half": [0.02, np.nan, 0.01]}
 )
 TRUNCATION = pd.DataFrame({"max_length": [64, 128], "accuracy": [0.6, 0.7], "cut": [0.9, 0.4]})
-COSTS = pd.DataFrame({"notebook": ["01_a", "02_b"], "seconds": [10.0, 20.0], "peak_memory_mb": [500, 1500]})
+COSTS = pd.DataFrame({"notebook": ["01_a", "02_b"], "cpu_seconds": [10.0, 20.0], "peak_memory_mb": [500, 1500]})
 WALK = torch.tensor([[-1.5, 0.5], [-0.5, 0.2], [0.0, 0.0]])
 BOWL = Surface(lambda x: x.square().sum(-1), (-2, 1, -1, 1))
 GRID = torch.stack(torch.meshgrid(torch.linspace(-1, 1, 9), torch.linspace(-1, 1, 9), indexing="xy"), dim=-1)

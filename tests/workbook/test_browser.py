@@ -7,6 +7,7 @@ the system's package manager or by ``playwright install chromium``), then ``pyte
 import contextlib
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -163,7 +164,7 @@ class Notebook:
     def explorers(self) -> list:
         """The explorers, after scrolling to each so that Lab renders it."""
         for number, cell in enumerate(self.cells()):
-            if cell["cell_type"] == "code" and "explore(" in cell["source"]:
+            if cell["cell_type"] == "code" and re.search(r"\b(explore|ask_box)\(", cell["source"]):
                 self.do("await notebook.scrollToItem(argument, 'center');", number)
         self.page.wait_for_selector(".mtbert-explorer img", timeout=20_000)
         return self.page.query_selector_all(".mtbert-explorer")
@@ -216,15 +217,18 @@ def open_notebook(address, browser):
 
 
 def _errors(cells: list[dict]) -> list[str]:
-    return [
-        output["evalue"] for cell in cells for output in cell.get("outputs", []) if output["output_type"] == "error"
-    ]
+    """Everything that Lab shows in red: errors, and what was written to stderr."""
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    errors = [output["evalue"] for output in outputs if output["output_type"] == "error"]
+    return errors + [output["text"] for output in outputs if output.get("name") == "stderr"]
 
 
 def test_the_first_notebook_runs_and_its_exercise_can_be_solved(open_notebook):
     notebook = open_notebook("00_start_here")
     notebook.run_all()
     assert not _errors(notebook.cells())
+    [box] = notebook.explorers()
+    _move_all_controls(box)
     exercise, check = notebook.find("def cosine(a, b)"), notebook.find("checks.start.cosine(cosine)")
     before = notebook.run(check)
     notebook.write(exercise, "def cosine(a, b):\n    return a @ b / (a.norm() * b.norm())")

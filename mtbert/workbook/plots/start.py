@@ -50,11 +50,11 @@ def _position(index: int) -> tuple[float, float]:
 
 
 def costs(table: pd.DataFrame) -> Figure:
-    """Draw the seconds and the memory of every notebook; table: columns notebook, seconds, peak_memory_mb."""
+    """Draw the CPU time and the memory of every notebook; table: columns notebook, cpu_seconds, peak_memory_mb."""
     figure, (left, right) = panels(2, (10.5, 0.42 * len(table) + 1.4), sharey=True)
-    labelled_bars(left, table.notebook, table.seconds, COLORS["sst"], "%.0f")
+    labelled_bars(left, table.notebook, table.cpu_seconds, COLORS["sst"], "%.0f")
     labelled_bars(right, table.notebook, table.peak_memory_mb / 1000, COLORS["quora"], "%.1f")
-    left.set(title="Time", xlabel="seconds", xlim=(0, 1.15 * table.seconds.max()))
+    left.set(title="Time", xlabel="CPU seconds, all cores", xlim=(0, 1.15 * table.cpu_seconds.max()))
     right.set(title="Memory", xlabel="peak memory in GB", xlim=(0, 1.15 * table.peak_memory_mb.max() / 1000))
     left.invert_yaxis()
     return figure
