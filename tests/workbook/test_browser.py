@@ -220,7 +220,7 @@ def _errors(cells: list[dict]) -> list[str]:
     """Everything that Lab shows in red: errors, and what was written to stderr."""
     outputs = [output for cell in cells for output in cell.get("outputs", [])]
     errors = [output["evalue"] for output in outputs if output["output_type"] == "error"]
-    return errors + [output["text"] for output in outputs if output.get("name") == "stderr"]
+    return errors + [output["text"] for output in outputs if output.get("name") == "stderr" and output["text"]]
 
 
 def test_the_first_notebook_runs_and_its_exercise_can_be_solved(open_notebook):
