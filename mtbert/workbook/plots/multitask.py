@@ -3,7 +3,7 @@
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mtbert.workbook.plots.style import COLORS, PALETTE, box, panels, path, plus, subplots
+from mtbert.workbook.plots.style import COLORS, PALETTE, TASK_NAMES, box, panels, path, plus, subplots
 
 _GRAY, _ENCODER = (0.45, 0.45, 0.45), PALETTE[4]
 _TASKS = (  # task, input, head, loss
@@ -22,13 +22,14 @@ def architecture() -> Figure:
     path(axes, [(3.85, 1.8), (4.25, 1.8)])
     for height, (task, inputs, head, loss) in zip((2.95, 1.8, 0.65), _TASKS, strict=True):
         color = COLORS[task]
-        box(axes, 0, height, 1.85, 0.8, f"{task}:\n{inputs}", "", color)
+        box(axes, 0, height, 1.85, 0.8, f"{TASK_NAMES[task]}:\n{inputs}", "", color)
         box(axes, 5.75, height, 2.4, 0.8, head, "", color)
         box(axes, 8.5, height, 1.5, 0.8, loss, "", color)
         path(axes, [(1.85, height), (2.35, height)], color)
         path(axes, [(5.35, height), (5.75, height)], color)
         path(axes, [(8.15, height), (8.5, height)], color)
-        path(axes, [(10, height), (10.6, height), (10.6, 1.8 + 0.25 * (height > 1.8) - 0.25 * (height < 1.8))], color)
+        end = 10.46 if height == 1.8 else 10.6
+        path(axes, [(10, height), (end, height), (end, 1.8 + 0.14 * (height > 1.8) - 0.14 * (height < 1.8))], color)
     plus(axes, 10.6, 1.8)
     return figure
 

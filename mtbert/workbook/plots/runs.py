@@ -9,15 +9,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mtbert.data.sampling import Sampler
-from mtbert.workbook.plots.style import COLORS, finish, panels, subplots
+from mtbert.workbook.plots.style import COLORS, TASK_NAMES, finish, panels, plain_log_ticks, subplots
 
 
 def fill(shares: Mapping[str, float]) -> Figure:
     """Draw a bar per task: the share of a padded batch that is real tokens, 0 to 1."""
     figure, axes = subplots(figsize=(10, 2.8))
-    names = list(shares)
+    names = [TASK_NAMES.get(name, name) for name in shares]
     axes.barh(names, [1] * len(names), color="0.88")
-    axes.barh(names, list(shares.values()), color=[COLORS[name] for name in names])
+    axes.barh(names, list(shares.values()), color=[COLORS[name] for name in shares])
     for row, share in enumerate(shares.values()):
         axes.text(share - 0.01, row, f"{share:.0%} tokens", ha="right", va="center", color="white")
         axes.text(0.99, row, "padding", ha="right", va="center", color="0.4")
@@ -37,7 +37,7 @@ def agreement(predicted: Sequence[float], labels: Sequence[float], title: str, u
     figure, axes = subplots(figsize=(10, 4.6))
     style = {"color": COLORS["sts"], "ci": None, "scatter_kws": {"s": 26, "alpha": 0.5}, "line_kws": {"color": "0.2"}}
     sns.regplot(x=np.asarray(labels), y=np.asarray(predicted), ax=axes, **style)
-    axes.set(xlabel="human similarity score (0 to 5)", ylabel=unit, title=title)
+    axes.set(xlabel="labeled similarity (0 to 5)", ylabel=unit, title=title)
     return figure
 
 
@@ -76,7 +76,8 @@ def plan(samplers: Mapping[str, Sampler], steps: int) -> Figure:
                 break
             for task in step.rows:
                 axes.barh(tasks.index(task), 0.9, left=step.number, color=COLORS[task])
-        axes.set(yticks=range(len(tasks)), yticklabels=tasks, title=name, xlim=(0, steps))
+        labels = [TASK_NAMES.get(task, task) for task in tasks]
+        axes.set(yticks=range(len(tasks)), yticklabels=labels, title=name.replace("_", " "), xlim=(0, steps))
         axes.invert_yaxis()
     grid[-1, 0].set_xlabel("optimizer step")
     return figure
@@ -108,7 +109,7 @@ def compare(
                 axes.text(place, max(value, 0) + half + 0.01, f"{value:.2f}", ha="center", va="bottom")
     lowest = min(0.0, *(value for of_run in scores.values() for value in of_run.values()))
     axes.set(title=title, ylabel="dev score", ylim=(lowest, 1.1), xlabel="task")
-    axes.set_xticks(range(len(tasks)), tasks)
+    axes.set_xticks(range(len(tasks)), [TASK_NAMES.get(task, task) for task in tasks])
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=len(scores))
     return figure
 
@@ -129,6 +130,9 @@ def learning_curves(history: pd.DataFrame, tasks: Sequence[str], errors: Mapping
             right.errorbar(history.epoch, history[task], yerr=error, color=COLORS[task], capsize=4, fmt="none")
     _line(right, history, "plain", "plain")
     left.set(xlabel="epoch", ylabel="training loss (log scale)", yscale="log", title="Training loss")
+    low, high = left.get_ylim()
+    ticks = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5)
+    plain_log_ticks(left.yaxis, [tick for tick in ticks if low <= tick <= high])
     right.set(xlabel="epoch", ylabel="accuracy or Pearson r", title="Dev score")
     for axes in (left, right):
         axes.set_xticks(history.epoch)
@@ -145,4 +149,4 @@ def probabilities(shares: Sequence[float], names: Sequence[str], title: str) -> 
 
 def _line(axes: Axes, history: pd.DataFrame, column: str, task: str) -> None:
     style = {"color": COLORS[task], "linestyle": "--" if task == "plain" else "-", "marker": "o"}
-    axes.plot(history.epoch, history[column], label=task, **style)
+    axes.plot(history.epoch, history[column], label=TASK_NAMES.get(task, task), **style)

@@ -6,13 +6,21 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
 from numpy.typing import ArrayLike
 
-from mtbert.workbook.plots.style import COLORS, DASHES, MARKERS, finish, intervals, panels, subplots
+from mtbert.workbook.plots.style import (
+    COLORS,
+    DASHES,
+    MARKERS,
+    TASK_NAMES,
+    finish,
+    intervals,
+    panels,
+    plain_log_ticks,
+    subplots,
+)
 
 DEV_ROWS = {"CFIMDB": 245, "SST": 1101, "Quora": 20212}  # of the real data
-TASK_NAMES = {"sst": "SST", "cfimdb": "CFIMDB"}
 
 
 def classes(labels: Sequence[float], names: Sequence[str], title: str) -> Figure:
@@ -39,14 +47,15 @@ def smallest_difference(accuracy: float, disagreement: float) -> Figure:
 
     Args:
         accuracy: Of both models, 0 to 1.
-        disagreement: The share of rows on which exactly one model is right.
+        disagreement: The share of rows on which exactly one model is right; at most twice the share of errors.
     """
+    disagreement = min(disagreement, 2 * min(accuracy, 1 - accuracy))
     rows = np.geomspace(50, 40_000, 60)
     figure, axes = subplots(figsize=(10, 4.2))
     lines = {
-        "one score alone": (2 * standard_error(accuracy, rows), "0.6", ":"),
         "difference, other rows": (2 * math.sqrt(2) * standard_error(accuracy, rows), COLORS["quora"], "--"),
         "difference, same rows": (2 * np.sqrt(disagreement / rows), COLORS["sst"], "-"),
+        "one score alone": (2 * standard_error(accuracy, rows), "black", ":"),
     }
     for name, (values, color, line) in lines.items():
         axes.plot(rows, values, line, color=color, label=name, linewidth=2)
@@ -54,11 +63,10 @@ def smallest_difference(accuracy: float, disagreement: float) -> Figure:
         axes.axvline(count, color="0.8", zorder=0)
         axes.text(count, 0.3, f" {name}", va="top", color="0.35")
     axes.set(xscale="log", yscale="log", ylim=(0.003, 0.3))
-    axes.yaxis.set_major_locator(FixedLocator([0.003, 0.01, 0.03, 0.1, 0.3]))
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
-    axes.yaxis.set_minor_locator(NullLocator())
-    names = {"title": "Two standard errors", "xlabel": "dev rows", "ylabel": "difference in accuracy"}
-    return finish(axes, **names)
+    plain_log_ticks(axes.yaxis, [0.003, 0.01, 0.03, 0.1, 0.3])
+    plain_log_ticks(axes.xaxis, [100, 1000, 10_000])
+    axes.set_title(f"Two standard errors: accuracy {accuracy:.2f}, disagreement {disagreement:.2f}")
+    return finish(axes, xlabel="dev rows", ylabel="difference in accuracy")
 
 
 def learning_rates(scores: Mapping[str, Mapping[float, float]], baselines: Mapping[str, float], rows: int) -> Figure:

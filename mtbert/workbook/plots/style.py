@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
+from matplotlib.ticker import FixedLocator, NullLocator
 from numpy.typing import ArrayLike
 
 from mtbert.utils import paths
@@ -19,6 +21,7 @@ from mtbert.utils import paths
 PALETTE = sns.color_palette("colorblind")
 COLORS = {name: PALETTE[i] for i, name in enumerate(("sst", "quora", "sts", "cfimdb", "yelp"))}
 COLORS["plain"] = (0.35, 0.35, 0.35)
+TASK_NAMES = {"sst": "SST", "quora": "Quora", "sts": "STS", "cfimdb": "CFIMDB", "yelp": "Yelp"}
 FONT_SIZE = 13  # points, in figures that are 10 inches wide
 MARKERS = "osD^vPX*<>"
 DASHES = ("-", "--", "-.", ":")
@@ -117,6 +120,13 @@ def write_cells(axes: Axes, texts: np.ndarray, white: np.ndarray, dark: str, fon
     for (row, column), text in np.ndenumerate(texts):
         color = "white" if white[row, column] else dark
         axes.text(column, row, text, ha="center", va="center", color=color, fontsize=fontsize)
+
+
+def plain_log_ticks(axis: Axis, values: Sequence[float]) -> None:
+    """Label a logarithmic axis at these values, as ordinary numbers."""
+    axis.set_major_locator(FixedLocator(list(values)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_locator(NullLocator())
 
 
 def running_mean(values: ArrayLike, window: int) -> np.ndarray:

@@ -86,7 +86,8 @@ def gramian(gradients: ArrayLike, weights: ArrayLike, title: str) -> Figure:
         title: Above all panels.
     """
     gradients, step = np.asarray(gradients, dtype=float), np.asarray(weights, dtype=float) @ np.asarray(gradients)
-    figure, (plane, table, harm) = style.panels(3, (11, 4.2), title, layout="constrained")
+    figure, (plane, table, harm) = style.panels(3, (11, 4.4), layout="constrained")
+    figure.suptitle(f"Method: {title}", x=0.01, ha="left", fontsize="medium", fontweight="bold")
     reach = 1.25 * np.abs([*gradients, step]).max()
     plane.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", title="Gradients and step")
     plane.set(xlabel=r"$\theta_1$", ylabel=r"$\theta_2$")
@@ -110,8 +111,8 @@ def gramian(gradients: ArrayLike, weights: ArrayLike, title: str) -> Figure:
     harm.axvline(0, **_ZERO)
     span = 2.2 * max(np.abs(changes).max(), 1e-9)
     losses = [f"loss {i + 1}" for i in range(len(names))]
-    harm.set(xlim=(-span, span), yticks=range(len(names)), yticklabels=losses, title="Change of each loss")
-    harm.set_xlabel("per learning rate; hatched: harm")
+    harm.set(xlim=(-span, span), yticks=range(len(names)), yticklabels=losses, title="Change of loss (hatched: harm)")
+    harm.set_xlabel("per unit of learning rate")
     harm.invert_yaxis()
     return figure
 
@@ -147,8 +148,7 @@ def over_steps(cosines: Mapping[str, Sequence[float]]) -> Figure:
 
 def pair_title(pair: str) -> str:
     """The proper names of two tasks: "sst-sts" and "sst, sts again" become "SST–STS" and "SST–STS again"."""
-    proper = {"sst": "SST", "quora": "Quora", "sts": "STS"}
-    words = (proper.get(word, word) for word in re.split(r"([-, ]+)", pair))
+    words = (style.TASK_NAMES.get(word, word) for word in re.split(r"([-, ]+)", pair))
     return "".join(words).replace("-", "–").replace(", ", "–")
 
 

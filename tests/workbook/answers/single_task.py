@@ -58,6 +58,7 @@ RIGHT = {
     "error_of_difference": [
         lambda a, b: math.sqrt(((a != b).float().mean() - (a - b).mean() ** 2) / len(a)),
         lambda a, b: np.std((a - b).numpy()) / np.sqrt(len(a)),
+        lambda a, b: torch.stack([a, b]).double().cov().mul(torch.tensor([[1, -1], [-1, 1]])).sum().div(len(a)).sqrt(),
     ],
     "epoch_batches": [
         batches_of_numpy,
@@ -73,6 +74,7 @@ WRONG = {
         ("comes first", lambda a, b: ((a - b).clamp(min=0).mean() / len(a)) ** 0.5),
         ("four times", lambda a, b: (a - b).std()),
         ("the rows' differences", lambda a, b: (a - b).abs().std() / len(a) ** 0.5),
+        ("the rows' differences", lambda a, b: ((a != b).float().mean() / len(a)) ** 0.5),
     ],
     "cross_entropy": [
         ("ln(classes)", lambda x, y: x.mean()),
@@ -115,7 +117,7 @@ WRONG = {
         ("shorter", edited(head_and_tail, "if len(ids) <= max_length: => if len(ids) == max_length:")),
         ("cuts", lambda ids, length, head: ids),
         ("[CLS] at the front", lambda ids, length, head: ids[:length]),
-        ("last pieces", lambda ids, length, head: [*ids[: length - 1], ids[-1]] if len(ids) > length else ids),
+        ("last tokens", lambda ids, length, head: [*ids[: length - 1], ids[-1]] if len(ids) > length else ids),
         ("first", lambda ids, length, head: ids if len(ids) <= length else [ids[0], *ids[1 - length :]]),
         ("no room for the tail", edited(head_and_tail, "inner[len(inner) - tail :] => inner[-tail:]")),
     ],
