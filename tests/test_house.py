@@ -180,6 +180,14 @@ def test_the_formatter_decides():
     assert not [module for module, path in MODULES.items() if "fmt: " + "skip" in path.read_text(encoding="utf-8")]
 
 
+@pytest.mark.parametrize("path", sorted((paths.ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_a_notebook_is_stored_as_jupyterlab_saves_it(path):
+    text = path.read_text(encoding="utf-8")
+    notebook = json.loads(text)
+    assert json.dumps(notebook, sort_keys=True, indent=1, ensure_ascii=False) + "\n" == text
+    assert "version" in notebook["metadata"]["language_info"]
+
+
 def test_every_module_says_what_it_is():
     assert not [module for module, path in MODULES.items() if not ast.get_docstring(syntax(path))]
 
