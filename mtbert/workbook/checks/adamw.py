@@ -35,7 +35,7 @@ def clip(answer, draw):
     gradients = [draw.normal(3, 4), 2 * draw.normal(5), draw.normal(2, 2, 2)]
     norm = float(torch.cat([gradient.flatten() for gradient in gradients]).norm())
     yield "returns a list with as many tensors, in the old shapes"
-    for got, gradient in zip(several(answer(gradients, 1.0), "a", "b", "c"), gradients, strict=True):
+    for got, gradient in zip(several(answer(gradients, 1.0), *_names(gradients)), gradients, strict=True):
         shaped(got, *gradient.shape)
     yield "changes nothing if the norm is at most max_norm"
     _same_list(answer(gradients, 2 * norm), gradients)
@@ -118,8 +118,12 @@ def _tensors(draw: Draw, count: int, *shape: int) -> list[Tensor]:
 
 
 def _same_list(got: Sequence, expected: Sequence[Tensor]) -> None:
-    for one, other in zip(several(got, *map(str, range(len(expected)))), expected, strict=True):
+    for one, other in zip(several(got, *_names(expected)), expected, strict=True):
         same(one, other)
+
+
+def _names(tensors: Sequence[Tensor]) -> list[str]:
+    return [f"tensor {index}" for index in range(1, len(tensors) + 1)]
 
 
 def _away_from_zero(draw: Draw, *shape: int) -> Tensor:
@@ -135,7 +139,7 @@ def _build(answer: Answer, draw: Draw, *settings: Any) -> tuple[torch.optim.Opti
 
 def _made(optimizer: Any) -> torch.optim.Optimizer:
     expect(
-        isinstance(returned(optimizer), torch.optim.Optimizer),
+        isinstance(returned(optimizer), torch.optim.Optimizer) and hasattr(optimizer, "param_groups"),
         f"it is {type(optimizer).__name__}: derive the class from torch.optim.Optimizer, and call super().__init__",
     )
     return optimizer

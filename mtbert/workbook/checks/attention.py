@@ -42,14 +42,20 @@ def weights(answer, draw):
         "they are not divided at all": scores,
         "they are divided by the width itself": scores / d,
         "they are divided by the root of the number of keys": scores / math.sqrt(5),
+        "they are divided by the root of the number of queries": scores / math.sqrt(3),
         "they are multiplied": scores * math.sqrt(d),
     }
     no_known_mistake(got, right, {name: wrong.softmax(-1) for name, wrong in mistakes.items()})
-    yield "stays finite for large dot products"
+    yield "stays finite for large dot products, as torch's softmax does: exp of a large number overflows"
     same(answer(100 * query, 100 * key), (1e4 * scores / math.sqrt(d)).softmax(-1), tolerance=1e-3)
     yield "works on all heads of a batch at once"
     query, key = draw.normal(2, 3, 4, 8), draw.normal(2, 3, 5, 8)
-    same(answer(query, key), (query @ key.mT / math.sqrt(8)).softmax(-1))
+    scores = query @ key.mT
+    mistakes = {
+        "take the softmax over the last dimension, dim=-1": (scores / math.sqrt(8)).softmax(1),
+        "the width is the last dimension, query.shape[-1]": (scores / math.sqrt(3)).softmax(-1),
+    }
+    no_known_mistake(shaped(answer(query, key), 2, 3, 4, 5), (scores / math.sqrt(8)).softmax(-1), mistakes)
 
 
 @check
@@ -61,22 +67,31 @@ def masked(answer, draw):
     query, key, value = draw.normal(4, 8), draw.normal(6, 8), draw.normal(6, 8)
     yield "with nothing hidden it equals ordinary attention"
     everything = torch.ones(4, 6, dtype=torch.bool)
-    same(answer(query, key, value, everything), attention(query, key, value))
+    mistakes = {
+        "it hides where the mask is True, but True means: may attend": value.mean(0).expand(4, 8),
+        "the dot products are not divided by the root of the width": (query @ key.mT).softmax(-1) @ value,
+    }
+    got = shaped(answer(query, key, value, everything), 4, 8)
+    no_known_mistake(got, attention(query, key, value), mistakes)
     yield "the remaining weights add up to 1"
     mask = _some_of_each(draw, 4, 6)
     same(answer(query, key, torch.ones(6, 8), mask), torch.ones(4, 8))
     yield "a query looks where the mask is true"
     got, right = shaped(answer(query, key, value, mask), 4, 8), attention(query, key, value, mask)
     masks = {"it looks exactly where the mask is false": ~mask, "it looks everywhere: is the mask used?": everything}
-    no_known_mistake(got, right, {name: attention(query, key, value, wrong) for name, wrong in masks.items()})
-    yield "a hidden key has no weight, even if it matches best, or all others match badly"
+    mistakes = {name: attention(query, key, value, wrong) for name, wrong in masks.items()}
+    zeroed = (query @ key.mT / math.sqrt(8) * mask).softmax(-1) @ value
+    mistakes["a score of 0 still has weight: fill the hidden scores with a very small number"] = zeroed
+    no_known_mistake(got, right, mistakes)
+    yield "a hidden key has no weight, even if it matches best: change the scores, not the weights"
     best = key.clone()
     best[2] = 300 * query[0] / query[0].square().sum()  # by far the largest dot product with the first query
     mask[0, 2] = False
     mask[0, 3] = True
-    for keys in (best, torch.where(mask[0, :, None], -best[2], key)):
-        same(answer(query, keys, value, mask)[0], attention(query, keys, value, mask)[0])
+    same(answer(query, best, value, mask)[0], attention(query, best, value, mask)[0])
     yield "a hidden key has no weight, even if all visible keys match badly"
+    bad = torch.where(mask[0, :, None], -best[2], key)
+    same(answer(query, bad, value, mask)[0], attention(query, bad, value, mask)[0])
     mask[2] = torch.arange(6) < 3
     bad = key.clone()
     bad[:3] = -3000 * query[2] / query[2].square().sum()  # scores of about -1000
@@ -97,10 +112,17 @@ def heads(answer, draw):
     yield "gives as many numbers per token as it got"
     got = shaped(answer(query, key, value, heads), tokens, d)
     yield "with one head it equals ordinary attention"
-    same(answer(query, key, value, 1), attention(query, key, value))
+    alone = {"every token attends only to itself: move the heads in front of the tokens before attention": value}
+    no_known_mistake(shaped(answer(query, key, value, 1), tokens, d), attention(query, key, value), alone)
     yield "every column of every token ends up where it came from"
-    row = draw.normal(1, d)  # any weighted mean of equal values is that value
-    same(answer(query, key, row.expand(tokens, d), heads), row.expand(tokens, d))
+    row = draw.normal(1, d).expand(tokens, d)  # any weighted mean of equal values is that value
+    wrong = [x.reshape(heads, tokens, width) for x in (query, key, row)]
+    mistakes = {
+        "move the tokens to the front again before you merge": row.reshape(tokens, heads, width).transpose(0, 1),
+        "view(heads, tokens, -1) deals out whole tokens, not columns": attention(*wrong),
+    }
+    mistakes = {name: result.reshape(tokens, d) for name, result in mistakes.items()}
+    no_known_mistake(shaped(answer(query, key, row, heads), tokens, d), row, mistakes)
     yield "each head uses neighboring columns, and only those"
     changed = query.clone()
     changed[:, width : 2 * width] += 3 * draw.normal(tokens, width)
@@ -139,7 +161,10 @@ def sublayer(answer, draw):
     no_known_mistake(
         shaped(answer(x, everything, weights, heads), 2, tokens, d),
         _torch_sublayer(x, everything, weights, heads),
-        {"there is a single wide head": _torch_sublayer(x, everything, weights, 1)},
+        {
+            "there is a single wide head": _torch_sublayer(x, everything, weights, 1),
+            "the mask hides where it is True, but True means: a real token": _mean_of_all(x, weights),
+        },
     )
     yield "the rows of a batch do not see each other"
     same(answer(x[:1], everything[:1], weights, heads)[0], answer(x, everything, weights, heads)[0])
@@ -167,7 +192,7 @@ def blocks(answer, draw):
     yield "is a square with a row and a column for every token"
     got = shaped(answer(list(lengths)), tokens, tokens)
     yield "holds true and false"
-    expect(got.dtype == torch.bool, f"it holds {str(got.dtype).removeprefix('torch.')}")
+    expect(got.dtype == torch.bool, f"it holds {str(got.dtype).removeprefix('torch.')}: convert it with .bool()")
     yield "every token sees itself"
     expect(got.diagonal().all(), "the diagonal contains false")
     yield "no token sees another sequence"
@@ -187,6 +212,12 @@ def _torch_sublayer(x: Tensor, mask: Tensor, weights: dict[str, tuple[Tensor, Te
     module.out_proj.weight.data, module.out_proj.bias.data = weights["output"]
     with torch.no_grad():
         return module(x, x, x, key_padding_mask=~mask, need_weights=False)[0]
+
+
+def _mean_of_all(x: Tensor, weights: dict[str, tuple[Tensor, Tensor]]) -> Tensor:
+    """The sublayer if all tokens have the same weight."""
+    mean = nn.functional.linear(x, *weights["value"]).mean(1, keepdim=True).expand_as(x)
+    return nn.functional.linear(mean, *weights["output"])
 
 
 @cache

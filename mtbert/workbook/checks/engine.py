@@ -1,7 +1,7 @@
 """How an exercise is checked: the learner's function against the reference, property by property, on random inputs.
 
 A check is a generator. It yields a property as a sentence and then tests it; an exception raised before the next yield
-means that this property fails. So a check reads like the list that the learner sees:
+means that this property fails. So a check reads like the list that the learner sees::
 
     @check
     def doubling(answer, draw):
@@ -273,10 +273,10 @@ def returned(got: Any) -> Any:
 def several(got: Any, *names: str) -> Any:
     """Pass on ``got``; fail the property unless it holds one thing for each name."""
     expected = ", ".join(names)
-    single = isinstance(got, Tensor) and got.dim() == 0
-    expect(
-        hasattr(returned(got), "__len__") and not single, f"it should return {expected}, not one {type(got).__name__}"
-    )
+    tensor = isinstance(got, Tensor) and (got.dim() == 0 or len(got) != len(names))
+    listed = hasattr(returned(got), "__len__") and not isinstance(got, dict | set | str)
+    one = f"tensor of shape {tuple(got.shape)}" if tensor else type(got).__name__
+    expect(listed and not tensor, f"it should return {expected}, not one {one}")
     expect(len(got) == len(names), f"it returned {len(got)} things, but should return {len(names)}: {expected}")
     return got
 

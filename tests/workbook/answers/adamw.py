@@ -26,6 +26,11 @@ class _WithStateOutside(optimizer):
         self.state = saved
 
 
+class WithoutSuper(torch.optim.Optimizer):
+    def __init__(self, params, lr, betas, eps, weight_decay):
+        self.lr = lr
+
+
 RIGHT = {
     "factor": [lambda step, total, warmup_ratio: learning_rate_factor(step, total, warmup_ratio, "linear")],
     "clip": [clip_by_vector],
@@ -33,11 +38,14 @@ RIGHT = {
 }
 WRONG = {
     "momentum": [
+        ("not one dict", lambda theta, *rest: {"theta": theta, "velocity": theta}),
+        ("not one tensor of shape (5,)", lambda theta, *rest: theta),
         ("with mu = 0 it is a step of SGD", edited(momentum, "theta - lr => theta + lr")),
         ("the velocity becomes mu * velocity + gradient", edited(momentum, "+ gradient => + (1 - mu) * gradient")),
         ("the parameters move by", edited(momentum, "theta - lr * velocity => theta - lr * gradient")),
     ],
     "clip": [
+        ("not one tensor of shape", lambda gradients, max_norm: torch.cat([g.flatten() for g in gradients])),
         ("as many tensors", lambda gradients, max_norm: gradients[0]),
         ("changes nothing if", edited(clip, "min(1.0, max_norm / max(total, 1e-12)) => max_norm / max(total, 1e-12)")),
         ("by the same number", lambda gradients, max_norm: [clip([gradient], max_norm)[0] for gradient in gradients]),
@@ -46,6 +54,7 @@ WRONG = {
         ("all gradients are zero", edited(clip, "max(total, 1e-12) => total")),
     ],
     "optimizer": [
+        ("call super().__init__", WithoutSuper),
         ("step 1", edited(optimizer, ', "eps": eps => ')),
         ("step 2: moves", edited(optimizer, "theta.sub_( => theta = theta - (")),
         ("step 2: moves", edited(optimizer, "theta.sub_(lr => theta.grad.mul_(2); theta.sub_(lr")),

@@ -53,6 +53,14 @@ def rows_mixed(x, mask, weights, heads):
     return attention_sublayer(x.flatten(0, 1)[None], mask.flatten()[None], weights, heads).view_as(x)
 
 
+def dealt_out(query, key, value, heads):
+    return attention(*(part.view(heads, len(part), -1) for part in (query, key, value))).reshape(query.shape)
+
+
+def weights_hidden(weights):
+    return weights / weights.sum(-1, keepdim=True).clamp(min=1e-9)
+
+
 def inverted_where_something_is_hidden(query, key, value, mask):
     return attention(query, key, value, mask if mask.all() else ~mask)
 
@@ -72,9 +80,15 @@ WRONG = {
         ("not divided at all", lambda q, k: (q @ k.mT).softmax(-1)),
         ("by the width itself", lambda q, k: (q @ k.mT / q.shape[-1]).softmax(-1)),
         ("dim=-1", lambda q, k: scaled(q, k).softmax(0)),
+        ("number of queries", lambda q, k: (q @ k.mT / math.sqrt(len(q))).softmax(-1)),
+        ("over the last dimension", lambda q, k: scaled(q, k).softmax(1)),
+        ("query.shape[-1]", lambda q, k: (q @ k.mT / math.sqrt(q.shape[1])).softmax(-1)),
     ],
     "masked": [
-        ("with nothing hidden", lambda q, k, v, m: (q @ k.mT).masked_fill(~m, LOWEST).softmax(-1) @ v),
+        ("not divided", lambda q, k, v, m: (q @ k.mT).masked_fill(~m, LOWEST).softmax(-1) @ v),
+        ("True means: may attend", edited(masked, "masked_fill(~mask => masked_fill(mask")),
+        ("a score of 0", lambda q, k, v, m: (scaled(q, k) * m).softmax(-1) @ v),
+        ("it matches best", lambda q, k, v, m: weights_hidden(scaled(q, k).softmax(-1) * m) @ v),
         ("a query looks where", lambda q, k, v, m: scaled(q, k).softmax(-1) @ v),
         ("a hidden key has no weight", add(-20.0)),
         ("match badly", fill(-20.0)),
@@ -85,7 +99,9 @@ WRONG = {
     ],
     "heads": [
         ("with one head", lambda q, k, v, h: multi_head(v, k, q, h)),
-        ("every column", edited(multi_head, "mixed.transpose(0, 1) => mixed")),
+        ("before you merge", edited(multi_head, "mixed.transpose(0, 1) => mixed")),
+        ("whole tokens", dealt_out),
+        ("only to itself", lambda q, k, v, h: attention(*(x.view(len(x), h, -1) for x in (q, k, v))).flatten(1)),
         ("each head uses", lambda q, k, v, h: attention(q, k, v)),
         ("divides by the root", scaled_by_the_whole),
     ],
@@ -100,6 +116,7 @@ WRONG = {
             ),
         ),
         ("a single wide head", lambda x, mask, weights, heads: attention_sublayer(x, mask, weights, 1)),
+        ("True means: a real token", edited(attention_sublayer, "mask[:, None, None, :] => ~mask[:, None, None, :]")),
         ("MultiheadAttention", edited(attention_sublayer, f"{MERGED} => mixed.reshape(x.shape)")),
         ("padding changes nothing", edited(attention_sublayer, ", mask[:, None, None, :]) => )")),
         ("a single token keeps", rows_mixed),

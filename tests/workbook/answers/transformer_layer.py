@@ -63,6 +63,12 @@ def layer_of_torch(x, mask, weights, heads, drop):
     return x
 
 
+def swapped_norms(weights):
+    first, second = "attention.output.LayerNorm.", "output.LayerNorm."
+    swapped = {second + kind: weights[first + kind] for kind in ("weight", "bias")}
+    return weights | swapped | {first + kind: weights[second + kind] for kind in ("weight", "bias")}
+
+
 def feed_forward(v, weights):
     for name, function in (("intermediate", F.gelu), ("output", lambda wide: wide)):
         v = function(F.linear(v, weights[f"{name}.dense.weight"], weights[f"{name}.dense.bias"]))
@@ -99,12 +105,14 @@ WRONG = {
         ("the position is not used", edited(embeddings, '+ weights["position_embeddings.weight"][positions] => ')),
         ("the token type is not used", edited(embeddings, "[token_types] => [0 * token_types]")),
         ("positions count from 0", edited(embeddings, "torch.arange( => (lambda n: torch.arange(n) + 1)(")),
+        ("should be 1e-12", edited(embeddings, ", 1e-12) => )")),
         ("a gain and a bias", edited(embeddings, 'weights["LayerNorm.weight"] => None')),
         ("a gain and a bias", edited(embeddings, 'weights["LayerNorm.bias"] => None')),
     ],
     "layer": [
-        ("LN(LN(x))", lambda x, mask, w, heads, drop: x),
-        ("LN(LN(x))", edited(layer, "x + addition => addition")),
+        ("no norm after the sums", lambda x, mask, w, heads, drop: x),
+        ("the residual sums are missing", edited(layer, "x + addition => addition")),
+        ("the two norms are swapped", lambda x, mask, w, heads, drop: layer(x, mask, swapped_norms(w), heads, drop)),
         ("a single wide head", lambda x, mask, w, heads, drop: layer(x, mask, w, 1, drop)),
         ("it is ReLU", edited(layer, "F.gelu => F.relu")),
         ("there is no nonlinearity", edited(layer, "wide = F.gelu( => wide = (")),
