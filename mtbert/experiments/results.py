@@ -88,8 +88,13 @@ def _training_tokens(run: Run) -> tuple[int, float]:
 
 
 def _history_entry(epoch: Mapping[str, Any]) -> dict[str, Any]:
-    losses, scores = ({name: round(value, 5) for name, value in epoch[kind].items()} for kind in ("losses", "scores"))
-    return {"step": epoch["step"], "losses": losses, "scores": scores}
+    """An epoch's mean losses, scores on train batches and on dev and, with surgery, its steps and their conflicts."""
+    kinds = [kind for kind in ("losses", "train_scores", "scores") if kind in epoch]
+    entry = {kind: {name: round(value, 5) for name, value in epoch[kind].items()} for kind in kinds}
+    surgery = epoch.get("surgery") or {}
+    if "conflicts" in surgery:
+        entry["surgery"] = {name: surgery[name] for name in ("steps", "conflicts")}
+    return {"step": epoch["step"], **entry}
 
 
 def readable_runs(folders: Iterable[str | Path]) -> tuple[list[Path], list[str]]:
@@ -249,19 +254,43 @@ def histories(name: str) -> pd.DataFrame:
 
     Returns:
         One row per epoch and task. Columns: recipe, seed, encoder, steps (of the run), epoch (from 1), step, task,
-        loss (mean over the epoch, on train rows) and score (on dev, after the epoch); NaN if a task was not trained in
-        that epoch or has no dev rows.
+        loss and train_score (over the epoch, on the rows trained on, with dropout) and score (on dev, after the epoch);
+        NaN if a task was not trained in that epoch or has no dev rows, train_score also in older records.
     """
     table, of_run, rows = _read_runs(name), ["recipe", "seed", "encoder", "steps"], []
     for run in table[table.history.notna()].to_dict("records") if "history" in table else []:
         origin = [run[column] for column in of_run]
         rows += [
-            (*origin, index, epoch["step"], task, epoch["losses"].get(task), epoch["scores"].get(task))
+            (
+                *origin,
+                *(index, epoch["step"], task),
+                *(epoch.get(kind, {}).get(task) for kind in ("losses", "train_scores", "scores")),
+            )
             for index, epoch in enumerate(json.loads(run["history"]), start=1)
             for task in json.loads(run["fields"])["tasks"]
         ]
-    columns = [*of_run, "epoch", "step", "task", "loss", "score"]
-    return pd.DataFrame(rows, columns=columns).astype({"loss": float, "score": float})
+    measured = ["loss", "train_score", "score"]
+    return pd.DataFrame(rows, columns=[*of_run, "epoch", "step", "task", *measured]).astype(
+        dict.fromkeys(measured, float)
+    )
+
+
+def conflict_counts(name: str) -> pd.DataFrame:
+    """How often the tasks' gradients conflicted in each recorded epoch with surgery, in data/results/NAME.csv.
+
+    Returns:
+        One row per epoch and pair of tasks. Columns: recipe, seed, epoch (from 1), pair ("sst-quora"), steps (of the
+        epoch), conflicts (steps in which the cosine of their gradients was negative).
+    """
+    table, rows = _read_runs(name), []
+    for run in table[table.history.notna()].to_dict("records") if "history" in table else []:
+        for index, epoch in enumerate(json.loads(run["history"]), start=1):
+            surgery = epoch.get("surgery", {"steps": 0, "conflicts": {}})
+            rows += [
+                (run["recipe"], run["seed"], index, pair, surgery["steps"], count)
+                for pair, count in surgery["conflicts"].items()
+            ]
+    return pd.DataFrame(rows, columns=["recipe", "seed", "epoch", "pair", "steps", "conflicts"])
 
 
 def half_interval(scores: pd.Series) -> float:

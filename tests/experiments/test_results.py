@@ -79,8 +79,10 @@ def test_tokens_per_second_are_those_of_all_epochs_together():
 
 def test_histories_have_a_row_for_each_task_of_each_epoch(recorded, results_dir):
     table = pd.read_csv(results_dir / "runs.csv").assign(steps=6, fields='{"tasks": ["sst", "yelp"]}')
-    epoch = {"step": 3, "losses": {"yelp": 1.5}, "scores": {"sst": 0.5, "plain": 0.5}}
-    table["history"] = json.dumps([epoch, {**epoch, "step": 6, "losses": {"sst": 1.0}}])
+    epoch = {"step": 3, "losses": {"yelp": 1.5}, "scores": {"sst": 0.5, "plain": 0.5}}  # as in older records
+    surgery = {"steps": 3, "conflicts": {"sst-yelp": 2}}
+    last = {**epoch, "step": 6, "losses": {"sst": 1.0}, "train_scores": {"sst": 0.7}, "surgery": surgery}
+    table["history"] = json.dumps([epoch, last])
     table.loc[1:, "history"] = None  # as in older records
     table.to_csv(results_dir / "epochs.csv", index=False)
     history = results.histories("epochs")
@@ -88,7 +90,19 @@ def test_histories_have_a_row_for_each_task_of_each_epoch(recorded, results_dir)
     assert list(zip(history.epoch, history.step, history.task, strict=True)) == positions
     assert history.loss.fillna(-1).tolist() == [-1, 1.5, 1.0, -1]
     assert history.score.fillna(-1).tolist() == [0.5, -1, 0.5, -1]
+    assert history.train_score.fillna(-1).tolist() == [-1, -1, 0.7, -1]
+    assert results.conflict_counts("epochs").iloc[:, 2:].values.tolist() == [[2, "sst-yelp", 3, 2]]
+    assert results.conflict_counts("runs").empty
     assert results.histories("runs").empty  # recorded before epochs were
+
+
+def test_a_recorded_epoch_keeps_train_scores_and_the_conflicts_of_surgery():
+    surgery = {"steps": 2, "cosines": {"sst-sts": [0.1, -0.1]}, "conflicts": {"sst-sts": 1}}
+    epoch = {"step": 2, "losses": {"sst": 1 / 3}, "scores": {}, "train_scores": {"sst": 2 / 3}, "surgery": surgery}
+    kept = {"steps": 2, "conflicts": {"sst-sts": 1}}
+    entry = {"step": 2, "losses": {"sst": 0.33333}, "train_scores": {"sst": 0.66667}, "scores": {}}
+    assert results._history_entry(epoch) == {**entry, "surgery": kept}
+    assert results._history_entry({**epoch, "surgery": {"steps": 0}}) == entry
 
 
 def test_an_archive_holds_all_of_a_run_but_weights(tiny_runs, tmp_path, sample):
