@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from mtbert.data.sampling import SAMPLERS
 from mtbert.experiments import report_tables
-from mtbert.nn import ADAPTERS
+from mtbert.nn import ADAPTERS, BertConfig
 from mtbert.nn.flops import DeviceSpec
 from mtbert.workbook.plots.adamw import Surface
 
@@ -91,7 +91,6 @@ SEEDS = pd.DataFrame(
 LADDER = pd.DataFrame(
     {"speedup": [1.0, 2.0], "gain": [1.0, 2.0], "low": [1.0, 1.8], "high": [1.0, 2.3]}, index=["first", "second"]
 )
-BATCHES = {"random": [[3, 1], [2, 4]], "packed": [[3], [1], [2], [4]]}
 
 EXAMPLES = {
     "runs.fill": ({"sst": 0.4, "sts": 0.8},),
@@ -186,9 +185,8 @@ EXAMPLES = {
     "reports.alarms": ({"alone": [0, 1, 1, 3], "holm": [0, 0, 0, 1]}, "Alarms"),
     "throughput.roofline": (DeviceSpec(peak_flops=8e9, bandwidth=2e9), {"a": (0.5, 1e9), "b": (40.0, 7e9)}),
     "throughput.shares": ({"here": {"a": 1.0, "b": 3.0}, "there": {"a": 1.0, "b": 1.0}}, "Shares"),
-    "throughput.cells": (BATCHES,),
-    "throughput.fills": (pd.DataFrame({"random": [0.4], "packed": [1.0]}, index=["sst"]),),
-    "throughput.counts": ({"ours": 3, "theirs": 9}, "Launches", "calls"),
+    "throughput.padding": ([[3, 1], [2, 4]], BertConfig(num_hidden_layers=1), "Padding"),
+    "throughput.fills": (pd.DataFrame({"random": [0.4], "packed": [1.0]}, index=["sst"]), "Fills"),
     "throughput.chunks": ([2**20, 2**22], {"float32": [0.5, 0.9]}),
     "throughput.ladder": (LADDER, "Ladder"),
     "throughput.ratios": ({"itself": [0.9, 1.0, 1.2], "other": [2.0, 2.2, 1.9]}, "Ratios"),

@@ -1,5 +1,9 @@
-"""Checks of notebook 12: FLOPs of a step, the roofline, sorting in windows, the gain of a faster part, MFU."""
+"""Checks of notebook 12: FLOPs of a step, batches by length, the gain of a faster part, MFU."""
 
+import random
+from collections import Counter
+
+import numpy as np
 import torch
 
 from mtbert.nn import flops
@@ -24,44 +28,48 @@ def training_flops(answer, draw):
 
 
 @check
-def floor(answer, draw):
-    """answer(work, moved, rate, bandwidth) -> the least seconds for so many FLOPs and bytes, by the roofline."""
-    rate, bandwidth = draw.between(50, 100), draw.between(5, 10)
-    yield "is one number"
-    shaped(answer(200.0, 20.0, rate, bandwidth))
-    yield "much arithmetic on few bytes waits for arithmetic"
-    same(answer(1000.0, 1.0, rate, bandwidth), 1000 / rate)
-    yield "little arithmetic on many bytes waits for memory"
-    same(answer(1.0, 1000.0, rate, bandwidth), 1000 / bandwidth)
-    yield "both run at the same time: the longer one counts, not their sum"
-    same(answer(10 * rate, 9 * bandwidth, rate, bandwidth), 10.0)
+def length_batches(answer, draw):
+    """answer(lengths, budget, seed) -> batches, lists of row numbers: rows of similar length, batches in random order.
 
-
-@check
-def windows(answer, draw):
-    """answer(lengths, order, window, size) -> batches, lists of indices of sequences.
-
-    order is cut into windows, each window is sorted by length and cut into batches of size.
+    A padded batch has at most ``budget`` cells; a row longer than that is a batch of its own.
     """
-    size = draw.whole(3, 5)
-    window = 3 * size
-    lengths, order = _lengths(draw, 2 * window + size + 2)
-    yield "gives a list of batches, each a list of sequence numbers"
-    batches = _batches(answer(lengths, order, window, size))
-    yield "every sequence is in exactly one batch, including those of the last, short one"
-    indices = sorted(sum(batches, []))
-    expect(indices == sorted(order), f"{len(order)} sequences went in, {len(indices)} or other ones came out")
-    yield "no batch has more than size sequences, and only the last may have fewer"
-    expect([len(batch) for batch in batches] == [*[size] * (len(order) // size), 2], f"sizes {list(map(len, batches))}")
-    yield "a window holds neighbors in the given order"
-    expect(sorted(sum(batches[:3], [])) == sorted(order[:window]), "the first three batches are not the first window")
-    yield "inside a window the lengths rise"
-    first = [lengths[index] for index in sum(batches[:3], [])]
-    expect(first == sorted(first), f"the lengths are {first}")
-    yield "equals the reference"
-    parts = [sorted(order[start : start + window], key=lengths.__getitem__) for start in range(0, len(order), window)]
-    expected = [part[start : start + size] for part in parts for start in range(0, len(part), size)]
-    expect(batches == expected, f"{batches[0]} comes first, but should be {expected[0]}")
+
+    def batches_of(lengths: list[int], seed: int = 0) -> list[list[int]]:
+        return _batches(answer(list(lengths), budget, seed))
+
+    budget, lengths = draw.whole(400, 600), _lengths(draw, 300)
+    yield "step 1: gives a list of batches, each a list of row numbers"
+    batches = batches_of(lengths)
+    yield "step 1: every row is in exactly one batch"
+    _once_each(batches, lengths)
+    yield "step 2: no padded batch, rows times its longest length, has more cells than the budget"
+    cells, rows = max((_cells(batch, lengths), batch) for batch in batches)
+    expect(cells <= budget, f"{len(rows)} rows of up to {cells // len(rows)} tokens are {cells} cells of {budget}")
+    yield "step 2: a row that is longer than the budget is a batch of its own"
+    with_long = [*lengths[:100], budget + 9, *lengths[100:]]
+    batches = batches_of(with_long)
+    _once_each(batches, with_long)
+    expect([100] in batches, f"row 100 has {budget + 9} tokens, and shares its batch with others")
+    yield "step 2: batches use their budget: on average four fifths of it"
+    batches = batches_of(lengths)
+    used = sum(_cells(batch, lengths) for batch in batches) / len(batches) / budget
+    expect(used >= 0.8, f"{len(batches)} batches use {used:.0%} of it")
+    yield "step 3: rows of similar length share a batch: a fill of at least .9"
+    fill = sum(lengths) / sum(_cells(batch, lengths) for batch in batches)
+    expect(fill >= 0.9, f"the fill is {fill:.2f}")
+    yield "step 4: batches come in random order, not by length"
+    by_length = [abs(_rank_correlation(batches_of(lengths, seed), lengths)) for seed in range(4)]
+    expect(sum(by_length) / 4 < 0.8, "from each batch to the next, the sequences become longer, or shorter")
+    yield "step 4: the same seed gives the same batches"
+    expect(batches_of(lengths, 3) == batches_of(lengths, 3), "two calls with seed 3 differ")
+    yield "step 4: the global random numbers stay as they were"
+    before = _random_states()
+    batches_of(lengths, 5)
+    expect(before == _random_states(), "a call seeds or draws from them: make a generator of your own")
+    yield "step 5: another seed gives other groups, not only another order of the same ones"
+    first, second = ({frozenset(batch) for batch in batches_of(lengths, seed)} for seed in (1, 2))
+    again = len(first & second)
+    expect(again < len(first) / 2, f"{again} of {len(first)} batches of seed 1 are also batches of seed 2")
 
 
 @check
@@ -107,10 +115,33 @@ def _config(draw: Draw) -> BertConfig:
     )
 
 
-def _lengths(draw: Draw, count: int) -> tuple[list[int], list[int]]:
-    """Different lengths, and an order in which to read them."""
-    shuffled = torch.randperm(count, generator=draw.generator) + 3
-    return shuffled.tolist(), torch.randperm(count, generator=draw.generator).tolist()
+def _lengths(draw: Draw, count: int) -> list[int]:
+    """Lengths like those of sentences: most are short, a few are long."""
+    return [5 + int(20 * value) for value in draw.normal(count).mul(0.6).exp()]
+
+
+def _cells(batch: list[int], lengths: list[int]) -> int:
+    """Cells of the padded batch."""
+    return len(batch) * max((lengths[row] for row in batch), default=0)
+
+
+def _once_each(batches: list[list[int]], lengths: list[int]) -> None:
+    rows = Counter(row for batch in batches for row in batch)
+    missing, twice = set(range(len(lengths))) - rows.keys(), [row for row, count in rows.items() if count > 1]
+    expect(not rows.keys() - set(range(len(lengths))), f"there are only rows 0 to {len(lengths) - 1}")
+    expect(not missing, f"rows in no batch: {len(missing)}, such as row {min(missing, default=0)}")
+    expect(not twice, f"rows in more than one: {len(twice)}, such as row {min(twice, default=0)}")
+
+
+def _rank_correlation(batches: list[list[int]], lengths: list[int]) -> float:
+    """Spearman's correlation of a batch's place and its mean length."""
+    means = torch.tensor([sum(lengths[row] for row in batch) / len(batch) for batch in batches if batch])
+    places = torch.arange(float(len(means)))
+    return float(torch.corrcoef(torch.stack([places, means.argsort().argsort().float()]))[0, 1])
+
+
+def _random_states() -> tuple:
+    return torch.get_rng_state().tolist(), random.getstate(), np.random.get_state()[1].tolist()
 
 
 def _batches(got) -> list[list[int]]:
@@ -118,7 +149,7 @@ def _batches(got) -> list[list[int]]:
     try:
         return [[int(index) for index in batch] for batch in returned(got)]
     except TypeError:
-        raise AssertionError("your function should return a list of lists of sequence numbers") from None
+        raise AssertionError("your function should return a list of lists of row numbers") from None
 
 
 def _about(got, expected: int) -> None:
