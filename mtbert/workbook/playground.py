@@ -23,6 +23,7 @@ from mtbert.data.tokens import TokenizedDataset
 from mtbert.experiments.answers import SHIPPED, Answers, ask, load_once
 from mtbert.experiments.old_runs import stored_runs
 from mtbert.nn.bert import Layer
+from mtbert.nn.model import MultitaskModel
 from mtbert.nn.pretrained import Encoder
 from mtbert.utils import paths
 from mtbert.workbook.plots import playground as draw
@@ -68,6 +69,10 @@ class Playground:
             [self.sentences[i] for i in cosines.indices], cosines.values.tolist(), len(self.sentences)
         )
 
+    def ask(self, *texts: str) -> Answers:
+        """What the model's tasks answer about a text or a pair; nothing if it has no task for it."""
+        return _ask(self.model, *texts)
+
     def sentence(self, text: str, own: str = "") -> Figure:
         """What the tasks on single sentences answer; ``own`` is the folder of a run to compare with."""
         return self._answers(own, text)
@@ -77,14 +82,15 @@ class Playground:
         return self._answers(own, left, right)
 
     def _answers(self, own: str, *texts: str) -> Figure:
-        models = {self.name: self.model} | ({own: load_once(paths.ROOT / own)} if own else {})
-        by_model = {
-            name: ask(*texts, model=model)
-            if any(len(task.text_columns) == len(texts) for task in model.tasks.values())
-            else Answers()
-            for name, model in models.items()
-        }
+        by_model = {self.name: self.ask(*texts)}
+        if own:
+            by_model[own] = _ask(load_once(paths.ROOT / own), *texts)
         return draw.answers(by_model, texts)
+
+
+def _ask(model: MultitaskModel, *texts: str) -> Answers:
+    suitable = any(len(task.text_columns) == len(texts) for task in model.tasks.values())
+    return ask(*texts, model=model) if suitable else Answers()
 
 
 def ask_box(text: str = EXAMPLE, model: str | Path = SHIPPED) -> None:

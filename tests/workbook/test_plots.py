@@ -142,7 +142,7 @@ def test_a_sweep_shows_the_last_steps_by_rate_and_the_curve_at_the_best():
     assert left["_SGD diverged"][:, 0].tolist() == [1.0] and left["_AdamW diverged"][:, 0].tolist() == [0.003, 0.01]
     np.testing.assert_allclose(right["SGD, lr 0.3"], [[2, 1.8], [3, 1.4], [4, 1.1]])
     np.testing.assert_allclose(right["AdamW, lr 0.001"], [[2, 1.5], [3, 0.8], [4, 0.5]])
-    assert left["constant answer"][:, 1].tolist() == [1.5, 1.5]
+    assert left["class frequencies"][:, 1].tolist() == [1.5, 1.5]
     assert not any(name.startswith("Adam,") for name in right)  # all its runs diverged
 
 

@@ -114,7 +114,7 @@ def _contours(axes: Axes, surface: Surface) -> None:
     for goal in surface.goals:
         axes.plot(*goal, "*", color="black", markersize=16, zorder=5, label="_goal")
     axes.plot(*surface.start, "o", color="white", markeredgecolor="black", markersize=10, zorder=5, label="_start")
-    axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
+    axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal", anchor="N")
 
 
 def _path(axes: Axes, name: str, index: int, path: Tensor) -> None:
@@ -222,7 +222,7 @@ def sweep(
             means = running_mean(runs[best], last)
             right.plot(range(last, len(runs[best]) + 1), means, label=f"{name}, lr {best:g}", markevery=4, **line)
     for axes in (left, right):
-        axes.axhline(constant, color="0.4", linestyle=":", label="constant answer")
+        axes.axhline(constant, color="0.4", linestyle=":", label="class frequencies")
         axes.set_ylim(0, top)
     left.set(xscale="log", xlabel="learning rate (log scale)", ylabel=f"loss, mean of {last} steps")
     left.set_title("Final loss by learning rate")

@@ -48,18 +48,18 @@ def temperature(scores: ArrayLike, words: Sequence[str], factor: float) -> Figur
     return figure
 
 
-def projections(tokens: int, width: int) -> Figure:
+def projections(tokens: int, width: int, features: int = 4) -> Figure:
     """Draw self-attention as matrices: X times three matrices, the scores, the weights, the weighted mean."""
-    figure, axes = subplots(figsize=(_WIDTH + 1, 4.6))
-    axes.set(xlim=(0, 11), ylim=(0, 4.6), title="Query, key and value as matrices")
+    figure, axes = subplots(figsize=(_WIDTH + 1, 4.4))
+    axes.set(xlim=(0, 11), ylim=(-0.1, 4.1), title="Query, key and value as matrices")
     axes.axis("off")
     names, heights, colors = "QKV", (3.5, 2.1, 0.7), (PALETTE[0], PALETTE[1], PALETTE[2])
-    _matrix(axes, 0.2, 2.1, 0.9, 1.1, "X", f"{tokens} × d", "0.4")
+    _matrix(axes, 0.2, 2.1, 0.9, 1.1, "X", f"{tokens} × {features}", "0.4")
     for name, y, color in zip(names, heights, colors, strict=True):
         path(axes, [(1.15, 2.1), (1.5, 2.1), (1.5, y), (1.85, y)], "0.5")
-        _matrix(axes, 1.9, y, 0.9, 0.7, f"$W_{name}$", "d × d", color)
+        _matrix(axes, 1.9, y, 0.9, 0.7, f"$W_{name}$", f"{features} × {width}", color)
         path(axes, [(2.85, y), (3.35, y)], "0.5")
-        _matrix(axes, 3.4, y, 0.9, 0.8, name, f"{tokens} × d", color)
+        _matrix(axes, 3.4, y, 0.9, 0.8, name, f"{tokens} × {width}", color)
     _matrix(axes, 5.4, 2.8, 1.1, 0.9, "QKᵀ / √d", f"scores: {tokens} × {tokens}", "0.4", 1.5)
     path(axes, [(4.35, 3.5), (4.8, 3.5), (4.8, 2.95), (5.35, 2.95)], "0.5")
     path(axes, [(4.35, 2.1), (4.8, 2.1), (4.8, 2.65), (5.35, 2.65)], "0.5")
@@ -68,7 +68,7 @@ def projections(tokens: int, width: int) -> Figure:
     _matrix(axes, 7.9, 2.8, 1.1, 0.9, "weights", "rows sum to 1", PALETTE[3])
     path(axes, [(9.05, 2.8), (9.3, 2.8), (9.3, 1.9), (9.6, 1.9)], "0.5")
     path(axes, [(4.35, 0.7), (9.3, 0.7), (9.3, 1.6), (9.6, 1.6)], "0.5")
-    _matrix(axes, 9.65, 1.75, 1.1, 0.9, "output", f"{tokens} × d = {tokens} × {width}", "0.4")
+    _matrix(axes, 9.65, 1.75, 1.1, 0.9, "output", f"{tokens} × {width}", "0.4")
     return figure
 
 
@@ -84,12 +84,12 @@ def _matrix(axes: Axes, x: float, y: float, width: float, height: float, name: s
 
 def split_and_merge(tokens: int, heads: int, width: int) -> Figure:
     """Draw how (tokens, heads * width) is split into heads, mixed in each head, and merged again."""
-    figure, axes = subplots(figsize=(_WIDTH + 1, 4.4))
-    axes.set(xlim=(0, 11), ylim=(0, 4.4), title="Split into heads, attend, merge")
+    cell, gap = 0.3, 0.45
+    columns, tall = heads * width, heads * tokens * cell + (heads - 1) * gap
+    middle = 1.0 + tall / 2
+    figure, axes = subplots(figsize=(_WIDTH + 1, tall + 1.6))
+    axes.set(xlim=(0, 11), ylim=(0, tall + 1.1), title="Split into heads, attend, merge")
     axes.axis("off")
-    cell = 0.3
-    columns, middle, gap = heads * width, 2.1, 0.45
-    tall = heads * tokens * cell + (heads - 1) * gap
 
     def grid(x: float, top: float, colors: Sequence, alpha: float = 0.45) -> None:
         for row in range(tokens):

@@ -15,8 +15,8 @@ ROAD = (
     ("packed batch", "(tokens,)", "01"),
     ("BERT", "(tokens, hidden)", "01, 02, 07"),
     ("pooling", "(sequences, hidden)", "05, 08"),
-    ("heads", "(rows, outputs)", "05, 08"),
-    ("losses", "one per task", "05, 08"),
+    ("heads", "(rows, outputs)", "04, 05, 08"),
+    ("losses", "one per task", "04, 05, 08"),
     ("gradients", "(tasks, parameters)", "06"),
     ("AdamW", "(parameters,)", "03"),
 )
@@ -25,7 +25,7 @@ _ROW = 5
 
 def road() -> Figure:
     """Draw the parts in the order in which data passes them, each with the shape of its output and its notebook."""
-    figure, axes = subplots(figsize=(11, 5))
+    figure, axes = subplots(figsize=(11, 4.6))
     positions = [_position(index) for index in range(len(ROAD))]
     style = {"boxstyle": "round,pad=0.02,rounding_size=0.08", "edgecolor": COLORS["sst"]}
     centered = {"ha": "center", "va": "center"}
@@ -38,7 +38,7 @@ def road() -> Figure:
         side = 0.45 * (to_x > x) - 0.45 * (to_x < x)
         start, end = ((x + side, y), (to_x - side, to_y)) if side else ((x, y - 0.55), (to_x, to_y + 0.33))
         axes.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": "0.3"})
-    axes.set(xlim=(-0.6, _ROW - 0.4), ylim=(-2.0, 0.6), title="From a row of text to an update of the weights")
+    axes.set(xlim=(-0.6, _ROW - 0.4), ylim=(-1.85, 0.4), title="From a row of text to an update of the weights")
     axes.axis("off")
     return figure
 
