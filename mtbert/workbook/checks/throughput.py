@@ -141,7 +141,8 @@ def _rank_correlation(batches: list[list[int]], lengths: list[int]) -> float:
 
 
 def _random_states() -> tuple:
-    return torch.get_rng_state().tolist(), random.getstate(), np.random.get_state()[1].tolist()
+    numpy = np.random.get_state(legacy=False)["state"]
+    return torch.get_rng_state().tolist(), random.getstate(), numpy["key"].tolist(), numpy["pos"]
 
 
 def _batches(got) -> list[list[int]]:

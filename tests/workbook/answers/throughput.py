@@ -69,6 +69,10 @@ WRONG = {
             "global random numbers",
             edited(batches, "g = torch.Generator().manual_seed(seed) => torch.manual_seed(seed)", ", generator=g => "),
         ),
+        (
+            "global random numbers",
+            edited(batches, "batches, longest = => import numpy; numpy.random.rand(); batches, longest ="),
+        ),
         ("other groups", edited(batches, "0.1 * => 0 *")),
     ],
     "speedup": [
