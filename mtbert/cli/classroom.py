@@ -1,4 +1,4 @@
-"""``mtbert classroom`` and ``mtbert progress``: notebooks for a course, grading, and what a learner has solved."""
+"""``mtbert classroom`` and ``mtbert progress``: editions, slides and grades for a course; what a learner has solved."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from mtbert.utils.errors import UserError
 from mtbert.utils.logging import logger
 
 app = typer.Typer(
-    help="For courses: release notebooks to students, and grade what comes back.",
+    help="For courses: release notebooks to students, show them as slides, and grade what comes back.",
     epilog="Example: mtbert classroom release course",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -57,6 +57,19 @@ def release(
     files = releasing.release(folder, names, hints, nbgrader, force, workers or _cores())
     for edition in dict.fromkeys(path.parent for path in files):
         typer.echo(f"{sum(path.parent == edition for path in files)} notebooks in {edition}")
+
+
+@app.command("slides", epilog="Example: mtbert classroom slides lectures --notebooks 01,06")
+def slides(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write. It is created if needed.")],
+    notebooks: Notebooks = None,
+    force: Force = False,
+):
+    """Write the slides of a lecture on each notebook, as HTML files that need no network."""
+    from mtbert.workbook.classroom.lecture import write_slides
+
+    for file in write_slides(folder, split_names(notebooks) if notebooks else None, force):
+        typer.echo(file)
 
 
 @app.command("grade", help=f"Grade a folder of submitted notebooks.\n\n{_SAFETY}", epilog=_GRADE_EXAMPLES)

@@ -22,7 +22,7 @@ def scores_in(line: str) -> dict[str, float]:
 GROUPS = {
     "data": ["check", "fetch"],
     "bench": ["step", "surgery", "ladder", "notebooks"],
-    "classroom": ["release", "grade"],
+    "classroom": ["release", "slides", "grade"],
 }
 
 

@@ -58,16 +58,9 @@ def release(
             does not pass, or there is no such notebook.
     """
     sources = choose_notebooks(notebooks)
-    if target.resolve() in (NOTEBOOKS, paths.ROOT):
-        raise UserError(f"{target} is the project's own folder: choose another one")
-    if target.exists() and not target.is_dir():
-        raise UserError(f"{target} is a file: choose a folder")
     editions = [STUDENT, INSTRUCTOR, *([NBGRADER] if nbgrader else [])]
     files = [target / edition / path.name for edition in editions for path in sources]
-    existing = [path for path in files if path.exists()]
-    if existing and not force:
-        more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
-        raise UserError(f"{existing[0]}{more} exists: choose another folder, or overwrite with --force")
+    check_target(target, files, force)
     verdicts = check_solutions(sources, workers)
     for path in sources:
         _write(target / STUDENT / path.name, student_edition(path, hints))
@@ -77,6 +70,23 @@ def release(
     if nbgrader:
         atomic_write(target / "nbgrader" / "nbgrader_config.py", _NBGRADER_CONFIG)
     return files
+
+
+def check_target(target: Path, files: Sequence[Path], force: bool = False) -> None:
+    """Whether files may be written to a folder.
+
+    Raises:
+        UserError: if the folder is one of the project's own or a file, or files in it would be overwritten without
+            ``force``.
+    """
+    if target.resolve() in (NOTEBOOKS, paths.ROOT):
+        raise UserError(f"{target} is the project's own folder: choose another one")
+    if target.exists() and not target.is_dir():
+        raise UserError(f"{target} is a file: choose a folder")
+    existing = [path for path in files if path.exists()]
+    if existing and not force:
+        more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
+        raise UserError(f"{existing[0]}{more} exists: choose another folder, or overwrite with --force")
 
 
 def _write(path: Path, notebook: dict[str, Any]) -> None:

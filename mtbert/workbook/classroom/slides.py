@@ -1,0 +1,128 @@
+"""Slides for a lecture: which cells are shown, which start a new slide, and how much room they take.
+
+The types are those of Jupyter's slideshow metadata, which ``nbconvert --to slides`` and RISE read.
+"""
+
+import base64
+import re
+import struct
+from math import ceil
+from typing import Any
+
+from mtbert.workbook.classroom.exercises import folds, is_hint, is_solution, source
+
+WIDTH, HEIGHT = 1280, 720
+ROOM = 620  # pixels between the margins, below the title of the section
+FIGURE_WIDTH, FIGURE_HEIGHT = 1180, 540  # the largest size of a figure
+MAX_CODE_LINES = 8  # of a cell that is shown with its code
+_LINE, _CODE_LINE, _ROW, _GAP = 36, 23, 35, 16
+_CHARACTERS = 98  # of a line of text
+_HEADINGS = {1: 84, 2: 68, 3: 56}
+_MAX_OUTPUT = 1.5 * ROOM  # longer tables are left out
+LEFT_OUT = ("## Settings", "## Try it yourself", "### Exercise")
+_ASIDES = re.compile(r"^(\*Time:\*|\*Papers:\*|\[[^]]*\]\([^)]*ipynb\) ·).*\n?", re.MULTILINE)
+
+
+def slide_types(notebook: dict[str, Any]) -> list[str]:
+    """The slide type of each cell: "slide", "subslide", "fragment", "-" to continue a slide, or "skip".
+
+    A heading starts a slide, and cells are added to it while there is room. Left out are settings, definitions and
+    exercises with their checks, hints and solutions. What follows a **Guess first** appears on request.
+    """
+    types: list[str] = []
+    used, guess = 0.0, False
+    for cell in notebook["cells"]:
+        if not is_shown(cell):
+            types.append("skip")
+            continue
+        text, room = source(cell), height(cell)
+        if re.match("##? ", text) and cell["cell_type"] == "markdown":
+            types.append("slide")
+        elif used == 0 or used + room > ROOM:
+            types.append("subslide")
+        else:
+            types.append("fragment" if guess else "-")
+        used = room if types[-1] in ("slide", "subslide") else used + room
+        guess = "**Guess first" in text
+    return types
+
+
+def set_slide_types(notebook: dict[str, Any]) -> None:
+    """Write the slide types into the metadata of the cells."""
+    for cell, slide_type in zip(notebook["cells"], slide_types(notebook), strict=True):
+        cell["metadata"]["slideshow"] = {"slide_type": slide_type}
+
+
+def is_shown(cell: dict[str, Any]) -> bool:
+    """Whether a cell belongs in a lecture."""
+    text = source(cell).strip()
+    if cell["cell_type"] == "markdown":
+        return not text.startswith(LEFT_OUT) and bool(slide_text(text))
+    room = sum(map(output_height, cell["outputs"]))
+    return 0 < room <= _MAX_OUTPUT and not text.startswith("checks.")
+
+
+def slide_text(text: str) -> str:
+    """What a slide shows of a text: neither hints and solutions nor times, papers and links to other notebooks."""
+    for fold in reversed(folds(text)):
+        if is_hint(fold) or is_solution(fold):
+            text = text[: fold.start] + text[fold.end :]
+    return _ASIDES.sub("", text).strip()
+
+
+def hides_code(cell: dict[str, Any]) -> bool:
+    """Whether a slide shows only the output of a cell: it is a figure, or the code is long."""
+    figure = any("image/png" in output.get("data", {}) for output in cell["outputs"])
+    return figure or len(source(cell).splitlines()) > MAX_CODE_LINES
+
+
+def height(cell: dict[str, Any]) -> float:
+    """About how many pixels a cell takes on a slide."""
+    if cell["cell_type"] == "markdown":
+        return text_height(slide_text(source(cell)))
+    code = 0 if hides_code(cell) else _CODE_LINE * len(source(cell).splitlines()) + _GAP
+    return code + sum(map(output_height, cell["outputs"]))
+
+
+def text_height(text: str) -> float:
+    """The height of Markdown; what is folded takes a line."""
+    for fold in reversed(folds(text)):
+        text = f"{text[: fold.start]}{fold.summary}{text[fold.end :]}"
+    total = 0.0
+    for block in re.split(r"\n\s*\n", text):
+        heading = re.match(r"(#+) ", block)
+        if heading:
+            total += _HEADINGS.get(len(heading[1]), 50)
+        elif block.startswith("```"):
+            total += _CODE_LINE * (block.count("\n") - 1) + _GAP
+        elif block.startswith("$$"):
+            total += 90
+        else:
+            lines = block.splitlines()
+            total += sum(
+                _LINE * ceil(max(1, len(re.sub(r"\]\(.*?\)|[*`$]", "", line))) / _CHARACTERS) for line in lines
+            )
+            total += _GAP
+    return total
+
+
+def output_height(output: dict[str, Any]) -> float:
+    """The height of an output of a cell."""
+    data = output.get("data", {})
+    if "application/vnd.jupyter.widget-view+json" in data:
+        return 0
+    if "image/png" in data:
+        width, height = png_size(data["image/png"])
+        return min(FIGURE_HEIGHT, height * FIGURE_WIDTH / width) + _GAP
+    if "text/html" in data:
+        html = "".join(data["text/html"])
+        return _ROW * max(html.count("<tr"), 1) + (_ROW if "<caption" in html else 0) + _GAP
+    if "text/markdown" in data:
+        return text_height("".join(data["text/markdown"]))
+    text = "".join(output.get("text", data.get("text/plain", "")))
+    return _CODE_LINE * len(text.splitlines()) + _GAP
+
+
+def png_size(data: str) -> tuple[int, int]:
+    """Width and height of a PNG in base64."""
+    return struct.unpack(">II", base64.b64decode(data[:32])[16:24])
