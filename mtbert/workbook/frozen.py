@@ -1,9 +1,15 @@
-"""Heads on the cached vectors of a frozen encoder, tuned fairly and without gradient steps."""
+"""The vectors of a frozen encoder, and heads on them that are tuned fairly and without gradient steps."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from mtbert.data import TASKS, TokenizedDataset, read_split
+from mtbert.data.tasks import Split
+from mtbert.nn.model import MultitaskModel
 
 PENALTIES = (0.1, 1.0, 10.0, 100.0, 1000.0)
 
@@ -47,3 +53,25 @@ def tuned_ridge(
     fit, held = (features[~held_out], targets[~held_out], features[held_out]), targets[held_out]
     best = max(penalties, key=lambda penalty: score(ridge(*fit, penalty), held))
     return ridge(features, targets, others, best)
+
+
+def task_vectors(
+    model: MultitaskModel, folder: Path, task: str, split: Split, count: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """The pooled vectors of a task's texts.
+
+    Args:
+        model: A model that encodes the texts of a pair one by one.
+        folder: The data folder.
+        task: The task's name.
+        split: "train" or "dev".
+        count: How many rows to take, from the first; None takes all.
+
+    Returns:
+        (rows, texts, width) vectors, one per text of a row, and (rows,) labels.
+    """
+    rows = read_split(folder, TASKS[task], split)
+    rows = replace(rows, examples=rows.examples[:count])
+    texts = TokenizedDataset.from_rows(rows, model.encoder.tokenizer)
+    vectors = model.dataset_vectors(model.encode_dataset(task, texts))
+    return vectors.view(len(rows), -1, vectors.shape[1]), torch.tensor(rows.labels)

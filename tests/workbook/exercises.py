@@ -67,6 +67,8 @@ def edited(function: Callable, *edits: str) -> Callable:
     for old, new in (edit.split(" => ") for edit in edits):
         assert old in source, f"{old!r} is not in the source of {function.__name__}"
         source = source.replace(old, new)
-    names = dict(inspect.unwrap(getattr(function, "step", function)).__globals__)  # of a class, those of its methods
+    of_class = inspect.isclass(function)
+    part = next(filter(inspect.isfunction, vars(function).values())) if of_class else inspect.unwrap(function)
+    names = dict(part.__globals__)
     exec(source, names)  # noqa: S102
     return names[function.__name__]

@@ -50,11 +50,20 @@ RUNS = pd.DataFrame(
         "loss": [1.0, 0.5, 1.2, 0.7],
     }
 )
-STRATEGIES = pd.DataFrame(
-    [("a", "sst", 0.4, 0.02), ("b", "sst", 0.5, np.nan), ("a", "plain", 0.6, 0.01), ("b", "plain", 0.5, np.nan)],
-    columns=["recipe", "metric", "mean", "half"],
+ROWS_READ = pd.DataFrame(
+    [
+        ("sst", 600, 0.3, 0, False),
+        ("sst", 2400, 0.4, 1, True),
+        ("sts", 500, 0.8, 0, False),
+        ("sts", 2400, 0.9, 1, True),
+    ],
+    columns=["task", "rows", "score", "seed", "shared"],
 )
-EPOCHS = [{"sst": 3, "quora": 5}, {"sst": 4, "quora": 4}]
+DIFFERENCES = pd.DataFrame(
+    [("a", 0, "sst", 0.1), ("a", 1, "sst", 0.05), ("b", 0, "sst", -0.1), ("b", 1, "sst", 0.0)],
+    columns=["recipe", "seed", "metric", "difference"],
+)
+EPOCHS = pd.DataFrame({"sst": [3, 4], "quora": [5, 4]})
 MATRIX = np.array([[8, 2], [3, 1]])
 THRESHOLDS = pd.DataFrame(
     [(0.2, 1, 9, 0, 6, 0.4, 1), (0.5, 5, 5, 2, 4, 0.44, 0.67), (0.8, 9, 1, 4, 2, 0.67, 0.33)],
@@ -164,13 +173,20 @@ EXAMPLES = {
     "sts_heads.by_label": ({"one": PREDICTED, "two": PREDICTED / 2}, LABELS, "Cosines"),
     "sts_heads.over_radius": ([0.1, 1.0], {"adversarial": [1e-3, 1.0], "random": [1e-5, 0.1]}, "Moves"),
     "sts_heads.in_batch": (RNG.uniform(size=(3, 3)), "All against all"),
-    "data_strategies.shares": ({"sst": [0.5, 0.1], "sts": [0.5, 0.9]}, [0, 1], {"root": 0.5}),
+    "data_strategies.temperature": ({"sst": 100, "quora": 900}, 10, 2.0, 40),
     "data_strategies.steps_by_epoch": ({"by_rows": EPOCHS, "even": EPOCHS}, 2),
     "data_strategies.draws": ({"sst": [3, 4], "quora": [6, 5]}, {"sst": 3, "quora": 6}, "Draws"),
-    "data_strategies.stages": ({"one": RUNS, "other": RUNS}, "sst", [(0, 5, "SST"), (5, 10, "Quora")], "Stages"),
-    "data_strategies.passes": ({"few rows": RUNS}, "Training"),
-    "data_strategies.tokens": ({"shuffled": [90, 140], "grouped": [99, 101]}, 100),
-    "data_strategies.strategies": (STRATEGIES, {"sst": "SST", "plain": "mean"}, "Strategies"),
+    "data_strategies.by_temperature": (
+        pd.DataFrame({"temperature": ["1", "1", "5", "5"], "sst": [0.3, 0.4, 0.4, 0.6], "plain": [0.5, 0.5, 0.6, 0.7]}),
+        "Temperatures",
+    ),
+    "data_strategies.stages": (
+        *({"one": RUNS, "other": RUNS}, "sst", [(0, 5, "SST"), (5, 10, "Quora")]),
+        *(0.25, 100, "Stages"),
+    ),
+    "data_strategies.passes": ({"few rows": RUNS}, 100, "Training"),
+    "data_strategies.rows_read": (ROWS_READ, {"sst": 0.02, "sts": 0.01}, {"sst": 0.26, "sts": 0.0}),
+    "data_strategies.differences": (DIFFERENCES, {"sst": 0.04}, "Differences"),
     "confusion_matrices.matrices": ({"ours": MATRIX, "theirs": MATRIX.T}, ["no", "yes"]),
     "confusion_matrices.distances": ({"a": [0.5, 0.5, 0], "b": [0.2, 0.3, 0.5]}, "Distances"),
     "confusion_matrices.thresholds": (THRESHOLDS, 0.5),

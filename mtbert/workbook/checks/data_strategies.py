@@ -1,9 +1,18 @@
-"""Checks of notebook 09: shares of the steps, whole numbers of steps, oversampling, and deleted words."""
+"""Checks of notebook 09: shares of the steps, whole numbers of steps, oversampling, a sampler, and deleted words."""
 
+import functools
+import itertools
+import random
 import statistics
+from collections import Counter
 from random import Random
+from typing import Any
 
-from mtbert.workbook.checks.engine import by_key, check, expect, same
+import torch
+from torch import Tensor
+
+from mtbert.data.sampling import apportion as apportioned
+from mtbert.workbook.checks.engine import Answer, by_key, check, expect, returned, same, several
 
 
 @check
@@ -65,6 +74,110 @@ def oversample(answer, draw):
 
 
 @check
+def sampler(answer, draw):
+    """answer(rows, batch_size, steps_per_epoch, temperatures, seed) -> a sampler.
+
+    rows: a dict; temperatures: a list, one an epoch. Its method counts(epoch) gives a dict, and steps(start=0) yields
+    (task, row numbers) without end.
+    """
+    batch, length, seed = draw.whole(3, 5), draw.whole(24, 30), draw.whole(0, 10**6)
+    rows = {"small": draw.whole(5, 9), "middle": draw.whole(20, 30), "large": draw.whole(60, 90)}
+    settings = batch, length, [1.0, 3.0]
+
+    def build(seed: int = seed, temperatures: list[float] | None = None) -> Any:
+        made = returned(answer(dict(rows), batch, length, temperatures or settings[2], seed))
+        missing = [name for name in ("counts", "steps") if not callable(getattr(made, name, None))]
+        expect(not missing, f"{type(made).__name__} has no method {' and no method '.join(missing)}")
+        return made
+
+    yield "step 1: counts(epoch) gives whole numbers that add up to the steps of an epoch"
+    counts = [_counts(build(), epoch, rows) for epoch in range(4)]
+    for of_epoch in counts:
+        expect(all(count == int(count) >= 0 for count in of_epoch), f"it gave {of_epoch}")
+        expect(sum(of_epoch) == length, f"{sum(of_epoch):g} steps in an epoch of {length}")
+    yield "step 1: shares follow rows ** (1 / temperature), apportioned by the largest remainders"
+    for temperature in (1.0, 2.0, 5.0):
+        weights = {task: count ** (1 / temperature) for task, count in rows.items()}
+        expected = list(apportioned(weights, length).values())
+        same(_counts(build(temperatures=[temperature]), 0, rows), expected)
+    yield "step 1: every epoch has its own temperature, and the last one stays"
+    for epoch, temperature in enumerate([1.0, 3.0, 3.0, 3.0]):
+        weights = {task: count ** (1 / temperature) for task, count in rows.items()}
+        same(counts[epoch], list(apportioned(weights, length).values()))
+    yield "step 2: steps() yields (task, row numbers), again and again"
+    taken = _take(build(), 4 * length, rows)
+    yield "step 2: every epoch has the steps that counts(epoch) says"
+    tasks = [task for task, _ in taken]
+    for epoch in range(4):
+        of_epoch = Counter(tasks[epoch * length : (epoch + 1) * length])
+        same([of_epoch[task] for task in rows], counts[epoch])
+    yield "step 2: the order of the tasks is random, and a new one in every epoch"
+    third, fourth = tasks[2 * length : 3 * length], tasks[3 * length :]
+    blocks = sum(1 for _ in itertools.groupby(third))
+    expect(blocks > len(rows), "an epoch takes its tasks in blocks, one after the other")
+    expect(third != fourth, "two epochs with the same counts have the same order")
+    yield "step 3: a pass over a task reads each of its rows once, in batches of batch_size; the last may be smaller"
+    passes = {task: _passes([read for name, read in taken if name == task], rows[task], batch) for task in rows}
+    yield "step 3: the rows are shuffled, in a new order in every pass"
+    in_order = [task for task in ("middle", "large") if any(one == sorted(one) for one in passes[task])]
+    expect(not in_order, f"{' and '.join(in_order)}: a pass reads the rows in their order in the file")
+    expect(len({tuple(one) for one in passes["small"]}) > 1, "all passes over a task have the same order")
+    yield "step 4: a seed repeats all steps, another seed does not, and no global random numbers are drawn"
+    states = random.getstate(), torch.get_rng_state()
+    again, other = _take(build(), 2 * length, rows), _take(build(seed + 1), 2 * length, rows)
+    expect(again == taken[: 2 * length], "two samplers with one seed take different steps")
+    expect(other != again, "samplers with different seeds take the same steps")
+    unchanged = states[0] == random.getstate() and torch.equal(states[1], torch.get_rng_state())
+    expect(unchanged, "the global random numbers were used: make a generator of your own from the seed")
+    yield "step 5: a new sampler's steps(start) are those of the uninterrupted run from number start on"
+    for start in (1, length, length + draw.whole(3, length - 3), 3 * length):
+        rest = _take(build(), 4 * length - start, rows, start)
+        expect(rest == taken[start:], f"steps({start}) differs from what steps() gives after {start} steps")
+
+
+def _counts(made: Any, epoch: int, rows: dict[str, int]) -> list[float]:
+    return by_key(Answer(made.counts)(epoch), rows)
+
+
+def _take(made: Any, count: int, rows: dict[str, int], *start: int) -> list[tuple[str, list[int]]]:
+    """The first steps of a learner's sampler, as names and lists of row numbers."""
+
+    @functools.wraps(getattr(made.steps, "__func__", made.steps))  # an exception is told with the line in its code
+    def first() -> list:
+        return list(itertools.islice(made.steps(*start), count))
+
+    taken = Answer(first)()
+    expect(len(taken) == count, f"steps() ended after {len(taken)} steps")
+    return [
+        (_task(task, rows), _row_numbers(read)) for task, read in (several(step, "a task", "rows") for step in taken)
+    ]
+
+
+def _task(name: Any, rows: dict[str, int]) -> str:
+    expect(isinstance(name, str) and name in rows, f"a step's task is {name!r}, not one of {[*rows]}")
+    return name
+
+
+def _row_numbers(read: Any) -> list[int]:
+    numbers = read.flatten().tolist() if isinstance(read, Tensor) else list(read)
+    expect(all(number == int(number) for number in numbers), f"a step reads the rows {numbers}")
+    return [int(number) for number in numbers]
+
+
+def _passes(batches: list[list[int]], count: int, size: int) -> list[list[int]]:
+    """The rows of each complete pass, in the order in which they were read."""
+    per_pass = -(-count // size)
+    passes = []
+    for start in range(0, len(batches) - per_pass + 1, per_pass):
+        of_pass = batches[start : start + per_pass]
+        expect(all(len(batch) == size for batch in of_pass[:-1]), f"a batch before the last has not {size} rows")
+        read = list(itertools.chain.from_iterable(of_pass))
+        expect(sorted(read) == list(range(count)), f"{per_pass} batches read {len(set(read))} of {count} rows")
+        passes.append(read)
+    return passes
+
+
+@check
 def delete(answer, draw):
     """answer(words, share, random) -> the words, each deleted with probability share, but never all; random.Random."""
     words = [f"word{index}" for index in range(draw.whole(8, 12))]
@@ -90,6 +203,10 @@ def delete(answer, draw):
         for run in range(20):
             first, again = (answer(list(words), share, Random(seed + run)) for _ in range(2))
             expect(first == again, f"two generators with one seed left different words: {first} and {again}")
+    state = random.getstate()
+    for share in (0.5, 1.0):
+        answer(list(words), share, Random(seed))
+    expect(random.getstate() == state, "the module's own random numbers were used: call the methods of the argument")
     yield "deletes the share of the words on average, deciding for each word on its own"
     counts = [len(answer(["word"] * 40, 0.25, Random(seed + run))) for run in range(200)]
     mean, std = statistics.fmean(counts), statistics.pstdev(counts, 30)

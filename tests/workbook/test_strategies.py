@@ -1,0 +1,50 @@
+"""Steps per task, and recorded strategies compared within each seed."""
+
+import pandas as pd
+import pytest
+
+import mtbert
+from mtbert.data.sampling import SAMPLERS, SamplerConfig
+from mtbert.workbook.strategies import (
+    differences_by_seed,
+    planned_rows,
+    recorded_strategies,
+    score_table,
+    steps_per_task,
+)
+
+ROWS = {"sst": 8538, "quora": 75842, "sts": 5996}
+RUNS = pd.DataFrame(
+    [("base", 0, 0.5), ("base", 1, 0.6), ("two", 0, 0.7), ("two", 1, 0.7), ("one", 0, 0.9)],
+    columns=["recipe", "seed", "sst"],
+)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_every_step_counts_for_the_tasks_in_it(name):
+    counts = steps_per_task(name, ROWS, dict.fromkeys(ROWS, 24), SamplerConfig(epochs=2, steps_per_epoch=12))
+    assert counts.shape == (2, 3) and list(counts) == list(ROWS)
+    mixed = name in ("mixed", "alone_first")
+    assert all(12 <= total <= 36 if mixed else total == 12 for total in counts.sum(axis=1))
+
+
+@pytest.mark.parametrize(("name", "rows"), [("mixed", 2400), ("round-robin", 2400), ("proportional", 648)])
+def test_recipes_of_equal_work_read_what_their_sampler_gives(name, rows):
+    assert planned_rows(mtbert.recipe(f"strategy-{name}"), ROWS)["sst"] == rows
+
+
+def test_only_recipes_with_two_seeds_are_compared_each_with_the_baseline_of_its_seed():
+    table = differences_by_seed(RUNS, "base", ["sst"])
+    assert table[["recipe", "seed", "metric"]].to_numpy().tolist() == [["two", 0, "sst"], ["two", 1, "sst"]]
+    assert table.difference.tolist() == pytest.approx([0.2, 0.1])
+
+
+def test_a_table_of_scores_has_a_column_per_seed_and_is_empty_where_none_was_run():
+    table = score_table(RUNS, {"one": "first", "two": "second"}, {"sst": "SST"})
+    assert table.index.tolist() == ["first", "second"]
+    assert table.to_numpy().tolist() == [["0.900", ""], ["0.700", "0.700"]]
+
+
+def test_no_run_is_recorded_twice():
+    runs = recorded_strategies()
+    assert not runs.duplicated(["recipe", "seed"]).any() and {0, 1} <= {*runs.seed}
