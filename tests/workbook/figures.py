@@ -66,10 +66,10 @@ DIFFERENCES = pd.DataFrame(
 EPOCHS = pd.DataFrame({"sst": [3, 4], "quora": [5, 4]})
 MATRIX = np.array([[8, 2], [3, 1]])
 THRESHOLDS = pd.DataFrame(
-    [(0.2, 1, 9, 0, 6, 0.4, 1), (0.5, 5, 5, 2, 4, 0.44, 0.67), (0.8, 9, 1, 4, 2, 0.67, 0.33)],
-    columns=["threshold", "tn", "fp", "fn", "tp", "precision", "recall"],
+    [(0.2, 1, 9, 0, 6, 0.4, 1, 0.44), (0.5, 5, 5, 2, 4, 0.44, 0.67, 0.56), (0.8, 9, 1, 4, 2, 0.67, 0.33, 0.69)],
+    columns=["threshold", "tn", "fp", "fn", "tp", "precision", "recall", "accuracy"],
 )
-RELIABILITY = pd.DataFrame({"confidence": [0.15, 0.9], "true": [0.5, 1.0], "rows": [2, 1]})
+RELIABILITY = pd.DataFrame({"confidence": [0.15, 0.5, 0.9], "true": [0.5, 0.4, 1.0], "rows": [20, 2, 10]})
 INTERVALS = pd.DataFrame({"name": ["a", "b"], "difference": [0.1, -0.2], "low": [0.0, -0.5], "high": [0.3, -0.1]})
 CLAIMS = pd.DataFrame(
     [
@@ -188,7 +188,8 @@ EXAMPLES = {
     "data_strategies.rows_read": (ROWS_READ, {"sst": 0.02, "sts": 0.01}, {"sst": 0.26, "sts": 0.0}),
     "data_strategies.differences": (DIFFERENCES, {"sst": 0.04}, "Differences"),
     "confusion_matrices.matrices": ({"ours": MATRIX, "theirs": MATRIX.T}, ["no", "yes"]),
-    "confusion_matrices.distances": ({"a": [0.5, 0.5, 0], "b": [0.2, 0.3, 0.5]}, "Distances"),
+    "confusion_matrices.two_ways": (MATRIX, ["no", "yes"]),
+    "confusion_matrices.distances": ({"a": [5, 5, 0], "b": [2, 3, 5]}, "Distances"),
     "confusion_matrices.thresholds": (THRESHOLDS, 0.5),
     "confusion_matrices.reliability": ({"ours": RELIABILITY}, "Claims"),
     "confusion_matrices.intervals": (INTERVALS, "Differences", "accuracy"),

@@ -5,10 +5,11 @@ import pytest
 
 import mtbert
 from mtbert.data import TASKS
-from mtbert.experiments.metrics import Pair
+from mtbert.experiments.metrics import Pair, averages, distances, expected_counts, quadratic_kappa
 from mtbert.experiments.recipes import RECIPES
 from mtbert.experiments.results import read_table
 from mtbert.utils import paths
+from mtbert.workbook.counts import recorded_bins, recorded_matrix, threshold_curve
 from mtbert.workbook.scores import twice_standard_error
 from mtbert.workbook.strategies import differences_by_seed, planned_rows, recorded_epochs, recorded_strategies
 
@@ -99,10 +100,46 @@ def test_mistakes_on_quora_of_the_run_beside_the_report():
         task: rows.pivot(index="true", columns="predicted", values="rows") for task, rows in counts.groupby("task")
     }
     assert (matrices["quora"].loc[1, 0], matrices["quora"].loc[0, 1]) == (436, 118)
-    assert matrices["sst"][[0, 2]].sum().tolist() == [0, 0]
+    sst = matrices["sst"]
+    assert sst[[0, 2]].sum().tolist() == [0, 0]
+    assert (sst.loc[3, 4], sst.loc[2, 1], sst.loc[0, 4], sst.loc[4, 0]) == (123, 75, 6, 0)
 
 
 def test_six_of_seven_comparisons_survive_a_correction_for_seven():
     table = read_table(paths.RESULTS / "confusion_pairs.csv")
     p = sorted(Pair(*row).mcnemar() for row in table[["both", "only_first", "only_second", "neither"]].to_numpy())
     assert len(p) == 7 and round(7 * p[5], 3) == 0.013 and p[6] > 0.05
+
+
+def test_mistakes_and_accuracy_at_the_thresholds_of_the_explorer():
+    curve = threshold_curve(recorded_bins("mixed-plain-dropout-0.3", "quora"))
+    curve.index = curve.threshold.round(2)
+    assert (curve.fn[0.5], curve.fp[0.5], round(curve.accuracy[0.46], 3)) == (6176, 588, 0.685)
+    assert curve.accuracy.idxmax() == 0.46 and (curve.fp - curve.fn).abs().idxmin() == 0.44
+    matrix = recorded_matrix("mixed-pcgrad-dropout-0.3", "quora")
+    assert round(averages(matrix)["accuracy"], 3) == 0.681 and round(matrix[0].sum() / matrix.sum(), 3) == 0.625
+
+
+def test_near_misses_hardly_differ_and_distant_mistakes_do():
+    matrices = [recorded_matrix(recipe, "sst") for recipe in ("mixed-plain-dropout-0.3", "sst-last-layer", "sst")]
+    one_off = [distances(matrix)[1] / matrix.sum() for matrix in matrices]
+    assert min(one_off) > 0.405 and max(one_off) < 0.425
+    weak, _, strong = matrices
+    assert [round(averages(matrix)["accuracy"], 2) for matrix in (weak, strong)] == [0.35, 0.49]
+    assert 2 < quadratic_kappa(strong) / quadratic_kappa(weak) < 2.1
+    assert (strong[0, 4] + strong[4, 0], round(expected_counts(strong)[[0, 4], [4, 0]].sum())) == (1, 36)
+
+
+def test_confidence_that_the_text_quotes():
+    sst, quora = recorded_bins("sst", "sst", 10), recorded_bins("mixed-plain-dropout-0.3", "quora")
+    row = sst[sst.confidence.round(2) == 0.65]
+    assert row.true.round(2).tolist() == [0.53]
+    near = quora[quora.confidence.between(0.52, 0.54)]
+    assert (near.rows * near.true).sum() / near.rows.sum() == pytest.approx(0.7, abs=0.04)
+    assert 0.25 < quora.confidence.min() < quora.confidence.max() < 0.65
+
+
+@pytest.mark.parametrize(("recipe", "r"), [("sts-cosine", 0.88), ("sts-cross", 0.87)])
+def test_correlations_beside_the_matrices_of_similarity(recipe, r):
+    runs = read_table(paths.RESULTS / "sts.csv")
+    assert (runs[(runs.recipe == recipe) & runs.encoder.str.contains("MiniLM")].sts.round(2) == r).all()

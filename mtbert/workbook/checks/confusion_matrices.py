@@ -1,9 +1,14 @@
-"""Checks of notebook 10: counting, precision and recall, recalls from a report's figures, thresholds, bootstrap."""
+"""Checks of notebook 10: counts, precision and recall, recalls from a report's figures, thresholds, calibration, and a
+comparison of two models."""
+
+from itertools import accumulate
 
 import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
 
-from mtbert.experiments.metrics import class_scores, confusion_matrix
-from mtbert.workbook.checks.engine import check, expect, same, shaped
+from mtbert.experiments.metrics import Pair, class_scores, confusion_matrix
+from mtbert.workbook.checks.engine import check, expect, same, several, shaped
 
 
 @check
@@ -95,21 +100,80 @@ def precision_recall(answer, draw):
 
 
 @check
-def bootstrap(answer, draw):
-    """answer(first, second, drawn) -> (draws,) differences in accuracy.
+def temperature(answer, draw):
+    """answer(logits, labels) -> the temperature T at which logits / T have the lowest mean cross-entropy.
 
-    first, second (rows,), 1 where an answer is right; drawn (draws, rows), row indices.
+    logits (rows, classes); labels (rows,).
     """
-    rows, draws = draw.whole(30, 60), draw.whole(5, 9)
-    first, second = (draw.uniform(rows) < 0.6).float(), (draw.uniform(rows) < 0.7).float()
-    second = torch.maximum(first, second)  # never worse, and better on one row at least
-    first[0], second[0] = 0.0, 1.0
-    drawn = draw.wholes(0, rows - 1, draws, rows)
-    yield "gives one number a draw"
-    shaped(answer(first, second, drawn), draws)
-    yield "on the original rows, it is the accuracy of the second minus that of the first"
-    same(answer(first, second, torch.arange(rows)[None]), [float((second - first).mean())])
-    yield "two models with the same answers never differ: both see the same drawn rows"
-    same(answer(first, first.clone(), drawn), torch.zeros(draws))
-    yield "a row drawn twice counts twice"
-    same(answer(first, second, drawn), (second - first)[drawn].mean(1))
+    logits = 1.5 * draw.normal(2000, 4)
+    labels = torch.multinomial(logits.softmax(1), 1, generator=draw.generator).squeeze(1)  # calibrated
+    times = draw.between(2.0, 4.0)
+    yield "step 1: gives one number above 0"
+    got = shaped(answer(logits, labels))
+    expect(bool(got.isfinite()) and float(got) > 0, f"it gave {float(got):.3g}")
+    yield "step 2: is close to 1 for labels drawn from the probabilities themselves"
+    expect(abs(float(got) - 1) < 0.2, f"it gave {float(got):.3f}")
+    yield "step 3: is above 1 for a model that is too confident, and below 1 for one that is too cautious"
+    for factor in (times, 1 / times):
+        high = shaped(answer(factor * logits, labels))
+        expect((float(high) > 1) == (factor > 1), f"for logits times {factor:.2f} it gave {float(high):.3f}")
+    yield "step 3: logits that are k times as large have a temperature k times as large"
+    for factor in (times, 1 / times):
+        same(shaped(answer(factor * logits, labels)) / factor / got, 1.0, 0.03)
+    yield "step 4: no temperature nearby has a lower cross-entropy"
+    for factor in (1.0, times):
+        best = float(shaped(answer(factor * logits, labels)))
+        losses = [float(cross_entropy(factor * logits / (best * nearby), labels)) for nearby in (1.0, 0.95, 1.05)]
+        expect(losses[0] <= min(losses) + 1e-6, f"at {best:.3f} it is {losses[0]:.5f}, nearby {min(losses[1:]):.5f}")
+    yield "step 5: works for logits in the hundreds, whose exponentials overflow"
+    same(shaped(answer(300 * logits, labels)) / 300 / got, 1.0, 0.03)
+
+
+@check
+def compare(answer, draw):
+    """answer(labels, first, second, draws, generator) -> (difference, low, high, p).
+
+    labels, first, second (rows,), classes; draws, the number of bootstrap samples; generator, a torch.Generator.
+    """
+    rows = draw.whole(250, 350)
+    labels = draw.wholes(0, 4, rows)
+    first, second = labels.clone(), labels.clone()
+    both_wrong, only_first, only_second = draw.whole(60, 90), draw.whole(8, 12), draw.whole(22, 30)
+    ends = list(accumulate((both_wrong, only_second, only_first)))
+    first[: ends[1]] = (labels[: ends[1]] + 1) % 5  # wrong together with the second, then alone
+    second[: ends[0]] = (labels[: ends[0]] + draw.whole(1, 4)) % 5
+    second[ends[1] : ends[2]] = (labels[ends[1] : ends[2]] + 2) % 5
+    order = torch.randperm(rows, generator=draw.generator)
+    given = labels[order], first[order], second[order]
+    swapped = given[0], given[2], given[1]
+    pair = Pair.count(*given)
+
+    def results(*rows: Tensor, draws: int = 2000, seed: int = 0) -> tuple[float, ...]:
+        got = answer(*rows, draws, torch.Generator().manual_seed(seed))
+        return tuple(float(shaped(value)) for value in several(got, "difference", "low", "high", "p"))
+
+    yield "step 1: the difference is the accuracy of the second minus that of the first"
+    same(results(*given)[0], pair.difference)
+    same(results(*swapped)[0], -pair.difference)
+    yield "step 2: p is how often fair coins would split the discordant rows at least as unevenly, either way"
+    for three in (given, swapped):
+        same(results(*three)[3], pair.mcnemar())
+    yield "step 2: rows on which both are right or both are wrong do not count"
+    discordant = (given[1] == given[0]) != (given[2] == given[0])
+    same(results(*(values[discordant] for values in given))[3], pair.mcnemar())
+    yield "step 2: p is 1 for equally many rows on both sides, and without any"
+    even = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 0, 2, 2]), torch.tensor([3, 3, 1, 1])
+    for three in (even, (labels, labels, labels)):
+        same(results(*three)[3], 1.0)
+    yield "step 3: low and high are the middle 95 % of the differences, so they enclose the difference"
+    _, low, high, _ = results(*given)
+    expect(low < pair.difference < high, f"{low:.3f} to {high:.3f}, but the difference is {pair.difference:.3f}")
+    yield "step 4: both models are scored on the same drawn rows, as many as there are"
+    for bound, expected in zip((low, high), pair.interval(), strict=True):
+        got, half = bound - pair.difference, expected - pair.difference
+        expect(abs(got - half) < 0.15 * abs(half), f"a bound is {got:+.4f} from the difference, not {half:+.4f}")
+    same(results(labels, first, first)[1:3], [0.0, 0.0])
+    yield "step 5: the generator decides which rows are drawn, and nothing else"
+    once, again = ([results(*given, draws=40, seed=seed)[1:3] for seed in range(8)] for _ in range(2))
+    expect(once == again, "the same seed gave another interval")
+    expect(len({*once}) > 1, "every seed gave the same interval")
