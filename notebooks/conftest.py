@@ -11,4 +11,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 def pytest_collectstart(collector):
     if collector.fspath and collector.fspath.ext == ".ipynb":
-        collector.skip_compare += ("text/html", "stderr", "image/png", "application/vnd.jupyter.widget-view+json")
+        collector.skip_compare += (
+            "text/html",
+            "stderr",
+            "image/png",
+            "application/vnd.jupyter.widget-view+json",
+        )
