@@ -193,6 +193,11 @@ EXAMPLES = {
     "confusion_matrices.thresholds": (THRESHOLDS, 0.5),
     "confusion_matrices.reliability": ({"ours": RELIABILITY}, "Claims"),
     "confusion_matrices.intervals": (INTERVALS, "Differences", "accuracy"),
+    "reports.by_epoch": (
+        {"SST": {"train": [0.3, 0.5], "dev": [0.3, np.nan]}, "STS": {"dev": [0.1, 0.2]}},
+        "score",
+        "Curves",
+    ),
     "reports.forest": (CLAIMS, REGIONS, "All"),
     "reports.definitions": (report_tables.read_tables(), "Definitions"),
     "reports.seeds": (SEEDS, ["sts"], "Seeds"),

@@ -15,7 +15,17 @@ from numpy.typing import ArrayLike
 from mtbert.experiments.claims import TITLES
 from mtbert.experiments.statistics import SeedVariance
 from mtbert.workbook.plots.confusion_matrices import draw_matrix
-from mtbert.workbook.plots.style import COLORS, dot_rows, finish, labelled_bars, legend_outside, panels, subplots
+from mtbert.workbook.plots.style import (
+    COLORS,
+    MARKED_LINES,
+    dot_rows,
+    finish,
+    labelled_bars,
+    legend_outside,
+    line_per_name,
+    panels,
+    subplots,
+)
 
 _VERDICTS = {
     "holds": ("o", COLORS["sts"]),
@@ -152,6 +162,18 @@ def beside(printed: pd.DataFrame, measured: pd.DataFrame, title: str) -> Figure:
     both[0].set_yticks(range(len(printed)), list(printed.index))
     both[0].invert_yaxis()
     legend_outside(both[1])
+    return figure
+
+
+def by_epoch(titled: Mapping[str, Mapping[str, ArrayLike]], ylabel: str, title: str) -> Figure:
+    """Draw values over the epochs, a panel per title; titled: title -> line -> (epochs,), NaN where there is none."""
+    figure, row = panels(len(titled), (11, 3.8), title, sharey=True, sharex=True)
+    for axes, (name, lines) in zip(row, titled.items(), strict=True):
+        epochs = np.arange(1, max(map(len, lines.values())) + 1)
+        line_per_name(axes, epochs, lines, MARKED_LINES)
+        axes.set(title=name, xlabel="epoch", xticks=epochs[1::2])
+    row[0].set_ylabel(ylabel)
+    legend_outside(row[-1])
     return figure
 
 
