@@ -3,6 +3,7 @@
 import math
 from copy import deepcopy
 from functools import cache
+from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
@@ -165,6 +166,17 @@ def train_head(answer, draw):
     yield "learns from fewer rows than a batch, too"
     few = _clusters(draw, 25)
     expect(_accuracy(fit(few, dev, 0.03, 60)[0], dev) > 0.7, "a last batch that is not full counts as well")
+    yield "makes one optimizer, which keeps its moments from epoch to epoch"
+    with patch.object(
+        torch.optim.Optimizer, "__init__", autospec=True, side_effect=torch.optim.Optimizer.__init__
+    ) as made:
+        fit(train, dev, 0.03, 3)
+    expect(made.call_count <= 1, f"{made.call_count} optimizers were made in 3 epochs")
+    yield "shuffles the rows of an epoch"
+    equal_rows, sorted_labels = torch.ones(2048, 4), (torch.arange(2048) >= 512).long()  # three in four have label 1
+    head, _ = fit((equal_rows, sorted_labels), (equal_rows, sorted_labels), 0.03, 1)
+    share = head(equal_rows[:1]).softmax(dim=1)[0, 1].item()
+    expect(share < 0.92, f"after rows sorted by label, the last label has a probability of {share:.2f} instead of .75")
     yield f"reaches {THRESHOLD} on dev in the sample's SST"
     head, scores = fit(*_sample_vectors(), 1e-2, 10)
     expect(max(scores) >= THRESHOLD, f"the best of 10 epochs has an accuracy of {max(scores):.3f}")

@@ -165,7 +165,7 @@ def beside(printed: pd.DataFrame, measured: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def by_epoch(titled: Mapping[str, Mapping[str, ArrayLike]], ylabel: str, title: str) -> Figure:
+def by_epoch(titled: Mapping[str, Mapping[str, Sequence[float]]], ylabel: str, title: str) -> Figure:
     """Draw values over the epochs, a panel per title; titled: title -> line -> (epochs,), NaN where there is none."""
     figure, row = panels(len(titled), (11, 3.8), title, sharey=True, sharex=True)
     for axes, (name, lines) in zip(row, titled.items(), strict=True):

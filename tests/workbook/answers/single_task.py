@@ -110,6 +110,16 @@ WRONG = {
                 train_head, "head(dev_vectors).argmax(dim=1) == dev_labels => head(vectors).argmax(dim=1) == labels"
             ),
         ),
+        (
+            "one optimizer",
+            edited(
+                train_head, "for rows in => optimizer = torch.optim.AdamW(head.parameters(), lr)\n        for rows in"
+            ),
+        ),
+        (
+            "shuffles",
+            edited(train_head, "torch.randperm(len(labels), generator=generator) => torch.arange(len(labels))"),
+        ),
         ("best epoch", edited(train_head, "head.load_state_dict(best) => pass")),
         ("best epoch", edited(train_head, "copy.deepcopy(head.state_dict()) => head.state_dict()")),
     ],
