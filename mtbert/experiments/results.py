@@ -88,13 +88,20 @@ def _training_tokens(run: Run) -> tuple[int, float]:
 
 
 def _history_entry(epoch: Mapping[str, Any]) -> dict[str, Any]:
-    """An epoch's mean losses, scores on train batches and on dev and, with surgery, its steps and their conflicts."""
+    """An epoch's mean losses, scores on train batches and on dev (with a moving average, of either kind of weights too)
+    and, with surgery, its steps and their conflicts."""
     kinds = [kind for kind in ("losses", "train_scores", "scores") if kind in epoch]
-    entry = {kind: {name: round(value, 5) for name, value in epoch[kind].items()} for kind in kinds}
+    entry = {kind: _rounded(epoch[kind]) for kind in kinds}
+    if by_weights := epoch.get("scores_by_weights"):
+        entry["scores_by_weights"] = {weights: _rounded(scores) for weights, scores in by_weights.items()}
     surgery = epoch.get("surgery") or {}
     if "conflicts" in surgery:
         entry["surgery"] = {name: surgery[name] for name in ("steps", "conflicts")}
     return {"step": epoch["step"], **entry}
+
+
+def _rounded(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, 5) for name, value in values.items()}
 
 
 def readable_runs(folders: Iterable[str | Path]) -> tuple[list[Path], list[str]]:

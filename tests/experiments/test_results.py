@@ -103,6 +103,9 @@ def test_a_recorded_epoch_keeps_train_scores_and_the_conflicts_of_surgery():
     entry = {"step": 2, "losses": {"sst": 0.33333}, "train_scores": {"sst": 0.66667}, "scores": {}}
     assert results._history_entry(epoch) == {**entry, "surgery": kept}
     assert results._history_entry({**epoch, "surgery": {"steps": 0}}) == entry
+    both = {"average": {"sst": 0.123456}, "raw": {"sst": 0.5}}
+    kept = results._history_entry({**epoch, "scores_by_weights": both})["scores_by_weights"]
+    assert kept == {"average": {"sst": 0.12346}, "raw": {"sst": 0.5}}
 
 
 def test_an_archive_holds_all_of_a_run_but_weights(tiny_runs, tmp_path, sample):
