@@ -91,7 +91,7 @@ def _history_entry(epoch: Mapping[str, Any]) -> dict[str, Any]:
     """An epoch's mean losses, scores on train batches and on dev (with a moving average, of either kind of weights too)
     and, with surgery, its steps and their conflicts."""
     kinds = [kind for kind in ("losses", "train_scores", "scores") if kind in epoch]
-    entry = {kind: _rounded(epoch[kind]) for kind in kinds}
+    entry: dict[str, Any] = {kind: _rounded(epoch[kind]) for kind in kinds}
     if by_weights := epoch.get("scores_by_weights"):
         entry["scores_by_weights"] = {weights: _rounded(scores) for weights, scores in by_weights.items()}
     surgery = epoch.get("surgery") or {}
