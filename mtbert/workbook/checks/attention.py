@@ -154,6 +154,7 @@ def sublayer(answer, draw):
         + b_output,
         "the biases are missing": alone @ w_value.T @ w_output.T,
         "the output matrix is missing": alone @ w_value.T + b_value,
+        "the rows of the batch see each other": _one_sequence(alone, weights, heads),
     }
     right = (alone @ w_value.T + b_value) @ w_output.T + b_output
     no_known_mistake(shaped(answer(alone, everything[:, :1], weights, heads), 2, 1, d), right, mistakes)
@@ -163,6 +164,8 @@ def sublayer(answer, draw):
         _torch_sublayer(x, everything, weights, heads),
         {
             "there is a single wide head": _torch_sublayer(x, everything, weights, 1),
+            "move the heads back behind the tokens before you merge them": _merged_as_they_are(x, weights, heads),
+            "divide by the root of a head's width, d / heads, not of d": _too_flat(x, weights, heads),
             "the mask hides where it is True, but True means: a real token": _mean_of_all(x, weights),
         },
     )
@@ -170,8 +173,10 @@ def sublayer(answer, draw):
     same(answer(x[:1], everything[:1], weights, heads)[0], answer(x, everything, weights, heads)[0])
     yield "padding changes nothing for the real tokens"
     mask = torch.arange(tokens) < torch.tensor([[tokens], [2]])
-    got = shaped(answer(x, mask, weights, heads), 2, tokens, d)
-    same(got[mask], _torch_sublayer(x, mask, weights, heads)[mask])
+    got, right = shaped(answer(x, mask, weights, heads), 2, tokens, d), _torch_sublayer(x, mask, weights, heads)
+    unmasked = _torch_sublayer(x, everything, weights, heads)
+    mistakes = {"the mask hides no key: the keys are the last dimension of the scores": unmasked[mask]}
+    no_known_mistake(got[mask], right[mask], mistakes)
     yield "with the weights of MiniLM's first layer it gives that layer's attention"
     layer = _minilm().layers[0]
     names = zip(_PROJECTIONS, (*layer.qkv.weight.chunk(3), layer.attention_output.weight), strict=True)
@@ -212,6 +217,26 @@ def _torch_sublayer(x: Tensor, mask: Tensor, weights: dict[str, tuple[Tensor, Te
     module.out_proj.weight.data, module.out_proj.bias.data = weights["output"]
     with torch.no_grad():
         return module(x, x, x, key_padding_mask=~mask, need_weights=False)[0]
+
+
+def _one_sequence(x: Tensor, weights: dict[str, tuple[Tensor, Tensor]], heads: int) -> Tensor:
+    """The sublayer if the rows of the batch were one long sequence."""
+    joined = x.flatten(0, 1)[None]
+    return _torch_sublayer(joined, torch.ones(joined.shape[:2], dtype=torch.bool), weights, heads).view_as(x)
+
+
+def _merged_as_they_are(x: Tensor, weights: dict[str, tuple[Tensor, Tensor]], heads: int) -> Tensor:
+    """The sublayer if (heads, tokens, width) is cut into rows of d numbers as it lies in memory."""
+    parts = (nn.functional.linear(x, *weights[name]) for name in _PROJECTIONS[:3])
+    mixed = attention(*(part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in parts))
+    return nn.functional.linear(mixed.reshape(x.shape), *weights["output"])
+
+
+def _too_flat(x: Tensor, weights: dict[str, tuple[Tensor, Tensor]], heads: int) -> Tensor:
+    """The sublayer if the scores are divided by the root of the whole width."""
+    matrix, bias = weights["query"]
+    flat = weights | {"query": (matrix / math.sqrt(heads), bias / math.sqrt(heads))}
+    return _torch_sublayer(x, torch.ones(x.shape[:2], dtype=torch.bool), flat, heads)
 
 
 def _mean_of_all(x: Tensor, weights: dict[str, tuple[Tensor, Tensor]]) -> Tensor:

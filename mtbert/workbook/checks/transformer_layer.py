@@ -1,7 +1,7 @@
 """Checks of notebook 02: layer norm, GELU, the embeddings, the layer, the encoder, and the parameters of a layer."""
 
 import math
-from functools import cache
+from functools import cache, partial
 
 import torch
 import torch.nn.functional as F
@@ -63,9 +63,10 @@ def embeddings(answer, draw):
     weights maps the published names, such as "word_embeddings.weight", to tensors.
     """
     vocabulary, hidden = 20, 6
-    sizes = {"word": vocabulary, "position": 9, "token_type": 2}
+    sizes = {"word": vocabulary, "position": 10, "token_type": 2}
     weights = {f"{name}_embeddings.weight": draw.normal(size, hidden) for name, size in sizes.items()}
-    plain = {"LayerNorm.weight": torch.ones(hidden), "LayerNorm.bias": torch.zeros(hidden)}
+    ones, zeros = torch.ones(hidden), torch.zeros(hidden)
+    plain = {"LayerNorm.weight": ones, "LayerNorm.bias": zeros}
     ids, types = draw.wholes(0, vocabulary - 1, 2, 5), draw.wholes(0, 1, 2, 5)
     yield "gives a vector for every token"
     shaped(answer(ids, types, weights | plain), 2, 5, hidden)
@@ -74,17 +75,26 @@ def embeddings(answer, draw):
     same(got.mean(-1), torch.zeros(2, 5), 1e-3)
     same(got.pow(2).mean(-1), torch.ones(2, 5), 1e-3)
     yield "the three vectors are summed, and positions count from 0 in every row"
-    types_as_zeros = _embed(ids, torch.zeros_like(types), weights | plain)
-    mistakes = {
-        "the token type is not used": types_as_zeros,
-        "the position is not used": _embed(
-            ids, types, weights | plain | {"position_embeddings.weight": torch.zeros(9, hidden)}
-        ),
+    positions = weights["position_embeddings.weight"]
+    elsewhere = {
+        "the position is not used": torch.zeros_like(positions),
+        "the first position is 0, not 1": positions.roll(-1, 0),
+        "every row begins at position 0 anew": torch.stack([positions[:5], positions[5:]]),
     }
-    no_known_mistake(got, _embed(ids, types, weights | plain), mistakes)
+    mistakes = {
+        name: _embed(ids, types, weights | plain | {"position_embeddings.weight": wrong})
+        for name, wrong in elsewhere.items()
+    }
+    no_types = _embed(ids, torch.zeros_like(types), weights | plain)
+    no_known_mistake(got, _embed(ids, types, weights | plain), mistakes | {"the token type is not used": no_types})
     yield "the norm has a gain and a bias"
     norm = {"LayerNorm.weight": draw.normal(hidden), "LayerNorm.bias": draw.normal(hidden)}
-    same(answer(ids, types, weights | norm), _embed(ids, types, weights | norm))
+    mistakes = {
+        "LayerNorm.weight, the gain, is not used": _embed(ids, types, weights | norm | {"LayerNorm.weight": ones}),
+        "LayerNorm.bias is not used": _embed(ids, types, weights | norm | {"LayerNorm.bias": zeros}),
+    }
+    got = shaped(answer(ids, types, weights | norm), 2, 5, hidden)
+    no_known_mistake(got, _embed(ids, types, weights | norm), mistakes)
     yield "with MiniLM's weights it gives MiniLM's embeddings"
     file = _under("embeddings.", _minilm())
     ids, types = draw.wholes(1000, 20000, 2, 7), draw.wholes(0, 1, 2, 7)
@@ -115,6 +125,7 @@ def layer(answer, draw):
         "there is no norm after the sums": x,
         "the two norms are swapped": _norm(_norm(x, nothing, second), nothing, first),
         "the second norm is missing": _norm(x, nothing, first),
+        "the second sum adds x, not what the first sublayer gave": _norm(x, nothing, second),
         "the residual sums are missing": _norm(torch.zeros_like(x), nothing, second),
     }
     got = shaped(answer(x, everything, nothing, heads, keep), 2, tokens, hidden)
@@ -128,14 +139,17 @@ def layer(answer, draw):
     half = without("attention.self", "attention.output.dense")
     mistakes = {
         "it is ReLU": _layer(x, everything, half, heads, activation=F.relu),
+        "it is the approximation by tanh": _layer(x, everything, half, heads, activation=_tanh_gelu),
         "there is no nonlinearity": _layer(x, everything, half, heads, activation=keep),
     }
     got = shaped(answer(x, everything, half, heads, keep), 2, tokens, hidden)
     no_known_mistake(got, _layer(x, everything, half, heads), mistakes)
     yield "padding changes nothing for the real tokens"
     mask = torch.arange(tokens) < torch.tensor([[tokens], [2]])
-    got = shaped(answer(x, mask, weights, heads, keep), 2, tokens, hidden)
-    same(got[mask], _layer(x, mask, weights, heads)[mask])
+    got, right = shaped(answer(x, mask, weights, heads, keep), 2, tokens, hidden), _layer(x, mask, weights, heads)
+    unmasked = _layer(x, everything, weights, heads)
+    mistakes = {"the mask hides no key: the keys are the last dimension of the scores": unmasked[mask]}
+    no_known_mistake(got[mask], right[mask], mistakes)
     yield "dropout comes after the dense layer and before the sum: where everything is dropped, LN(LN(x)) remains"
     same(answer(x, everything, weights, heads, torch.zeros_like), _layer(x, everything, nothing, heads))
     yield "dropout is applied once in each sublayer"
@@ -196,7 +210,7 @@ def encoder(answer, draw):
 
 
 def _embed(ids: Tensor, types: Tensor, weights: dict[str, Tensor], eps: float = 1e-12) -> Tensor:
-    summed = weights["word_embeddings.weight"][ids] + weights["position_embeddings.weight"][: ids.shape[-1]]
+    summed = weights["word_embeddings.weight"][ids] + weights["position_embeddings.weight"][..., : ids.shape[-1], :]
     summed = summed + weights["token_type_embeddings.weight"][types]
     return _norm(summed, weights, "LayerNorm", eps)
 
@@ -215,6 +229,9 @@ def _layer(x: Tensor, mask: Tensor, weights: dict[str, Tensor], heads: int, drop
     h = _norm(x + drop(dense(mixed, "attention.output.dense")), weights, "attention.output.LayerNorm")
     narrow = dense(activation(dense(h, "intermediate.dense")), "output.dense")
     return _norm(h + drop(narrow), weights, "output.LayerNorm")
+
+
+_tanh_gelu = partial(F.gelu, approximate="tanh")
 
 
 def _minilm_layer(x: Tensor, mask: Tensor, weights: dict[str, Tensor]) -> Tensor:
