@@ -84,6 +84,8 @@ def epoch_batches(answer, draw):
     equal(sizes, [size] * (rows // size) + [rows % size], f"sizes for {rows} rows in batches of {size}")
     yield "is in random order"
     expect(flat.tolist() != list(range(rows)), "the rows are in the order of the file")
+    apart = any(int(batch.max() - batch.min()) >= len(batch) for batch in first)
+    expect(apart, "each batch holds neighbors of the file: shuffle all rows first, then cut them into batches")
     yield "is in another order in the next epoch"
     expect(torch.cat(batches()).tolist() != flat.tolist(), "two epochs have the same order")
     yield "has the same order again for a generator in the same state"

@@ -54,6 +54,10 @@ def batches_of_numpy(rows, batch_size, generator):
     return [order[start : start + batch_size].tolist() for start in range(0, rows, batch_size)]
 
 
+def shuffled_within_batches(rows, size, generator):
+    return [batch[torch.randperm(len(batch), generator=generator)] for batch in torch.arange(rows).split(size)]
+
+
 RIGHT = {
     "error_of_difference": [
         lambda a, b: math.sqrt(((a != b).float().mean() - (a - b).mean() ** 2) / len(a)),
@@ -87,6 +91,7 @@ WRONG = {
         ("exactly once", lambda rows, size, generator: torch.randperm(rows, generator=generator).split(size)[:-1]),
         ("but the last", lambda rows, size, generator: torch.randperm(rows, generator=generator).split(size - 1)),
         ("random order", lambda rows, size, generator: torch.arange(rows).split(size)),
+        ("shuffle all rows first", shuffled_within_batches),
         (
             "another order",
             lambda rows, size, generator: torch.randperm(rows, generator=generator.manual_seed(0)).split(size),
