@@ -5,11 +5,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import mse_loss
 
 from mtbert.data.tasks import TASKS
 from mtbert.data.tasks import overall as reference_overall
 from mtbert.nn.losses import task_loss
-from mtbert.workbook.checks.engine import by_key, check, expect, same, several, shaped
+from mtbert.workbook.checks.engine import by_key, check, expect, no_known_mistake, same, several, shaped
 
 
 @check
@@ -72,9 +73,20 @@ def task_losses(answer, draw):
     yield "sst: the cross-entropy of five logits"
     same(given("sst"), expected["sst"])
     yield "quora: the binary cross-entropy of one logit on u, v and |u - v|; u are rows 0, 2, 4 ..., v the others"
-    same(given("quora"), expected["quora"])
+    halves = dict(zip(rows, _losses(_alternating(vectors), heads, labels), strict=True))
+    pairs = "left and right sentences alternate: u is vectors[0::2], v is vectors[1::2]"
+    no_known_mistake(torch.tensor(given("quora")), expected["quora"], {pairs: halves["quora"]})
     yield "sts: the mean squared error of 5 * relu(cos(u, v))"
-    same(given("sts"), expected["sts"])
+    cosine = torch.cosine_similarity(vectors["sts"][0::2], vectors["sts"][1::2])
+    mistakes = {
+        pairs: halves["sts"],
+        "a negative cosine should count as 0: where is the relu?": mse_loss(5 * cosine, labels["sts"]),
+        "the labels go up to 5, the cosine up to 1": mse_loss(cosine.relu(), labels["sts"]),
+        "(rows, 1) and (rows,) gave (rows, rows): both need the same shape": (
+            (5 * cosine.relu()[:, None] - labels["sts"]).square().mean()
+        ),
+    }
+    no_known_mistake(torch.tensor(given("sts")), expected["sts"], mistakes)
     yield "every loss has a gradient: none was turned into a plain number"
     losses = answer(dict(vectors), heads, dict(labels))
     expect(all(isinstance(loss, Tensor) and loss.requires_grad for loss in losses.values()), "a loss has no gradient")
@@ -85,6 +97,14 @@ def _numbers(got: Any, keys: Iterable[str]) -> list[float]:
     if isinstance(got, dict):
         got = {key: value.detach() if isinstance(value, Tensor) else value for key, value in got.items()}
     return by_key(got, keys)
+
+
+def _alternating(vectors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What an answer reads that takes the first half of the rows for u: its u and v, in alternation."""
+    return {
+        task: rows if task == "sst" else torch.stack(rows.chunk(2), dim=1).flatten(0, 1)
+        for task, rows in vectors.items()
+    }
 
 
 def _losses(vectors: dict[str, Tensor], heads: nn.ModuleDict, labels: dict[str, Tensor]) -> list[Tensor]:

@@ -36,11 +36,16 @@ WRONG = {
         ("a loss for each task", edited(task_losses, "return losses => return sum(losses.values())")),
         ("five logits", edited(task_losses, 'heads["sst"](vectors["sst"]) => heads["sst"](vectors["sst"]).softmax(1)')),
         (
-            "one logit",
+            "left and right sentences alternate",
             edited(task_losses, "[0::2] => [: len(vectors[task]) // 2]", "[1::2] => [len(vectors[task]) // 2 :]"),
         ),
         ("one logit", edited(task_losses, "(u - v).abs() => u - v")),
-        ("relu", edited(task_losses, ".relu() => ")),
+        ("where is the relu", edited(task_losses, ".relu() => ")),
+        ("the labels go up to 5", edited(task_losses, "5 * torch => torch")),
+        (
+            "both need the same shape",
+            edited(task_losses, "F.mse_loss( => (lambda a, b: (a[:, None] - b).square().mean())("),
+        ),
         ("has a gradient", lambda *given: {task: loss.item() for task, loss in task_losses(*given).items()}),
     ],
     "multitask_step": [
