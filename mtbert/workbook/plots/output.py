@@ -92,7 +92,7 @@ class _Table(HTML):
 def as_table(table: pd.DataFrame, index: bool = True) -> HTML:
     """Convert a table to HTML on one line, texts on the left, with all its cells in full also in the plain text."""
     has_texts = not all(map(pd.api.types.is_numeric_dtype, table.dtypes))
-    html = table.to_html(index=index, border=0, justify="left" if has_texts else None)
+    html = table.to_html(index=index, border=0)
     if has_texts:  # JupyterLab and nbconvert align all cells on the right
-        html = html.replace("<td>", '<td style="text-align: left;">')
+        html = re.sub(r"<(t[dh])>", r'<\1 style="text-align: left;">', html)
     return _Table("".join(line.strip() for line in html.splitlines()), table.to_csv(index=index, sep="\t").rstrip())
