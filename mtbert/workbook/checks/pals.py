@@ -99,6 +99,7 @@ def adapter(answer, draw):
     yield "step 1: is an nn.Module that wants to be called at the hook point 'layer'"
     module = returned(answer(*shape))
     expect(isinstance(module, nn.Module), f"it is {type(module).__name__}: derive the class from nn.Module")
+    expect("_parameters" in vars(module), "it is no module yet: __init__ must begin with super().__init__()")
     points = getattr(module, "hook_points", None)
     expect(
         isinstance(points, tuple | list), "hook_points is missing: it is a tuple of names, an attribute of the class"
@@ -114,7 +115,7 @@ def adapter(answer, draw):
     for name in ("encode.weight", *(f"qkv.{layer}.weight" for layer in range(layers))):
         expect(module.get_parameter(name).abs().min() > 0, f"{name} has zeros, and decode needs something to work with")
     reference = _randomized(module, draw, *shape)
-    yield "step 3: for one sequence, it adds what the PAL of exercise 1 adds"
+    yield "step 3: for one sequence, it adds what the PAL of exercise 2 adds, with biases"
     x = draw.normal(one.tokens, hidden)
     same(_added(module, 0, x, one), reference("layer", 0, x, one))
     yield "step 3: each layer has its own query, key and value, and all share encode and decode"

@@ -62,7 +62,7 @@ APART = [  # names for the two terms, so that each can be drawn on its own
     "(second == labels).double() => (one := (second == labels).double())",
     "(first == labels).double() => (other := (first == labels).double())",
 ]
-RIGHT = {"temperature": [by_gradient], "compare": [on_counts]}
+RIGHT = {"scores": [lambda m: tuple(scores(m))], "temperature": [by_gradient], "compare": [on_counts]}
 WRONG = {
     "matrix": [
         ("every class", as_many_as_occur),

@@ -30,6 +30,13 @@ class _NoHook(nn.Module):
     pass
 
 
+class _NoSuper(nn.Module):
+    hook_points = ("layer",)
+
+    def __init__(self, *shape):
+        self.shape = shape
+
+
 class _OneForAllLayers(adapter):
     def __init__(self, hidden, size, heads, layers):
         super().__init__(hidden, size, heads, layers)
@@ -95,6 +102,7 @@ WRONG = {
     "adapter": [
         ("wants to be called", lambda *shape: None),
         ("wants to be called", lambda *shape: _NoHook()),
+        ("wants to be called", _NoSuper),
         ("the right shapes", _OneForAllLayers),
         ("adds exactly zero", _Random),
         ("only decode is zero", _Saddle),
