@@ -12,6 +12,7 @@ from mtbert.workbook.plots.style import (
     DASHES,
     MARKERS,
     PALETTE,
+    TASK_NAMES,
     box,
     finish,
     line_per_name,
@@ -140,8 +141,10 @@ def swaps(effects: pd.DataFrame) -> Figure:
                 color = COLORS[task] if effect.adapter == task else _GRAY
                 axes.plot([effect.low, effect.high], [at, at], color=color, linewidth=2.4)
                 axes.plot(effect.difference, at, "o", color=color, markersize=10)
-        axes.set(title=f"scored on {task}", xlabel="difference, 95 % interval", ylim=(len(adapters) - 0.5, -0.5))
-        axes.set_yticks(range(len(adapters)), adapters)
+        axes.set(
+            title=f"scored on {TASK_NAMES[task]}", xlabel="difference, 95 % interval", ylim=(len(adapters) - 0.5, -0.5)
+        )
+        axes.set_yticks(range(len(adapters)), [TASK_NAMES.get(name, name) for name in adapters])
         axes.locator_params(axis="x", nbins=4)
     row[0].set_ylabel("adapter in use")
     return figure
@@ -168,7 +171,7 @@ def differences(
             printed[task], y - 0.15, xerr=half_printed, fmt="o", color=PALETTE[1], mfc="white", label="printed", **look
         )
         axes.errorbar(ours[task], y + 0.15, xerr=half_measured, fmt="s", color=PALETTE[0], label="measured", **look)
-        axes.set(title=task, xlabel="difference in score", ylim=(-0.6, len(y) - 0.4))
+        axes.set(title=TASK_NAMES[task], xlabel="difference in score", ylim=(-0.6, len(y) - 0.4))
         axes.set_yticks(y, printed.index)
         axes.locator_params(axis="x", nbins=4)
         axes.xaxis.set_major_formatter("{x:.3g}")
