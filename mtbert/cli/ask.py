@@ -2,11 +2,14 @@
 
 import contextlib
 import json
+import os.path
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, cast
 
 import typer
+from typer.core import TyperCommand
 
 from mtbert.cli.options import Device
 from mtbert.utils.errors import UserError
@@ -21,7 +24,14 @@ Examples:
   cat reviews.txt | mtbert ask --file - --json"""
 
 
-@app.command("ask", epilog=_EXAMPLES)
+class _TextsFirst(TyperCommand):
+    """Takes "-5 stars, sadly" for a text: no option has a space in its name."""
+
+    def parse_args(self, ctx, args):
+        return super().parse_args(ctx, [f" {arg}" if re.match(r"-[^=]*\s", arg) else arg for arg in args])
+
+
+@app.command("ask", cls=_TextsFirst, epilog=_EXAMPLES)
 def ask(
     texts: Annotated[
         list[str] | None, typer.Argument(metavar="TEXT", help="A sentence in quotes, or two for the tasks on pairs.")
@@ -45,11 +55,13 @@ def ask(
     from mtbert.training.run import load_model
     from mtbert.utils.device import get_device
 
-    texts = texts or []
+    texts = [text.strip() for text in texts or []]
     if texts and file:
         raise UserError("a text and --file are given: choose one of them")
     if len(texts) > 2:
         raise UserError(f"{len(texts)} texts given: put each sentence in quotes, and give one or two")
+    if len(texts) == 1 and os.path.isfile(texts[0]):
+        raise UserError(f"{texts[0]} is a file: to ask about its lines, write mtbert ask --file {texts[0]}")
     if not texts and file is None:
         if sys.stdin.isatty():
             raise UserError('no text given: write mtbert ask "A sentence.", or give --file')

@@ -12,6 +12,7 @@ import typer
 import mtbert
 from mtbert.cli import ask, bench, bundle, classroom, clean, data, export, predict, results, soup, start, train
 from mtbert.training.interrupt import Interrupted
+from mtbert.utils import paths
 from mtbert.utils.errors import UserError, clip
 from mtbert.utils.logging import set_verbosity
 
@@ -39,8 +40,16 @@ def _print_version(value: bool) -> None:
         raise typer.Exit
 
 
+_NEED_THE_PROJECT = ("start", "recipes", "costs", "claims", "sweep", "progress", "classroom")
+_INCOMPLETE = (
+    "the notebooks, the sample data and the model workbook are not installed: they are not part of a wheel; "
+    "clone the project and run `pip install -e .` in its folder"
+)
+
+
 @app.callback()
 def _global_options(
+    context: typer.Context,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show debug messages too.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show results and warnings only.")] = False,
     version: Annotated[
@@ -51,6 +60,10 @@ def _global_options(
         raise typer.BadParameter("choose --verbose or --quiet, not both")
     if verbose or quiet:
         set_verbosity("debug" if verbose else "warning")
+    if not paths.SAMPLE.is_dir():
+        if context.invoked_subcommand in _NEED_THE_PROJECT:
+            raise UserError(_INCOMPLETE)
+        typer.echo(f"mtbert: {_INCOMPLETE}", err=True)
 
 
 @app.command(epilog="Example: mtbert doctor --device mps")

@@ -33,6 +33,19 @@ def test_standard_input_is_read_and_messages_stay_out_of_the_table(mtbert, train
     assert "128 tokens" in result.err and "128 tokens" not in result.out
 
 
+def test_a_text_may_begin_with_a_dash_but_an_unknown_option_is_none(mtbert, trained):
+    lines = mtbert("ask", "-5 stars, hahaha", "--file- is no option", "--json", "--model", trained)
+    assert json.loads(lines.out)["texts"] == ["-5 stars, hahaha", "--file- is no option"]
+    wrong = mtbert("ask", "--modle", trained, "A film.")
+    assert wrong.code == 2 and "No such option: --modle" in wrong.err and "--model" in wrong.err
+
+
+def test_a_file_is_not_taken_for_a_text(mistake, tmp_path):
+    path = tmp_path / "reviews.txt"
+    path.write_text("A film.\n", encoding="utf-8")
+    assert f"--file {path}" in mistake("ask", path)
+
+
 def test_mistakes_are_one_line(mistake, trained, tmp_path):
     assert "none" in mistake("ask", "A film.", "--model", tmp_path / "none")
     assert "--file" in mistake("ask", "A film.", "--file", "x.csv")

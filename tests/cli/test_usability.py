@@ -72,3 +72,15 @@ def test_the_shell_completes_commands_and_options():
 
 def test_the_lines_of_data_check_fit_the_terminal(mtbert, sample):
     assert max(map(len, mtbert("data", "check", "--data", sample).out.splitlines())) <= COLUMNS
+
+
+def test_without_the_project_every_command_says_what_is_missing(mtbert, mistake, monkeypatch, tmp_path, trained):
+    for name in ("SAMPLE", "MODELS", "REPORTS", "RESULTS"):
+        monkeypatch.setattr(f"mtbert.utils.paths.{name}", tmp_path / name)  # as in a wheel
+    for line in ("start here", "recipes yin", "costs", "claims yin", "sweep yin", "progress .", "classroom release x"):
+        assert "pip install -e ." in mistake(*line.split())
+    for line in (["ask", "A film."], ["train", "tiny", "--out", tmp_path / "run", "--no-progress"]):
+        result = mtbert(*line)
+        assert result.code == 1 and "pip install -e ." in result.err.splitlines()[0]
+    result = mtbert("ask", "A film.", "--model", trained)  # what needs nothing of it works
+    assert result.code == 0 and "sentiment" in result.out
