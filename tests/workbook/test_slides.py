@@ -1,12 +1,14 @@
 """Slides: every lesson makes a lecture, what is left out, and what a slide can hold."""
 
 import base64
+import json
+import shutil
 import struct
 
 import pytest
 
 from mtbert.workbook.classroom.exercises import choose_notebooks, read, source
-from mtbert.workbook.classroom.slides import FIGURE_HEIGHT, ROOM, height, output_height, slide_text, slide_types
+from mtbert.workbook.classroom.slides import FIGURE_HEIGHT, ROOM, height, mark, output_height, slide_text, slide_types
 
 LESSONS = [path for path in choose_notebooks() if path.stem[0].isdigit() and not path.stem.startswith("00")]
 
@@ -74,6 +76,7 @@ def test_a_slide_shows_neither_solutions_nor_links_to_other_notebooks():
     folded = "\n<details><summary>Hint</summary>h</details>\n<details><summary>Answer</summary>a</details>"
     assert slide_text(text) == "# One\n\nClaim."
     assert "Hint" not in slide_text(f"Q{folded}") and "Answer" in slide_text(f"Q{folded}")
+    assert slide_text("## One\n\nText.\n\n### Exercise 1 · Two *(easy, 5 minutes)*\n\nWrite it.") == "## One\n\nText."
 
 
 @pytest.mark.parametrize(("width", "tall"), [(2000, 400), (1000, 4000)])
@@ -82,3 +85,17 @@ def test_a_figure_takes_the_room_of_its_shape(width, tall):
     figure = {"output_type": "display_data", "data": {"image/png": png}}
     assert output_height(figure) < FIGURE_HEIGHT if tall < width else output_height(figure) >= FIGURE_HEIGHT
     assert height(code("x\n" * 30, figure)) == output_height(figure)
+
+
+def test_marking_a_notebook_writes_its_slide_types_once_and_nothing_else(tmp_path):
+    path = tmp_path / LESSONS[0].name
+    shutil.copy(LESSONS[0], path)
+    before = json.loads(path.read_text(encoding="utf-8"))
+    for cell in before["cells"]:
+        cell["metadata"].pop("slideshow", None)
+    path.write_text(json.dumps(before), encoding="utf-8")
+    assert mark([path]) == [path] and mark([path]) == []
+    after = json.loads(path.read_text(encoding="utf-8"))
+    types = [cell["metadata"].pop("slideshow") for cell in after["cells"]]
+    assert [entry["slide_type"] for entry in types] == slide_types(before)
+    assert after == before

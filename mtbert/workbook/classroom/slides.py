@@ -1,15 +1,20 @@
 """Slides for a lecture: which cells are shown, which start a new slide, and how much room they take.
 
 The types are those of Jupyter's slideshow metadata, which ``nbconvert --to slides`` and RISE read.
+``python -m mtbert.workbook.classroom.slides`` writes them into the notebooks, after cells or outputs have changed.
 """
 
 import base64
+import json
 import re
 import struct
+from collections.abc import Sequence
 from math import ceil
+from pathlib import Path
 from typing import Any
 
-from mtbert.workbook.classroom.exercises import folds, is_hint, is_solution, source
+from mtbert.utils.files import atomic_write
+from mtbert.workbook.classroom.exercises import choose_notebooks, folds, is_hint, is_solution, source
 
 WIDTH, HEIGHT = 1280, 720
 ROOM = 620  # pixels between the margins, below the title of the section
@@ -20,6 +25,7 @@ _CHARACTERS = 98  # of a line of text
 _HEADINGS = {1: 84, 2: 68, 3: 56}
 _MAX_OUTPUT = 1.5 * ROOM  # longer tables are left out
 LEFT_OUT = ("## Settings", "## Try it yourself", "### Exercise")
+_EXERCISE = re.compile(r"^### Exercise.*?(?=^##|\Z)", re.MULTILINE | re.DOTALL)
 _ASIDES = re.compile(r"^(\*Time:\*|\*Papers:\*|\[[^]]*\]\([^)]*ipynb\) ·).*\n?", re.MULTILINE)
 
 
@@ -53,6 +59,27 @@ def set_slide_types(notebook: dict[str, Any]) -> None:
         cell["metadata"]["slideshow"] = {"slide_type": slide_type}
 
 
+def mark(notebooks: Sequence[Path]) -> list[Path]:
+    """Write slide types into notebooks in place, and change nothing else.
+
+    Args:
+        notebooks: Their files.
+
+    Returns:
+        Those that had other types.
+    """
+    changed = []
+    for path in notebooks:
+        text = path.read_text(encoding="utf-8")
+        notebook = json.loads(text)
+        set_slide_types(notebook)
+        marked = json.dumps(notebook, sort_keys=True, indent=1, ensure_ascii=False) + "\n"  # as JupyterLab saves it
+        if marked != text:
+            atomic_write(path, marked)
+            changed.append(path)
+    return changed
+
+
 def is_shown(cell: dict[str, Any]) -> bool:
     """Whether a cell belongs in a lecture."""
     text = source(cell).strip()
@@ -63,11 +90,11 @@ def is_shown(cell: dict[str, Any]) -> bool:
 
 
 def slide_text(text: str) -> str:
-    """What a slide shows of a text: neither hints and solutions nor times, papers and links to other notebooks."""
+    """What a slide shows of a text: neither exercises and solutions nor times, papers and links to other notebooks."""
     for fold in reversed(folds(text)):
         if is_hint(fold) or is_solution(fold):
             text = text[: fold.start] + text[fold.end :]
-    return _ASIDES.sub("", text).strip()
+    return _ASIDES.sub("", _EXERCISE.sub("", text)).strip()
 
 
 def hides_code(cell: dict[str, Any]) -> bool:
@@ -126,3 +153,8 @@ def output_height(output: dict[str, Any]) -> float:
 def png_size(data: str) -> tuple[int, int]:
     """Width and height of a PNG in base64."""
     return struct.unpack(">II", base64.b64decode(data[:32])[16:24])
+
+
+if __name__ == "__main__":
+    for notebook in mark(choose_notebooks()):
+        print(notebook)
