@@ -11,11 +11,14 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from nbclient import NotebookClient
 from typer.testing import CliRunner
 from workbook.synthetic_class import differences, solved, write_class
 
 from mtbert.cli.main import app
+from mtbert.utils import paths
 from mtbert.utils.errors import UserError
+from mtbert.workbook import checks
 from mtbert.workbook.classroom import platforms
 from mtbert.workbook.classroom.exercises import KEY, choose_notebooks, code_cells, exercises, folds, read, source
 from mtbert.workbook.classroom.extraction import ExtractionError, program, statements
@@ -88,6 +91,25 @@ def test_nothing_is_overwritten_unless_forced(course, tmp_path):
     assert own.read_text() == "mine"
     release(tmp_path / "course", ["01"], force=True)
     assert own.read_bytes() == (course / "student" / ATTENTION.name).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def all_editions(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("all")
+    release(folder, workers=2)
+    return folder
+
+
+@pytest.mark.classroom
+@pytest.mark.parametrize("path", choose_notebooks(), ids=lambda path: path.stem)
+@pytest.mark.parametrize(("edition", "verdict"), [("student", "Not yet"), ("instructor", "Solved.")])
+def test_an_edition_runs_from_top_to_bottom(all_editions, path, edition, verdict):
+    notebook = nbformat.read(all_editions / edition / path.name, as_version=4)
+    resources = {"metadata": {"path": str(all_editions / edition)}}
+    NotebookClient(notebook, timeout=1800, resources=resources).execute()  # an error in a cell is raised
+    checked = [cell for cell in notebook.cells if "check" in cell.metadata.get(KEY, {})]
+    assert [cell.metadata[KEY]["check"] for cell in checked] == [exercise.id for exercise in exercises(path)]
+    assert all(verdict in cell.outputs[-1].data["text/plain"] for cell in checked)
 
 
 @pytest.mark.parametrize(("folder", "names", "words"), [(NOTEBOOKS, None, "own folder"), (None, ["99"], "'99'")])
@@ -164,21 +186,27 @@ def test_a_function_that_is_not_there_is_named(cells, words):
 
 
 def test_a_class_of_synthetic_students_gets_exactly_its_grades(course, tmp_path):
-    students = write_class(tmp_path / "in", course / "student", [ATTENTION])
-    assert len(students) >= 40
+    students = write_class(tmp_path / "in", course / "student", [ATTENTION], size=0)
+    sources = sources_of_the_checks()
     handed = find_submissions(tmp_path / "in", [ATTENTION])
     grades = list(Gradebook(tmp_path / "grades.csv").grade(handed, [ATTENTION], LIMITS, workers=2))
     assert differences(students, grades) == []
-    assert not Path("/tmp/mtbert-prank").exists()
+    assert sources_of_the_checks() == sources
+    assert not Path("/tmp/mtbert-prank").exists() and not (paths.ROOT / "mtbert" / "torch.py").exists()
     written = read_rows(tmp_path / "grades.csv")
     assert len(written) == len(grades) == len(exercises(ATTENTION)) * len(students)
     assert [row["student"] for row in written] == sorted(row["student"] for row in written)
+
+
+def sources_of_the_checks() -> dict[str, str]:
+    return {path.name: path.read_text(encoding="utf-8") for path in Path(checks.__file__).parent.glob("*.py")}
 
 
 @pytest.mark.classroom
 def test_forty_students_and_all_exercises_take_less_than_five_minutes(tmp_path):
     release(tmp_path / "course", workers=2)
     students = write_class(tmp_path / "in", tmp_path / "course" / "student", WITH_EXERCISES)
+    assert len(students) == 40
     start = time.monotonic()
     handed = find_submissions(tmp_path / "in", WITH_EXERCISES)
     grades = list(Gradebook(tmp_path / "grades.csv").grade(handed, WITH_EXERCISES, Limits(), workers=2))

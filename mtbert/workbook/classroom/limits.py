@@ -164,9 +164,9 @@ class Tampering:
 
 
 def _is_its_own(value: Any, attribute: str, owner: str) -> bool:
-    """Whether a package replaced its own function, as torch does when torch.compile is first loaded."""
-    package = str(getattr(value, "__module__", "")).partition(".")[0]
-    return getattr(value, "__name__", "") == attribute and package == owner.partition(".")[0]
+    """Whether a library replaced its own function, as torch does when torch.compile is first loaded."""
+    library, package = owner.partition(".")[0], str(getattr(value, "__module__", "")).partition(".")[0]
+    return library == package != "mtbert" and getattr(value, "__name__", "") == attribute
 
 
 def _owners() -> list[tuple[str, Any]]:
@@ -176,11 +176,21 @@ def _owners() -> list[tuple[str, Any]]:
     others = (builtins, math, np, torch, torch.nn.functional)
     named: list[tuple[str, Any]] = [(module.__name__, module) for module in others]
     named.append(("torch.Tensor", torch.Tensor))
-    ours = [(name, module) for name, module in sys.modules.items() if name.split(".")[0] == "mtbert"]
-    return named + [(name, module) for name, module in ours if isinstance(module, ModuleType)]
+    for name, module in list(sys.modules.items()):
+        if name.split(".")[0] == "mtbert" and isinstance(module, ModuleType):
+            named.append((name, module))
+            if name.startswith("mtbert.workbook.checks"):
+                classes = [value for value in vars(module).values() if isinstance(value, type)]
+                named += [(f"{name}.{value.__name__}", value) for value in classes if value.__module__ == name]
+    return named
 
 
-def _identities(owner: Any) -> dict[str, tuple[int, int]]:
-    """Functions and classes by name, as the object and its code."""
+def _identities(owner: Any) -> dict[str, tuple[int, ...]]:
+    """Functions and classes by name, as the object, its code and its default values."""
+    parts = ("__code__", "__defaults__", "__kwdefaults__")
     items = list(vars(owner).items())
-    return {name: (id(value), id(getattr(value, "__code__", None))) for name, value in items if callable(value)}
+    return {
+        name: (id(value), *(id(getattr(value, part, None)) for part in parts))
+        for name, value in items
+        if callable(value)
+    }

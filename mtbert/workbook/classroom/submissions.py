@@ -1,11 +1,17 @@
 """What students handed in: which files belong to whom, which notebook each of them is, and what is wrong with it."""
 
+import contextlib
 import json
 import os
 import re
+import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from datetime import datetime
+from itertools import islice
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mtbert.utils.errors import UserError, shorten
@@ -13,6 +19,7 @@ from mtbert.utils.logging import logger
 from mtbert.workbook.classroom.exercises import KEY, exercises, source
 
 _LARGEST = 50 * 2**20  # bytes of a notebook
+_MOST = 100  # notebooks in a zip file
 _CANVAS = re.compile(r"(?P<name>[^_]+)_(?:LATE_)?(?P<id>\d+)_\d+_(?P<file>.+)")
 _MOODLE = re.compile(r"(?P<name>.+?)_(?P<id>\d+)_assignsubmission_.*")
 _SKIPPED = re.compile(r"^(\.|__MACOSX$)")
@@ -47,6 +54,8 @@ class Submission:
 def find_submissions(folder: Path, originals: Sequence[Path]) -> list[Submission]:
     """The submissions in a folder: a folder for each student, or notebooks that are named after students.
 
+    What students handed in as zip files is read from them.
+
     Args:
         folder: Where they are, unpacked.
         originals: The project's notebooks that may be among them.
@@ -57,10 +66,13 @@ def find_submissions(folder: Path, originals: Sequence[Path]) -> list[Submission
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder: give the folder of the submissions, unpacked")
     found: dict[str, Submission] = {}
-    for path, owner, id in _files(folder, originals):
-        submission = found.setdefault(owner, Submission(owner, id))
-        if path is not None:
-            _add(submission, path, folder, originals)
+    with tempfile.TemporaryDirectory(prefix="mtbert-zip-") as spare:
+        for path, owner, id in _files(folder, originals):
+            submission = found.setdefault(owner, Submission(owner, id))
+            if path is not None and path.suffix.lower() == ".zip":
+                _add_zip(submission, path, folder, originals, Path(spare))
+            elif path is not None:
+                _add(submission, path, path.relative_to(folder).as_posix(), originals)
     if not any(submission.notebooks or submission.others for submission in found.values()):
         raise UserError(f"{folder} holds no notebooks: give the folder of the submissions, unpacked")
     return sorted(found.values(), key=lambda submission: submission.student.lower())
@@ -78,10 +90,13 @@ def _files(folder: Path, originals: Sequence[Path]) -> Iterator[tuple[Path | Non
             for parent, folders, names in os.walk(entry):
                 folders[:] = sorted(name for name in folders if not _SKIPPED.match(name))
                 yield from ((Path(parent, name), owner, id) for name in sorted(names) if not _SKIPPED.match(name))
-        elif entry.suffix == ".ipynb":
-            match = _CANVAS.fullmatch(entry.name)
+            continue
+        match = _MOODLE.fullmatch(entry.name) or _CANVAS.fullmatch(entry.name)
+        if entry.suffix == ".ipynb" or (match and entry.suffix.lower() == ".zip"):
             owner, id = (match["name"], match["id"]) if match else (_without_title(entry.stem, originals), "")
             yield entry, owner or folder.resolve().name, id
+        elif entry.suffix.lower() == ".zip":
+            logger.warning(f"{entry.name} was not read: unpack it")
         else:
             logger.warning(f"{entry.name} is not a notebook and was not read")
 
@@ -94,9 +109,32 @@ def _without_title(stem: str, originals: Sequence[Path]) -> str:
     return stem
 
 
-def _add(submission: Submission, path: Path, root: Path, originals: Sequence[Path]) -> None:
-    """Add a file to a submission; of two copies of a notebook, the one that was written last counts."""
+def _add_zip(submission: Submission, path: Path, root: Path, originals: Sequence[Path], spare: Path) -> None:
+    """Add the notebooks in a zip file, which are extracted one by one, up to their largest size."""
     name = path.relative_to(root).as_posix()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [member for member in archive.infolist() if _is_notebook(PurePosixPath(member.filename))]
+            if not members:
+                submission.others.append(f"{name} holds no notebooks")
+            for member in islice(members, _MOST):
+                inside = PurePosixPath(member.filename)
+                file = Path(tempfile.mkdtemp(dir=spare), inside.name)
+                with archive.open(member) as content:
+                    file.write_bytes(content.read(_LARGEST + 1))
+                with contextlib.suppress(ValueError, OverflowError):  # a date that does not exist
+                    os.utime(file, (datetime(*member.date_time).timestamp(),) * 2)
+                _add(submission, file, f"{name}/{inside}", originals)
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError):  # or it is encrypted
+        submission.others.append(f"{name} is not a zip file that can be read")
+
+
+def _is_notebook(path: PurePosixPath) -> bool:
+    return path.suffix == ".ipynb" and not any(map(_SKIPPED.match, path.parts))
+
+
+def _add(submission: Submission, path: Path, name: str, originals: Sequence[Path]) -> None:
+    """Add a file to a submission; of two copies of a notebook, the one that was written last counts."""
     if path.suffix != ".ipynb":
         submission.others.append(f"{name} is not a notebook")
         return
