@@ -1,4 +1,4 @@
-"""Recorded results on real data, as a small table for a notebook."""
+"""Recorded results on real data, in the form that a notebook shows."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -7,6 +7,7 @@ import pandas as pd
 
 from mtbert.experiments import results
 from mtbert.utils import paths
+from mtbert.utils.errors import UserError
 
 
 class Recorded(NamedTuple):
@@ -42,8 +43,44 @@ def recorded_means(rows: Mapping[str, Sequence[Recorded]], metrics: Sequence[str
 def _means(run: Recorded, metrics: Sequence[str]) -> dict[str, float]:
     if not (paths.RESULTS / f"{run.table}.csv").exists():
         return {}
-    means = results.summary(run.table, [*metrics], by=("recipe", "encoder", "steps"))
-    means = means[(means.recipe == run.recipe) & means.encoder.str.contains(run.encoder)]
-    if run.steps:
-        means = means[means.steps == run.steps]
+    means = _rows_of(run, results.summary(run.table, [*metrics], by=("recipe", "encoder", "steps")))
     return means.dropna(subset=["mean"]).set_index("metric")["mean"].to_dict()
+
+
+def recorded_history(run: Recorded) -> pd.DataFrame:
+    """The epochs of recorded runs as ``Run.history`` has those of one run; runs that differ in the seed are averaged.
+
+    Returns:
+        A row per epoch. Columns: epoch, the mean loss ("loss TASK") and the dev score (TASK) of each task, and plain,
+        the mean of the dev scores.
+
+    Raises:
+        UserError: no epoch of such a run is recorded.
+    """
+    epochs = _rows_of(run, results.histories(run.table))
+    if epochs.empty:
+        raise UserError(f"data/results/{run.table}.csv has no epoch of {run.recipe}: record a run of it")
+    means = epochs.groupby(["epoch", "task"], sort=False)[["loss", "score"]].mean().unstack()
+    scores = means["score"].assign(plain=means["score"].mean(axis=1))
+    return means["loss"].add_prefix("loss ").join(scores).rename_axis(columns=None).reset_index()
+
+
+def recorded_limits(name: str, task: str) -> pd.DataFrame:
+    """Recorded runs by their limit in tokens.
+
+    Args:
+        name: The table, data/results/NAME.csv.
+        task: The task that the runs were trained on.
+
+    Returns:
+        A row per run. Columns: max_length, lr, seed, accuracy (on dev).
+    """
+    runs = results.read_table(results.table_path(name))
+    settings = [results.recipe_of(run) for run in runs.to_dict("records")]
+    columns = {"max_length": [recipe.max_length[task] for recipe in settings], "lr": [r.lr for r in settings]}
+    return pd.DataFrame(columns | {"seed": runs.seed, "accuracy": runs[task]})
+
+
+def _rows_of(run: Recorded, table: pd.DataFrame) -> pd.DataFrame:
+    table = table[(table.recipe == run.recipe) & table.encoder.str.contains(run.encoder)]
+    return table[table.steps == run.steps] if run.steps else table

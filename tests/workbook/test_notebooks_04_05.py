@@ -1,0 +1,52 @@
+"""What notebooks 04 and 05 say of recorded runs, recomputed from the records."""
+
+import pytest
+from workbook.exercises import NOTEBOOKS, cells_of
+
+from mtbert.utils.errors import UserError
+from mtbert.workbook.recorded import Recorded, recorded_history, recorded_means
+
+PROSE = {
+    path.stem[:2]: " ".join(" ".join(cell.source for cell in cells_of(path) if cell.cell_type == "markdown").split())
+    for path in NOTEBOOKS
+}
+TASKS = ("sst", "quora", "sts")
+LONGER = Recorded("best", "best", "e5-small", 4500)
+
+
+def short(value: float) -> str:
+    """A number as the lessons write it: .842."""
+    return f"{value:.3f}".removeprefix("0")
+
+
+def test_a_recorded_history_has_the_columns_of_a_run_and_the_mean_of_its_tasks():
+    history = recorded_history(LONGER)
+    assert history.columns.tolist() == ["epoch", *(f"loss {task}" for task in TASKS), *TASKS, "plain"]
+    assert history.epoch.tolist() == [1, 2, 3]
+    assert history.plain.tolist() == pytest.approx(history[list(TASKS)].mean(axis=1).tolist())
+    with pytest.raises(UserError, match=r"best\.csv has no epoch of tiny"):
+        recorded_history(Recorded("best", "tiny"))
+
+
+def test_numbers_of_notebook_05_are_those_recorded():
+    rows = {
+        "alone": [Recorded("single_task", "sst"), Recorded("sts", "sts-cosine")],
+        "mixed": [Recorded("multitask", "mixed")],
+        "minilm": [Recorded("best", "best-minilm")],
+        "best": [Recorded("best", "best", "e5-small", 3000)],
+        "longer": [LONGER],
+    }
+    table = recorded_means(rows, ["sst", "sts"]).astype(float)
+    every = recorded_means({name: rows[name] for name in ("best", "longer")}, TASKS).astype(float)
+    history = recorded_history(LONGER)
+    alone, mixed, minilm = table.sst[["alone", "mixed", "minilm"]]
+    losses = sorted(table.sts["alone"] - table.sts[["mixed", "minilm"]])
+    assert f"{short(alone)} alone, {short(mixed)} in mixed steps, {short(minilm)} with one task" in PROSE["05"]
+    assert alone - mixed > 2 * 0.015 > alone - minilm
+    assert f"{short(losses[0])} to {short(losses[1])} lower in one model" in PROSE["05"]
+    assert f"adds {short(table.sst['best'] - minilm)} to sentiment" in PROSE["05"]
+    largest = (every.loc["best"] - every.loc["longer"]).abs().max()
+    assert f"changed no score by more than {short(largest)}" in PROSE["05"]
+    assert f"still gains, from {short(history.quora[1])} to {short(history.quora[2])}" in PROSE["05"]
+    assert f"({short(history.sst[1])}, then {short(history.sst[2])})" in PROSE["05"]
+    assert history["loss sst"].is_monotonic_decreasing and history.plain.idxmax() == 1
