@@ -8,6 +8,8 @@ import pytest
 import torch
 from workbook.exercises import NOTEBOOKS, cells_of
 
+import mtbert
+from mtbert.data import TASKS
 from mtbert.experiments import results
 from mtbert.experiments.recipes import RECIPES, scaled
 from mtbert.experiments.reports import load_runs
@@ -58,7 +60,9 @@ def table(name: str, index: str) -> pd.DataFrame:
 
 def printed_row(notebook: str, cell: str, *names: str) -> list[float]:
     """The numbers of the line that begins with these names, in what the committed cell printed."""
-    line = re.search(r"^ *" + r" +".join(map(re.escape, names)) + r" +(.*)$", PRINTED[notebook, cell], re.MULTILINE)
+    line = re.search(
+        r"^ *" + r" +".join(map(re.escape, names)) + r" +([-\d.,Na ]+)$", PRINTED[notebook, cell], re.MULTILINE
+    )
     return [float(number.replace(",", "")) for number in line[1].split()]
 
 
@@ -77,7 +81,7 @@ def sts() -> dict[str, str]:
     return {
         "six layers reach {} before": short(frozen.dev["mean"]),
         "untrained *r* is {} here": short(order.r["untrained"]),
-        "than before training ({} against": short(high["MNRL"]),
+        "no worse than before training ({} against": short(high["MNRL"]),
         "against {}). But it gains": short(high["untrained"]),
         "see grades ({} and": short(high["squared error"]),
         "and {}). So the report's": short(high["CoSENT"]),
@@ -102,6 +106,86 @@ def test_a_ranking_loss_gains_a_third_of_what_losses_that_see_grades_gain():
     high = high - high["untrained"]
     assert "gains a third of what" in PROSE["08"]
     assert high["MNRL"] / high[["squared error", "CoSENT"]].mean() == pytest.approx(1 / 3, abs=0.03)
+
+
+def test_printed_scores_of_the_baseline_that_notebook_08_quotes():
+    rows = [("yin", "baseline"), (MARCHINI, "baseline"), (MARCHINI, "naive-multitask")]
+    printed = [RECIPES[f"{report}/{row}"] for report, row in rows]
+    assert [entry.recipe.head["sts"] for entry in printed] == ["concat", "concat_sigmoid", "concat_sigmoid"]
+    assert [entry.printed["sts"] for entry in printed] == pytest.approx([0.36] * 3, abs=0.006)
+    cosine = RECIPES[f"{MARCHINI}/cosine"]
+    assert cosine.recipe.head["sts"] == "cosine"
+    said("08", {"and print {} for it": ".36", "jumps to {} by switching": short(cosine.printed["sts"], 2)})
+
+
+def test_what_notebook_08_says_of_its_demo_runs_is_what_they_print():
+    train = {name: printed_row("08", "37693cfc", name)[0] for name in ("(u, v)", "(u, v), train labels shuffled")}
+    assert "fits nearly as well" in PROSE["08"] and 0 < train["(u, v)"] - train["(u, v), train labels shuffled"] < 0.1
+    untrained, constant = (printed_row("08", "a5771bce", name) for name in ("cosine, untrained", "constant: the mean"))
+    assert untrained[0] > 0.6 and untrained[1] > constant[1]
+    ordered = {name: printed_row("08", "03afdbd6", name) for name in ("untrained", "squared error", "MNRL", "CoSENT")}
+    assert "CoSENT has the best order" in PROSE["08"] and max(ordered, key=lambda name: ordered[name][1]) == "CoSENT"
+    assert f"a constant ({constant[1]}, in the table" in PROSE["08"] and ordered["CoSENT"][2] > constant[1]
+    similar, unrelated = zip(*(printed_row("08", "a1d0c6e8", name) for name in ("before", "after")), strict=True)
+    assert "drift apart too, but less than half as far" in PROSE["08"]
+    assert 0 < similar[1] - similar[0] < (unrelated[1] - unrelated[0]) / 2
+    assert "to nearly a right angle" in PROSE["08"] and unrelated[1] == pytest.approx(math.sqrt(2), abs=0.05)
+    assert "Seventy-four questions" in "".join(PRINTED["08", "e2c420d9"].split("\n")[-1:])
+    assert PRINTED["08", "e2c420d9"].startswith("74 duplicates")
+
+
+def test_what_notebook_08_says_of_poolings():
+    untrained = table("sts_frozen", "kind")
+    untrained = untrained[(untrained.encoder == scores.MINILM) & (untrained.what == "plain cosine")].dev
+    after = {"mean": recorded("sts-short"), "cls": recorded("sts-cls"), "max": recorded("sts-max")}
+    others = untrained.drop("mean")
+    assert "is about six points ahead" in PROSE["08"]
+    assert all(untrained["mean"] - score == pytest.approx(0.06, abs=0.006) for score in others)
+    gap = (after["mean"] - after["cls"]) / (untrained["mean"] - untrained["cls"])
+    assert "closes about half of the gap for [CLS]" in PROSE["08"] and gap == pytest.approx(0.5, abs=0.06)
+    assert "The maximum even falls below its starting point" in PROSE["08"] and after["max"] < untrained["max"]
+
+
+def test_what_notebook_08_says_of_one_sequence_or_two():
+    bi, cross = (mtbert.recipe(f"sts-{name}") for name in ("cosine", "cross"))
+    assert "by a point with half the epochs" in PROSE["08"] and cross.epochs == 2 * bi.epochs
+    assert recorded("sts-cosine") - recorded("sts-cross") == pytest.approx(0.01, abs=0.004)
+    runs = results.read_table(paths.RESULTS / "sts.csv").set_index(["recipe", "encoder"]).sts
+    other = runs["sts-cosine", "intfloat/e5-small"].item()
+    assert "gains a point and a half" in PROSE["08"] and other - recorded("sts-cosine") == pytest.approx(
+        0.015, abs=2e-3
+    )
+    assert "to compare from 6,000 pairs" in PROSE["08"] and round(TASKS["sts"].train_rows, -2) == 6000
+
+
+def test_what_notebook_08_says_of_recorded_runs_and_their_steps():
+    runs = results.read_table(paths.RESULTS / "sts.csv").set_index("recipe")
+    steps = runs.steps[["sts-concat", "sts-concat-diff", "sts-dot", "sts-short", "sts-cosine-shifted"]]
+    assert "for one epoch of 188 steps, that with a frozen encoder for ten" in PROSE["08"]
+    assert set(steps) == {188} and runs.steps["sts-concat-frozen"] == 1880
+    ranked = runs.loc["quora-mnrl"]
+    assert "lowest three layers and 400 steps" in PROSE["08"] and (ranked.num_layers, ranked.steps) == (3, 400)
+    counts = results.read_table(paths.RESULTS / "confusion.csv").query("task == 'quora'").groupby("true")["rows"].sum()
+    phrases = {
+        "better than a coin ({})": short(ranked.quora, 2),
+        "always saying “different” ({})": short(counts[0] / counts.sum(), 2),
+    }
+    said("08", phrases)
+    baseline = runs.sts[["sts-concat", "sts-concat-sigmoid", "sts-concat-two-layer"]]
+    assert "changes nothing that can be seen" in PROSE["08"] and baseline.max() - baseline.min() < 0.03
+
+
+def test_numbers_of_notebook_08_that_follow_from_arithmetic():
+    low, high = torch.tensor([-1.0, 1.0]).sigmoid().tolist()
+    phrases = {
+        "no probability leaves {}": f"{short(low, 2)} to {short(high, 2)}",
+        "200 · 199 / 2 = {}": f"{200 * 199 // 2:,}",
+        "24 · 384 ≈ {} dimensions": f"{round(24 * 384, -2):,}",
+        "log(64) ≈ {} instead": f"{math.log(64):.2f}",
+        "log(16) ≈ {},": f"{math.log(16):.2f}",
+        "√2 ≈ {} apart": f"{math.sqrt(2):.2f}",
+    }
+    said("08", phrases)
 
 
 def adapter_size(kind: str, width: int, config: BertConfig) -> int:
