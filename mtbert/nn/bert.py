@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mtbert.data.batch import PackedBatch
 from mtbert.nn.attention import first_token_attention, packed_attention
 from mtbert.nn.dropout import dropout
 from mtbert.utils.errors import shorten
+from mtbert.utils.onednn import Linear
 
 # Where an adapter may add to the hidden states: at the query, key and value; at the outputs of attention and of the
 # feed-forward block; at the sum before a layer's last LayerNorm; and at the output of the last layer.
@@ -112,11 +112,11 @@ class Layer(nn.Module):
         super().__init__()
         hidden = config.hidden_size
         self.heads = config.num_attention_heads
-        self.qkv = nn.Linear(hidden, 3 * hidden)  # W_q, W_k, W_v stacked: one matrix product instead of three
-        self.attention_output = nn.Linear(hidden, hidden)
+        self.qkv = Linear(hidden, 3 * hidden)  # W_q, W_k, W_v stacked: one matrix product instead of three
+        self.attention_output = Linear(hidden, hidden)
         self.attention_norm = nn.LayerNorm(hidden, config.layer_norm_eps)
-        self.intermediate = nn.Linear(hidden, config.intermediate_size)
-        self.output = nn.Linear(config.intermediate_size, hidden)
+        self.intermediate = Linear(hidden, config.intermediate_size)
+        self.output = Linear(config.intermediate_size, hidden)
         self.output_norm = nn.LayerNorm(hidden, config.layer_norm_eps)
         self.p = config.hidden_dropout_prob
         self.attention_p = config.attention_probs_dropout_prob
@@ -133,8 +133,8 @@ class Layer(nn.Module):
             x = x[batch.first_tokens]
         attended = dropout(self.attention_output(mixed), self.p, self.training)
         h = self.attention_norm(x + hook("attention", attended, attended))
-        wide = F.gelu(self.intermediate(h))  # (tokens, intermediate)
-        narrow = dropout(self.output(wide), self.p, self.training)  # (tokens, hidden)
+        wide = self.intermediate(h)  # (tokens, intermediate)
+        narrow = dropout(self.output(wide, gelu=True), self.p, self.training)  # (tokens, hidden)
         return self.output_norm(hook("layer", h + hook("feed_forward", narrow, narrow), x))
 
 
@@ -146,7 +146,7 @@ class Bert(nn.Module):
         self.config = config
         self.embeddings = Embeddings(config)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))
-        self.pooler = nn.Linear(config.hidden_size, config.hidden_size)
+        self.pooler = Linear(config.hidden_size, config.hidden_size)
         self.init_weights()
 
     @torch.no_grad()

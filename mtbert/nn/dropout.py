@@ -23,13 +23,19 @@ def dropout(x: Tensor, p: float, training: bool = True) -> Tensor:
         return x
     if x.device.type != "cpu":
         return F.dropout(x, p)
-    return x * dropout_mask(x, p)
+    keep, scale = _draw(x, p)
+    return (x * keep).mul_(scale)  # so that autograd keeps one byte for each value
 
 
 def dropout_mask(x: Tensor, p: float) -> Tensor:
     """The factors of dropout on a CPU, in the shape of ``x``: 0 with probability ``p``, else 1 / (1 - p)."""
+    keep, scale = _draw(x, p)
+    return keep.to(x.dtype).mul_(scale)
+
+
+def _draw(x: Tensor, p: float) -> tuple[Tensor, float]:
+    """Which values stay, in the shape of ``x``, and their factor."""
     dropped = min(round(p * _STEPS), _STEPS - 1)
     draws = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
     bits = draws.view(torch.int16)[: x.numel()].view(x.shape)  # uniform on [-2^15, 2^15)
-    mask = (bits >= dropped - _STEPS // 2).to(x.dtype)
-    return mask.mul_(_STEPS / (_STEPS - dropped))
+    return bits >= dropped - _STEPS // 2, _STEPS / (_STEPS - dropped)

@@ -14,6 +14,7 @@ from mtbert.data.batch import PackedBatch, pack_sequences
 from mtbert.nn.attention import first_token_attention
 from mtbert.nn.bert import Bert, BertConfig
 from mtbert.nn.pretrained import to_transformers
+from mtbert.utils import onednn
 from mtbert.utils.errors import UserError
 
 transformers = pytest.importorskip("transformers")
@@ -177,3 +178,23 @@ def test_attention_of_first_tokens_drops_weights_at_the_given_rate():
     torch.testing.assert_close(first_token_attention(qkv, batch, 2), torch.ones(2, 8).double())
     torch.testing.assert_close(kept, torch.ones(2, 8).double(), rtol=0, atol=0.1)
     assert (kept != 1).all()
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
+def test_training_through_onednn_is_training_through_torch(monkeypatch):
+    """Outputs and gradients to float32's rounding, also where the last layer has first tokens alone."""
+    torch.manual_seed(0)
+    bert, batch, product = Bert(SMALL), random_batch([24, 9] * 9), onednn._product
+    results = []
+    for preferred in (False, True):
+        products = []
+        monkeypatch.setattr(onednn, "prefers_onednn", lambda: preferred)  # noqa: B023
+        monkeypatch.setattr(onednn, "_product", lambda *args: products.append(1) or product(*args))  # noqa: B023
+        torch.manual_seed(1)
+        hidden = [bert(batch, first_only=first_only) for first_only in (False, True)]
+        trained = [parameter for name, parameter in bert.named_parameters() if "pooler" not in name]
+        gradients = torch.autograd.grad(hidden[0].sin().sum() + hidden[1].sin().sum(), trained)
+        results.append([*hidden, *gradients])
+        assert bool(products) == preferred
+    for through_torch, through_onednn in zip(*results, strict=True):
+        torch.testing.assert_close(through_onednn, through_torch, rtol=1e-4, atol=1e-4)
