@@ -18,6 +18,7 @@ import urllib.request
 import nbformat
 import pytest
 
+import mtbert
 from mtbert.utils import paths
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -277,27 +278,113 @@ def test_an_explorer_follows_its_controls_while_a_cell_runs_and_after_a_reload(o
     _move_all_controls(explorer)
 
 
-def test_an_interrupted_training_says_so_in_one_line_and_goes_on_when_its_cell_runs_again(open_notebook):
+def test_an_interrupted_training_goes_on_in_its_cell_and_ends_like_one_that_was_not_interrupted(open_notebook):
     folders = paths.RUNS / "05_multitask"
     notebook = open_notebook("05_multitask")
     parameters = notebook.find("profile: str")
     source = notebook.cells()[parameters]["source"].replace("epochs: int = 0", "epochs: int = 1")
     notebook.write(parameters, source.replace("seed: int = 0", f"seed: int = {SEED}"))
+    setup, settings = notebook.find("import mtbert"), notebook.find("= settings(")
     main = notebook.find("mtbert.train(main,")
     try:
-        for number in (parameters, notebook.find("import mtbert"), notebook.find("= settings(")):
+        for number in (parameters, setup, settings):
             assert not _errors([{"outputs": notebook.run(number)}])
         notebook.start(main)
-        _wait(lambda: list(folders.glob(f"*{SEED}/main/.lock")), "the training does not begin", 60)
-        time.sleep(5)
+        _wait(lambda: list(folders.glob(f"*{SEED}/main/.lock")), "the training does not begin", 120)
+        time.sleep(15)
         notebook.do("await panel.sessionContext.session.kernel.interrupt();")
-        _wait(lambda: not notebook.busy(), "the training does not stop", 60)
+        _wait(lambda: not notebook.busy(), "the training does not stop", 120)
         [error] = [output for output in notebook.outputs(main) if output["output_type"] == "error"]
-        assert len(error["traceback"]) == 1 and "stopped after step" in error["traceback"][0]
+        [line] = error["traceback"]
+        step, steps = map(int, re.search(r"stopped after step (\d+) of (\d+)", line).groups())
+        assert 0 < step < steps, line
         assert not _errors([{"outputs": notebook.run(main)}])
+        resumed = _result(folders)
+
+        for number in (setup, settings, main):  # from the beginning: the settings remove the finished run
+            assert not _errors([{"outputs": notebook.run(number)}])
+        assert _result(folders) == resumed
     finally:
         for folder in folders.glob(f"*{SEED}"):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _result(folders) -> tuple:
+    """Losses, scores and weights of the run that was trained with the seed of the tests."""
+    [path] = folders.glob(f"*{SEED}/main/run.json")
+    run = json.loads(path.read_text("utf-8"))
+    assert run["status"] == "finished"
+    return [(epoch["step"], epoch["losses"], epoch["scores"]) for epoch in run["epochs"]], run["weights_sha256"]
+
+
+@pytest.fixture
+def own_run():
+    """A finished run of a few steps among those that the playground offers."""
+    folder = paths.RUNS / f"browser-{SEED}"
+    recipe = mtbert.recipe("tiny").replace(epochs=1, steps_per_epoch=1)
+    try:
+        mtbert.train(recipe, folder, paths.SAMPLE, progress=False)
+        yield paths.display_path(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _type(explorer, texts: list[str]) -> None:
+    """Replace the texts in an explorer's boxes."""
+    for box, text in zip(explorer.query_selector_all("input[type=text]"), texts, strict=True):
+        box.fill(text)
+        box.press("Enter")
+
+
+def _wait_for_words(explorer, *words: str) -> None:
+    """Wait until the picture's description, or the message above it, holds all words."""
+    shown = lambda: explorer.query_selector("img").get_attribute("alt") + explorer.inner_text()  # noqa: E731
+    _wait(lambda: all(word in shown() for word in words), f"{words} not among: {shown()}")
+
+
+def test_the_playground_answers_as_the_model_does(open_notebook, own_run):
+    notebook = open_notebook("playground")
+    notebook.run_all()
+    assert not _errors(notebook.cells())
+    sentence, pair, tokens, attention, neighbors = notebook.explorers()
+
+    texts = ["A dull, lifeless film.", "Not one false note: a masterpiece!", "🎬", "word " * 400]
+    for text in texts:
+        _type(sentence, [text])
+        labels = [f"{answer.task.title}: {answer.label}" for answer in mtbert.ask(text).values()]
+        _wait_for_words(sentence, text[:20].strip().replace("🎬", "□"), *labels)
+    _type(sentence, [" "])
+    _wait_for_words(sentence, "text 1 is empty")
+    _type(sentence, ["Fine."])
+    _wait_for_words(sentence, "Fine.")
+    assert "empty" not in sentence.inner_text()
+
+    alone = sentence.query_selector("img").get_attribute("src")
+    sentence.query_selector("select").select_option(label=own_run)
+    _wait(lambda: sentence.query_selector("img").get_attribute("src") != alone, "the own run does not answer")
+
+    questions = ["Why do cats purr?", "What makes a cat purr?"]
+    _type(pair, questions)
+    answers = mtbert.ask(*questions)
+    _wait_for_words(pair, *questions, *(answer.label for answer in answers.values()))
+
+    _type(tokens, ["Unbelievable!"])
+    _wait_for_words(tokens, "unbelievable", "4 tokens")
+    layer, head = attention.query_selector_all(".noUi-handle")
+    for slider, times in ((layer, 5), (head, 3)):
+        slider.focus()
+        for _ in range(times):
+            slider.press("ArrowRight")
+    _wait_for_words(attention, "Layer 5, head 5")
+    before = neighbors.query_selector("img").get_attribute("src")
+    _type(neighbors, ["Someone makes music."])
+    _wait(lambda: neighbors.query_selector("img").get_attribute("src") != before, "no other neighbors")
+
+    room = notebook.page.query_selector(".jp-WindowedPanel-outer").bounding_box()
+    for explorer in notebook.explorers():
+        for part in explorer.query_selector_all("img, input, select, .widget-slider"):
+            box = part.bounding_box()
+            assert box is None or box["x"] + box["width"] <= room["x"] + room["width"], "wider than the page"
 
 
 @pytest.mark.parametrize("original", sorted((paths.ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
