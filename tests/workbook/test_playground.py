@@ -69,8 +69,18 @@ def test_every_figure_can_be_read_from_the_last_row(playground, text):
     for figure in figures:
         figure.draw_without_rendering()
         texts = [text for text in figure.findobj(matplotlib.text.Text) if text.get_text() and text.get_visible()]
-        assert figure.get_figwidth() >= 10
+        assert figure.get_figwidth() >= 10 and figure.get_figheight() <= 5.2  # 500 of 600 pixels in Lab
         assert not [text.get_text() for text in texts if text.get_fontsize() < 13]
+
+
+@pytest.mark.filterwarnings("error:Glyph")
+def test_letters_that_the_font_lacks_are_drawn_as_boxes(playground):
+    text = "Ünï 🎬 电影"
+    playground.tokens(text).draw_without_rendering()
+    playground.attention(text, layer=0, head=0).draw_without_rendering()
+    figure = playground.sentence(text)
+    figure.draw_without_rendering()
+    assert figure.get_suptitle() == "Ünï □ □□"
 
 
 def test_a_run_of_ones_own_stands_beside_the_model(playground, run):
@@ -115,5 +125,5 @@ def test_a_box_that_was_emptied_says_so(playground, monkeypatch):
 
 def test_a_long_text_is_cut_in_the_map_of_a_head_and_the_title_says_so(playground):
     title = playground.attention("word " * 30, layer=0, head=0).axes[0].get_title()
-    assert "24 of 32 tokens" in title
+    assert "18 of 32 tokens" in title
     assert "sums to 1" in playground.attention("A film.", layer=0, head=0).axes[0].get_title()

@@ -1,4 +1,7 @@
-"""Figures of the playground, large enough for a projector: tokens, attention, neighbors and answers."""
+"""Figures of the playground: tokens, attention, neighbors and answers.
+
+They are large enough for a projector, and low enough to stand below their boxes on a screen of 1280 x 720 pixels.
+"""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -6,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.patches import Patch
 
 from mtbert.data.tasks import Task
@@ -15,14 +19,14 @@ from mtbert.workbook.plots.style import PALETTE, subplots
 _WIDTH = 10.5  # inches
 _SIZE = 14  # points
 _TOKEN_ROWS = 3
-_MAP_TOKENS = 24  # more would not be legible
+_MAP_TOKENS = 18  # more would not be legible
 
 
 def tokens(pieces: Sequence[str], ids: Sequence[int]) -> Figure:
     """Draw the tokens of a text as boxes, with their ids below; pieces that continue a word have another color."""
     figure, axes = subplots(figsize=(_WIDTH, 2.8), layout="constrained")
     x, row, shown = 0.0, 0, 0  # x and widths in inches
-    for piece, token_id in zip(pieces, ids, strict=True):
+    for piece, token_id in zip(map(_drawable, pieces), ids, strict=True):
         width = max(0.45, 0.3 + 0.125 * len(piece))
         if x + width > _WIDTH - 0.3:
             x, row = 0.0, row + 1
@@ -42,11 +46,11 @@ def tokens(pieces: Sequence[str], ids: Sequence[int]) -> Figure:
 
 def attention(pieces: Sequence[str], weights: np.ndarray, layer: int, head: int) -> Figure:
     """Draw where each token of a text looks; weights: (tokens, tokens), a row sums to 1."""
-    figure, axes = subplots(figsize=(_WIDTH, 6.2), layout="constrained")
+    figure, axes = subplots(figsize=(_WIDTH, 4.8), layout="constrained")
     title = "every row sums to 1"
     if len(pieces) > _MAP_TOKENS:
         title = f"the first {_MAP_TOKENS} of {len(pieces)} tokens, whose rows sum to 1 over all"
-    pieces, weights = pieces[:_MAP_TOKENS], weights[:_MAP_TOKENS, :_MAP_TOKENS]
+    pieces, weights = [_drawable(piece) for piece in pieces[:_MAP_TOKENS]], weights[:_MAP_TOKENS, :_MAP_TOKENS]
     image = axes.imshow(weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     axes.set_xticks(range(len(pieces)), pieces, rotation=60, ha="right", rotation_mode="anchor", fontsize=13)
     axes.set_yticks(range(len(pieces)), pieces, fontsize=13)
@@ -79,9 +83,9 @@ def neighbors(sentences: Sequence[str], cosines: Sequence[float], among: int) ->
 def answers(by_model: Mapping[str, Answers], texts: Sequence[str]) -> Figure:
     """Draw what each model answers about a text or a pair: a panel per task, a bar per label and model."""
     tasks = {name: answer.task for found in by_model.values() for name, answer in found.items()}
-    figure, row = subplots(1, len(tasks), figsize=(_WIDTH, 4.4), layout="constrained", squeeze=False)
+    figure, row = subplots(1, len(tasks), figsize=(_WIDTH, 4.0), layout="constrained", squeeze=False)
     figure.suptitle(
-        "\n".join(textwrap.shorten(text, 80, placeholder=" …") for text in texts),
+        "\n".join(_drawable(textwrap.shorten(text, 80, placeholder=" …"), "italic") for text in texts),
         fontsize=_SIZE,
         style="italic",
         parse_math=False,
@@ -93,6 +97,12 @@ def answers(by_model: Mapping[str, Answers], texts: Sequence[str]) -> Figure:
         handles = [Patch(color=color, label=name) for color, name in zip(PALETTE, names, strict=False)]
         figure.legend(handles=handles, loc="outside lower center", ncols=len(names), fontsize=13)
     return figure
+
+
+def _drawable(text: str, style: str = "normal") -> str:
+    """A text with a box for every letter that the font lacks; matplotlib would warn of each."""
+    font = get_font(findfont(FontProperties(style=style)))
+    return "".join(letter if font.get_char_index(ord(letter)) else "□" for letter in text)
 
 
 def _answer_panel(axes: Axes, task: Task, by_model: Mapping[str, Answers]) -> None:
