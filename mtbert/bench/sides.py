@@ -1,5 +1,6 @@
 """The implementations of a training step that ``bench step`` compares."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,25 +19,34 @@ from mtbert.nn.pretrained import load_encoder
 from mtbert.training.cuda_graphs import Execution
 from mtbert.utils.device import autocast
 from mtbert.utils.extras import missing_extra
+from mtbert.utils.onednn import linear, transposed_product
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all sides train: an encoder on the rows of a task."""
+
+    encoder: str
+    task: Task
+    dataset: TokenizedDataset
+    device: torch.device
+    precision: str = "float32"
 
 
 class Ours(PackedStep):
     """A training step of mtbert on one task, perhaps with an adapter (see ``mtbert.nn.ADAPTERS``) in every layer."""
 
-    def __init__(
-        self,
-        encoder: str,
-        task: Task,
-        dataset: TokenizedDataset,
-        device: torch.device,
-        adapter: str = "none",
-        precision: str = "float32",
-        execution: Execution | None = None,
-    ):
-        self.task, self.adapter = task.name, adapter
-        model = {"heads": {task.name: "linear"}, "encoding": {task.name: "cross"}, "pooling": "cls"}
+    def __init__(self, job: Job, adapter: str = "none", execution: Execution | None = None):
+        self.task, self.adapter = job.task.name, adapter
         super().__init__(
-            lambda: load_encoder(encoder), {task.name: dataset}, device, precision, execution=execution, **model
+            lambda: load_encoder(job.encoder),
+            {self.task: job.dataset},
+            job.device,
+            job.precision,
+            execution=execution,
+            heads={self.task: "linear"},
+            encoding={self.task: "cross"},
+            pooling="cls",
         )
 
     def prepare(self) -> None:
@@ -57,16 +67,7 @@ class Peer:
     for any lengths.
     """
 
-    def __init__(
-        self,
-        encoder: str,
-        task: Task,
-        dataset: TokenizedDataset,
-        device: torch.device,
-        precision: str = "float32",
-        compiled: bool = False,
-        packed: bool = False,
-    ):
+    def __init__(self, job: Job, compiled: bool = False, packed: bool = False):
         try:
             import transformers
         except ImportError:
@@ -74,25 +75,25 @@ class Peer:
 
         transformers.logging.set_verbosity_error()
         transformers.utils.logging.disable_progress_bar()
-        ours = load_encoder(encoder)
+        ours = load_encoder(job.encoder)
         with TemporaryDirectory() as folder:
             ours.save(Path(folder))  # so that random weights are the same, too
             self.bert = transformers.BertModel.from_pretrained(
                 folder, attn_implementation="sdpa", add_pooling_layer=False, dtype=torch.float32
-            ).to(device)
-        self.head = build_head("linear", task, ours.config.hidden_size).to(device)
+            ).to(job.device)
+        self.head = build_head("linear", job.task, ours.config.hidden_size).to(job.device)
         self.bert.train()
         self.forward = torch.compile(self.bert, dynamic=True) if compiled else self.bert
-        self.task, self.labels, self.device, self.precision = task, dataset.labels.to(device), device, precision
-        self.sequences, self.packed = dataset.encode("cross", MAX_LENGTH, ours.tokenizer), packed
+        self.job, self.packed, self.labels = job, packed, job.dataset.labels.to(job.device)
+        self.sequences = job.dataset.encode("cross", MAX_LENGTH, ours.tokenizer)
         self.ids = self.sequences.ids.long().split(self.sequences.lengths.tolist())
         self.types = self.sequences.token_types.long().split(self.sequences.lengths.tolist())
         parameters = [*self.bert.parameters(), *self.head.parameters()]
         self.optimizer = torch.optim.AdamW(parameters, lr=LR, weight_decay=WEIGHT_DECAY, fused=True)
 
     def step(self, rows: Tensor) -> None:
-        with autocast(self.device, self.precision):
-            loss = task_loss(self.task, self.logits(rows), self.labels[on_device(rows, self.device)])
+        with autocast(self.job.device, self.job.precision):
+            loss = task_loss(self.job.task, self.logits(rows), self.labels[on_device(rows, self.job.device)])
         loss.backward()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -100,7 +101,7 @@ class Peer:
     def logits(self, rows: Tensor) -> Tensor:
         """(rows, outputs), from the first token of each sequence."""
         if self.packed:
-            batch = self.sequences.batch(rows).to(self.device)
+            batch = self.sequences.batch(rows).to(self.job.device)
             inputs = {"input_ids": batch.ids, "token_type_ids": batch.token_types, "position_ids": batch.positions}
             mask = batch.seq_ids[:, None] == batch.seq_ids  # (tokens, tokens)
             hidden = self.forward(**{name: ids[None] for name, ids in inputs.items()}, attention_mask=mask[None, None])
@@ -112,28 +113,28 @@ class Peer:
 
     def _padded(self, sequences: tuple[Tensor, ...], rows: Tensor) -> Tensor:
         selected = [sequences[row] for row in rows.tolist()]
-        return on_device(nn.utils.rnn.pad_sequence(selected, batch_first=True), self.device)
+        return on_device(nn.utils.rnn.pad_sequence(selected, batch_first=True), self.job.device)
 
 
 class MatrixProducts:
     """The matrix products of one layer's training step and nothing else: how fast the device multiplies such matrices.
 
-    Products have the step's own shapes: (tokens, rows) times (rows, columns), forward, and the two of the backward
-    pass. ``flops`` counts those of the last step.
+    Products have the step's own shapes: (tokens, inputs) times (inputs, outputs), forward, and the two of the backward
+    pass, each by whichever of torch's libraries this processor prefers. ``flops`` counts those of a step.
     """
 
     def __init__(self, config: BertConfig, device: torch.device, dtype: torch.dtype):
         h, f = config.hidden_size, config.intermediate_size
-        self.shapes = [(h, 3 * h), (h, h), (h, f), (f, h)]
+        self.shapes = [(3 * h, h), (h, h), (f, h), (h, f)]  # (outputs, inputs)
         self.weights = [torch.randn(shape, device=device, dtype=dtype) for shape in self.shapes]
-        self.gradients = [torch.empty_like(weight) for weight in self.weights]
 
     def step(self, tokens: int) -> None:
-        for weight, gradient in zip(self.weights, self.gradients, strict=True):
-            x = weight.new_ones(tokens, len(weight))
-            torch.mm(torch.mm(x, weight), weight.T, out=x)  # forward, and the gradient of x
-            torch.mm(x.T, torch.mm(x, weight), out=gradient)
+        for weight in self.weights:
+            x = weight.new_ones(tokens, weight.shape[1])
+            y = linear(x, weight)
+            linear(y, weight.T)  # the gradient of x
+            transposed_product(y, x)  # and of the weight
 
     def flops(self, tokens: int) -> int:
         """FLOPs of a step."""
-        return sum(4 * 2 * tokens * rows * columns for rows, columns in self.shapes)
+        return sum(3 * 2 * tokens * rows * columns for rows, columns in self.shapes)

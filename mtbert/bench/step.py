@@ -12,10 +12,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mtbert.bench.sides import MatrixProducts, Ours, Peer
+from mtbert.bench.sides import Job, MatrixProducts, Ours, Peer
 from mtbert.bench.timing import MemoryTracker, Side, interleave, steps_per_turn
-from mtbert.bench.workload import MAX_LENGTH, random_batches, read_datasets
-from mtbert.data.tasks import Task, get_task
+from mtbert.bench.workload import MAX_LENGTH, task_inputs
 from mtbert.data.tokens import TokenizedDataset
 from mtbert.nn.flops import device_mfu, mfu, training_flops
 from mtbert.nn.pretrained import load_encoder
@@ -99,14 +98,14 @@ def bench_step(
     config = load_encoder(encoder).config
     products = MatrixProducts(config, device, torch.bfloat16 if precision == "bfloat16" else torch.float32)
     for name in tasks:
-        task, dataset, batches = _inputs(folder, encoder, name, batch_size, steps)
-        lengths = _token_counts(encoder, dataset)
+        task, dataset, batches = task_inputs(folder, encoder, name, batch_size, steps)
+        job, lengths = Job(encoder, task, dataset, device, precision), _token_counts(encoder, dataset)
         grouped = length_grouped(torch.cat(batches), lengths, batch_size)
         tokens = [int(lengths[rows].sum()) for rows in batches]
         trackers: dict[str, MemoryTracker] = {}
         functions = {"": partial(_run, products, tokens)}
         for variant in variants(compiled, device.type == "cuda"):
-            build = partial(_build, variant, encoder, task, dataset, device, precision, execution)
+            build = partial(_build, variant, job, execution)
             trackers[variant.name] = tracker = MemoryTracker(build, device)
             rows = grouped if variant.grouped else batches
             functions[variant.name] = partial(_run, tracker, rows)
@@ -126,20 +125,10 @@ def bench_step(
         )
 
 
-def _build(
-    variant: Variant,
-    encoder: str,
-    task: Task,
-    dataset: TokenizedDataset,
-    device: torch.device,
-    precision: str,
-    execution: Execution | None,
-) -> Side:
+def _build(variant: Variant, job: Job, execution: Execution | None) -> Side:
     if variant.package == "transformers":
-        return Peer(encoder, task, dataset, device, precision, variant.compiled, variant.packed)
-    return Ours(
-        encoder, task, dataset, device, "none", precision, Execution(compile=True) if variant.compiled else execution
-    )
+        return Peer(job, variant.compiled, variant.packed)
+    return Ours(job, execution=Execution(compile=True) if variant.compiled else execution)
 
 
 def _token_counts(encoder: str, dataset: TokenizedDataset) -> Tensor:
@@ -175,8 +164,9 @@ def bench_adapters(
 ) -> Iterator[tuple[str, dict[str, float]]]:
     """Each task, and the seconds of a training step with each adapter and, as "none", without one."""
     for name in tasks:
-        task, dataset, batches = _inputs(folder, encoder, name, batch_size, warm_up + steps)
-        sides = {adapter: Ours(encoder, task, dataset, device, adapter) for adapter in ("none", *adapters)}
+        task, dataset, batches = task_inputs(folder, encoder, name, batch_size, warm_up + steps)
+        job = Job(encoder, task, dataset, device)
+        sides = {adapter: Ours(job, adapter) for adapter in ("none", *adapters)}
         yield name, _median_seconds(sides, batches, warm_up, device)
 
 
@@ -190,8 +180,8 @@ def bench_memory(folder: Path, encoder: str, task: str, batch_size: int, steps: 
 
 
 def _peak_memory(side: str, folder: Path, encoder: str, name: str, batch_size: int, steps: int, device: str) -> float:
-    task, dataset, batches = _inputs(folder, encoder, name, batch_size, steps)
-    trainer = (Ours if side == "mtbert" else Peer)(encoder, task, dataset, torch.device(device))
+    task, dataset, batches = task_inputs(folder, encoder, name, batch_size, steps)
+    trainer = (Ours if side == "mtbert" else Peer)(Job(encoder, task, dataset, torch.device(device)))
     for rows in batches:
         trainer.step(rows)
     return peak_memory_mb(torch.device(device)) or math.nan
@@ -201,11 +191,3 @@ def _median_seconds(sides: dict, batches: list[Tensor], warm_up: int, device: to
     functions = {name: side.step for name, side in sides.items()}
     seconds = interleave(functions, batches, device, warm_up, steps_per_turn(device))
     return {name: statistics.median(turns) for name, turns in seconds.items()}
-
-
-def _inputs(
-    folder: Path, encoder: str, name: str, batch_size: int, steps: int
-) -> tuple[Task, TokenizedDataset, list[Tensor]]:
-    datasets = read_datasets(folder, load_encoder(encoder).tokenizer, [name])
-    batches = random_batches(datasets, {name: batch_size}, steps)
-    return get_task(name), datasets[name], [rows[name] for rows in batches]

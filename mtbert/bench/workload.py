@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from mtbert.data.batch import PackedBatch, on_device
 from mtbert.data.batch_samplers import BatchSampler
 from mtbert.data.read import read_split
-from mtbert.data.tasks import TASKS
+from mtbert.data.tasks import TASKS, Task, get_task
 from mtbert.data.tokens import Encoding, TokenizedDataset, Tokenizer
 from mtbert.nn.compile import compile_layers
 from mtbert.nn.model import MultitaskModel
-from mtbert.nn.pretrained import Encoder
+from mtbert.nn.pretrained import Encoder, load_encoder
 from mtbert.optim import FlatParameters, FusedAdamW
 from mtbert.training.cuda_graphs import CUDAGraphRunner, Execution
 from mtbert.training.dataset import MicroBatch
@@ -37,6 +37,15 @@ def random_batches(datasets: Datasets, batch_size: Mapping[str, int], steps: int
     """Random rows of each task for each of so many steps."""
     samplers = {task: BatchSampler(task, len(datasets[task]), size, seed=0) for task, size in batch_size.items()}
     return [{task: sampler.batch(index) for task, sampler in samplers.items()} for index in range(steps)]
+
+
+def task_inputs(
+    folder: Path, encoder: str, name: str, batch_size: int, steps: int
+) -> tuple[Task, TokenizedDataset, list[Tensor]]:
+    """A task, its tokenized train file, and random rows of it for each of so many steps."""
+    datasets = read_datasets(folder, load_encoder(encoder).tokenizer, [name])
+    batches = random_batches(datasets, {name: batch_size}, steps)
+    return get_task(name), datasets[name], [rows[name] for rows in batches]
 
 
 def owner_of(name: str) -> str:

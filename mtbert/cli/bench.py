@@ -44,13 +44,17 @@ def step(
     cuda_graphs: CudaGraphs = None,
     passes: Annotated[int, typer.Option(min=1, help="Time every batch so often; its median counts.")] = 1,
     peak: Annotated[float | None, typer.Option(help="The device's peak in TFLOP/s, if it is not known.")] = None,
-    record: Annotated[bool, typer.Option("--record", help="Keep the rates in data/results/throughput.csv.")] = False,
+    profile: Annotated[bool, typer.Option("--profile", help="Time the parts of mtbert's step instead.")] = False,
+    record: Annotated[
+        bool, typer.Option("--record", help="Keep the figures in data/results, throughput.csv or step_profile.csv.")
+    ] = False,
 ):
     """Compare a training step with transformers: examples per second, share of the matrix peak, peak memory.
 
     Both sides run on random and on length-grouped batches of the same rows, and transformers also without padding
     ("packed"). --compile adds both under torch.compile. On a GPU, --compile and --cuda-graphs are on by default.
     With --adapters: a step with each adapter against a step without one.
+    With --profile: where the time goes on a CPU, by linear layers, attention and so on.
     """
     from mtbert.bench.step import bench_adapters, bench_memory, bench_step
     from mtbert.data.tasks import get_task
@@ -69,6 +73,9 @@ def step(
         for task, seconds in bench_adapters(folder, encoder, names, kinds, batch, steps, on):
             for kind, spent in seconds.items():
                 typer.echo(f"{task:8}{kind:>16}{1000 * spent:11.0f}{spent / seconds['none']:14.2f}")
+        return
+    if profile:
+        _profile(folder, encoder, names, batch, steps, record)
         return
     typer.echo(f"{'task':7}{'side':34}{'examples/s':>10}{'fastest mtbert is':>19}{'of peak':>9}{'peak MB':>9}")
     execution = override_execution(_fastest(on), compile_, cuda_graphs)
@@ -102,6 +109,22 @@ def step(
                 for side, rate in timing.rates.items()
             }
             _record(about, sides, on, execution, folder, [timing.task])
+
+
+def _profile(folder: Path, encoder: str, tasks: list[str], batch: int, steps: int, record: bool) -> None:
+    import torch
+
+    from mtbert.bench.profile import profile_step, record_profile
+    from mtbert.utils import paths
+
+    typer.echo(f"{'task':8}{'part':18}{'ms a step':>11}{'share':>8}")
+    for task in tasks:
+        spent = profile_step(folder, encoder, task, batch, steps, torch.device("cpu"))
+        for part, ms in spent.items():
+            typer.echo(f"{task:8}{part:18}{ms:11.1f}{ms / sum(spent.values()):8.1%}")
+        if record:
+            path = record_profile(spent, Path(encoder).name, task, batch, steps)
+            typer.echo(f"recorded in {paths.display_path(path)}")
 
 
 @app.command("surgery", epilog="Example: mtbert bench surgery --steps 10 --no-peers")

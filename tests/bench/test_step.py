@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from mtbert.bench.sides import MatrixProducts, Ours, Peer
+from mtbert.bench.profile import part_of, profile_step
+from mtbert.bench.sides import Job, MatrixProducts, Ours, Peer
 from mtbert.bench.step import Timing, length_grouped, variants
 from mtbert.bench.workload import MAX_LENGTH, read_datasets
 from mtbert.data.tasks import get_task
@@ -15,8 +16,8 @@ pytest.importorskip("transformers")
 def test_all_sides_compute_the_same_logits(sample):
     encoder, cpu, rows = load_encoder("tiny"), torch.device("cpu"), torch.tensor([3, 0, 7, 12])
     dataset, task = read_datasets(sample, encoder.tokenizer, ["sst"])["sst"], get_task("sst")
-    ours = Ours("tiny", task, dataset, cpu)
-    peers = [Peer("tiny", task, dataset, cpu, packed=packed) for packed in (False, True)]
+    job = Job("tiny", task, dataset, cpu)
+    ours, peers = Ours(job), [Peer(job, packed=packed) for packed in (False, True)]
     ours.model.eval()
     batch = ours.micro_batch({"sst": rows}).inputs
     with torch.no_grad():
@@ -59,4 +60,20 @@ def test_matrix_products_count_a_layer_forward_and_backward():
     h, f = config.hidden_size, config.intermediate_size
     products = MatrixProducts(config, torch.device("cpu"), torch.float32)
     products.step(5)
-    assert products.flops(5) == 4 * 2 * 5 * (4 * h * h + 2 * h * f)
+    assert products.flops(5) == 3 * 2 * 5 * (4 * h * h + 2 * h * f)
+
+
+def test_a_profile_has_all_the_time_and_finds_every_part(sample):
+    spent = profile_step(sample, "tiny", "sst", 64, 2, torch.device("cpu"), warm_up=1)
+    assert all(ms > 0 for ms in spent.values())
+    assert list(spent)[:2] == ["linear, forward", "linear, backward"] and "rest" in spent
+    assert spent["rest"] < sum(spent.values()) / 2
+
+
+def test_an_operator_belongs_to_what_it_runs_in():
+    backward = ["aten::mul", "autograd::engine::evaluate_function: _LinearBackward", "backward"]
+    assert part_of(backward) == "linear, backward"
+    assert part_of(["aten::addmm", "aten::linear", "forward"]) == "linear, forward"
+    assert part_of(["aten::mul_", "AdamW"]) == "AdamW"
+    assert part_of(["aten::gelu", "_Linear", "forward"]) == "GELU"
+    assert part_of(["aten::add", "forward"]) == "rest"
