@@ -3,8 +3,10 @@
 import pytest
 from workbook.exercises import NOTEBOOKS, cells_of
 
+from mtbert.experiments import results
 from mtbert.utils.errors import UserError
-from mtbert.workbook.recorded import Recorded, recorded_history, recorded_means
+from mtbert.workbook.plots import single_task
+from mtbert.workbook.recorded import Recorded, recorded_history, recorded_limits, recorded_means
 
 PROSE = {
     path.stem[:2]: " ".join(" ".join(cell.source for cell in cells_of(path) if cell.cell_type == "markdown").split())
@@ -26,6 +28,26 @@ def test_a_recorded_history_has_the_columns_of_a_run_and_the_mean_of_its_tasks()
     assert history.plain.tolist() == pytest.approx(history[list(TASKS)].mean(axis=1).tolist())
     with pytest.raises(UserError, match=r"best\.csv has no epoch of tiny"):
         recorded_history(Recorded("best", "tiny"))
+
+
+def test_recorded_limits_are_those_of_the_recipes():
+    limits = recorded_limits("truncation", "cfimdb")
+    assert limits.columns.tolist() == ["max_length", "lr", "seed", "accuracy"]
+    assert sorted(limits.max_length) == [64, 128, 256, 512] and limits.lr.nunique() == 1
+    with_shares = limits.assign(cut=0.5)
+    assert [len(single_task.truncation(table, 245).axes) for table in (limits, with_shares)] == [1, 2]
+
+
+def test_numbers_of_notebook_04_are_those_recorded():
+    limits = recorded_limits("truncation", "cfimdb").set_index("max_length").accuracy
+    means = results.summary("single_task", ["cfimdb"], by=("recipe", "lr")).set_index(["recipe", "lr"])["mean"]
+    frozen, tuned, full = means["cfimdb-last-layer", 1e-3], limits[512], means["cfimdb", 5e-5]
+    assert f"all 512: {short(limits[64])} against {short(tuned)}" in PROSE["04"]
+    assert max(limits[128], limits[256]) < min(limits[64], tuned)
+    error = single_task.standard_error(limits, 245)
+    assert f"about {short(error.mean())}" in PROSE["04"] and f"one of {short(2**0.5 * error.max())}" in PROSE["04"]
+    assert f"all 512 tokens gave {short(frozen)}" in PROSE["04"] and tuned - frozen > limits.max() - limits.min()
+    assert round(100 * (full - frozen)) == 17 and round(100 * (full - tuned)) == 13
 
 
 def test_numbers_of_notebook_05_are_those_recorded():

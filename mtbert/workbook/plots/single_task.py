@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
@@ -102,13 +103,13 @@ def lengths(lengths_by_set: Mapping[str, Sequence[int]], limit: int) -> Figure:
     return figure
 
 
-def curves(histories: Mapping[str, pd.DataFrame], task: str, baseline: float, rows: int) -> Figure:
+def curves(histories: Mapping[str, pd.DataFrame], task: str, baseline: float | None, rows: int) -> Figure:
     """Draw training loss and dev accuracy, with its standard error, over the epochs.
 
     Args:
         histories: Run -> columns epoch, TASK, "loss TASK".
         task: The task's name.
-        baseline: The accuracy of the majority class.
+        baseline: The accuracy of the majority class, if it is to be drawn.
         rows: The number of dev rows.
     """
     figure, (left, right) = panels(2, (11, 4))
@@ -116,7 +117,8 @@ def curves(histories: Mapping[str, pd.DataFrame], task: str, baseline: float, ro
         left.plot(history.epoch, history[f"loss {task}"], marker=marker, label=name)
         error = standard_error(history[task], rows)
         right.errorbar(history.epoch, history[task], error, marker=marker, capsize=3, label=name)
-    right.axhline(baseline, color="0.4", linestyle=":", label="majority class")
+    if baseline is not None:
+        right.axhline(baseline, color="0.4", linestyle=":", label="majority class")
     left.set(title="Training loss", xlabel="epoch", ylabel="cross-entropy")
     right.set(title="Dev accuracy", xlabel="epoch", ylabel="accuracy")
     longest = max(int(history.epoch.max()) for history in histories.values())
@@ -139,16 +141,26 @@ def distances(predicted: Sequence[int], labels: Sequence[float], classes: int) -
 
 
 def truncation(table: pd.DataFrame, rows: int) -> Figure:
-    """Draw accuracy and the share of cut texts by limit; table: columns max_length, accuracy, cut; rows: dev rows."""
-    figure, (left, right) = panels(2, (10.5, 3.8))
+    """Draw accuracy by limit, with its standard error, and the share of cut texts where it is known.
+
+    Args:
+        table: A row per limit. Columns: max_length, accuracy and, if known, cut.
+        rows: The number of dev rows.
+    """
+    figure, (left, *rest) = panels(1 + ("cut" in table), (10.5, 3.8))
     ticks = [str(length) for length in table.max_length]
     error = standard_error(table.accuracy, rows)
     left.errorbar(ticks, table.accuracy, yerr=error, marker="o", capsize=4, color=COLORS["cfimdb"])
     left.set(title="Dev accuracy", xlabel="limit in tokens", ylabel="accuracy")
-    right.bar_label(right.bar(ticks, table.cut, color="0.6"), fmt=lambda share: f"{share:.0%}", padding=2)
+    for right in rest:
+        _share_cut(right, ticks, table.cut)
+    return figure
+
+
+def _share_cut(right: Axes, ticks: Sequence[str], shares: pd.Series) -> None:
+    right.bar_label(right.bar(ticks, shares, color="0.6"), fmt=lambda share: f"{share:.0%}", padding=2)
     right.set(title="Truncated reviews", xlabel="limit in tokens")
     right.set(ylabel="share of reviews", ylim=(0, 1.15))
-    return figure
 
 
 def against_reports(table: pd.DataFrame, title: str) -> Figure:
