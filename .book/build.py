@@ -46,7 +46,11 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def adapt(notebook: dict, folder: Path) -> None:
-    """Turn what myst-nb does not know into what it does: attached images into files, widgets into their pictures."""
+    """Turn what myst-nb does not know into what it does: attached images into files, widgets into their pictures.
+
+    The state of widgets goes, too: for it, myst-nb would load scripts from the network.
+    """
+    notebook["metadata"].pop("widgets", None)
     for cell in notebook["cells"]:
         for name, bundle in cell.pop("attachments", {}).items():
             folder.mkdir(exist_ok=True)

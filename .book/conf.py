@@ -35,7 +35,17 @@ suppress_warnings = ["ref.python"]  # a type such as bytes has the name of some 
 
 
 def setup(app):
+    app.connect("autodoc-process-docstring", lambda *event: keep_colons(event[1], event[-1]), priority=400)
     app.connect("autodoc-process-docstring", lambda *event: escape_markup(event[-1]))
+
+
+def keep_colons(what, lines):
+    """Keep "By metric: the scores" a text: before a colon, napoleon expects a type, which signatures have already."""
+    firsts = [0] if what in ("attribute", "data", "property") else []
+    firsts += [i + 1 for i, line in enumerate(lines[:-1]) if line.strip() in ("Returns:", "Yields:")]
+    for i in firsts:
+        text = lines[i].lstrip()
+        lines[i] = f"{lines[i].removesuffix(text)}: {text}"
 
 
 def escape_markup(lines):

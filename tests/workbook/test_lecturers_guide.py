@@ -44,7 +44,7 @@ def exercises(path: Path) -> set[tuple[str, ...]]:
 
 def chapter(path: Path) -> str:
     """What the guide says about a lesson."""
-    found = re.search(rf"^## {re.escape(title(path))}$(.*?)(?=^## |\Z)", GUIDE, re.MULTILINE | re.DOTALL)
+    found = re.search(rf"^### {re.escape(title(path))}$(.*?)(?=^### |\Z)", GUIDE, re.MULTILINE | re.DOTALL)
     assert found, f"the guide has no chapter '{title(path)}'"
     return found[1]
 
@@ -121,7 +121,7 @@ def test_plans_quote_lectures_and_exercises_that_exist():
     lectures = {row[0][1:3]: row[1] for row in table(GUIDE, "lesson")}
     weeks = table(GUIDE, "week")
     assert len(weeks) == 6
-    plans = GUIDE[: GUIDE.index("# The lessons")]
+    plans = GUIDE[: GUIDE.index("## Lesson by lesson")]
     quoted = re.findall(r"\b(\d\d) \(([\d +]+)\)", plans)
     assert quoted and [(lesson, lectures[lesson]) for lesson, _ in quoted] == quoted
     for cell in (cell for row in weeks for cell in row[2:]):
