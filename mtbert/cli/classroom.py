@@ -75,7 +75,11 @@ def slides(
 @app.command("grade", help=f"Grade a folder of submitted notebooks.\n\n{_SAFETY}", epilog=_GRADE_EXAMPLES)
 def grade(
     submissions: Annotated[
-        Path, typer.Argument(metavar="SUBMISSIONS", help="A folder for each student, or files named after students.")
+        Path,
+        typer.Argument(
+            metavar="SUBMISSIONS",
+            help="A folder for each student, or files named after students. Zip files in them are opened.",
+        ),
     ],
     out: Annotated[Path, typer.Option(help="CSV: student, exercise, passed, first failing property, message.")],
     notebooks: Annotated[str | None, typer.Option(help="Numbers, such as 01,02. Default: those handed in.")] = None,
