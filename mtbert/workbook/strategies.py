@@ -8,6 +8,7 @@ import pandas as pd
 
 from mtbert.data.sampling import SAMPLERS, SamplerConfig
 from mtbert.experiments import results
+from mtbert.experiments.recipes import RECIPES
 from mtbert.training.recipe import Recipe
 from mtbert.utils import paths
 
@@ -37,6 +38,19 @@ def steps_per_task(
         Counter(task for tasks in itertools.islice(steps, length) for task in tasks) for _ in range(config.epochs)
     ]
     return pd.DataFrame([{task: count[task] for task in rows} for count in epochs])
+
+
+def passes_per_epoch(rows: Mapping[str, int], batch_size: Mapping[str, int], epochs: int) -> pd.DataFrame:
+    """How often each sampler of the package reads a row in an epoch of its own length, in the mean of some epochs.
+
+    Returns:
+        A row per sampler, a column per task, and the steps of its first epoch.
+    """
+    config = SamplerConfig(epochs=epochs)
+    batches = pd.Series({task: -(-count // batch_size[task]) for task, count in rows.items()})
+    passes = {name: steps_per_task(name, rows, batch_size, config).mean() / batches for name in SAMPLERS}
+    steps = {name: SAMPLERS[name](rows, batch_size, config=config).steps_per_epoch for name in SAMPLERS}
+    return pd.DataFrame(passes).T.assign(steps=pd.Series(steps))
 
 
 def recorded_strategies() -> pd.DataFrame:
@@ -78,6 +92,25 @@ def score_table(runs: pd.DataFrame, recipes: Mapping[str, str], metrics: Mapping
     scores = runs.pivot(index="recipe", columns="seed", values=list(metrics)).reindex(list(recipes))
     scores = scores.rename(index=dict(recipes), columns=dict(metrics)).rename_axis(columns=["", "seed"])
     return scores.rename_axis(None).map(lambda score: "" if pd.isna(score) else f"{score:.3f}")
+
+
+def rows_and_scores(runs: pd.DataFrame, read: Mapping[str, Mapping[str, int]]) -> pd.DataFrame:
+    """What each recorded run reads of each task and scores on it, as ``draw.rows_read`` draws it.
+
+    Args:
+        runs: See ``recorded_strategies``.
+        read: Recipe (without "strategy-") -> task -> rows that it reads; other runs are left out.
+
+    Returns:
+        A row per run and task. Columns: task, rows, score, seed, and shared, whether steps train several tasks.
+    """
+    shared = {name: RECIPES[f"{_PREFIX}{name}"].recipe.sampler in ("mixed", "alone_first") for name in read}
+    points = [
+        (task, count, run[task], run["seed"], shared[run["recipe"]])
+        for run in runs.to_dict("records")
+        for task, count in read.get(run["recipe"], {}).items()
+    ]
+    return pd.DataFrame(points, columns=["task", "rows", "score", "seed", "shared"])
 
 
 def differences_by_seed(runs: pd.DataFrame, baseline: str, metrics: Sequence[str]) -> pd.DataFrame:

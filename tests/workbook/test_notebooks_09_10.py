@@ -1,18 +1,40 @@
 """What the text of notebooks 09 and 10 says of recorded runs, computed again from data/results."""
 
+import re
+
 import pandas as pd
 import pytest
+from workbook.exercises import NOTEBOOKS, cells_of
 
 import mtbert
 from mtbert.data import TASKS
+from mtbert.data.sampling import SAMPLERS, SamplerConfig
 from mtbert.experiments.metrics import Pair, averages, distances, expected_counts, quadratic_kappa
 from mtbert.experiments.recipes import RECIPES
 from mtbert.experiments.results import read_table
 from mtbert.utils import paths
 from mtbert.workbook.counts import recorded_bins, recorded_matrix, threshold_curve
 from mtbert.workbook.scores import twice_standard_error
-from mtbert.workbook.strategies import differences_by_seed, planned_rows, recorded_epochs, recorded_strategies
+from mtbert.workbook.strategies import (
+    differences_by_seed,
+    planned_rows,
+    recorded_epochs,
+    recorded_strategies,
+    steps_per_task,
+)
 
+
+def text_of(path) -> tuple[str, str]:
+    """A notebook's prose, and what its cells print, both without line breaks."""
+    cells = cells_of(path)
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    printed = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs]
+    prose = [cell.source for cell in cells if cell.cell_type == "markdown"]
+    return " ".join(" ".join(prose).split()), " ".join(" ".join(printed).split())
+
+
+PROSE, PRINTED = text_of(NOTEBOOKS[9])
+PROSE_10, PRINTED_10 = text_of(NOTEBOOKS[10])
 EDA = [f"{heads}-eda-{share}" for heads in ("baseline-heads", "task-heads", "surgery") for share in (15, 20, 40)]
 RUNS = recorded_strategies()
 RUNS = RUNS[~RUNS.recipe.str.contains("length-grouped")]  # notebook 09 leaves it out
@@ -20,6 +42,11 @@ PLAIN = RUNS[~RUNS.recipe.str.contains("unclipped")]
 ROWS = {task: TASKS[task].train_rows for task in ("sst", "quora", "sts")}
 READ = {name: planned_rows(mtbert.recipe(f"strategy-{name}"), ROWS) for name in PLAIN.recipe.unique()}
 SHARED = ["mixed", "auxiliary", "augmented", "alone-first"]
+
+
+def short(value: float, digits: int = 3) -> str:
+    """A number as the lesson writes it: .057."""
+    return f"{value:.{digits}f}".removeprefix("0")
 
 
 def of(recipe: str, metric: str) -> list[float]:
@@ -40,6 +67,44 @@ def test_ten_of_24_differences_are_large_with_both_seeds():
     assert both.loc["sts"].index.tolist() == ["curriculum", "proportional", "sequential"]
     assert both.loc[("quora", "round-robin"), ["min", "max"]].tolist() == [0.072, 0.075]
     assert both.loc[("quora", "temperature"), ["min", "max"]].tolist() == [0.079, 0.079]
+
+
+def test_what_temperature_trades_is_what_notebook_09_prints():
+    number = r" (0\.\d{3})"
+    table = re.search(
+        "temperature 1" + 4 * number + " 2" + 4 * number + " 5" + 4 * number + " 1000" + 4 * number, PRINTED
+    )
+    sst, quora, sts, mean = ([float(value) for value in table.groups()[column::4]] for column in range(4))
+    trade = f"STS gains {short(sts[3] - sts[0])} and SST {short(sst[3] - sst[0])}, and Quora loses"
+    assert f"{trade} {short(quora[0] - quora[3])}; the mean of the three rises" in PROSE
+    assert f"rises from {short(mean[0])} to {short(mean[3])}" in PROSE and mean[3] - mean[1] < 0.01
+
+
+def test_where_quora_gets_less_than_half_of_the_steps():
+    config = SamplerConfig(epochs=6, steps_per_epoch=100)
+    counts = {name: steps_per_task(name, ROWS, dict.fromkeys(ROWS, 24), config) for name in SAMPLERS}
+    shares = {name: table.quora / table.sum(axis=1) for name, table in counts.items() if name != "mixed"}
+    less = {name: list(share[share < 0.5].index) for name, share in shares.items() if (share < 0.5).any()}
+    assert {name for name, epochs in less.items() if len(epochs) == 6} >= {"round_robin", "temperature"}
+    assert "in the last epoch of *annealed*, and in the first epoch of *alone first*" in PROSE
+    assert set(less) == {"round_robin", "temperature", "stages", "annealed", "alone_first"}
+    assert less["annealed"] == [5] and less["alone_first"][0] == 0
+
+
+def test_differences_that_reports_print():
+    printed = {
+        name: RECIPES[f"li-tang/{name}"].printed for name in ("mix-0.3", "mix-aux-0.3", "mix-0.5", "mix-aux-0.5")
+    }
+    loss = {
+        (metric, dropout): short(printed[f"mix-{dropout}"][metric] - printed[f"mix-aux-{dropout}"][metric])
+        for metric in ("overall", "sst")
+        for dropout in ("0.3", "0.5")
+    }
+    assert f"costs {loss['overall', '0.3']} with dropout .3 and {loss['overall', '0.5']} with dropout .5" in PROSE
+    assert f"with .3 ({loss['sst', '0.3']}; {loss['sst', '0.5']} with .5)" in PROSE
+    before, after = (RECIPES[f"yin/low-rank-top-mean{name}"].printed for name in ("", "-curriculum"))
+    assert f"Quora gains {short(after['quora'] - before['quora'])}, while SST and STS lose" in PROSE
+    assert f"rises by {short(after['overall'] - before['overall'])} because" in PROSE
 
 
 def test_starved_sst_learns_little():
@@ -143,3 +208,49 @@ def test_confidence_that_the_text_quotes():
 def test_correlations_beside_the_matrices_of_similarity(recipe, r):
     runs = read_table(paths.RESULTS / "sts.csv")
     assert (runs[(runs.recipe == recipe) & runs.encoder.str.contains("MiniLM")].sts.round(2) == r).all()
+
+
+def test_what_notebook_10_says_of_its_calibrated_model_is_what_it_prints():
+    number = r" (\d\.\d{3})"
+    names = ("our model", "our model, calibrated", "4 times the logits", "4 times the logits, calibrated")
+    found = [re.search(name + 4 * number, PRINTED_10).groups() for name in names]
+    (_, accuracy, _, before), (one, _, _, after), (_, _, claimed, _), (four, _, honest, _) = found
+    assert len({row[1] for row in found}) == 1
+    claim = f"claimed {float(claimed):.2f} on average and was right in {float(accuracy):.2f} of the cases"
+    assert claim.replace("0.", ".") in PROSE_10
+    assert f"calibrated, it claims {short(float(honest), 2)}" in PROSE_10
+    assert f"The temperatures are {float(one):.1f} and {float(four):.1f}, one about four times the other" in PROSE_10
+    assert f"cross-entropy falls from {before} to {after}" in PROSE_10
+
+
+def test_what_notebook_10_says_of_its_two_models_is_what_it_prints():
+    only_a, only_b = map(int, re.search(r"only A (\d+), only B (\d+)", PRINTED_10).groups())
+    assert f"Of {only_a + only_b} discordant rows, {only_b} went to B and {only_a} to A" in PROSE_10
+    bounds = r" -?0\.\d+ (-0\.\d+) (0\.\d+)"
+    paired, separate = (re.search(name + bounds, PRINTED_10) for name in ("the package", "rows drawn separately"))
+    wide, wider = (float(high) - float(low) for low, high in (paired.groups(), separate.groups()))
+    assert "the interval is a fifth wider" in PROSE_10 and wider / wide == pytest.approx(1.2, abs=0.05)
+    p = re.search(r"the package" + 3 * r" -?0\.\d+" + r" (0\.\d+)", PRINTED_10)[1]
+    assert f"p is {short(float(p), 2)}" in PROSE_10
+
+
+def test_what_notebook_10_says_of_two_ways_to_combine_gradients():
+    plain, surgery = (recorded_matrix(f"mixed-{name}-dropout-0.3", "quora") for name in ("plain", "pcgrad"))
+    accuracy = [averages(matrix)["accuracy"] for matrix in (plain, surgery)]
+    constant = plain[0].sum() / plain.sum()
+    assert f"would have an accuracy of {short(constant)}." in PROSE_10
+    assert "The plain sum is only .04 above that" in PROSE_10 and accuracy[0] - constant == pytest.approx(
+        0.04, abs=2e-3
+    )
+    assert "less than a fifth of the duplicates" in PROSE_10 and plain[1, 1] / plain[1].sum() < 0.2
+    assert "ahead by 1.5 points" in PROSE_10 and accuracy[1] - accuracy[0] == pytest.approx(0.015, abs=1e-3)
+    assert surgery[:, 1].sum() > plain[:, 1].sum()
+    off = recorded_matrix("mixed-plain-dropout-0.3", "sst")
+    assert off[:, [1, 3]].sum() / off.sum() > 0.95  # "− or + and hardly anything else"
+
+
+def test_a_shape_of_a_report_follows_from_its_three_figures():
+    accuracy, recall, share = 0.713, 0.694, recorded_matrix("mixed-plain-dropout-0.3", "quora")[1].sum() / 20_212
+    first = (accuracy - 2 * share * recall) / (1 - 2 * share)
+    assert f"it finds {first:.0%} of the different pairs and {2 * recall - first:.0%} of".replace("%", " %") in PROSE_10
+    assert f"2 · .306 · .375 = {1 - 2 * 0.306 * share:.2f}".replace("0.", ".") in PROSE_10

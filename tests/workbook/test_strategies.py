@@ -7,8 +7,10 @@ import mtbert
 from mtbert.data.sampling import SAMPLERS, SamplerConfig
 from mtbert.workbook.strategies import (
     differences_by_seed,
+    passes_per_epoch,
     planned_rows,
     recorded_strategies,
+    rows_and_scores,
     score_table,
     steps_per_task,
 )
@@ -48,3 +50,23 @@ def test_a_table_of_scores_has_a_column_per_seed_and_is_empty_where_none_was_run
 def test_no_run_is_recorded_twice():
     runs = recorded_strategies()
     assert not runs.duplicated(["recipe", "seed"]).any() and {0, 1} <= {*runs.seed}
+
+
+def test_a_pass_reads_every_batch_of_a_set_once():
+    passes = passes_per_epoch(ROWS, dict.fromkeys(ROWS, 24), 2)
+    assert passes.loc["sequential"].tolist() == [1, 1, 1, 356 + 3161 + 250]
+    assert passes.loc["mixed"].round(1).tolist() == [8.9, 1.0, 12.6, 3161]
+    assert list(passes.index) == list(SAMPLERS)
+
+
+def test_runs_become_points_at_the_rows_that_they_read():
+    runs = pd.DataFrame(
+        [("mixed", 0, 0.4, 0.7), ("round-robin", 1, 0.5, 0.8), ("other", 0, 0.1, 0.1)],
+        columns=["recipe", "seed", "sst", "quora"],
+    )
+    points = rows_and_scores(runs, {"mixed": {"sst": 24, "quora": 48}, "round-robin": {"sst": 12}})
+    assert points.to_numpy().tolist() == [
+        ["sst", 24, 0.4, 0, True],
+        ["quora", 48, 0.7, 0, True],
+        ["sst", 12, 0.5, 1, False],
+    ]
