@@ -4,7 +4,10 @@ Commands import what they need inside their functions, so that ``mtbert --help``
 """
 
 import io
+import re
 import sys
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated
 
 import typer
@@ -96,6 +99,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # a terminal or file that cannot show all letters gets escapes
             stream.reconfigure(errors="backslashreplace")
     try:
+        _refuse_blank(sys.argv[1:])
         app()
     except Interrupted as stop:
         _exit_with(str(stop), stop.exit_code)
@@ -103,7 +107,24 @@ def main() -> None:
         _exit_with(str(error), 1)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        _exit_with(clip(f"{where}{error.strerror or error}"), 1)
+        remedy = _REMEDIES.get(type(error), "") if where else ""
+        _exit_with(clip(f"{where}{error.strerror or error}{remedy}"), 1)
+
+
+_REMEDIES: dict[type, str] = {
+    FileExistsError: ": choose another name",
+    NotADirectoryError: ": a part of the path is a file, choose another folder",
+    PermissionError: ": choose another place, or change its permissions",
+}
+
+
+def _refuse_blank(arguments: Sequence[str]) -> None:
+    """Refuse an empty argument, as of a shell variable that is not set: as a path, it would be the current folder."""
+    for before, argument in pairwise(["", *arguments]):
+        option = re.match(r"(--[\w-]+)=\s*$", argument) or re.match(r"(--[\w-]+)$", before)
+        if re.fullmatch(r"(--[\w-]+=)?\s*", argument) and (option or arguments[0] != "ask"):  # ask names an empty text
+            where = f"the value of {option[1]}" if option else f"an argument of {arguments[0]}"
+            raise UserError(f"{where} is empty: write it or leave it out (is a variable of the shell not set?)")
 
 
 def _exit_with(message: str, code: int) -> None:

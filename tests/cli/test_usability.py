@@ -84,3 +84,28 @@ def test_without_the_project_every_command_says_what_is_missing(mtbert, mistake,
         assert result.code == 1 and "pip install -e ." in result.err.splitlines()[0]
     result = mtbert("ask", "A film.", "--model", trained)  # what needs nothing of it works
     assert result.code == 0 and "sentiment" in result.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["submit", "run", "--out", ""], "value of --out"),
+        (["train", "tiny", "--data="], "value of --data"),
+        (["ask", "A film.", "--model", " "], "value of --model"),
+        (["ask", "", "--model", "workbook"], "text 1"),
+        (["results", ""], "argument of results"),
+        ([""], "argument"),
+    ],
+)
+def test_an_empty_argument_is_not_the_current_folder(mistake, monkeypatch, tmp_path, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    message = mistake(*arguments)
+    assert words in message and "is empty" in message
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_file_in_the_place_of_a_folder_is_named_with_what_to_do(mistake, trained, few, tmp_path):
+    (tmp_path / "file").write_text("x")
+    for line in (["start", tmp_path / "file/new"], ["predict", trained, few, tmp_path / "file/o.csv", "--task", "sts"]):
+        message = mistake(*line)
+        assert str(tmp_path / "file") in message and "choose another" in message
