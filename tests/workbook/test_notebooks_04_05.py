@@ -4,6 +4,7 @@ import pytest
 from workbook.exercises import NOTEBOOKS, cells_of
 
 from mtbert.experiments import results
+from mtbert.utils import paths
 from mtbert.utils.errors import UserError
 from mtbert.workbook.plots import single_task
 from mtbert.workbook.recorded import Recorded, recorded_history, recorded_limits, recorded_means
@@ -72,3 +73,16 @@ def test_numbers_of_notebook_05_are_those_recorded():
     assert f"still gains, from {short(history.quora[1])} to {short(history.quora[2])}" in PROSE["05"]
     assert f"({short(history.sst[1])}, then {short(history.sst[2])})" in PROSE["05"]
     assert history["loss sst"].is_monotonic_decreasing and history.plain.idxmax() == 1
+
+
+def test_how_often_notebook_05_says_that_data_sets_were_read():
+    runs = results.read_table(paths.RESULTS / "best.csv")
+    [run] = runs[(runs.recipe == "best") & (runs.steps == LONGER.steps)].to_dict("records")
+    recipe, rows = results.recipe_of(run), {"sst": 8544, "quora": 75_842, "sts": 6040}
+    shares = {task: count ** (1 / recipe.temperature) for task, count in rows.items()}
+    assert recipe.sampler == "temperature" and recipe.tasks == tuple(rows)
+    passes = {
+        task: LONGER.steps * shares[task] / sum(shares.values()) * recipe.batch_size[task] / rows[task] for task in rows
+    }
+    words = f"SST has been read about {passes['sst']:.1f} times, and Quora about {passes['quora']:.1f} times"
+    assert words in PROSE["05"]
