@@ -14,6 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from mtbert.utils.onednn import goes_through_onednn, transposed_product
 from mtbert.utils.torch_private import sparse_rows
 
 
@@ -67,9 +68,9 @@ class GradientVector:
             values.add_(gradient)
 
     def add_product(self, name: str, left: Tensor, right: Tensor) -> None:
-        """Add left^T right, of (n, rows) and (n, columns), without a temporary if the types agree."""
-        if left.dtype != self.values.dtype:
-            self.add(name, left.T @ right)
+        """Add left^T right, of (n, rows) and (n, columns), without a temporary where torch multiplies."""
+        if left.dtype != self.values.dtype or goes_through_onednn(left, right):
+            self.add(name, transposed_product(left, right))
             return
         self[name].addmm_(left.T, right, beta=1 if name in self.has_grad else 0)
         self.has_grad.add(name)

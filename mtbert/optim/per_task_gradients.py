@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from mtbert.data.batch import PackedBatch
 from mtbert.optim.flat import FlatParameters, GradientVector
+from mtbert.utils.onednn import linear
 
 
 class PerTaskGradients:
@@ -107,7 +108,7 @@ def _linear(mode: PerTaskGradMode, input: Tensor, weight: Tensor, bias: Tensor |
         if bias is not None and bias.requires_grad:
             vector.add(mode.flat.names[bias], gradient.sum(0))
 
-    return mode.tap(F.linear(input, weight.detach(), _detached(bias)), add, (input,), weight, bias)
+    return mode.tap(linear(input, weight.detach(), _detached(bias)), add, (input,), weight, bias)
 
 
 def _layer_norm(

@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import has_torch_function
 
+from mtbert.utils.torch_private import onednn_product, operators_are_watched
+
 # oneDNN generates about 600 kB of code for each size of a product, so the rows of a batch are filled up to a multiple
 ROWS = 128
 
@@ -46,8 +48,7 @@ def _is_plain(x: Tensor, weight: Tensor) -> bool:
         and len(x) >= ROWS
         and not torch.is_autocast_enabled("cpu")
         and not has_torch_function((x, weight))  # of their classes, or of a mode
-        and not torch._C._are_functorch_transforms_active()  # nothing public tells
-        and not torch._C._len_torch_dispatch_stack()  # nor here
+        and not operators_are_watched()
     )
 
 
@@ -80,7 +81,7 @@ class _Linear(torch.autograd.Function):
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None, gelu: bool) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.gelu = gelu
-        return _product(_fill_up(F.gelu(x) if gelu else x), weight, bias)[: len(x)]
+        return onednn_product(_fill_up(F.gelu(x) if gelu else x), weight, bias)[: len(x)]
 
     @staticmethod
     def backward(ctx, grad: Tensor):
@@ -90,7 +91,7 @@ class _Linear(torch.autograd.Function):
         by_onednn = _is_plain(grad, weight) and not torch.is_grad_enabled()
         d_x = d_weight = None
         if needs_x:
-            d_x = _product(_fill_up(grad), weight.T)[: len(x)] if by_onednn else grad @ weight
+            d_x = onednn_product(_fill_up(grad), weight.T)[: len(x)] if by_onednn else grad @ weight
             d_x = torch.ops.aten.gelu_backward(d_x, x) if ctx.gelu else d_x
         if needs_weight:
             inputs = F.gelu(x) if ctx.gelu else x
@@ -105,12 +106,7 @@ def transposed_product(left: Tensor, right: Tensor) -> Tensor:
 
 def _transposed_product(left: Tensor, right: Tensor) -> Tensor:
     end = len(left) - len(left) % ROWS
-    return _product(left[:end].T, right[:end].T).addmm_(left[end:].T, right[end:])  # the last rows by torch
-
-
-def _product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
-    """left right^T + bias: (n, k), (m, k) and (m,) -> (n, m). No public function has oneDNN's product in float32."""
-    return torch.ops.mkldnn._linear_pointwise(left, right, bias, "none", [], "")
+    return onednn_product(left[:end].T, right[:end].T).addmm_(left[end:].T, right[end:])  # the last rows by torch
 
 
 def _fill_up(x: Tensor) -> Tensor:

@@ -79,3 +79,16 @@ def allocations(profile: torch.profiler.profile) -> list[int]:
         (event for event in events if event.name() == "[memory]"), key=lambda event: event.start_ns()
     )
     return [event.nbytes() for event in memory_events]  # type: ignore[union-attr]
+
+
+def onednn_product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
+    """left right^T + bias by oneDNN: (n, k), (m, k) and (m,) -> (n, m), float32 on a CPU.
+
+    ``F.linear`` takes oneDNN for float32 only with reduced precision.
+    """
+    return torch.ops.mkldnn._linear_pointwise(left, right, bias, "none", [], "")
+
+
+def operators_are_watched() -> bool:
+    """Whether torch.func or a dispatch mode, such as a FLOP counter, looks at operators or replaces them."""
+    return torch._C._are_functorch_transforms_active() or torch._C._len_torch_dispatch_stack() > 0

@@ -28,8 +28,8 @@ def calls(monkeypatch):
         counted.append(len(left))
         return real(left, right, bias)
 
-    real = onednn._product
-    monkeypatch.setattr(onednn, "_product", product)
+    real = onednn.onednn_product
+    monkeypatch.setattr(onednn, "onednn_product", product)
     monkeypatch.setattr(onednn, "prefers_onednn", lambda: True)
     return counted
 

@@ -62,3 +62,27 @@ def test_the_dispatch_mode_sees_operators():
     with Names():
         torch.ones(2) + 1
     assert names == ["ones", "add"]
+
+
+def test_onednn_multiplies():
+    left, right, bias = torch.arange(6.0).view(3, 2), torch.tensor([[1.0, -1.0], [2.0, 0.5]]), torch.tensor([1.0, 2.0])
+    assert torch.equal(torch_private.onednn_product(left, right, bias), left @ right.T + bias)
+
+
+def test_watched_operators_are_noticed():
+    seen = []
+
+    class Watch(torch_private.TorchDispatchMode):
+        def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
+            return operator(*args, **(kwargs or {}))
+
+    def double(x):
+        seen.append(torch_private.operators_are_watched())
+        return 2 * x
+
+    double(torch.ones(1))
+    with Watch():
+        double(torch.ones(1))
+    torch.func.grad(lambda x: double(x).sum())(torch.ones(1))
+    double(torch.ones(1))
+    assert seen == [False, True, True, False]
