@@ -15,7 +15,7 @@ from scipy import stats
 from mtbert.data.tasks import TASKS
 from mtbert.nn.pretrained import MINILM_SHA256
 from mtbert.training.recipe import Recipe, from_dict
-from mtbert.training.run import Run, open_run, read_run, run_folder
+from mtbert.training.run import Run, open_run, read_run, run_folders
 from mtbert.utils import paths
 from mtbert.utils.errors import UserError, shorten
 from mtbert.utils.files import atomic_write
@@ -107,7 +107,8 @@ def _rounded(values: Mapping[str, float]) -> dict[str, float]:
 def readable_runs(folders: Iterable[str | Path]) -> tuple[list[Path], list[str]]:
     """The folders that hold a run, and a sentence for each that does not exist or whose record is damaged.
 
-    Whatever else there is, as where RUNS/* names also the notebooks and logs of a sweep, is left out, which is logged.
+    A folder of runs, such as a notebook's, stands for them. Whatever else there is, as where RUNS/* names also the
+    notebooks and logs of a sweep, is left out, which is logged.
 
     Raises:
         UserError: nothing in ``folders`` is a run.
@@ -115,7 +116,7 @@ def readable_runs(folders: Iterable[str | Path]) -> tuple[list[Path], list[str]]
     readable: list[Path] = []
     others: list[Path] = []
     problems: list[str] = []
-    for folder in map(run_folder, folders):
+    for folder in (path for given in folders for path in run_folders(given)):
         if not os.path.lexists(folder):
             problems.append(f"{folder} does not exist: give the folder that train wrote")
             continue

@@ -130,6 +130,13 @@ def run_folder(run: str | Path) -> Path:
     return shipped if len(Path(run).parts) == 1 and (shipped / "run.json").exists() else Path(run)
 
 
+def run_folders(run: str | Path) -> list[Path]:
+    """The folder of a run; of a folder that holds none itself, those of the runs below it, if there are any."""
+    folder = run_folder(run)
+    own = (folder / "run.json").exists()
+    return [folder] if own else sorted(path.parent for path in folder.rglob("run.json")) or [folder]
+
+
 def read_run(folder: str | Path) -> Run | None:
     """The run in ``folder``; None if there is none. Raises UserError if its run.json cannot be read."""
     path = Path(folder) / "run.json"

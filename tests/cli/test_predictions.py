@@ -152,6 +152,12 @@ def test_results_leaves_out_what_holds_no_run_but_misses_what_does_not_exist(mtb
     assert missing.code == 1 and f"{tmp_path / 'none'} does not exist" in missing.err and "tiny" in missing.out
 
 
+def test_results_finds_the_runs_of_a_notebook_below_its_folder(mtbert, copied, tmp_path):
+    shutil.copytree(copied, tmp_path / "05_multitask/demo-minilm/main")
+    result = mtbert("results", tmp_path / "05_multitask", copied)
+    assert result.code == 0 and len(result.out.splitlines()) == 3
+
+
 @pytest.mark.parametrize("name", ["NA", "None", "007", "1e5", "nan"])
 def test_a_recipe_of_any_name_is_recorded_beside_others_and_keeps_its_name(mtbert, copied, results_dir, name):
     record = json.loads((copied / "run.json").read_text())
