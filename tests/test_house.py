@@ -186,6 +186,7 @@ def test_a_notebook_is_stored_as_jupyterlab_saves_it(path):
     notebook = json.loads(text)
     assert json.dumps(notebook, sort_keys=True, indent=1, ensure_ascii=False) + "\n" == text
     assert "version" in notebook["metadata"]["language_info"]
+    assert "widgets" not in notebook["metadata"]  # of one session, and a page would load scripts for them
 
 
 def test_every_module_says_what_it_is():

@@ -16,7 +16,7 @@ PUNCTUATION = string.punctuation.replace("-", "").replace("_", "") + "·“”�
 
 PAGES = [
     path
-    for pattern in ("README.md", ".github/*.md", "data/*.md", "data/*/*.md", "data/models/*/*.md", "notebooks/*.ipynb")
+    for pattern in ("README.md", ".github/*.md", "data/*.md", "data/*/*.md", "data/models/*/*.md", "notebooks/*.*")
     for path in sorted(paths.ROOT.glob(pattern))
 ]
 
