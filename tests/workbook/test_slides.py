@@ -87,6 +87,13 @@ def test_a_figure_takes_the_room_of_its_shape(width, tall):
     assert height(code("x\n" * 30, figure)) == output_height(figure)
 
 
+@pytest.mark.parametrize("path", choose_notebooks(), ids=lambda path: path.stem)
+def test_the_slide_types_in_a_notebook_are_those_of_its_cells(path):
+    cells = read(path)["cells"]
+    types = [cell["metadata"].get("slideshow", {}).get("slide_type") for cell in cells]
+    assert types == slide_types(read(path)), "run python -m mtbert.workbook.classroom.slides"
+
+
 def test_marking_a_notebook_writes_its_slide_types_once_and_nothing_else(tmp_path):
     path = tmp_path / LESSONS[0].name
     shutil.copy(LESSONS[0], path)

@@ -18,6 +18,7 @@ from mtbert.workbook.plots.confusion_matrices import draw_matrix
 from mtbert.workbook.plots.style import (
     COLORS,
     MARKED_LINES,
+    TASK_NAMES,
     dot_rows,
     finish,
     labelled_bars,
@@ -106,7 +107,7 @@ def definitions(table: pd.DataFrame, title: str) -> Figure:
     axes.set(title=title, ylabel="printed minus mean", xlabel="printed rows, report by report")
     middles = rows.index.to_series().groupby(rows.report, sort=False).mean()
     names = [TITLES.get(report, report).replace(" & ", " &\n") for report in middles.index]
-    axes.set_xticks(middles, names)
+    axes.set_xticks(middles, ["\n\n" * (index % 2) + name for index, name in enumerate(names)])  # else neighbors touch
     for start in rows.index[rows.report != rows.report.shift()][1:]:
         axes.axvline(start - 0.5, color="0.7", linewidth=0.8, linestyle=":")
     return finish(axes)
@@ -125,7 +126,7 @@ def seeds(runs: pd.DataFrame, scores: Sequence[str], title: str) -> Figure:
         axes.axvline(0, color="0.4", linewidth=0.8)
         color = COLORS.get(score, COLORS["plain"])
         axes.plot(distances, runs.recipe.map(rows.index), "o", color=color, alpha=0.8)
-        axes.set(title=score, xlabel="minus the row's mean")
+        axes.set(title=TASK_NAMES.get(score, score), xlabel="minus the row's mean")
     row[0].set_yticks(range(len(rows)), rows)
     row[0].set_ylim(len(rows) - 0.4, -0.6)
     return figure
@@ -155,7 +156,13 @@ def beside(printed: pd.DataFrame, measured: pd.DataFrame, title: str) -> Figure:
     for axes, name, table in zip(both, ("printed", "ours"), (printed, measured), strict=True):
         for index, score in enumerate(printed.columns):
             middles = np.arange(len(table)) + (index - (len(printed.columns) - 1) / 2) * height
-            axes.barh(middles, table[score].fillna(0), height, color=COLORS.get(score, COLORS["plain"]), label=score)
+            axes.barh(
+                middles,
+                table[score].fillna(0),
+                height,
+                color=COLORS.get(score, COLORS["plain"]),
+                label=TASK_NAMES.get(score, score),
+            )
         for row in np.flatnonzero(table.isna().all(axis=1)):
             axes.text(0.02, row, "not run", va="center", style="italic", color="0.4")
         axes.set(title=name, xlabel="score on dev", xlim=(0, 1))
