@@ -107,8 +107,7 @@ def _rounded(values: Mapping[str, float]) -> dict[str, float]:
 def readable_runs(folders: Iterable[str | Path]) -> tuple[list[Path], list[str]]:
     """The folders that hold a run, and a sentence for each that does not exist or whose record is damaged.
 
-    A folder of runs, such as a notebook's, stands for them. Whatever else there is, as where RUNS/* names also the
-    notebooks and logs of a sweep, is left out, which is logged.
+    A folder of runs stands for them. What else RUNS/* may name, such as the logs of a sweep, is left out, and logged.
 
     Raises:
         UserError: nothing in ``folders`` is a run.
@@ -116,7 +115,7 @@ def readable_runs(folders: Iterable[str | Path]) -> tuple[list[Path], list[str]]
     readable: list[Path] = []
     others: list[Path] = []
     problems: list[str] = []
-    for folder in (path for given in folders for path in run_folders(given)):
+    for folder in dict.fromkeys(path for given in folders for path in run_folders(given)):
         if not os.path.lexists(folder):
             problems.append(f"{folder} does not exist: give the folder that train wrote")
             continue
@@ -197,8 +196,10 @@ def archive(folders: Sequence[str | Path], path: Path) -> int:
         The size of the archive in bytes.
 
     Raises:
-        UserError: a folder holds no run, or two have the same name.
+        UserError: ``path`` has another ending, a folder holds no run, or two have the same name.
     """
+    if not path.name.endswith(".tar.xz"):
+        raise UserError(f"{path}: an archive is a .tar.xz: give it that ending")
     runs: dict[str, Run] = {}
     for run in map(open_run, folders):
         name = run.folder.resolve().name

@@ -70,6 +70,8 @@ def check_output_dir(files: Sequence[SubmissionFile], out: Path, force: bool) ->
         UserError: a file would be overwritten without ``force``, or the folder holds other files of predictions, which
             predictions.json would then no longer describe.
     """
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file: choose a folder")
     names = {file.name for file in files} | {RECORD, ZIP}
     existing = sorted(path.name for path in out.glob("*") if is_file_name(path.name) or path.name in (RECORD, ZIP))
     others = [name for name in existing if name not in names]

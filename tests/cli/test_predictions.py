@@ -117,7 +117,8 @@ def test_a_link_is_kept_and_what_it_points_to_is_written(mtbert, mistake, traine
 
 def test_a_name_that_the_terminal_cannot_show_is_escaped(trained, tmp_path):
     folder = shutil.copytree(trained, tmp_path / "\u0442\u0435\u0441\u0442" / "run")
-    for command in (["results", folder, folder.parent], ["evaluate", folder.parent]):
+    (folder.parent / "notes").mkdir()
+    for command in (["results", folder, folder.parent / "notes"], ["evaluate", folder.parent]):
         done = subprocess.run(
             [sys.executable, "-m", "mtbert", *command],
             capture_output=True,
@@ -154,7 +155,7 @@ def test_results_leaves_out_what_holds_no_run_but_misses_what_does_not_exist(mtb
 
 def test_results_finds_the_runs_of_a_notebook_below_its_folder(mtbert, copied, tmp_path):
     shutil.copytree(copied, tmp_path / "05_multitask/demo-minilm/main")
-    result = mtbert("results", tmp_path / "05_multitask", copied)
+    result = mtbert("results", tmp_path / "05_multitask", copied, copied)
     assert result.code == 0 and len(result.out.splitlines()) == 3
 
 

@@ -116,6 +116,8 @@ def test_an_archive_holds_all_of_a_run_but_weights(tiny_runs, tmp_path, sample):
     assert (tmp_path / "home" / "one" / "predictions" / "sst-dev.csv").exists()
     with pytest.raises(UserError, match="are called one"):
         results.archive([tiny_runs / "one", tmp_path / "home" / "one"], tmp_path / "twice.tar.xz")
+    with pytest.raises(UserError, match="home.zip: an archive is a .tar.xz"):
+        results.archive([tiny_runs / "one"], tmp_path / "home.zip")
 
 
 def test_runs_of_one_recipe_and_machine_make_one_row_of_costs(results_dir):

@@ -132,6 +132,8 @@ def test_what_cannot_be_submitted_is_refused_before_anything_is_predicted(runs, 
     (tmp_path / "sst-dev-output.csv").write_text("of another run")  # not even with --force
     with pytest.raises(UserError, match="holds sst-dev-output.csv, which these runs do not write"):
         submission.check_output_dir(files, tmp_path, force=True)
+    with pytest.raises(UserError, match="sst-dev-output.csv is a file: choose a folder"):
+        submission.check_output_dir(files, tmp_path / "sst-dev-output.csv", force=True)
 
 
 def test_nothing_is_written_if_a_later_model_is_damaged(runs, data, tmp_path):

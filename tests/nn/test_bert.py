@@ -184,12 +184,12 @@ def test_attention_of_first_tokens_drops_weights_at_the_given_rate():
 def test_training_through_onednn_is_training_through_torch(monkeypatch):
     """Outputs and gradients to float32's rounding, also where the last layer has first tokens alone."""
     torch.manual_seed(0)
-    bert, batch, product = Bert(SMALL), random_batch([24, 9] * 9), onednn._product
+    bert, batch, product = Bert(SMALL), random_batch([24, 9] * 9), onednn.onednn_product
     results = []
     for preferred in (False, True):
         products = []
         monkeypatch.setattr(onednn, "prefers_onednn", lambda: preferred)  # noqa: B023
-        monkeypatch.setattr(onednn, "_product", lambda *args: products.append(1) or product(*args))  # noqa: B023
+        monkeypatch.setattr(onednn, "onednn_product", lambda *args: products.append(1) or product(*args))  # noqa: B023
         torch.manual_seed(1)
         hidden = [bert(batch, first_only=first_only) for first_only in (False, True)]
         trained = [parameter for name, parameter in bert.named_parameters() if "pooler" not in name]
