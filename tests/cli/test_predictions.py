@@ -117,8 +117,8 @@ def test_a_link_is_kept_and_what_it_points_to_is_written(mtbert, mistake, traine
 
 def test_a_name_that_the_terminal_cannot_show_is_escaped(trained, tmp_path):
     folder = shutil.copytree(trained, tmp_path / "\u0442\u0435\u0441\u0442" / "run")
-    (folder.parent / "notes").mkdir()
-    for command in (["results", folder, folder.parent / "notes"], ["evaluate", folder.parent]):
+    (folder.parent / "\u0442").mkdir()
+    for command in (["results", folder, folder.parent / "\u0442"], ["evaluate", folder.parent]):
         done = subprocess.run(
             [sys.executable, "-m", "mtbert", *command],
             capture_output=True,
