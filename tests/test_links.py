@@ -14,11 +14,8 @@ CODE = re.compile(r"```.*?```|`[^`\n]*`|\$[^$\n]*\$", re.DOTALL)
 PUNCTUATION = string.punctuation.replace("-", "").replace("_", "") + "·“”’–…"
 
 
-PAGES = [
-    path
-    for pattern in ("README.md", ".github/*.md", "data/*.md", "data/*/*.md", "data/models/*/*.md", "notebooks/*.*")
-    for path in sorted(paths.ROOT.glob(pattern))
-]
+PATTERNS = ["README.md", ".github/*.md", "data/*.md", "data/*/*.md", "data/models/*/*.md", "notebooks/*.md"]
+PAGES = [path for pattern in [*PATTERNS, "notebooks/*.ipynb"] for path in sorted(paths.ROOT.glob(pattern))]
 
 
 def markdown(page: Path) -> str:
