@@ -140,3 +140,21 @@ def test_runs_of_one_recipe_and_machine_make_one_row_of_costs(results_dir):
 def test_the_page_of_results_shows_the_recorded_costs():
     page = (paths.RESULTS / "README.md").read_text(encoding="utf-8")
     assert results.format_costs(results.run_costs(), results.COST_RECIPES) in page
+
+
+def test_the_readmes_quote_the_seeds_of_the_best_model():
+    runs = results.read_table(paths.RESULTS / "best_averaged.csv").sort_values("seed")
+    columns = ["sst", "quora", "sts", "plain", "normalised"]
+
+    def cells(scores):
+        return " | ".join(f"{scores[column]:.3f}".removeprefix("0") for column in columns)
+
+    pages = [(folder / "README.md").read_text(encoding="utf-8") for folder in (paths.ROOT, paths.RESULTS)]
+    assert all(
+        f"mean of three seeds | {size}{cells(runs[columns].mean())} |" in page
+        for page, size in zip(pages, ("33 M | ", ""), strict=True)
+    )
+    assert all(f"seed {run.seed} | {cells(run._asdict())} |" in pages[1] for run in runs.itertuples())
+    half = stats.t.ppf(0.975, len(runs) - 1) * runs.plain.sem()
+    interval = f"{runs.plain.mean():.3f} ± {half:.3f}".replace("0.", ".")
+    assert all(interval in page for page in pages)
