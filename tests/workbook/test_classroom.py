@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import itertools
 import json
 import os
 import re
@@ -254,6 +255,31 @@ def test_the_command_grades_reports_exports_and_goes_on(small_class, tmp_path):
     assert (tmp_path / "report" / "heatmap.png").stat().st_size > 5000
     summary = {row["exercise"]: row["passed"] for row in read_rows(tmp_path / "report" / "summary.csv")}
     assert summary.pop("attention.blocks") == "1" and set(summary.values()) == {"2"}
+
+
+def test_the_same_cells_are_checked_once(small_class, tmp_path, monkeypatch):
+    from mtbert.workbook.classroom import gradebook
+
+    asked = []
+
+    def pretend(jobs, limits, workers):
+        for job in jobs:
+            asked.append(job)
+            yield job, gradebook.Verdict(job.exercise != "attention.blocks", "a property", job.student)
+
+    monkeypatch.setattr(gradebook, "grade", pretend)
+    shutil.copytree(small_class / "Ben", small_class / "Cleo")
+    handed = find_submissions(small_class, [ATTENTION])
+    grades = {
+        student: [(grade.exercise, grade.passed, grade.message) for grade in rows]
+        for student, rows in itertools.groupby(
+            sorted(Gradebook(tmp_path / "grades.csv").grade(handed, [ATTENTION], LIMITS, 1), key=lambda g: g.student),
+            key=lambda grade: grade.student,
+        )
+    }
+    count = len(exercises(ATTENTION))
+    assert len(asked) == 2 * count and len(read_rows(tmp_path / "grades.csv")) == 3 * count
+    assert grades["Ben"] == grades["Cleo"] != grades["Anna Smith"]
 
 
 def test_grading_goes_on_where_it_stopped(small_class, tmp_path, monkeypatch):

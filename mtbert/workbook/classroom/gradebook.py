@@ -80,9 +80,13 @@ class Gradebook:
     def grade(
         self, submissions: Sequence[Submission], notebooks: Sequence[Path], limits: Limits, workers: int
     ) -> Iterator[Grade]:
-        """Grade every exercise of every student, and yield the grades as they come; the file is complete at the end."""
+        """Grade every exercise of every student, and yield the grades as they come; the file is complete at the end.
+
+        Who handed in the same cells, such as a notebook nobody has touched, gets the same verdict from one check.
+        """
         done: list[Grade] = []
-        open_jobs: dict[tuple[str, str], tuple[Job, Grade]] = {}
+        jobs: dict[str, Job] = {}
+        alike: dict[str, list[Grade]] = {}  # by digest, as the jobs
         for submission in submissions:
             for path in notebooks:
                 for exercise in exercises(path):
@@ -92,18 +96,20 @@ class Gradebook:
                     if known is not None or handed is None or handed.problem:
                         done.append(known or row)
                     else:
-                        job = Job(row.student, path.stem, exercise.id, handed.cells)
-                        open_jobs[job.student, job.exercise] = job, row
+                        jobs.setdefault(row.digest, Job(row.student, path.stem, exercise.id, handed.cells))
+                        alike.setdefault(row.digest, []).append(row)
         yield from done
         self._write(done)
+        rows = {(job.student, job.exercise): alike[digest] for digest, job in jobs.items()}
         with open(self.path, "a", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            for job, verdict in grade([job for job, _ in open_jobs.values()], limits, workers):
-                graded = _with_verdict(open_jobs[job.student, job.exercise][1], verdict)
-                writer.writerow([_safe(getattr(graded, name)) for name in _COLUMNS])
-                file.flush()
-                done.append(graded)
-                yield graded
+            for job, verdict in grade(jobs.values(), limits, workers):
+                for row in rows[job.student, job.exercise]:
+                    graded = _with_verdict(row, verdict)
+                    writer.writerow([_safe(getattr(graded, name)) for name in _COLUMNS])
+                    file.flush()
+                    done.append(graded)
+                    yield graded
         order = {exercise.id: i for i, exercise in enumerate(e for path in notebooks for e in exercises(path))}
         self._write(sorted(done, key=lambda row: (row.student.lower(), row.student, order[row.exercise])))
 
