@@ -1,8 +1,7 @@
 """Linear layers with products by oneDNN where those that torch takes leave half of the processor unused.
 
-On a CPU torch multiplies float32 matrices by MKL, which has no AVX-512 code for AMD's processors. oneDNN, which torch
-contains as well, multiplies the matrices of a BERT about twice as fast there. The processor alone decides, so a resumed
-run computes what it would have computed.
+On a CPU torch multiplies float32 matrices by MKL, which does not use AVX-512 on AMD's processors. oneDNN, which torch
+contains as well, does. The processor alone decides, so a resumed run computes what it would have computed.
 """
 
 import functools
