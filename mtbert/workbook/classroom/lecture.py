@@ -22,7 +22,7 @@ _TEMPLATE = Path(__file__).parent / "templates" / "lecture"
 
 
 class LectureExporter(SlidesExporter):
-    """Slides that need neither a network nor other files: ``jupyter nbconvert --to`` takes this class by its full name.
+    """Slides that need neither a network nor other files: ``jupyter nbconvert --to lecture``.
 
     The slide types are those in the notebook's metadata. Settings and links at its top, hints, solutions, and the code
     of cells that are longer than a slide can hold are left out.
@@ -34,7 +34,7 @@ class LectureExporter(SlidesExporter):
         settings = {
             "template_name": _TEMPLATE.name,
             "extra_template_basedirs": [str(_TEMPLATE.parent)],
-            "extra_template_paths": [str(_TEMPLATE), *map(str, _libraries())],
+            "extra_template_paths": [str(_TEMPLATE)],
             "reveal_width": str(WIDTH),
             "reveal_height": str(HEIGHT),
             "exclude_input_prompt": True,
@@ -44,6 +44,8 @@ class LectureExporter(SlidesExporter):
         super().__init__(**settings | options)
 
     def from_notebook_node(self, nb, resources=None, **options):
+        # not in __init__: nbconvert and JupyterLab make one of each exporter to list them, also without the libraries
+        self.template_paths = [*self.template_paths, *map(str, _libraries())]
         return super().from_notebook_node(nbformat.from_dict(lecture(nb)), resources, **options)
 
 
