@@ -134,7 +134,7 @@ class Layer(nn.Module):
         attended = dropout(self.attention_output(mixed), self.p, self.training)
         h = self.attention_norm(x + hook("attention", attended, attended))
         wide = self.intermediate(h)  # (tokens, intermediate)
-        narrow = dropout(self.output(wide, gelu=True), self.p, self.training)  # (tokens, hidden)
+        narrow = dropout(self.output.of_gelu(wide), self.p, self.training)  # (tokens, hidden)
         return self.output_norm(hook("layer", h + hook("feed_forward", narrow, narrow), x))
 
 

@@ -54,8 +54,12 @@ def _is_plain(x: Tensor, weight: Tensor) -> bool:
 class Linear(nn.Linear):
     """``nn.Linear``, by ``linear``."""
 
-    def forward(self, input: Tensor, gelu: bool = False) -> Tensor:
-        return linear(input, self.weight, self.bias, gelu)
+    def forward(self, input: Tensor) -> Tensor:
+        return linear(input, self.weight, self.bias)
+
+    def of_gelu(self, input: Tensor) -> Tensor:
+        """The layer's output for GELU(input), (rows, inputs) -> (rows, outputs)."""
+        return linear(input, self.weight, self.bias, gelu=True)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, gelu: bool = False) -> Tensor:

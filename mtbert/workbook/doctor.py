@@ -21,6 +21,7 @@ from mtbert.nn.texts import Text
 from mtbert.utils import paths
 from mtbert.utils.device import fast_bfloat16, get_device, torch_threads
 from mtbert.utils.errors import UserError, shorten
+from mtbert.utils.onednn import linear, prefers_onednn
 
 _NEEDED_GB = 3.0  # of memory
 _NEEDED_DISK_GB = 2.0  # for the runs of all notebooks
@@ -160,7 +161,7 @@ def _threads() -> tuple[bool, str]:
         for threads, seconds in times.items():
             with torch_threads(threads):
                 start = time.perf_counter()
-                torch.nn.functional.linear(hidden, weight)
+                linear(hidden, weight)
                 seconds.append(time.perf_counter() - start)
     speedup = min(times[1]) / min(times[count])
     if speedup > 1.1:
@@ -172,7 +173,7 @@ def _device(name: str | None) -> tuple[bool, str]:
     """Names the device; one that is not the CPU must compute what the CPU computes."""
     device = get_device(name)
     if device.type == "cpu":
-        return True, "CPU (the demo is made for it)"
+        return True, f"CPU{', matrix products by oneDNN' if prefers_onednn() else ''} (the demo is made for it)"
     text = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     difference = _difference_to_cpu(device)
     if not difference <= _TOLERANCE:  # nor is NaN
