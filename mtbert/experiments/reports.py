@@ -4,12 +4,12 @@ import itertools
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
 from mtbert.data.tasks import OVERALL_TASKS, TASKS
-from mtbert.experiments.recipes import RECIPES, Scale, planned_sampler, scale_of
+from mtbert.experiments.recipes import RECIPES, Scale, planned_sampler, scale_of, scaled
 from mtbert.experiments.report_tables import SCORES, overall_definition
 from mtbert.experiments.results import half_interval, read_table, recipe_of
 from mtbert.training.recipe import Recipe
@@ -130,6 +130,40 @@ def rows_read(recipe: Recipe) -> dict[str, int]:
         passes, rest = divmod(batches[task], sampler.num_batches[task])
         read[task] = passes * sampler.num_rows[task] + rest * recipe.batch_size[task]
     return read
+
+
+def scale_changes(name: str) -> pd.DataFrame:
+    """What the small scale changes in a report's row: a line per field, with its value at small scale and in full."""
+    full = RECIPES[name].recipe
+    return pd.DataFrame(scaled(full, "small").differences(full), index=["small", "full"], dtype=object).T
+
+
+def uneven_pairs(pairs: Iterable[tuple[str, str]], task: str, factor: float = 1.1) -> pd.DataFrame:
+    """Find pairs of rows that the small scale does not shrink alike.
+
+    Args:
+        pairs: Row and baseline, by the full names of their recipes.
+        task: The train file whose rows are counted.
+        factor: How much the ratio of the rows that both read may change between the scales.
+
+    Returns:
+        One line per pair whose ratio changes by more than the factor: the rows read and their ratio, at both scales.
+        Pairs of which a row does not train the task are left out.
+    """
+    scales: tuple[Scale, ...] = ("full", "small")
+    lines = []
+    for pair in dict.fromkeys(pairs):
+        read = {
+            scale: [rows_read(scaled(RECIPES[name].recipe, scale)).get(task, 0) for name in pair] for scale in scales
+        }
+        if not all(map(all, read.values())):
+            continue
+        ratio = {scale: row / baseline for scale, (row, baseline) in read.items()}
+        if abs(math.log(ratio["small"] / ratio["full"])) > math.log(factor):
+            rows = {f"{scale}: rows": "{:,} / {:,}".format(*read[scale]) for scale in scales}
+            ratios = {f"{scale}: ratio": f"{ratio[scale]:.2f}" for scale in scales}
+            lines.append({"row / baseline": f"{pair[0]} / {pair[1].split('/')[1]}", **rows, **ratios})
+    return pd.DataFrame(lines)
 
 
 def format_mean_ci(scores: pd.Series) -> str:

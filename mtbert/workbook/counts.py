@@ -19,6 +19,12 @@ def recorded_matrix(recipe: str, task: str) -> NDArray[np.int64]:
     return table.pivot(index="true", columns="predicted", values="rows").to_numpy()
 
 
+def best_constant(recipe: str, task: str) -> tuple[float, int]:
+    """The accuracy of the best constant prediction on the dev rows of a recorded run, and how many rows these are."""
+    classes = recorded_matrix(recipe, task).sum(axis=1)
+    return float(classes.max() / classes.sum()), int(classes.sum())
+
+
 def recorded_bins(recipe: str, task: str, bins: int = 50) -> pd.DataFrame:
     """How often a recorded run's confidence is justified.
 

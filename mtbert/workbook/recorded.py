@@ -5,9 +5,12 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from mtbert.data.tasks import OVERALL_TASKS
 from mtbert.experiments import results
 from mtbert.utils import paths
 from mtbert.utils.errors import UserError
+from mtbert.workbook.plots.style import TASK_NAMES
+from mtbert.workbook.plots.surgery import pair_title
 
 
 class Recorded(NamedTuple):
@@ -63,6 +66,34 @@ def recorded_history(run: Recorded) -> pd.DataFrame:
     means = epochs.groupby(["epoch", "task"], sort=False)[["loss", "score"]].mean().unstack()
     scores = means["score"].assign(plain=means["score"].mean(axis=1))
     return means["loss"].add_prefix("loss ").join(scores).rename_axis(columns=None).reset_index()
+
+
+def recorded_curves(name: str, lines: Mapping[str, tuple[str, str]]) -> dict[str, dict[str, pd.Series]]:
+    """The epochs of recorded runs, as ``plots.reports.by_epoch`` draws them.
+
+    Args:
+        name: The table, data/results/NAME.csv, with one run per recipe.
+        lines: The name of a line -> its recipe, and the column of ``results.histories`` to draw.
+
+    Returns:
+        Name of the task -> name of the line -> values by epoch, for the three tasks of the overall score.
+    """
+    epochs = results.histories(name).set_index(["recipe", "task"])
+    return {
+        TASK_NAMES[task]: {line: epochs.loc[(recipe, task), column] for line, (recipe, column) in lines.items()}
+        for task in OVERALL_TASKS
+    }
+
+
+def conflict_shares(name: str, recipe: str) -> pd.DataFrame:
+    """In which share of an epoch's steps two tasks' gradients conflicted, in a recorded run with surgery.
+
+    Returns:
+        A row per epoch, a column per pair of tasks, such as "SST–STS".
+    """
+    counts = results.conflict_counts(name).query("recipe == @recipe")
+    shares = counts.assign(share=counts.conflicts / counts.steps, pair=counts.pair.map(pair_title))
+    return shares.pivot(index="epoch", columns="pair", values="share").rename_axis(columns=None)
 
 
 def recorded_limits(name: str, task: str) -> pd.DataFrame:

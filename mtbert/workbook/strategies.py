@@ -3,13 +3,17 @@
 import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pandas as pd
+import torch
 
+from mtbert.data import TASKS, PackedBatch, TokenizedDataset, read_split
 from mtbert.data.sampling import SAMPLERS, SamplerConfig
 from mtbert.experiments import results
 from mtbert.experiments.recipes import RECIPES
 from mtbert.training.recipe import Recipe
+from mtbert.training.run import build_model, recipe_encoder
 from mtbert.utils import paths
 
 _PREFIX = "strategy-"
@@ -133,3 +137,29 @@ def recorded_epochs(recipe: str, task: str) -> pd.DataFrame:
     """The epochs of a recorded recipe of notebook 09: a row per run and epoch, with the task's loss and dev score."""
     table = results.histories(_SEEDS[0])
     return table[(table.recipe == recipe) & (table.task == task)].dropna(subset="score")
+
+
+def gradient_norms(recipe: Recipe, data: Path, batches: int = 6, rows: int = 8) -> pd.DataFrame:
+    """The norm of each task's gradient on the encoder before any training, without dropout.
+
+    Args:
+        recipe: The model, and the tasks.
+        data: The data folder; its first train rows are taken as they come.
+        batches: How many batches.
+        rows: Rows in a batch.
+
+    Returns:
+        A row per task, a column per batch.
+    """
+    model = build_model(recipe, recipe_encoder(recipe)).eval()
+    norms: dict[str, list[float]] = {task: [] for task in recipe.tasks}
+    for task in recipe.tasks:
+        dataset = TokenizedDataset.from_rows(read_split(data, TASKS[task], "train"), model.encoder.tokenizer)
+        sequences = model.encode_dataset(task, dataset)
+        for indices in torch.arange(batches * rows).split(rows):
+            batch = PackedBatch.join({task: sequences.batch(indices)})
+            model.zero_grad()
+            model.losses(batch, {task: dataset.labels[indices]})[task].backward()
+            gradients = [weight.grad.flatten() for weight in model.bert.parameters() if weight.grad is not None]
+            norms[task].append(torch.cat(gradients).norm().item())
+    return pd.DataFrame(norms, index=pd.RangeIndex(1, batches + 1, name=f"batch of {rows} rows")).T

@@ -116,3 +116,7 @@ def test_facts_of_the_texts_belong_to_reports_and_are_no_table(table):
     assert (altered, possible, values["share of gradient updates altered in each later epoch"]) == (2000, 54000, 0.005)
     assert possible == 3 * values["batches in an epoch"]
     assert values[facts.fact[facts.section.str.startswith("5.5")]].isna().all()
+    minutes = facts[facts.unit == "minutes an epoch"].value
+    assert minutes.tolist() == [47, 120]
+    saved = facts[facts.section.str.startswith("6.1")].iloc[0]
+    assert saved.value == 0.5 and saved.note.startswith("almost") and "combined model" in saved.fact

@@ -6,7 +6,15 @@ import pandas as pd
 import pytest
 
 from mtbert.experiments.recipes import RECIPES, Scale, scaled
-from mtbert.experiments.reports import compare_to_printed, compare_to_report, format_mean_ci, load_runs, rows_read
+from mtbert.experiments.reports import (
+    compare_to_printed,
+    compare_to_report,
+    format_mean_ci,
+    load_runs,
+    rows_read,
+    scale_changes,
+    uneven_pairs,
+)
 from mtbert.utils.errors import UserError
 
 DATA = '{"ids-sst-dev.csv": "a", "quora-dev.csv": "b"}'
@@ -104,3 +112,22 @@ def test_means_of_a_sweep_stand_beside_the_printed_figures(record):
 )
 def test_rows_read_are_those_that_the_sampler_draws(row, scale, read):
     assert rows_read(scaled(RECIPES[row].recipe, scale))["quora"] == read
+
+
+def test_what_the_small_scale_changes_in_a_row():
+    changes = scale_changes("yin/pal-256")
+    full, small = RECIPES["yin/pal-256"].recipe, scaled(RECIPES["yin/pal-256"].recipe, "small")
+    assert dict(changes.full) == {field: getattr(full, field) for field in changes.index}
+    assert dict(changes.small) == {field: getattr(small, field) for field in changes.index}
+    assert changes.loc["epochs"].tolist() == [2, 10] and "lr" in changes.index and "sampler" not in changes.index
+
+
+def test_pairs_that_the_small_scale_does_not_shrink_alike():
+    frozen, sequential, alone = "li-tang/pretrain", "li-tang/seq", "ahmed-karamardian/sst-finetune"
+    alike = ("yin/low-rank-top-mean-curriculum", "yin/low-rank-top-mean")
+    pairs = [(sequential, frozen), alike, (alone, "ahmed-karamardian/sst-pretrain"), (sequential, frozen)]
+    [line] = uneven_pairs(pairs, "quora").to_dict("records")  # without repetitions, and pairs that read none of it
+    read = [rows_read(scaled(RECIPES[name].recipe, "small"))["quora"] for name in (sequential, frozen)]
+    assert line["row / baseline"] == "li-tang/seq / pretrain" and line["small: rows"] == "{:,} / {:,}".format(*read)
+    assert (line["full: ratio"], line["small: ratio"]) == ("1.00", f"{read[0] / read[1]:.2f}")
+    assert len(uneven_pairs(pairs, "quora", factor=1.01)) > 1 and uneven_pairs(pairs, "quora", factor=2).empty
