@@ -53,6 +53,7 @@ class BatchSampler:
         """The rows of a batch, (rows,) int64; ``index`` counts batches from 0 over all passes."""
         pass_index, index_in_pass = divmod(index, self.num_batches)
         if self._cached_pass is None or self._cached_pass[0] != pass_index:
+            self._cached_pass = None  # its memory is free for the next one
             generator = torch.Generator().manual_seed(derived_seed(self.seed, self.task, pass_index))
             self._cached_pass = pass_index, self._draw_pass(generator)
         return self._cached_pass[1](index_in_pass)
