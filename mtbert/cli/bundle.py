@@ -17,7 +17,7 @@ def bundle(
     data: Data = None,
     tasks: Annotated[str | None, typer.Option(help="Tasks, separated by commas. Default: all with files.")] = None,
     wheels: Annotated[
-        str | None, typer.Option(help="Packages, separated by commas. Default: those that run notebooks.")
+        str | None, typer.Option(help="Packages, separated by commas; '' for none. Default: those that run notebooks.")
     ] = None,
     python: Annotated[str, typer.Option(help="Python version of the other machine.")] = "3.12",
     limit_mb: Annotated[

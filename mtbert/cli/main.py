@@ -4,6 +4,7 @@ Commands import what they need inside their functions, so that ``mtbert --help``
 """
 
 import io
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -95,6 +96,9 @@ app.add_typer(classroom.progress_app)
 
 def main() -> None:
     """Run the command line; a user's mistake becomes one line on stderr."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed, as a shell does with <&-
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal or file that cannot show all letters gets escapes
             stream.reconfigure(errors="backslashreplace")
@@ -120,10 +124,14 @@ _REMEDIES: dict[type, str] = {
 
 def _refuse_blank(arguments: Sequence[str]) -> None:
     """Refuse an empty argument, as of a shell variable that is not set: as a path, it would be the current folder."""
+    command = next((argument for argument in arguments if not argument.startswith("-")), "").strip()
     for before, argument in pairwise(["", *arguments]):
         option = re.match(r"(--[\w-]+)=\s*$", argument) or re.match(r"(--[\w-]+)$", before)
-        if re.fullmatch(r"(--[\w-]+=)?\s*", argument) and (option or arguments[0] != "ask"):  # ask names an empty text
-            where = f"the value of {option[1]}" if option else f"an argument of {arguments[0]}"
+        name = option[1] if option else ""
+        if name == "--wheels" or (command == "ask" and not name):  # no wheels; and ask names an empty text
+            continue
+        if re.fullmatch(r"(--[\w-]+=)?\s*", argument):
+            where = f"the value of {name}" if name else f"an argument of {command or 'mtbert'}"
             raise UserError(f"{where} is empty: write it or leave it out (is a variable of the shell not set?)")
 
 

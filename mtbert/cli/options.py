@@ -1,5 +1,6 @@
 """Options that several commands share, and what they all do with them."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mtbert.utils.errors import UserError
 from mtbert.utils.logging import logger
 
 if TYPE_CHECKING:
@@ -40,6 +42,22 @@ def override_execution(default: "Execution", compile_: bool | None, cuda_graphs:
     """``default`` with those of the two options that were given."""
     given = {"compile": compile_, "cuda_graphs": cuda_graphs}
     return replace(default, **{name: value for name, value in given.items() if value is not None})
+
+
+def check_target(target: Path, force: bool, source: Path | None = None) -> None:
+    """Refuse to write over what is no file, over ``source``, and without ``force`` over any file.
+
+    A link counts as what it points to.
+    """
+    if not os.path.lexists(target):
+        return
+    points_to = Path(os.path.realpath(target))  # itself, unless it is a link
+    if os.path.lexists(points_to) and not points_to.is_file():
+        raise UserError(f"{target} is not a regular file: choose another name")
+    if source is not None and source.exists() and points_to.exists() and points_to.samefile(source):
+        raise UserError(f"{target} is the file that is read: choose another name for what is written")
+    if not force:
+        raise UserError(f"{target} exists: choose another name, or --force to overwrite it")
 
 
 def split_names(text: str) -> list[str]:

@@ -1,14 +1,13 @@
 """``mtbert predict``, ``evaluate`` and ``submit``: apply trained runs to rows."""
 
 import contextlib
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from mtbert.cli.options import Data, Device, Force, format_scores, resolve_data
+from mtbert.cli.options import Data, Device, Force, check_target, format_scores, resolve_data
 from mtbert.utils.errors import UserError
 from mtbert.utils.logging import logger
 
@@ -27,6 +26,7 @@ def predict(
     device: Device = None,
 ):
     """Predict the rows of a file."""
+    from mtbert.data.delimited import packed_file
     from mtbert.data.read import read_rows
     from mtbert.data.tasks import get_task
     from mtbert.nn.model import labels_from
@@ -37,12 +37,14 @@ def predict(
 
     to_stdout = str(target) == "-"
     if not to_stdout:
-        _check_target(target, force)
+        check_target(target, force, source)
     # notes about the rows must not get between the predictions
     with contextlib.redirect_stdout(sys.stderr) if to_stdout else contextlib.nullcontext():
         rows_task, recipe = get_task(task), open_run(run).recipe
         if task not in recipe.tasks:
             raise UserError(f"{run} has no head for {task!r}: it was trained on {', '.join(recipe.tasks)}")
+        if str(source) != "-" and not source.exists() and not packed_file(source):
+            raise UserError(f"{source} does not exist: give a file, or - for standard input")
         rows = read_rows(source, rows_task, "predict", labels=False)
         for note in rows.notes():
             logger.info(note)
@@ -50,22 +52,10 @@ def predict(
         with autocast(model.device, recipe.precision):
             content = predictions_csv(rows, labels_from(rows_task, predict_logits(model, rows)))
     if to_stdout:
-        sys.stdout.buffer.write(content.encode("utf-8"))
-        sys.stdout.buffer.flush()
+        typer.echo(content.encode("utf-8"), nl=False)
     else:
         atomic_write(target, content)
         typer.echo(f"{len(rows)} predictions in {target}")
-
-
-def _check_target(target: Path, force: bool) -> None:
-    """Refuse to write over what is no file, and without ``force`` over anything; a link counts as what it points to."""
-    if not os.path.lexists(target):
-        return
-    points_to = Path(os.path.realpath(target))  # itself, unless it is a link
-    if os.path.lexists(points_to) and not points_to.is_file():
-        raise UserError(f"{target} is not a regular file: choose another name")
-    if not force:
-        raise UserError(f"{target} exists: choose another name, or --force to overwrite it")
 
 
 @app.command("evaluate", epilog="Example: mtbert evaluate runs/demo-s0")

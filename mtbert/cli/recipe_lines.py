@@ -7,7 +7,9 @@ from typing import Any
 from mtbert.experiments.recipes import RECIPES, Entry, about_report, report_names
 from mtbert.experiments.report_tables import SCORES, read_tables
 from mtbert.training.recipe import Recipe
+from mtbert.utils import paths
 from mtbert.utils.errors import UserError, shorten
+from mtbert.utils.logging import logger
 
 
 def lines(report: str | None = None) -> Iterator[str]:
@@ -17,7 +19,11 @@ def lines(report: str | None = None) -> Iterator[str]:
         by_report.setdefault(name.partition("/")[0] if "/" in name else "", {})[name] = entry
     if report and report not in by_report:
         raise UserError(f"no recipe of {shorten(report)}: the reports are {', '.join(report_names())}")
-    printed_rows = read_tables()
+    printed_rows: dict[str, list[Mapping[str, Any]]] = {}
+    for row in read_tables().to_dict("records"):
+        printed_rows.setdefault(row["recipe"], []).append(row)
+    if not printed_rows:
+        logger.warning(f"{paths.display_path(paths.REPORTS)} holds no tables: what the reports print is left out")
     for title, entries in by_report.items():
         if report and title != report:
             continue
@@ -29,7 +35,7 @@ def lines(report: str | None = None) -> Iterator[str]:
         for name, entry in entries.items():
             yield f"{name}: {entry.about}"
             yield f"    {_changes(entry.recipe.as_dict(), common) or 'no changes'}"
-            for row in printed_rows[printed_rows.recipe == name].to_dict("records"):
+            for row in printed_rows.get(name, ()):
                 yield f"    {_printed_scores(row)}"
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from mtbert.cli.options import Data, format_scores, resolve_data
+from mtbert.cli.options import Data, Force, check_target, format_scores, resolve_data
 from mtbert.utils.errors import UserError, did_you_mean, shorten
 
 app = typer.Typer()
@@ -30,11 +30,14 @@ def results(
     archive: Annotated[
         Path | None, typer.Option(help="Also pack them, without their weights, into this .tar.xz.")
     ] = None,
+    force: Force = False,
 ):
     """Show runs as a table. Files and folders that hold no run are left out."""
     from mtbert.experiments import results
     from mtbert.utils import paths
 
+    if archive is not None:
+        check_target(archive, force)
     readable, problems = results.readable_runs(runs)
     for problem in problems:
         typer.echo(f"mtbert: {problem}", err=True)

@@ -135,7 +135,8 @@ def test_predict_needs_a_task_of_the_run_and_an_input_with_its_columns(mistake, 
     out = tmp_path / "out.csv"
     for task in ("imdb", "cfimdb"):
         assert repr(task) in mistake("predict", trained, "--task", task, few, out)
-    assert "none.csv" in mistake("predict", trained, "--task", "sts", tmp_path / "none.csv", out)
+    missing = mistake("predict", trained, "--task", "sts", tmp_path / "none.csv", out)
+    assert "none.csv does not exist: give a file" in missing and "fetch" not in missing
     few.write_text("id,sentence1\nx,One\n")
     assert "'sentence2'" in mistake("predict", trained, "--task", "sts", few, out)
     assert not out.exists()
@@ -148,6 +149,27 @@ def test_predict_overwrites_a_file_only_when_forced(mtbert, mistake, trained, fe
     assert out.read_text() == "precious"
     assert mtbert("predict", trained, "--task", "sts", few, out, "--force").code == 0
     assert out.read_text().startswith("id,prediction\n")
+
+
+def test_predict_never_replaces_what_it_reads(mistake, trained, few, tmp_path):
+    content = few.read_bytes()
+    (tmp_path / "link.csv").symlink_to(few)
+    (tmp_path / "same.csv").hardlink_to(few)
+    for source, target in [(few, few), (few, "link.csv"), ("link.csv", few), (few, "same.csv"), (few, "./in.csv")]:
+        arguments = [tmp_path / source, tmp_path / target, "--task", "sts", "--force"]
+        assert "is the file that is read" in mistake("predict", trained, *arguments)
+    assert few.read_bytes() == content
+
+
+def test_an_archive_is_overwritten_only_when_forced(mtbert, mistake, trained, tmp_path):
+    archive = tmp_path / "home.tar.xz"
+    archive.write_text("precious")
+    assert f"{archive} exists" in mistake("results", trained, "--archive", archive)
+    assert archive.read_text() == "precious"
+    for force in ([], ["--force"]):
+        archive.unlink() if not force else None
+        assert mtbert("results", trained, "--archive", archive, *force).code == 0
+    assert archive.read_bytes().startswith(b"\xfd7zXZ")
 
 
 def test_predict_never_replaces_what_is_not_a_file(mistake, trained, few, tmp_path):

@@ -93,6 +93,8 @@ def test_without_the_project_every_command_says_what_is_missing(mtbert, mistake,
         (["train", "tiny", "--data="], "value of --data"),
         (["ask", "A film.", "--model", " "], "value of --model"),
         (["ask", "", "--model", "workbook"], "text 1"),
+        (["-q", "ask", ""], "text 1"),
+        (["-q", "results", ""], "argument of results"),
         (["results", ""], "argument of results"),
         ([""], "argument"),
     ],
@@ -102,6 +104,30 @@ def test_an_empty_argument_is_not_the_current_folder(mistake, monkeypatch, tmp_p
     message = mistake(*arguments)
     assert words in message and "is empty" in message
     assert not [*tmp_path.iterdir()]
+
+
+def test_a_bundle_without_wheels_is_asked_for_by_an_empty_list(mistake, tmp_path):
+    arguments = ["bundle", tmp_path / "there", "--wheels", "", "--data", tmp_path / "none"]
+    assert "none (from --data) does not exist" in mistake(*arguments)
+
+
+def test_recipes_are_listed_without_the_tables_of_the_reports(mtbert, monkeypatch, tmp_path):
+    printed = mtbert("recipes", "yin").out.splitlines()
+    monkeypatch.setattr("mtbert.utils.paths.REPORTS", tmp_path)
+    result = mtbert("recipes", "yin")
+    assert result.code == 0 and f"{tmp_path} holds no tables" in result.out
+    assert result.out.splitlines()[1:] == [line for line in printed if "printed (" not in line]
+
+
+@pytest.mark.parametrize(
+    ("text", "closed", "code"), [("", "<&-", 1), ("A film.", "<&- >&-", 0), ("A film.", "2>&-", 0)]
+)
+def test_a_closed_stream_is_an_empty_one(trained, text, closed, code):
+    command = [sys.executable, "-m", "mtbert", "ask", "--model", str(trained), *([text] if text else [])]
+    shell = ["sh", "-c", f'"$@" {closed}', "sh", *command]
+    done = subprocess.run(shell, input="", capture_output=True, text=True, timeout=120)
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False)
+    assert ("standard input holds no text" in done.stderr) == (code == 1)
 
 
 def test_a_file_in_the_place_of_a_folder_is_named_with_what_to_do(mistake, trained, few, tmp_path):
