@@ -9,6 +9,7 @@ import pytest
 import typer
 
 from mtbert import RECIPES, recipe
+from mtbert.bench.notebooks import recorded
 from mtbert.cli.main import app
 from mtbert.experiments.recipes.entry import Entry
 from mtbert.utils import paths
@@ -58,6 +59,19 @@ def test_an_example_has_only_commands_and_options_that_exist(line):
         root.main(arguments, prog_name="mtbert", standalone_mode=False)
         [words] = called
         assert arguments[: len(words)] == [*words]
+
+
+def test_the_readme_shows_what_ask_answers(mtbert):
+    page = (paths.ROOT / "README.md").read_text("utf-8")
+    line, shown = re.search(r"```\n\$ python -m mtbert (ask .*)\n([^`]*)```", page).groups()
+    assert mtbert(*shlex.split(line)).out == shown
+
+
+def test_the_readme_asks_for_the_memory_that_notebooks_take():
+    page = (paths.ROOT / "README.md").read_text("utf-8")
+    most, most_of_12 = re.search(r"(\d) GB of memory \(for notebook 12, (\d) GB\)", page).groups()
+    for row in recorded().itertuples():
+        assert row.peak_memory_mb / 1024 <= int(most_of_12 if row.notebook == "12_throughput" else most), row.notebook
 
 
 @pytest.fixture
