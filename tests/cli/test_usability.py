@@ -1,6 +1,7 @@
 """A pleasant command line: examples in every help, hints for typing mistakes, lines that fit a terminal."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -119,6 +120,7 @@ def test_recipes_are_listed_without_the_tables_of_the_reports(mtbert, monkeypatc
     assert result.out.splitlines()[1:] == [line for line in printed if "printed (" not in line]
 
 
+@pytest.mark.skipif(not shutil.which("sh"), reason="needs a shell")
 @pytest.mark.parametrize(
     ("text", "closed", "code"), [("", "<&-", 1), ("A film.", "<&- >&-", 0), ("A film.", "2>&-", 0)]
 )
