@@ -1,6 +1,7 @@
 """Checks of notebook 04: the error of a difference, cross-entropy, a training loop, truncation, early stopping."""
 
 import math
+from collections import Counter
 from copy import deepcopy
 from functools import cache
 from unittest.mock import patch
@@ -78,7 +79,12 @@ def epoch_batches(answer, draw):
     yield "has every row exactly once"
     first = batches()
     flat = torch.cat(first) if first else torch.zeros(0)
-    expect(flat.sort().values.tolist() == list(range(rows)), f"{len(flat)} rows came, not each of {rows} once")
+    came = Counter(flat.tolist())
+    strange, missing = came.keys() - set(range(rows)), len(set(range(rows)) - came.keys())
+    repeated = ", and others came more than once" if len(flat) > len(came) else ""
+    expect(not strange, f"row {min(strange, default=0)} came, but the rows are 0 to {rows - 1}")
+    expect(not missing, f"{missing} of the {rows} rows did not come{repeated}")
+    expect(not repeated, f"{len(flat)} rows came, but there are only {rows}")
     yield "fills every batch but the last, which holds the remaining rows"
     sizes = [len(batch) for batch in first]
     equal(sizes, [size] * (rows // size) + [rows % size], f"sizes for {rows} rows in batches of {size}")

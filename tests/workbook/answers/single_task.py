@@ -87,8 +87,19 @@ WRONG = {
         ("a thousand", naive),
     ],
     "epoch_batches": [
-        ("exactly once", lambda rows, size, generator: torch.randint(rows, (rows,), generator=generator).split(size)),
-        ("exactly once", lambda rows, size, generator: torch.randperm(rows, generator=generator).split(size)[:-1]),
+        (
+            "did not come, and",
+            lambda rows, size, generator: torch.randint(rows, (rows,), generator=generator).split(size),
+        ),
+        ("did not come", lambda rows, size, generator: torch.randperm(rows, generator=generator).split(size)[:-1]),
+        (
+            "the rows are 0 to",
+            lambda rows, size, generator: (torch.randperm(rows, generator=generator) + 1).split(size),
+        ),
+        (
+            "there are only",
+            lambda rows, size, generator: (torch.randperm(2 * rows, generator=generator) % rows).split(size),
+        ),
         ("but the last", lambda rows, size, generator: torch.randperm(rows, generator=generator).split(size - 1)),
         ("random order", lambda rows, size, generator: torch.arange(rows).split(size)),
         ("shuffle all rows first", shuffled_within_batches),
