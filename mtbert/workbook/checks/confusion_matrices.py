@@ -1,7 +1,9 @@
 """Checks of notebook 10: counts, precision and recall, recalls from a report's figures, thresholds, calibration, and a
 comparison of two models."""
 
+import math
 from itertools import accumulate
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -76,7 +78,9 @@ def from_figures(answer, draw):
     same(sum(answer(*figures(recalls, 0.3))) / 2, sum(recalls) / 2)
     yield "weighted by how frequent the classes are, their mean is the accuracy"
     for share in (0.2, 0.35, 0.8):
-        got = answer(*figures(recalls, share))
+        got = shaped(answer(*figures(recalls, share)), 2)
+        is_swapped = torch.allclose(got.double(), torch.tensor(recalls[::-1]).double(), atol=1e-3)
+        expect(not is_swapped, "these are the recalls of class 1 and of class 0: class 0 comes first")
         same((1 - share) * got[0] + share * got[1], figures(recalls, share)[0])
     yield "class 0 comes first"
     same(answer(*figures((1.0, 0.0), 0.25)), [1.0, 0.0])
@@ -117,24 +121,36 @@ def temperature(answer, draw):
     labels = torch.multinomial(logits.softmax(1), 1, generator=draw.generator).squeeze(1)  # calibrated
     times = draw.between(2.0, 4.0)
     yield "step 1: gives one number above 0"
-    got = shaped(answer(logits, labels))
-    expect(bool(got.isfinite()) and float(got) > 0, f"it gave {float(got):.3g}")
+    got = _number(answer(logits, labels))
+    expect(math.isfinite(got) and got > 0, f"it gave {got:.3g}")
     yield "step 2: is close to 1 for labels drawn from the probabilities themselves"
-    expect(abs(float(got) - 1) < 0.2, f"it gave {float(got):.3f}")
+    expect(abs(got - 1) < 0.2, f"it gave {got:.3f}")
     yield "step 3: is above 1 for a model that is too confident, and below 1 for one that is too cautious"
     for factor in (times, 1 / times):
-        high = shaped(answer(factor * logits, labels))
-        expect((float(high) > 1) == (factor > 1), f"for logits times {factor:.2f} it gave {float(high):.3f}")
+        high = _number(answer(factor * logits, labels))
+        expect((high > 1) == (factor > 1), f"for logits times {factor:.2f} it gave {high:.3f}")
     yield "step 3: logits that are k times as large have a temperature k times as large"
     for factor in (times, 1 / times):
-        same(shaped(answer(factor * logits, labels)) / factor / got, 1.0, 0.03)
+        _multiplied(_number(answer(factor * logits, labels)), got, factor)
     yield "step 4: no temperature nearby has a lower cross-entropy"
     for factor in (1.0, times):
-        best = float(shaped(answer(factor * logits, labels)))
+        best = _number(answer(factor * logits, labels))
         losses = [float(cross_entropy(factor * logits / (best * nearby), labels)) for nearby in (1.0, 0.95, 1.05)]
         expect(losses[0] <= min(losses) + 1e-6, f"at {best:.3f} it is {losses[0]:.5f}, nearby {min(losses[1:]):.5f}")
-    yield "step 5: works for logits in the hundreds, whose exponentials overflow"
-    same(shaped(answer(300 * logits, labels)) / 300 / got, 1.0, 0.03)
+    yield "step 5: works for logits in the hundreds: the search reaches that far, and no exponential overflows"
+    _multiplied(_number(answer(300 * logits, labels)), got, 300)
+
+
+def _number(got: Any) -> float:
+    """One number, also from a tensor or an array with a single entry."""
+    if isinstance(got, Tensor) and got.numel() == 1:
+        got = got.reshape(())
+    return float(shaped(got))
+
+
+def _multiplied(got: float, before: float, factor: float) -> None:
+    expected = factor * before
+    expect(abs(got / expected - 1) <= 0.03, f"for logits times {factor:.3g} it gave {got:.3g}, not {expected:.3g}")
 
 
 @check

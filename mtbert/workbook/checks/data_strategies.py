@@ -143,10 +143,12 @@ def _take(made: Any, count: int, rows: dict[str, int], *start: int) -> list[tupl
     """The first steps of a learner's sampler, as names and lists of row numbers."""
 
     @functools.wraps(getattr(made.steps, "__func__", made.steps))  # an exception is told with the line in its code
-    def first() -> list:
-        return list(itertools.islice(made.steps(*start), count))
+    def first() -> list | None:
+        steps = made.steps(*start)
+        return steps if steps is None else list(itertools.islice(steps, count))
 
     taken = Answer(first)()
+    expect(taken is not None, "steps() returned nothing; is there a yield or a return?")
     expect(len(taken) == count, f"steps() ended after {len(taken)} steps")
     return [
         (_task(task, rows), _row_numbers(read)) for task, read in (several(step, "a task", "rows") for step in taken)
@@ -185,7 +187,8 @@ def delete(answer, draw):
     yield "gives a list of words, and leaves the one it was given alone"
     given = list(words)
     got = answer(given, 0.5, Random(seed))
-    expect(isinstance(got, list) and all(isinstance(word, str) for word in got), f"it gave {got!r}")
+    expect(isinstance(returned(got), list), f"it gave a {type(got).__name__}, not a list")
+    expect(all(isinstance(word, str) for word in got), f"it gave {got!r}")
     expect(given == words, "the list of the argument was changed: make a new one")
     yield "deletes nothing with a share of 0"
     expect(answer(list(words), 0.0, Random(seed)) == words, "words are missing")

@@ -96,7 +96,7 @@ def cosent(answer, draw):
     """answer(cosines, labels, scale) -> log(1 + sum over y_i > y_j of exp(scale * (cos_j - cos_i))); inputs (rows,)."""
     rows = draw.whole(4, 7)
     cosines, labels = 2 * draw.uniform(rows) - 1, draw.wholes(0, 3, rows).float()
-    labels[:2] = torch.tensor([0.0, 3.0])  # at least one pair with unequal labels
+    labels[:3] = torch.tensor([0.0, 3.0, 1.0])  # pairs with unequal labels, at several distances
     yield "is one number"
     shaped(answer(cosines, labels, 1.0))
     yield "where all labels are equal there is no order, and the loss is 0"

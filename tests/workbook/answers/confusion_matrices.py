@@ -62,7 +62,11 @@ APART = [  # names for the two terms, so that each can be drawn on its own
     "(second == labels).double() => (one := (second == labels).double())",
     "(first == labels).double() => (other := (first == labels).double())",
 ]
-RIGHT = {"scores": [lambda m: tuple(scores(m))], "temperature": [by_gradient], "compare": [on_counts]}
+RIGHT = {
+    "scores": [lambda m: tuple(scores(m))],
+    "temperature": [by_gradient, lambda logits, labels: torch.tensor([temperature(logits, labels)])],
+    "compare": [on_counts],
+}
 WRONG = {
     "matrix": [
         ("every class", as_many_as_occur),
@@ -85,7 +89,7 @@ WRONG = {
     "from_figures": [
         ("plain mean", lambda a, r, s: (a, a)),
         ("weighted", lambda a, r, s: (r, r)),
-        ("weighted", lambda a, r, s: from_figures(a, r, s)[::-1]),
+        ("class 0 comes first", lambda a, r, s: from_figures(a, r, s)[::-1]),
     ],
     "precision_recall": [("at 0", lambda c, y, t: precision_recall(c, y, t).flip(1)), ("exactly on", with_ties)],
     "temperature": [

@@ -57,6 +57,11 @@ def last_word_of_the_module(words, share, random):
     return remaining or [global_random.choice(words)]
 
 
+class _NoSteps(sampler):
+    def steps(self, start=0):
+        pass
+
+
 RIGHT = {"delete": [drawn_backwards], "sampler": [FromOneGenerator]}
 WRONG = {
     "shares": [
@@ -86,6 +91,7 @@ WRONG = {
         ("step 1: every epoch", edited(sampler, "min(epoch, len(self.temperatures) - 1) => 0")),
         ("step 2: steps()", edited(sampler, "for epoch in itertools.count() => for epoch in range(2)")),
         ("step 2: steps()", edited(sampler, "yield task, => yield")),
+        ("steps() returned nothing", _NoSteps),
         ("step 2: every epoch", edited(sampler, "self.counts(epoch)).elements => self.counts(0)).elements")),
         ("step 2: the order", edited(sampler, f"self.shuffled({TASKS}, 'tasks', epoch) => {TASKS}".replace("'", '"'))),
         ("step 2: the order", edited(sampler, '"tasks", epoch => "tasks", 0')),
@@ -105,6 +111,7 @@ WRONG = {
         ("step 5", edited(sampler, "batches_read[task] += 1 => batches_read[task] += number >= start")),
     ],
     "delete": [
+        ("a tuple, not a list", lambda words, share, random: tuple(delete(words, share, random))),
         ("keep their order", shuffled),
         ("one word", lambda words, share, random: [word for word in words if random.random() >= share]),
         ("one word", lambda words, share, random: [word for word in words if random.random() >= share] or words[:1]),

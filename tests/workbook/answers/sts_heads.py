@@ -89,6 +89,6 @@ WRONG = {
         ("where all labels", edited(cosent, "] > labels => ] >= labels")),
         ("for two rows", lambda cosines, labels, scale: torch.zeros(())),
         ("the scale multiplies", lambda cosines, labels, scale: cosent(cosines, labels, 1.0)),
-        ("", weighted),
+        ("counts once", weighted),
     ],
 }
