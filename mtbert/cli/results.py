@@ -87,6 +87,8 @@ def confusion(
 
     folder = resolve_data(data)
     for run in runs:
+        if not open_run(run).epochs:
+            raise UserError(f"{run} has finished no epoch: give it the same train command again")
         for task, (rows, values) in predicting.load_predictions(open_run(run), folder).items():
             labels, predicted = (metrics.classes_of(rows.task, scores) for scores in (rows.labels, values))
             matrix = metrics.confusion_matrix(labels, predicted, rows.task.labels)

@@ -111,6 +111,9 @@ def test_a_run_without_a_finished_epoch_has_no_results_and_no_model(mistake, cop
     (copied / "run.json").write_text(json.dumps({**record, "epochs": [], "best_epoch": 0, "status": "unfinished"}))
     (copied / "heads.safetensors").unlink()
     assert "no epoch" in mistake("results", copied)
+    assert "no epoch" in mistake(
+        "confusion", copied, "--data", sample, "--record", "mine"
+    )  # with predictions or without
     assert "no epoch" in mistake("evaluate", copied, "--data", sample)
 
 
