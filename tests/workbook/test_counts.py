@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from mtbert.experiments.metrics import calibration, class_scores, confusion_matrix
-from mtbert.workbook.counts import recorded_bins, recorded_matrix, recorded_pairs, threshold_curve
+from mtbert.workbook.counts import best_constant, recorded_bins, recorded_matrix, recorded_pairs, threshold_curve
 
 RNG = np.random.default_rng(0)
 PROBABILITIES = RNG.uniform(0.05, 0.95, 400)
@@ -45,3 +45,10 @@ def test_recorded_pairs_have_an_interval_around_the_difference():
         pairs["first"].iloc[0] == "sst-last-layer"
         and not pd.concat([pairs["first"], pairs.second]).str.contains(" s0").any()
     )
+
+
+def test_the_best_constant_prediction_is_the_most_frequent_class():
+    share, rows = best_constant("sst", "sst")
+    classes = recorded_matrix("sst", "sst").sum(axis=1)
+    assert (share, rows) == (max(classes) / 1101, 1101)
+    assert best_constant("yin/low-rank-top-mean", "quora")[1] == 2000  # as many rows as that run was scored on

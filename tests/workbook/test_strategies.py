@@ -2,11 +2,16 @@
 
 import pandas as pd
 import pytest
+import torch
 
 import mtbert
+from mtbert.data import TASKS, PackedBatch, TokenizedDataset, read_split
 from mtbert.data.sampling import SAMPLERS, SamplerConfig
+from mtbert.training.run import build_model, recipe_encoder
+from mtbert.utils import paths
 from mtbert.workbook.strategies import (
     differences_by_seed,
+    gradient_norms,
     passes_per_epoch,
     planned_rows,
     recorded_strategies,
@@ -70,3 +75,18 @@ def test_runs_become_points_at_the_rows_that_they_read():
         ["quora", 48, 0.7, 0, True],
         ["sst", 12, 0.5, 1, False],
     ]
+
+
+def test_a_gradient_norm_is_that_of_a_tasks_own_loss_on_the_encoder():
+    recipe = mtbert.recipe("demo").replace(encoder="tiny", seed=3)
+    norms = gradient_norms(recipe, paths.SAMPLE, batches=2, rows=4)
+    assert list(norms.index) == list(recipe.tasks) and list(norms) == [1, 2]
+    model = build_model(recipe, recipe_encoder(recipe)).eval()
+    dataset = TokenizedDataset.from_rows(read_split(paths.SAMPLE, TASKS["sts"], "train"), model.encoder.tokenizer)
+    indices = torch.arange(4, 8)
+    batch = PackedBatch.join({"sts": model.encode_dataset("sts", dataset).batch(indices)})
+    loss = model.losses(batch, {"sts": dataset.labels[indices]})["sts"]
+    weights = [weight for weight in model.bert.parameters() if weight.requires_grad]
+    gradients = torch.autograd.grad(loss, weights, allow_unused=True)
+    squares = sum(gradient.square().sum() for gradient in gradients if gradient is not None)
+    assert norms.loc["sts", 2] == pytest.approx(float(squares) ** 0.5, rel=1e-4)

@@ -51,6 +51,7 @@ def temperature(rows: Mapping[str, int], batch_size: int, temperature: float, st
         passes = count * batch_size / rows[task]
         right.text(count + 0.02 * steps, place, f"{count:,} = {passes:.2g} passes", va="center")
     right.set(xlabel="steps", title=f"{steps:,} steps of {batch_size} rows", xlim=(0, 1.35 * steps))
+    right.xaxis.set_major_formatter("{x:,.0f}")
     right.invert_yaxis()
     figure.tight_layout()
     return figure
@@ -200,6 +201,7 @@ def rows_read(table: pd.DataFrame, errors: Mapping[str, float], constants: Mappi
             axes.axhline(constants[task], color="0.5", linestyle=":", label="constant answer")
         axes.set(title=TITLES[task], xlabel="rows read")
         axes.locator_params(nbins=4)
+        axes.xaxis.set_major_formatter("{x:,.0f}")
     row[0].set_ylabel("dev score")
     handles = dict(zip(*reversed(row[0].get_legend_handles_labels()), strict=True))
     figure.tight_layout(rect=(0, 0.14, 1, 1))
