@@ -12,6 +12,7 @@ import mtbert
 from mtbert.data import TASKS
 from mtbert.experiments import results
 from mtbert.experiments.recipes import RECIPES, scaled
+from mtbert.experiments.report_tables import read_facts
 from mtbert.experiments.reports import load_runs
 from mtbert.nn import ADAPTERS, build_adapter
 from mtbert.nn.adapters import AdapterShape
@@ -252,12 +253,17 @@ def test_what_notebook_07_says_of_trained_parts_is_what_it_prints():
 
 
 def test_minutes_of_an_epoch_in_notebook_07():
-    facts = results.read_table(paths.REPORTS / "facts.csv").set_index("fact").value
-    naive, combined = (float(facts[f"training of the {model} model"]) for model in ("naive multitask", "combined"))
+    facts = read_facts().set_index("fact").value
+    naive, combined = (facts[f"training of the {model} model"] for model in ("naive multitask", "combined"))
+    saved = facts["time that PALs save, compared with the combined model"]
     code = next(cell.source for cell in cells_of(NOTEBOOKS[7]) if cell.id == "fe9fc289")
-    assert f"plain_minutes, combined = {naive:.0f}, {combined:.0f}" in code
+    assert "read_facts()" in code and not re.search(r"[1-9]\d|\.5", code)  # no figure of the report is typed in
+    percent = f"{saved:.0%}".replace("%", " %")
+    said("07", {"almost {} less time per epoch": percent, "“Almost {} shorter per epoch”": percent})
     assert f"{naive:.0f} minutes per epoch for the plain" in PROSE["07"]
-    assert "a good quarter longer" in PROSE["07"] and combined / 2 / naive == pytest.approx(1.27, abs=0.02)
+    longer = combined * (1 - saved) / naive - 1
+    assert f"PALs vs. no PALs: {longer:+.0%}" in PRINTED["07", "fe9fc289"]
+    assert "a good quarter longer" in PROSE["07"] and longer == pytest.approx(0.27, abs=0.02)
 
 
 def test_what_notebook_07_says_of_the_rows_of_yin():
