@@ -14,6 +14,7 @@ from mtbert.workbook import padding
 
 _FILLS = "fill.csv"
 _SETTING = ["device", "threads", "encoder", "rows"]
+_PROFILED = ["device", "threads", "encoder", "batch"]
 
 
 def record_fills(shares: pd.DataFrame, data: Path, seed: int) -> None:
@@ -35,6 +36,14 @@ def ladder() -> pd.DataFrame:
     table = table[(table.data == "real") & table.device.str.startswith("cpu")]
     same = (table[_SETTING] == table[_SETTING].iloc[-1]).all(axis=1)
     return table[same].set_index("rung")
+
+
+def step_profile() -> pd.DataFrame:
+    """The parts of a training step on real rows as recorded last, in ms: tasks (rows) by parts (columns)."""
+    table = read_table(paths.RESULTS / "step_profile.csv")
+    last = table[(table[_PROFILED] == table[_PROFILED].iloc[-1]).all(axis=1)]
+    parts = last.pivot(index="task", columns="part", values="ms")
+    return parts.loc[last.task.unique(), last.part.unique()]
 
 
 def setting(table: pd.DataFrame) -> str:

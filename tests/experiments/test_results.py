@@ -158,3 +158,14 @@ def test_the_readmes_quote_the_seeds_of_the_best_model():
     half = stats.t.ppf(0.975, len(runs) - 1) * runs.plain.sem()
     interval = f"{runs.plain.mean():.3f} ± {half:.3f}".replace("0.", ".")
     assert all(interval in page for page in pages)
+
+
+def test_the_page_of_results_shows_the_recorded_training_steps():
+    page = (paths.RESULTS / "README.md").read_text(encoding="utf-8")
+    table = results.read_table(paths.RESULTS / "throughput.csv").set_index(["task", "side"])
+    for task, name in (("sst", "SST"), ("quora", "Quora"), ("sts", "STS")):
+        sides = table.loc[task]
+        rates = " | ".join(f"{rate:.1f}" for rate in sides.examples_per_second)
+        ours = sides[sides.index.str.startswith("mtbert")]
+        ratios = [f"{sides.mtbert_is[peer]:.2f}" for peer in ("transformers", "transformers, grouped")]
+        assert f"| {name} | {rates} | {' | '.join(ratios)} | {ours.mfu[ours.mtbert_is.idxmin()]:.0%} |" in page
