@@ -1,5 +1,7 @@
 """What notebooks 04 and 05 say of recorded runs, recomputed from the records."""
 
+import re
+
 import pytest
 from workbook.exercises import NOTEBOOKS, cells_of
 
@@ -41,14 +43,38 @@ def test_recorded_limits_are_those_of_the_recipes():
 
 def test_numbers_of_notebook_04_are_those_recorded():
     limits = recorded_limits("truncation", "cfimdb").set_index("max_length").accuracy
-    means = results.summary("single_task", ["cfimdb"], by=("recipe", "lr")).set_index(["recipe", "lr"])["mean"]
-    frozen, tuned, full = means["cfimdb-last-layer", 1e-3], limits[512], means["cfimdb", 5e-5]
-    assert f"all 512: {short(limits[64])} against {short(tuned)}" in PROSE["04"]
-    assert max(limits[128], limits[256]) < min(limits[64], tuned)
+    by = ("recipe", "lr")
+    tables = {name: results.summary(name, ["sst", "cfimdb"], by) for name in ("single_task", "learning_rates")}
+    assert not any(table.recipe.duplicated().any() for table in tables.values())  # one definition of each recipe
+    tuned, low = (table.set_index("recipe") for table in tables.values())
+    assert set(tuned.lr[["sst-last-layer", "cfimdb-last-layer"]]) == {3e-3} and set(low.lr) == {1e-3}
+    assert f"all 512: {short(limits[64])} against {short(limits[512])}" in PROSE["04"]
+    assert max(limits[128], limits[256]) < min(limits[64], limits[512])
     error = single_task.standard_error(limits, 245)
     assert f"about {short(error.mean())}" in PROSE["04"] and f"one of {short(2**0.5 * error.max())}" in PROSE["04"]
-    assert f"all 512 tokens gave {short(frozen)}" in PROSE["04"] and tuned - frozen > limits.max() - limits.min()
-    assert round(100 * (full - frozen)) == 17 and round(100 * (full - tuned)) == 13
+    assert f"all 512 tokens gave {short(low['mean']['cfimdb-last-layer'])} (the mean of three seeds)" in PROSE["04"]
+    cost = tuned["mean"] - low["mean"]
+    assert round(100 * cost["sst-last-layer"]) == 1 and 0.04 < cost["cfimdb-last-layer"] < 0.05
+    assert cost["sst-last-layer"] < tuned.half["sst-last-layer"] + low.half["sst-last-layer"]  # the intervals overlap
+    assert limits.max() - limits.min() < cost["cfimdb-last-layer"]
+    assert tuned["mean"]["cfimdb"] - tuned["mean"]["cfimdb-last-layer"] > 0.12
+    assert tuned["mean"]["sst"] - tuned["mean"]["sst-last-layer"] > 0.06
+
+
+def test_what_a_low_rate_costs_on_the_sample_is_what_notebook_04_prints():
+    shown = "\n".join(
+        output.get("text", "")
+        for path in NOTEBOOKS
+        if path.stem.startswith("04")
+        for cell in cells_of(path)
+        for output in cell.get("outputs", [])
+    )
+    [low] = re.findall(r"last layer: ([.\d]+) at 0.001, ([.\d]+) at 0.01", shown)
+    [full] = re.findall(r"all layers: ([.\d]+) at", shown)
+    at_a_tenth, at_ours = map(float, low)
+    assert "cost fifteen points on the sample" in PROSE["04"] and round(100 * (at_ours - at_a_tenth)) == 15
+    assert 'we would have "measured" a gain of nineteen points' in PROSE["04"]
+    assert round(100 * (float(full) - at_a_tenth)) == 19
 
 
 def test_numbers_of_notebook_05_are_those_recorded():
