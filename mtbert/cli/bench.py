@@ -212,6 +212,8 @@ def notebooks(
     """Measure seconds, user CPU seconds and memory of notebooks. Each runs under papermill, in its own process."""
     from mtbert.bench import notebooks
 
+    if only is not None and Path(only).name != only:  # a pattern from the root of the disk
+        raise UserError(f"--only is {shorten(only)}, but must be the beginning of a notebook's name, such as 04")
     typer.echo("notebook                  seconds  CPU seconds  peak MB")
     for row in notebooks.measure(notebooks.notebooks(only)):
         typer.echo(f"{row['notebook']:<24} {row['seconds']:8.1f} {row['cpu_seconds']:12.1f} {row['peak_memory_mb']:8}")

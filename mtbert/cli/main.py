@@ -109,6 +109,10 @@ def main() -> None:
         _exit_with(str(stop), stop.exit_code)
     except UserError as error:
         _exit_with(str(error), 1)
+    except RuntimeError as error:
+        if not str(error).startswith("Symlink loop"):  # from Path.resolve, before Python 3.13
+            raise
+        _exit_with(f"{error}: choose another name", 1)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         remedy = _REMEDIES.get(type(error), "") if where else ""

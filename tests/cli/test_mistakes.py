@@ -43,6 +43,7 @@ def test_an_impossible_setting_stops_before_any_training(train, tmp_path, settin
         ("bench surgery --batch 8,32", "--batch is '8,32'"),
         ("bench ladder --batch 8,0,8", "--batch is '8,0,8'"),
         ("bench notebooks --only 99", "'99'"),
+        ("bench notebooks --only /dev/null", "'/dev/null'"),
     ],
 )
 def test_a_wrong_argument_is_named_and_writes_nothing(mistake, tmp_path, monkeypatch, line, words):
@@ -162,6 +163,15 @@ def test_predict_never_replaces_what_it_reads(mistake, trained, few, tmp_path):
         arguments = [tmp_path / source, tmp_path / target, "--task", "sts", "--force"]
         assert "is the file that is read" in mistake("predict", trained, *arguments)
     assert few.read_bytes() == content
+
+
+@pytest.mark.parametrize("line", ["start LOOP", "bundle LOOP --data SAMPLE", "soup RUN LOOP --out OUT"])
+def test_a_link_to_itself_is_a_mistake(mistake, trained, sample, tmp_path, line):
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    names = {"LOOP": loop, "SAMPLE": sample, "RUN": trained, "OUT": tmp_path / "out"}
+    assert str(loop) in mistake(*(names.get(word, word) for word in line.split()))
+    assert list(tmp_path.iterdir()) == [loop]
 
 
 def test_an_archive_is_overwritten_only_when_forced(mtbert, mistake, trained, tmp_path):
