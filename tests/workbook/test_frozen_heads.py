@@ -1,11 +1,10 @@
-"""The best linear heads on frozen vectors, the standard error of a score, and the stopwatch."""
+"""The best linear heads on frozen vectors, and the standard error of a score."""
 
 import pytest
 import torch
 
 from mtbert.data import TASKS
 from mtbert.training.evaluation import accuracy, pearson
-from mtbert.workbook import stopwatch
 from mtbert.workbook.frozen_heads import best_linear, standard_error
 
 
@@ -31,10 +30,3 @@ def test_standard_errors_are_those_of_repeated_draws():
     u, noise = torch.randn(2, 4000, 200, generator=generator, dtype=torch.float64)
     r = [pearson(a.tolist(), b.tolist()) for a, b in zip(u, 0.8 * u + 0.6 * noise, strict=True)]
     assert standard_error(TASKS["sts"], 0.8, 200) == pytest.approx(torch.tensor(r).std().item(), rel=0.05)
-
-
-def test_the_stopwatch_takes_the_fastest_call_and_leaves_out_the_first(monkeypatch):
-    calls, clock = [], iter([0.0, 5.0, 10.0, 12.0, 20.0, 29.0])
-    monkeypatch.setattr(stopwatch.time, "perf_counter", lambda: next(clock))
-    assert stopwatch.fastest(lambda: calls.append(1), calls=3) == 2.0
-    assert len(calls) == 4
