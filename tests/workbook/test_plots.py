@@ -162,7 +162,8 @@ def test_a_gramian_is_shown_with_the_step_and_the_harm_that_it_does():
 
 def test_tasks_have_their_proper_names():
     names_of = import_module("mtbert.workbook.plots.surgery").pair_title
-    assert [names_of("sst-sts"), names_of("quora, quora again")] == ["SST–STS", "Quora–Quora again"]
+    assert names_of("sst-sts") == "SST–STS" and names_of("quora, quora again") == "two batches of Quora"
+    assert names_of("sts, sts shuffled") == "STS–shuffled STS"
 
 
 def test_conflicts_are_crosses_and_the_running_mean_begins_when_the_window_is_full():

@@ -147,8 +147,16 @@ def over_steps(cosines: Mapping[str, Sequence[float]]) -> Figure:
 
 
 def pair_title(pair: str) -> str:
-    """The proper names of two tasks: "sst-sts" and "sst, sts again" become "SST–STS" and "SST–STS again"."""
-    words = (style.TASK_NAMES.get(word, word) for word in re.split(r"([-, ]+)", pair))
+    """The proper names of two tasks: "sst-sts" becomes "SST–STS".
+
+    "sst, sst again" becomes "two batches of SST", and "sst, sts shuffled" becomes "SST–shuffled STS".
+    """
+    if again := re.fullmatch(r"(\w+), \1 again", pair):
+        return f"two batches of {pair_title(again[1])}"
+    words = (
+        style.TASK_NAMES.get(word, word)
+        for word in re.split(r"([-, ]+)", re.sub(r"(\w+) shuffled", r"shuffled \1", pair))
+    )
     return "".join(words).replace("-", "–").replace(", ", "–")
 
 
