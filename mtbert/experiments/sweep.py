@@ -111,6 +111,8 @@ def jobs_from_file(
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: give a report, recipes or a list file") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}): save it as UTF-8") from None
     for line_number, line in enumerate(lines, start=1):
         where = f"{path}, line {line_number}"
         try:

@@ -147,6 +147,8 @@ def read_run(folder: str | Path) -> Run | None:
 
 def open_run(folder: str | Path) -> Run:
     """The run in ``folder``, or the model of that name that comes with the project; UserError if there is none."""
+    if not str(folder).strip():
+        raise UserError("the name of the run is empty: give the folder that train wrote")
     run = read_run(run_folder(folder))
     if run is None:
         raise UserError(f"{folder} holds no run (no run.json): give the folder that train wrote")

@@ -233,10 +233,11 @@ def test_a_list_has_a_recipe_a_line_with_its_seeds_and_changes(tmp_path, sample)
         ("tiny seed=3", "line 1: seed is 3, but a sweep counts seeds from 0"),
         ("mixed\nmixed name='a", "line 2: No closing quotation"),
         ("mixed\nmixed lr=1e-3", "line 2: mixed-s0 is listed twice"),
+        ("mixed name=caf\xe9", "list.txt is not UTF-8 text"),
     ],
 )
 def test_a_mistake_in_a_list_is_named(tmp_path, sample, lines, expected):
-    (tmp_path / "list.txt").write_text(lines)
+    (tmp_path / "list.txt").write_text(lines, encoding="latin-1")
     with pytest.raises(UserError, match=expected):
         sweep.jobs_from_file(tmp_path / "list.txt", "full", tmp_path, sample, {}, 1)
 

@@ -79,6 +79,15 @@ def test_two_processes_do_not_train_in_one_folder(recipe, train, tmp_path):
     assert train(recipe.replace(epochs=1), tmp_path / "run").finished
 
 
+def test_an_empty_name_is_not_the_run_in_the_current_folder(recipe, train, tmp_path, monkeypatch):
+    train(recipe.replace(epochs=1), tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for name in ("", " "):
+        with pytest.raises(UserError, match="is empty"):
+            mtbert.load_model(name)
+    assert mtbert.load_model(".")
+
+
 def test_a_folder_without_a_model_is_a_user_error(recipe, train_until, tmp_path):
     with pytest.raises(UserError, match="holds no run"):
         mtbert.load_model(tmp_path)
