@@ -66,6 +66,7 @@ def evaluate(
     predictions: Annotated[
         bool, typer.Option("--predictions", help="The folders hold files of predictions instead, from any program.")
     ] = False,
+    name: Annotated[str | None, typer.Option("--record", help="Also keep the scores in data/results/NAME.csv.")] = None,
     data: Data = None,
     device: Device = None,
 ):
@@ -76,11 +77,17 @@ def evaluate(
     from mtbert.data.read import read_split
     from mtbert.data.tasks import get_task, overall
     from mtbert.experiments import ensembles
+    from mtbert.experiments.results import table_path
+    from mtbert.utils import paths
     from mtbert.utils.device import get_device
 
     if predictions:
+        if name is not None:
+            raise UserError("--record keeps the scores of runs, not those of files: leave out --predictions")
         _evaluate_files(folders, data)
         return
+    if name is not None:
+        table_path(name)  # a mistake in the name is told before anything is computed
     data_folder = resolve_data(data)
     runs = ensembles.open_members(folders)
     sets = [
@@ -98,6 +105,8 @@ def evaluate(
     scores = {of_task.rows.task.name: of_task.score for of_task in predicted}
     # one run has the overall score that its training printed
     typer.echo(format_scores(ensembles.with_overall(scores) if len(runs) > 1 else {**scores, **overall(scores)}))
+    if name is not None:
+        typer.echo(f"recorded in {paths.display_path(ensembles.record(predicted, get_device(device), name))}")
 
 
 def _evaluate_files(folders: list[Path], data: Path | None) -> None:

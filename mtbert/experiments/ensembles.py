@@ -1,5 +1,6 @@
 """Ensembles: several runs of one task answer together, by the mean of their probabilities or scores."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +13,15 @@ from torch.nn.functional import logsigmoid
 from tqdm.auto import tqdm
 
 from mtbert.data.read import Rows
-from mtbert.data.tasks import OVERALL_TASKS, Task, overall
+from mtbert.data.tasks import OVERALL_TASKS, TASKS, Task, overall
+from mtbert.experiments.results import run_origin, table_path
 from mtbert.nn.model import labels_from
 from mtbert.training.evaluation import predict_logits, score
 from mtbert.training.run import Run, load_model, open_run
 from mtbert.utils import paths
-from mtbert.utils.device import autocast
+from mtbert.utils.device import autocast, environment_info
 from mtbert.utils.errors import UserError
+from mtbert.utils.tables import upsert_csv
 
 
 def open_members(folders: Sequence[str | Path]) -> list[Run]:
@@ -70,6 +73,7 @@ class EnsemblePredictions:
 
     rows: Rows
     by_run: Mapping[Run, Tensor]
+    parameters: Mapping[Run, int]  # of each member's whole model
 
     @cached_property
     def logits(self) -> Tensor:
@@ -102,7 +106,7 @@ class EnsemblePredictions:
 def predict(
     sets: Sequence[tuple[Rows, Sequence[Run]]], device: torch.device | str = "cpu", progress: bool = False
 ) -> list[EnsemblePredictions]:
-    """Predict rows with the runs that are given with them; each run's model is loaded once.
+    """Predict rows with the runs that are given with them.
 
     Args:
         sets: rows, and the members of the ensemble that predicts them.
@@ -113,19 +117,25 @@ def predict(
         UserError: a model cannot be loaded.
     """
     logits: list[dict[Run, Tensor]] = [{} for _ in sets]
+    parameters: dict[Run, int] = {}
     runs = dict.fromkeys(run for _, members in sets for run in members)
+    loaded: Run | None = None
+    for run in runs:  # only one is kept in memory; that a model cannot be loaded is known before any row is predicted
+        loaded, model = run, load_model(run.folder, device)
     total = sum(len(rows) * len(members) for rows, members in sets)
     options = {} if progress else {"disable": True}  # without the option, TQDM_DISABLE decides
     with tqdm(total=total, desc="predict", unit="row", leave=False, **options) as bar:
-        for run in runs:
-            model = load_model(run.folder, device)
+        for run in reversed(runs):
+            if run is not loaded:
+                model = load_model(run.folder, device)
+            parameters[run] = sum(parameter.numel() for parameter in model.parameters())
             with autocast(model.device, run.recipe.precision):  # as dev rows were scored in training
                 for (rows, members), of_set in zip(sets, logits, strict=True):
                     if run in members:
                         of_set[run] = predict_logits(model, rows, bar.update)
     # members in the order given, whichever task's model was loaded first
     return [
-        EnsemblePredictions(rows, {run: of_set[run] for run in members})
+        EnsemblePredictions(rows, {run: of_set[run] for run in members}, {run: parameters[run] for run in members})
         for (rows, members), of_set in zip(sets, logits, strict=True)
     ]
 
@@ -134,3 +144,41 @@ def with_overall(scores: Mapping[str, float]) -> dict[str, float]:
     """Dev scores by task, and both overall scores: of the course's three tasks if all are there, else of all."""
     counted = OVERALL_TASKS if scores.keys() >= set(OVERALL_TASKS) else scores
     return {**scores, **overall({task: scores[task] for task in counted})}
+
+
+def record(predicted: Sequence[EnsemblePredictions], device: torch.device, name: str = "ensembles") -> Path:
+    """Add what ``predict`` found for dev rows, of one run or several, to data/results/NAME.csv.
+
+    The same members on the same data replace their older row.
+
+    Args:
+        predicted: the predictions of each task, of rows with labels.
+        device: where they were made.
+        name: the table's name.
+
+    Returns:
+        The table's file.
+
+    Raises:
+        UserError: ``name`` is not the name of a file, or the table holds something else.
+    """
+    about = environment_info(device)
+    parameters = {run: count for of_task in predicted for run, count in of_task.parameters.items()}
+    alone: dict[Run, dict[str, float]] = {run: {} for run in parameters}
+    for of_task in predicted:
+        for run, value in of_task.member_scores.items():
+            alone[run][of_task.rows.task.name] = value
+    scores = with_overall({of_task.rows.task.name: of_task.score for of_task in predicted})
+    row = {
+        "members": json.dumps(
+            [run_origin(run) | {"weights_sha256": run.record["weights_sha256"]} for run in parameters]
+        ),
+        "parameters": sum(parameters.values()),
+        **{name: scores.get(name) for name in (*TASKS, "plain", "normalised")},
+        "alone": json.dumps([with_overall(of_member) for of_member in alone.values()]),
+        "device": about["device"],
+        "torch": about["versions"]["torch"],
+        "revision": about["revision"],
+        "data_sha256": json.dumps({of_task.rows.path.name: of_task.rows.sha256 for of_task in predicted}),
+    }
+    return upsert_csv(table_path(name), [row], ["members", "data_sha256"])

@@ -74,6 +74,8 @@ def test_evaluate_tells_what_an_ensemble_adds(mtbert, mistake, trained, second, 
     assert [line.split(":")[0] for line in gains] == ["sst", "quora", "sts"]
     assert all(str(trained) in line and str(second) in line and "+0.0000" in line for line in gains)
     assert "given twice" in mistake("evaluate", trained, trained, "--data", data)
+    assert "leave out --predictions" in mistake("evaluate", "--predictions", trained, "--record", "x", "--data", data)
+    assert "no name of a table" in mistake("evaluate", trained, "--record", "a/b", "--data", data)
 
 
 def test_claims_compares_files_of_predictions_with_those_of_the_first_folder(mtbert, mistake, submitted, data):

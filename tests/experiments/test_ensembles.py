@@ -1,5 +1,8 @@
 """Ensembles: the mean of probabilities and scores, and who answers together."""
 
+import json
+
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given
@@ -9,6 +12,7 @@ import mtbert
 from mtbert.data import get_task, read_split
 from mtbert.experiments import ensembles
 from mtbert.nn.model import labels_from, probabilities
+from mtbert.utils import paths
 from mtbert.utils.errors import UserError
 
 TASKS = st.sampled_from(["sst", "quora", "sts"]).map(get_task)
@@ -58,3 +62,21 @@ def test_the_overall_score_of_the_courses_tasks_leaves_others_out():
     three = {"sst": 0.5, "quora": 0.6, "sts": 0.7}
     assert ensembles.with_overall({**three, "cfimdb": 1.0})["plain"] == pytest.approx(0.6)
     assert ensembles.with_overall({"sst": 0.5, "cfimdb": 1.0})["plain"] == pytest.approx(0.75)
+
+
+def test_an_ensemble_is_recorded_with_its_members(tiny_runs, sample, tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "RESULTS", tmp_path)
+    runs = ensembles.open_members([tiny_runs / "one", tiny_runs / "two"])
+    sets = [(read_split(sample, get_task(name), "dev"), runs) for name in ("sst", "quora", "sts")]
+    predicted = ensembles.predict(sets)
+    for _ in range(2):  # the second takes the place of the first
+        path = ensembles.record(predicted, torch.device("cpu"), "together")
+    (row,) = pd.read_csv(path).to_dict("records")
+    model = mtbert.load_model(runs[0].folder)
+    assert row["parameters"] == 2 * sum(parameter.numel() for parameter in model.parameters())
+    assert row["plain"] == pytest.approx(sum(of_task.score for of_task in predicted) / 3)
+    assert [alone["plain"] for alone in json.loads(row["alone"])] == pytest.approx(
+        [run.scores["plain"] for run in runs]
+    )
+    assert [member["seed"] for member in json.loads(row["members"])] == [run.recipe.seed for run in runs]
+    assert json.loads(row["data_sha256"]).keys() == {rows.path.name for rows, _ in sets}
