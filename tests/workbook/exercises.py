@@ -7,11 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-import nbformat
-
-from mtbert.utils.paths import ROOT
-
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+from workbook.lessons import NOTEBOOKS, cells_of
 
 
 class Exercise:
@@ -35,11 +31,6 @@ class Exercise:
         names: dict = {}
         exec(self.imports + "\n" + source, names)  # noqa: S102
         return names
-
-
-@cache
-def cells_of(path: Path) -> list:
-    return nbformat.read(path, as_version=4).cells
 
 
 @cache

@@ -8,7 +8,8 @@ from importlib import import_module
 import numpy as np
 import pytest
 import torch
-from workbook.exercises import NOTEBOOKS, cells_of, exercises, solutions
+from workbook.exercises import exercises, solutions
+from workbook.lessons import NOTEBOOKS, cells_of
 
 from mtbert.workbook import checks
 from mtbert.workbook.checks import engine

@@ -1,16 +1,14 @@
 """The lecturer's guide quotes the lessons: sections, exercises, minutes, and every number."""
 
-import html
-import json
 import re
 from functools import cache
 from pathlib import Path
 
 import pytest
+from workbook.lessons import NOTEBOOKS, cells_of, shown_by
 
 from mtbert.utils.paths import ROOT
 
-LESSONS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 GUIDE = (ROOT / "notebooks" / "lecturers_guide.md").read_text(encoding="utf-8")
 UNLISTED = {"Settings", "Try it yourself", "Quiz", "What to remember"}
 EXERCISE = re.compile(r"Exercise (\d+) · (.+?) \*\((easy|medium|hard), (\d+) minutes\)\*")
@@ -18,13 +16,8 @@ QUOTED = re.compile(r"(\d+) · ([^;|]+?) \((easy|medium|hard), (\d+)\)")
 NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?|(?<![\w.])\.\d+")
 
 
-@cache
-def cells(path: Path) -> list[dict]:
-    return json.loads(path.read_text(encoding="utf-8"))["cells"]
-
-
 def markdown(path: Path) -> str:
-    return "\n\n".join("".join(cell["source"]) for cell in cells(path) if cell["cell_type"] == "markdown")
+    return "\n\n".join(cell.source for cell in cells_of(path) if cell.cell_type == "markdown")
 
 
 def headings(path: Path) -> list[str]:
@@ -64,20 +57,13 @@ def sections(path: Path) -> dict[str, str]:
     """What a reader sees in each section: its text, code, and outputs."""
     parts: dict[str, list[str]] = {}
     section = ""
-    for cell in cells(path):
-        for block in re.split(r"^(?=##)", "".join(cell["source"]), flags=re.MULTILINE):
-            heading = re.match(r"##+ (.+)", block) if cell["cell_type"] == "markdown" else None
+    for cell in cells_of(path):
+        for block in re.split(r"^(?=##)", cell.source, flags=re.MULTILINE):
+            heading = re.match(r"##+ (.+)", block) if cell.cell_type == "markdown" else None
             if heading and not heading[1].startswith("Exercise"):
                 section = heading[1]
             parts.setdefault(section, []).append(block)
-        for output in cell.get("outputs", []):
-            data = output.get("data", {})
-            page = re.sub(r"<style.*?</style>|<[^>]+>", " ", "".join(data.get("text/html", "")), flags=re.DOTALL)
-            parts[section] += [
-                "".join(output.get("text", "")),
-                "".join(data.get("text/plain", "")),
-                html.unescape(page),
-            ]
+        parts[section].append(shown_by(cell))
     return {name: "\n".join(texts) for name, texts in parts.items()}
 
 
@@ -85,19 +71,19 @@ def minutes(path: Path) -> str:
     return next(line for line in markdown(path).splitlines() if line.startswith("*Time:*"))
 
 
-@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_every_section_of_a_lesson_has_a_goal(path):
     listed = [name for row in table(chapter(path), "sections") for name in row[0].split(" · ")]
     assert sorted(listed) == sorted(headings(path))
     assert {row[2] for row in table(chapter(path), "sections")} <= {"keep", "figure", "skip"}
 
 
-@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_exercises_have_their_names_levels_and_minutes(path):
     assert set(QUOTED.findall(chapter(path))) == exercises(path)
 
 
-@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_questions_belong_to_a_section_and_their_numbers_stand_in_it(path):
     rows = table(chapter(path), "ask")
     assert 2 <= len(rows) <= 4
@@ -109,8 +95,8 @@ def test_questions_belong_to_a_section_and_their_numbers_stand_in_it(path):
 
 def test_minutes_are_those_that_the_lessons_print():
     rows = table(GUIDE, "lesson")
-    assert len(rows) == len(LESSONS)
-    for path, (name, lecture, reading, practice, _) in zip(LESSONS, rows, strict=True):
+    assert len(rows) == len(NOTEBOOKS)
+    for path, (name, lecture, reading, practice, _) in zip(NOTEBOOKS, rows, strict=True):
         assert name == f"[{title(path)}]({path.name})"
         assert int(practice) == sum(int(found[3]) for found in exercises(path))
         if "lecture" in minutes(path):
@@ -126,7 +112,7 @@ def test_plans_quote_lectures_and_exercises_that_exist():
     assert quoted and [(lesson, lectures[lesson]) for lesson, _ in quoted] == quoted
     for cell in (cell for row in weeks for cell in row[2:]):
         for lesson, listed in re.findall(r"(\d\d): ([\d, ]+)", cell):
-            [path] = [path for path in LESSONS if path.name.startswith(lesson)]
+            [path] = [path for path in NOTEBOOKS if path.name.startswith(lesson)]
             assert set(re.findall(r"\d+", listed)) <= {found[0] for found in exercises(path)}
 
 
@@ -137,5 +123,5 @@ def test_the_day_has_no_gap_and_names_sections():
         assert following - start == int(row[2])
     for row in rows:
         for lesson in re.findall(r"^(\d\d), section", row[1]):
-            [path] = [path for path in LESSONS if path.name.startswith(lesson)]
+            [path] = [path for path in NOTEBOOKS if path.name.startswith(lesson)]
             assert set(re.findall(r"\*(.+?)\*", row[1])) <= set(headings(path))

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from workbook.exercises import NOTEBOOKS, cells_of
+from workbook.lessons import output_of, prose, short
 
 from mtbert.experiments import results
 from mtbert.utils import paths
@@ -11,17 +11,9 @@ from mtbert.utils.errors import UserError
 from mtbert.workbook.plots import single_task
 from mtbert.workbook.recorded import Recorded, recorded_history, recorded_limits, recorded_means
 
-PROSE = {
-    path.stem[:2]: " ".join(" ".join(cell.source for cell in cells_of(path) if cell.cell_type == "markdown").split())
-    for path in NOTEBOOKS
-}
+PROSE = {lesson: prose(lesson) for lesson in ("04", "05")}
 TASKS = ("sst", "quora", "sts")
 LONGER = Recorded("best", "best", "e5-small", 4500)
-
-
-def short(value: float) -> str:
-    """A number as the lessons write it: .842."""
-    return f"{value:.3f}".removeprefix("0")
 
 
 def test_a_recorded_history_has_the_columns_of_a_run_and_the_mean_of_its_tasks():
@@ -62,15 +54,8 @@ def test_numbers_of_notebook_04_are_those_recorded():
 
 
 def test_what_a_low_rate_costs_on_the_sample_is_what_notebook_04_prints():
-    shown = "\n".join(
-        output.get("text", "")
-        for path in NOTEBOOKS
-        if path.stem.startswith("04")
-        for cell in cells_of(path)
-        for output in cell.get("outputs", [])
-    )
-    [low] = re.findall(r"last layer: ([.\d]+) at 0.001, ([.\d]+) at 0.01", shown)
-    [full] = re.findall(r"all layers: ([.\d]+) at", shown)
+    [low] = re.findall(r"last layer: ([.\d]+) at 0.001, ([.\d]+) at 0.01", output_of("04"))
+    [full] = re.findall(r"all layers: ([.\d]+) at", output_of("04"))
     at_a_tenth, at_ours = map(float, low)
     assert "cost fifteen points on the sample" in PROSE["04"] and round(100 * (at_ours - at_a_tenth)) == 15
     assert 'we would have "measured" a gain of nineteen points' in PROSE["04"]

@@ -6,7 +6,7 @@ import re
 import pandas as pd
 import pytest
 import torch
-from workbook.exercises import NOTEBOOKS, cells_of
+from workbook.lessons import LESSONS, cells_of, output_of, prose, said, short
 
 import mtbert
 from mtbert.data import TASKS
@@ -21,19 +21,7 @@ from mtbert.training.run import open_run
 from mtbert.utils import paths
 from mtbert.workbook import scores
 
-PROSE = {
-    path.stem[:2]: " ".join(" ".join(cell.source for cell in cells_of(path) if cell.cell_type == "markdown").split())
-    for path in NOTEBOOKS
-}
-PRINTED = {
-    (path.stem[:2], cell.id): "\n".join(
-        output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs
-    )
-    for path in NOTEBOOKS[7:9]
-    for cell in cells_of(path)
-    if cell.cell_type == "code"
-}
-
+PROSE = {lesson: prose(lesson) for lesson in ("07", "08")}
 MARCHINI = "marchini-callon-cussen"
 REPORTS = {
     "yin": [
@@ -43,11 +31,6 @@ REPORTS = {
     ],
     MARCHINI: ["baseline", "naive-multitask", "gradvac", "pals", "cosine", "combined"],
 }
-
-
-def short(value: float, digits: int = 3) -> str:
-    """A number as the lessons write it: .842."""
-    return f"{value:.{digits}f}".removeprefix("0")
 
 
 def recorded(recipe: str) -> float:
@@ -62,15 +45,9 @@ def table(name: str, index: str) -> pd.DataFrame:
 def printed_row(notebook: str, cell: str, *names: str) -> list[float]:
     """The numbers of the line that begins with these names, in what the committed cell printed."""
     line = re.search(
-        r"^ *" + r" +".join(map(re.escape, names)) + r" +([-\d.,Na ]+)$", PRINTED[notebook, cell], re.MULTILINE
+        r"^ *" + r" +".join(map(re.escape, names)) + r" +([-\d.,Na ]+)$", output_of(notebook, cell), re.MULTILINE
     )
     return [float(number.replace(",", "")) for number in line[1].split()]
-
-
-def said(notebook: str, phrases: dict[str, str]) -> None:
-    """Fail with the phrases, each with its number put in, that the text does not have."""
-    filled = [words.format(number) for words, number in phrases.items()]
-    assert not [words for words in filled if words not in PROSE[notebook]]
 
 
 @pytest.fixture(scope="module")
@@ -131,8 +108,8 @@ def test_what_notebook_08_says_of_its_demo_runs_is_what_they_print():
     assert "drift apart too, but less than half as far" in PROSE["08"]
     assert 0 < similar[1] - similar[0] < (unrelated[1] - unrelated[0]) / 2
     assert "to nearly a right angle" in PROSE["08"] and unrelated[1] == pytest.approx(math.sqrt(2), abs=0.05)
-    assert "Seventy-four questions" in "".join(PRINTED["08", "e2c420d9"].split("\n")[-1:])
-    assert PRINTED["08", "e2c420d9"].startswith("74 duplicates")
+    assert "Seventy-four questions" in "".join(output_of("08", "e2c420d9").split("\n")[-1:])
+    assert output_of("08", "e2c420d9").startswith("74 duplicates")
 
 
 def test_what_notebook_08_says_of_poolings():
@@ -222,7 +199,7 @@ def test_sizes_of_adapters_in_the_text_of_notebook_07():
 def swapped_adapters() -> dict[tuple[str, str], list[float]]:
     """(task, adapter) -> difference and the bounds of its interval, as notebook 07 prints them."""
     table, task = {}, ""
-    for names, numbers in re.findall(r"^(.*?\w) +((?:-?\d\.\d+ *){3})$", PRINTED["07", "e2c420d9"], re.MULTILINE):
+    for names, numbers in re.findall(r"^(.*?\w) +((?:-?\d\.\d+ *){3})$", output_of("07", "e2c420d9"), re.MULTILINE):
         *new_task, adapter = names.split()
         task = new_task[0] if new_task else task
         table[task, adapter] = [float(number) for number in numbers.split()]
@@ -256,13 +233,13 @@ def test_minutes_of_an_epoch_in_notebook_07():
     facts = read_facts().set_index("fact").value
     naive, combined = (facts[f"training of the {model} model"] for model in ("naive multitask", "combined"))
     saved = facts["time that PALs save, compared with the combined model"]
-    code = next(cell.source for cell in cells_of(NOTEBOOKS[7]) if cell.id == "fe9fc289")
+    code = next(cell.source for cell in cells_of(LESSONS["07"]) if cell.id == "fe9fc289")
     assert "read_facts()" in code and not re.search(r"[1-9]\d|\.5", code)  # no figure of the report is typed in
     percent = f"{saved:.0%}".replace("%", " %")
     said("07", {"almost {} less time per epoch": percent, "“Almost {} shorter per epoch”": percent})
     assert f"{naive:.0f} minutes per epoch for the plain" in PROSE["07"]
     longer = combined * (1 - saved) / naive - 1
-    assert f"PALs vs. no PALs: {longer:+.0%}" in PRINTED["07", "fe9fc289"]
+    assert f"PALs vs. no PALs: {longer:+.0%}" in output_of("07", "fe9fc289")
     assert "a good quarter longer" in PROSE["07"] and longer == pytest.approx(0.27, abs=0.02)
 
 

@@ -4,7 +4,7 @@ import re
 
 import pandas as pd
 import pytest
-from workbook.exercises import NOTEBOOKS, cells_of
+from workbook.lessons import output_of, prose, short
 
 import mtbert
 from mtbert.data import TASKS
@@ -23,18 +23,8 @@ from mtbert.workbook.strategies import (
     steps_per_task,
 )
 
-
-def text_of(path) -> tuple[str, str]:
-    """A notebook's prose, and what its cells print, both without line breaks."""
-    cells = cells_of(path)
-    outputs = [output for cell in cells for output in cell.get("outputs", [])]
-    printed = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs]
-    prose = [cell.source for cell in cells if cell.cell_type == "markdown"]
-    return " ".join(" ".join(prose).split()), " ".join(" ".join(printed).split())
-
-
-PROSE, PRINTED = text_of(NOTEBOOKS[9])
-PROSE_10, PRINTED_10 = text_of(NOTEBOOKS[10])
+PROSE, PROSE_10 = prose("09"), prose("10")
+PRINTED, PRINTED_10 = (" ".join(output_of(lesson).split()) for lesson in ("09", "10"))
 EDA = [f"{heads}-eda-{share}" for heads in ("baseline-heads", "task-heads", "surgery") for share in (15, 20, 40)]
 RUNS = recorded_strategies()
 RUNS = RUNS[~RUNS.recipe.str.contains("length-grouped")]  # notebook 09 leaves it out
@@ -42,11 +32,6 @@ PLAIN = RUNS[~RUNS.recipe.str.contains("unclipped")]
 ROWS = {task: TASKS[task].train_rows for task in ("sst", "quora", "sts")}
 READ = {name: planned_rows(mtbert.recipe(f"strategy-{name}"), ROWS) for name in PLAIN.recipe.unique()}
 SHARED = ["mixed", "auxiliary", "augmented", "alone-first"]
-
-
-def short(value: float, digits: int = 3) -> str:
-    """A number as the lesson writes it: .057."""
-    return f"{value:.{digits}f}".removeprefix("0")
 
 
 def of(recipe: str, metric: str) -> list[float]:
