@@ -69,8 +69,8 @@ def error_of_difference(answer, draw):
 @check
 def epoch_batches(answer, draw):
     """answer(rows, batch_size, generator) -> the batches of one epoch: a list of tensors of row numbers."""
-    size = draw.whole(4, 8)
-    rows = size * draw.whole(4, 7) + draw.whole(1, size - 1)
+    size = draw.whole(4, 6)
+    rows = size * draw.whole(size + 1, size + 3) + draw.whole(1, size - 1)  # more batches than rows in a batch
     generator = torch.Generator().manual_seed(draw.whole(0, 10**6))
 
     def batches() -> list[Tensor]:
@@ -155,6 +155,7 @@ def train_head(answer, draw):
 
     def fit(train: Vectors, dev: Vectors, lr: float, epochs: int) -> tuple[nn.Module, list[float]]:
         head, scores = several(answer(train, dev, lr, epochs), "head", "scores")
+        expect(isinstance(head, nn.Module), f"it should return head, scores, but the first is {type(head).__name__}")
         return head, [float(score) for score in scores]
 
     yield "returns a head with an output per class, and a score per epoch"

@@ -15,5 +15,6 @@ def cosine(answer, draw):
     same(answer(a, a), 1.0)
     yield "does not change when one of the vectors gets longer"
     same(answer(3 * a, b), answer(a, b))
-    yield "is the cosine of the angle"
-    same(answer(a, b), torch.cosine_similarity(a, b, dim=0))
+    yield "is the cosine of the angle, which is negative where the angle is larger than a right one"
+    for other in (b, -b):
+        same(answer(a, other), torch.cosine_similarity(a, other, dim=0))

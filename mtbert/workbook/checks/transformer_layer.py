@@ -130,6 +130,12 @@ def layer(answer, draw):
     }
     got = shaped(answer(x, everything, nothing, heads, keep), 2, tokens, hidden)
     no_known_mistake(got, _layer(x, everything, nothing, heads), mistakes)
+    yield "both norms use an eps of 1e-12"
+    shrunk = {name: w / 1000 for name, w in nothing.items() if name.startswith(first)}  # small numbers for the second
+    small = x / 1000, everything, nothing | shrunk
+    default = {"it is 1e-5, the default of F.layer_norm": _layer(*small, heads, eps=1e-5)}
+    got = shaped(answer(*small, heads, keep), 2, tokens, hidden)
+    no_known_mistake(got, _layer(*small, heads), default)
     yield "attention sublayer: LN(x + dense(attention(x))), and each head uses its own columns"
     half = without("intermediate", "output.dense")
     mistakes = {"there is a single wide head": _layer(x, everything, half, 1)}
@@ -174,8 +180,8 @@ def encoder(answer, draw):
     file = {f"encoder.layer.{i}.output.dense.bias": draw.normal(4) for i in torch.randperm(count).tolist()}
     file |= {"embeddings.word_embeddings.weight": draw.normal(10, 4), "pooler.dense.bias": draw.normal(4)}
 
-    def embed(ids: Tensor, types: Tensor, weights: dict[str, Tensor]) -> Tensor:
-        embedded.append((ids, types, set(weights)))
+    def embed(ids: Tensor, token_types: Tensor, weights: dict[str, Tensor]) -> Tensor:
+        embedded.append((ids, token_types, set(weights)))
         return file["embeddings.word_embeddings.weight"][ids]
 
     def layer(x: Tensor, mask: Tensor, weights: dict[str, Tensor]) -> Tensor:
@@ -209,9 +215,9 @@ def encoder(answer, draw):
     same(shaped(got, *mask.shape, 384)[mask], right)
 
 
-def _embed(ids: Tensor, types: Tensor, weights: dict[str, Tensor], eps: float = 1e-12) -> Tensor:
+def _embed(ids: Tensor, token_types: Tensor, weights: dict[str, Tensor], eps: float = 1e-12) -> Tensor:
     summed = weights["word_embeddings.weight"][ids] + weights["position_embeddings.weight"][..., : ids.shape[-1], :]
-    summed = summed + weights["token_type_embeddings.weight"][types]
+    summed = summed + weights["token_type_embeddings.weight"][token_types]
     return _norm(summed, weights, "LayerNorm", eps)
 
 
@@ -219,16 +225,24 @@ def _norm(x: Tensor, weights: dict[str, Tensor], name: str, eps: float = 1e-12) 
     return F.layer_norm(x, x.shape[-1:], weights[f"{name}.weight"], weights[f"{name}.bias"], eps)
 
 
-def _layer(x: Tensor, mask: Tensor, weights: dict[str, Tensor], heads: int, drop=torch.clone, activation=F.gelu):
+def _layer(
+    x: Tensor,
+    mask: Tensor,
+    weights: dict[str, Tensor],
+    heads: int,
+    drop=torch.clone,
+    activation=F.gelu,
+    eps: float = 1e-12,
+) -> Tensor:
     def dense(v: Tensor, name: str) -> Tensor:
         return F.linear(v, weights[f"{name}.weight"], weights[f"{name}.bias"])
 
     parts = (dense(x, f"attention.self.{name}") for name in ("query", "key", "value"))
     query, key, value = (part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in parts)
     mixed = attention(query, key, value, mask[:, None, None]).transpose(1, 2).flatten(2)
-    h = _norm(x + drop(dense(mixed, "attention.output.dense")), weights, "attention.output.LayerNorm")
+    h = _norm(x + drop(dense(mixed, "attention.output.dense")), weights, "attention.output.LayerNorm", eps)
     narrow = dense(activation(dense(h, "intermediate.dense")), "output.dense")
-    return _norm(h + drop(narrow), weights, "output.LayerNorm")
+    return _norm(h + drop(narrow), weights, "output.LayerNorm", eps)
 
 
 _tanh_gelu = partial(F.gelu, approximate="tanh")

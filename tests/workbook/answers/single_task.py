@@ -101,6 +101,7 @@ WRONG = {
             lambda rows, size, generator: (torch.randperm(2 * rows, generator=generator) % rows).split(size),
         ),
         ("but the last", lambda rows, size, generator: torch.randperm(rows, generator=generator).split(size - 1)),
+        ("but the last", lambda rows, size, generator: torch.randperm(rows, generator=generator).chunk(size)),
         ("random order", lambda rows, size, generator: torch.arange(rows).split(size)),
         ("shuffle all rows first", shuffled_within_batches),
         (
@@ -118,6 +119,7 @@ WRONG = {
     ],
     "train_head": [
         ("a score per epoch", lambda train, dev, lr, epochs: (torch.nn.Linear(train[0].shape[1], 5), [0.2])),
+        ("the first is list", edited(train_head, "return head, scores => return scores, head")),
         ("separate clusters", edited(train_head, "optimizer.step() => pass")),
         ("fewer rows", edited(train_head, ".split(32) => .split(32)[: len(labels) // 32]")),
         (

@@ -5,5 +5,6 @@ WRONG = {
         ("one number", lambda a, b: a * b),
         ("itself", lambda a, b: a @ b),
         ("the cosine of the angle", lambda a, b: 1 - (a / a.norm() - b / b.norm()).norm()),
+        ("negative where", lambda a, b: (a @ b).abs() / (a.norm() * b.norm())),
     ]
 }

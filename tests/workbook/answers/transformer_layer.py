@@ -80,6 +80,13 @@ RIGHT = {
     "gelu": [F.gelu, lambda x: x * torch.distributions.Normal(0, 1).cdf(x)],
     "embeddings": [embeddings_by_row],
     "layer": [layer_of_torch],
+    "encoder": [
+        edited(
+            encoder,
+            "embed(ids, token_types, => embed(ids=ids, token_types=token_types, weights=",
+            "layer(x, mask, weights) => layer(x=x, mask=mask, weights=weights)",
+        )
+    ],
 }
 WRONG = {
     "layer_norm": [
@@ -117,6 +124,7 @@ WRONG = {
         ("no norm after the sums", lambda x, mask, w, heads, drop: x),
         ("the residual sums are missing", edited(layer, "x + addition => addition")),
         ("the two norms are swapped", lambda x, mask, w, heads, drop: layer(x, mask, swapped_norms(w), heads, drop)),
+        ("the default of F.layer_norm", edited(layer, ", 1e-12) => )")),
         ("a single wide head", lambda x, mask, w, heads, drop: layer(x, mask, w, 1, drop)),
         ("it is ReLU", edited(layer, "F.gelu => F.relu")),
         ("there is no nonlinearity", edited(layer, "wide = F.gelu( => wide = (")),
