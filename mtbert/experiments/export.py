@@ -11,13 +11,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import save
 
 from mtbert.data.read import read_split
 from mtbert.experiments.bundle import to_half
 from mtbert.experiments.model_card import model_card
 from mtbert.nn.model import MultitaskModel, labels_from, probabilities
+from mtbert.nn.weights import read_tensors
 from mtbert.training.evaluation import evaluate, predict_logits
 from mtbert.training.run import Run, load_model, open_run
 from mtbert.utils import paths
@@ -83,10 +83,7 @@ def export_run(source: str | Path, target: Path, data: Path, device: str | torch
 
 
 def _round_weights(source: Path, target: Path) -> None:
-    try:
-        tensors = load(source.read_bytes())
-    except SafetensorError as error:
-        raise UserError(f"{source} is damaged ({error}): train the run again") from None
+    tensors = read_tensors(source)
     atomic_write(target, save({name: to_half(name, tensor, source) for name, tensor in tensors.items()}))
 
 

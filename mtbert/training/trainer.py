@@ -32,7 +32,16 @@ from mtbert.training.meters import Meters, Stopwatch
 from mtbert.training.optimizers import ScheduledOptimizers, layerwise_lr_scale, parameter_owner
 from mtbert.training.recipe import Recipe, check_same_recipe, from_dict
 from mtbert.training.record import check_same_inputs, inputs_of
-from mtbert.training.run import Run, build_model, earlier_run, freeze, new_record, recipe_encoder, save_model
+from mtbert.training.run import (
+    Run,
+    build_model,
+    check_weights,
+    earlier_run,
+    freeze,
+    new_record,
+    recipe_encoder,
+    save_model,
+)
 from mtbert.utils import paths
 from mtbert.utils.device import autocast, fast_bfloat16, peak_memory_mb, seed_everything
 from mtbert.utils.errors import UserError, shorten
@@ -84,6 +93,7 @@ def train(
             if changed := run.changed_files(folder):
                 difference = f"{', '.join(changed)} differs in {folder}"
                 raise UserError(f"{out} was trained on other data: {difference}: choose another folder")
+            check_weights(run)
             if world.is_main:
                 remove_checkpoints(out)  # left there if the run was killed in its last moment
             logger.info(f"{paths.display_path(out)} is finished: nothing to do")

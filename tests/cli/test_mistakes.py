@@ -128,6 +128,38 @@ def test_a_damaged_weight_file_is_named(mistake, copied, sample, name, share):
     assert str(copied / "encoder") in mistake("evaluate", copied, "--data", sample)
 
 
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-100])])
+@pytest.mark.parametrize("name", ["encoder/model.safetensors", "heads.safetensors"])
+def test_train_and_those_that_use_a_run_agree_on_what_brings_its_weights_back(
+    mtbert, train, copied, sample, few, tmp_path, name, damage
+):
+    damage(copied / name)
+    advice = f"delete the folder {copied}, then give the same train command again\n"
+    for result in (
+        train("--out", copied),
+        mtbert("-q", "evaluate", copied, "--data", sample),
+        mtbert("predict", copied, few, tmp_path / "out.csv", "--task", "sts"),
+        mtbert("-q", "submit", copied, "--data", sample, "--out", tmp_path / "out"),
+        mtbert("-q", "ask", "--model", copied, "A film."),
+    ):
+        line = result.check_mistake()
+        assert f" {copied / name} " in line and line.endswith(advice)
+    shutil.rmtree(copied)
+    assert train("--out", copied).code == 0 and mtbert("evaluate", copied, "--data", sample).code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("encoder/config.json", ""), ("encoder/tokenizer.json", ""), ("predictions/sts-dev.csv", "id,prediction\n")],
+)
+def test_other_files_of_a_run_come_back_the_same_way_and_not_by_a_download(mistake, copied, sample, name, content):
+    (copied / name).write_text(content)
+    command = "confusion" if name.startswith("predictions") else "evaluate"
+    line = mistake("-q", command, copied, "--data", sample)
+    assert f"{copied / name} " in line and "download" not in line
+    assert line.endswith(f"delete the folder {copied}, then give the same train command again\n")
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
 def test_a_damaged_file_of_an_encoder_is_named(train, copied, tmp_path, name):
     path = copied / "encoder" / name
