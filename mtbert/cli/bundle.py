@@ -23,6 +23,7 @@ def bundle(
     limit_mb: Annotated[
         float | None, typer.Option(min=1, help="Also write an archive, in pieces of at most so many MB.")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the pieces of an earlier archive.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Only check that everything is there and undamaged.")] = False,
 ):
     """Pack encoders, data and wheels for an offline machine. Weights are rounded to 16-bit floats."""
@@ -36,11 +37,13 @@ def bundle(
             raise typer.Exit(1)
         typer.echo(f"{folder}: complete")
         return
+    if limit_mb:
+        bundling.check_archive_parts(folder, force)
     source = resolve_data(data)
     names = bundling.available_tasks(source) if tasks is None else split_names(tasks)
     packages = bundling.WHEELS if wheels is None else [name for name in split_names(wheels) if name]
     bundling.write_bundle(folder, encoder or ["minilm"], source, names, packages, python)
     if limit_mb:
-        for piece in bundling.archive_bundle(folder, limit_mb):
+        for piece in bundling.archive_bundle(folder, limit_mb, force):
             typer.echo(f"{piece}: {piece.stat().st_size / 2**20:.1f} MB")
-        typer.echo(f"on the other machine: cat {folder.name}.tar.gz.* | tar xz")
+        typer.echo(f"on the other machine: cat {folder.resolve().name}.tar.gz.* | tar xz")

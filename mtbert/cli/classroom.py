@@ -94,6 +94,7 @@ def grade(
 ):
     from tqdm.auto import tqdm
 
+    from mtbert.utils.files import check_folder, check_place
     from mtbert.workbook.classroom import gradebook
     from mtbert.workbook.classroom.exercises import choose_notebooks, exercises
     from mtbert.workbook.classroom.limits import Limits
@@ -110,6 +111,9 @@ def grade(
     if not ids:
         raise UserError(f"{submissions} holds none of our notebooks: name those you want with --notebooks")
     worth = read_points(points, ids)
+    check_place(out)
+    if report is not None:
+        check_folder(report)
     book = gradebook.Gradebook(out, fresh=force)
     logger.info(f"{len(handed)} students, {len(ids)} exercises in {len(originals)} notebooks")
     logger.info("processes with limits are no sandbox against malice: --help shows how to grade in a container")

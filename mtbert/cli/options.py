@@ -45,11 +45,14 @@ def override_execution(default: "Execution", compile_: bool | None, cuda_graphs:
 
 
 def check_target(target: Path, force: bool, source: Path | None = None) -> None:
-    """Refuse to write over what is no file, over ``source``, and without ``force`` over any file.
+    """Refuse to write over what is no file, over ``source``, and without ``force`` over any file; or where none can be.
 
     A link counts as what it points to.
     """
+    from mtbert.utils.files import check_place
+
     if not os.path.lexists(target):
+        check_place(target)
         return
     points_to = Path(os.path.realpath(target))  # itself, unless it is a link
     if os.path.lexists(points_to) and not points_to.is_file():

@@ -37,7 +37,10 @@ def results(
     from mtbert.utils import paths
 
     if archive is not None:
+        results.check_archive_name(archive)
         check_target(archive, force)
+    if name is not None:
+        results.table_path(name)
     readable, problems = results.readable_runs(runs)
     for problem in problems:
         typer.echo(f"mtbert: {problem}", err=True)
@@ -45,7 +48,7 @@ def results(
         columns = ["recipe", "seed", "encoder", "sst", "cfimdb", "quora", "sts", "plain", "normalised", "seconds"]
         table = results.gather(readable)[columns].dropna(axis=1, how="all")
         typer.echo(table.to_string(index=False, float_format="{:.4f}".format))
-        if name:
+        if name is not None:
             typer.echo(f"recorded in {paths.display_path(results.record(readable, name))}")
         if archive:
             typer.echo(f"{archive}: {results.archive(readable, archive) / 2**20:.1f} MB")
@@ -82,10 +85,15 @@ def confusion(
 
     from mtbert.experiments import metrics
     from mtbert.experiments import predictions as predicting
+    from mtbert.experiments.results import table_path
     from mtbert.training.run import open_run
     from mtbert.utils import paths
 
     folder = resolve_data(data)
+    if name is not None:
+        table_path(name)
+    if calibration is not None:
+        predicting.check_calibrated(calibration)
     for run in runs:
         if not open_run(run).epochs:
             raise UserError(f"{run} has finished no epoch: give it the same train command again")
@@ -96,7 +104,7 @@ def confusion(
             typer.echo(f"{paths.display_path(run)}, {task}, {len(rows)} rows: {averages}")
             scores = metrics.class_scores(matrix).round(3).drop(columns="rows")
             typer.echo(pd.DataFrame(matrix).join(scores).to_string())
-    if name:
+    if name is not None:
         for path in predicting.record_confusion(runs, folder, name):
             typer.echo(f"recorded in {paths.display_path(path)}")
     if calibration is not None:

@@ -89,14 +89,17 @@ def sweep(
         jobs = sweeping.jobs_from_file(Path(recipes), profile, out, folder, changes, workers)
     else:
         jobs = sweeping.jobs(sweeping.expand_names(recipes), seeds, profile, out, folder, changes, workers)
+    if record is not None:
+        results.table_path(record)
     execution = override_execution(Execution.from_env(), compile_, cuda_graphs)
     jobs = [replace(job, execution=execution) for job in jobs]
     finished = sum(job.finished for job in jobs)
     logger.info(f"{len(jobs)} runs in {paths.display_path(out)}, {finished} of them finished")
+    outcomes = sweeping.sweep(jobs, executor, workers, minutes)
     failures, unfinished = [], 0
     try:
         with sweeping.signals_as_ctrl_c(), tqdm(total=len(jobs), initial=finished, desc="sweep", unit="run") as bar:
-            for job, error in sweeping.sweep(jobs, executor, workers, minutes):
+            for job, error in outcomes:
                 bar.update()
                 if error == sweeping.TIME_LIMIT:
                     unfinished += 1
@@ -115,7 +118,7 @@ def sweep(
         typer.echo(reports.compare_to_printed(results.gather(done)).to_string(float_format="%.3f", na_rep=""))
         if profile == "demo":
             typer.echo("demo: these runs only show that a recipe works; their scores mean nothing")
-    if done and record:
+    if done and record is not None:
         typer.echo(f"recorded in {paths.display_path(results.record(done, record))}")
     if unfinished:
         typer.echo(f"{unfinished} runs are unfinished: {sweeping.TIME_LIMIT}")

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -272,9 +273,9 @@ def _extent(response: requests.Response, part: Path, received: int) -> tuple[int
 
 
 def _write(response: requests.Response, part: Path, start: int, total: int | None, progress: bool) -> None:
-    bar = tqdm(desc=part.stem, total=total, initial=start, unit="B", unit_scale=True, disable=not progress)
+    options: dict[str, Any] = {"desc": part.stem, "unit": "B", "unit_scale": True, "disable": not progress}
     deadline, size = time.monotonic() + MAX_SECONDS, start
-    with bar, part.open("ab" if start else "wb") as out:
+    with part.open("ab" if start else "wb") as out, tqdm(total=total, initial=start, **options) as bar:
         while block := response.raw.read1(BLOCK, decode_content=True):  # read() would wait for a whole block
             out.write(block)
             bar.update(len(block))

@@ -150,18 +150,42 @@ def _read_manifest(path: Path) -> dict[str, str]:
     return checksums
 
 
-def archive_bundle(folder: Path, megabytes: float) -> list[Path]:
-    """Write a bundle as a compressed archive in parts NAME.tar.gz.01 and so on: ``cat NAME.tar.gz.* | tar xz``."""
-    for old in folder.parent.glob(f"{folder.name}.tar.gz.*"):
-        old.unlink()
+def archive_bundle(folder: Path, megabytes: float, force: bool = False) -> list[Path]:
+    """Write a bundle as a compressed archive in parts NAME.tar.gz.01 and so on: ``cat NAME.tar.gz.* | tar xz``.
+
+    Raises:
+        UserError: see ``check_archive_parts``.
+    """
+    folder = folder.resolve()
+    earlier = check_archive_parts(folder, force)
     parts: list[Path] = []
     with TemporaryFile(dir=folder.parent) as compressed:
         with tarfile.open(fileobj=compressed, mode="w:gz") as archive:
             archive.add(folder, folder.name)
+        for part in earlier:  # only now: a full disk leaves them as they are
+            part.unlink()
         compressed.seek(0)
         while content := compressed.read(int(megabytes * 2**20)):
             parts.append(folder.with_name(f"{folder.name}.tar.gz.{len(parts) + 1:02}"))
             parts[-1].write_bytes(content)
+    return parts
+
+
+def check_archive_parts(folder: Path, force: bool) -> list[Path]:
+    """The parts of an earlier archive of a bundle, which ``force`` allows to replace.
+
+    Raises:
+        UserError: there are some, and no ``force``; or the name of another file begins like theirs, so that
+            ``cat NAME.tar.gz.*`` would read it as well.
+    """
+    folder = folder.resolve()
+    beginning = f"{folder.name}.tar.gz."
+    named = sorted(path for path in folder.parent.glob("*") if path.name.startswith(beginning))
+    parts = [path for path in named if re.fullmatch(r"\d{2,}", path.name.removeprefix(beginning)) and path.is_file()]
+    if others := [path for path in named if path not in parts]:
+        raise UserError(f"{others[0]} is no part of an archive, but would be read as one: move it elsewhere")
+    if parts and not force:
+        raise UserError(f"{parts[0]} exists: choose another name, or --force to replace the parts of that archive")
     return parts
 
 

@@ -66,7 +66,7 @@ def record_confusion(folders: Sequence[str | Path], data: Path, name: str = "con
     path = table_path(name)
     written = [upsert_csv(path, counts, [*_ORIGIN, "task", "true", "predicted"])]
     if pairs:
-        written.append(upsert_csv(path.with_name(f"{name}_pairs.csv"), pairs, ["first", "second", "task"]))
+        written.append(upsert_csv(path.with_name(f"{path.stem}_pairs.csv"), pairs, ["first", "second", "task"]))
     return written
 
 
@@ -100,14 +100,19 @@ def _pair_rows(
     return lines
 
 
+def check_calibrated(task: str) -> None:
+    """Raise UserError unless a task's models predict probabilities."""
+    if get_task(task).kind == "regression":
+        raise UserError(f"task {task!r} predicts scores, not probabilities: choose another task")
+
+
 def record_calibration(folder: str | Path, data: Path, task: str, bins: int = 50, name: str = "calibration") -> Path:
     """Run a model on its dev rows, and record in data/results/NAME.csv how often its confidence is justified.
 
     Raises:
         UserError: the task predicts scores, or the dev file is not the one that the run was scored on.
     """
-    if get_task(task).kind == "regression":
-        raise UserError(f"task {task!r} predicts scores, not probabilities: choose another task")
+    check_calibrated(task)
     run = open_run(folder)
     rows = scored_rows(run, task, data)
     model = load_model(folder)

@@ -166,10 +166,11 @@ def record(folders: Iterable[str | Path], name: str) -> Path:
 
 
 def table_path(name: str) -> Path:
-    """data/results/NAME.csv; UserError unless ``name`` is the name of a file."""
-    if not name or not name.isprintable() or Path(name).name != name:
+    """data/results/NAME.csv, whether or not ``name`` has the ending; UserError unless it is the name of a file."""
+    stem = name[: -len(".csv")] if name.lower().endswith(".csv") else name
+    if not stem.strip(" .") or not stem.isprintable() or Path(stem).name != stem:
         raise UserError(f"{shorten(name)} is no name of a table: give one without folders, such as mine")
-    return paths.RESULTS / f"{name}.csv"
+    return paths.RESULTS / f"{stem}.csv"
 
 
 def recipe_of(row: Mapping[str, Any]) -> Recipe:
@@ -189,6 +190,12 @@ def _completed(fields: str) -> str:
     return _fields_json(recipe_of({"fields": fields, "recipe": "any", "encoder": "any", "seed": 0}))
 
 
+def check_archive_name(path: Path) -> None:
+    """Raise UserError unless a path has the ending of an archive."""
+    if not path.name.endswith(".tar.xz"):
+        raise UserError(f"{path}: an archive is a .tar.xz: give it that ending")
+
+
 def archive(folders: Sequence[str | Path], path: Path) -> int:
     """Put runs without their weights into a .tar.xz: all that recording and comparing them needs.
 
@@ -198,8 +205,7 @@ def archive(folders: Sequence[str | Path], path: Path) -> int:
     Raises:
         UserError: ``path`` has another ending, a folder holds no run, or two have the same name.
     """
-    if not path.name.endswith(".tar.xz"):
-        raise UserError(f"{path}: an archive is a .tar.xz: give it that ending")
+    check_archive_name(path)
     runs: dict[str, Run] = {}
     for run in map(open_run, folders):
         name = run.folder.resolve().name
@@ -227,9 +233,10 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def _read_runs(name: str) -> pd.DataFrame:
-    path = paths.RESULTS / f"{name}.csv"
+    path = table_path(name)
     if not path.exists():
-        raise UserError(f"{paths.display_path(path)} does not exist: record runs with `mtbert results --record {name}`")
+        advice = f"record runs with `mtbert results --record {path.stem}`"
+        raise UserError(f"{paths.display_path(path)} does not exist: {advice}")
     return read_table(path)
 
 

@@ -16,7 +16,7 @@ from mtbert.experiments.prediction_files import Format, Option, file_name, forma
 from mtbert.experiments.results import encoder_name
 from mtbert.training.run import Run
 from mtbert.utils.errors import UserError
-from mtbert.utils.files import atomic_write, file_sha256, write_json
+from mtbert.utils.files import atomic_write, check_folder, file_sha256, write_json
 from mtbert.utils.logging import logger
 
 RECORD = "predictions.json"
@@ -67,11 +67,10 @@ def check_output_dir(files: Sequence[SubmissionFile], out: Path, force: bool) ->
     """Check that a submission may be written to a folder.
 
     Raises:
-        UserError: a file would be overwritten without ``force``, or the folder holds other files of predictions, which
-            predictions.json would then no longer describe.
+        UserError: a file would be overwritten without ``force``, nothing can be written there, or the folder holds
+            other files of predictions, which predictions.json would then no longer describe.
     """
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out} is a file: choose a folder")
+    check_folder(out)
     names = {file.name for file in files} | {RECORD, ZIP}
     existing = sorted(path.name for path in out.glob("*") if is_file_name(path.name) or path.name in (RECORD, ZIP))
     others = [name for name in existing if name not in names]

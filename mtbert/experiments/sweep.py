@@ -29,7 +29,7 @@ from mtbert.utils.device import available_cpus
 from mtbert.utils.environment import env_number
 from mtbert.utils.errors import UserError, shorten
 from mtbert.utils.extras import missing_extra
-from mtbert.utils.files import write_json
+from mtbert.utils.files import check_place, write_json
 
 NOTEBOOK = paths.ROOT / "notebooks" / "one_run.ipynb"
 TIME_LIMIT = "out of time: give the same command again to go on"  # the outcome of a job that was stopped or not begun
@@ -205,7 +205,7 @@ def ray(todo: Sequence[Job], workers: int) -> Iterator[Outcome]:
 
     All machines must see the project and the sweep's folder under the same paths.
     """
-    ray = _import_optional("ray")
+    ray = _import_optional(_PACKAGES["ray"])
     try:
         ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False, configure_logging=False)
     except Exception as error:  # Ray raises plain ones, such as when a busy machine takes over half a minute
@@ -242,7 +242,7 @@ def slurm(todo: Sequence[Job], workers: int) -> Iterator[Outcome]:
     Slurm's own settings come from SBATCH_ variables, such as SBATCH_PARTITION; a run may take a day unless
     SBATCH_TIMELIMIT says otherwise. The machines must share the project and the sweep's folder.
     """
-    submitit = _import_optional("submitit")
+    submitit = _import_optional(_PACKAGES["slurm"])
     executor = submitit.AutoExecutor(folder=todo[0].folder.parent / "slurm", cluster="slurm")
     executor.update_parameters(
         slurm_array_parallelism=workers, cpus_per_task=todo[0].threads, name="mtbert", timeout_min=_SLURM_MINUTES
@@ -254,6 +254,7 @@ def slurm(todo: Sequence[Job], workers: int) -> Iterator[Outcome]:
 
 
 EXECUTORS: dict[str, Executor] = {"local": local, "ray": ray, "slurm": slurm}
+_PACKAGES = {"ray": "ray", "slurm": "submitit"}
 
 
 def _import_optional(name: str) -> ModuleType:
@@ -268,11 +269,23 @@ def sweep(todo: Sequence[Job], executor: str, workers: int, minutes: float | Non
 
     When the time limit of the whole sweep is near, runs stop between two steps with a checkpoint, and no other begins.
 
-    Yields:
-        Each job as it ends, with its error: None if it finished, ``TIME_LIMIT`` if there was no time for it.
+    Returns:
+        An iterator over the jobs as they end, each with its error: None if it finished, ``TIME_LIMIT`` if there was no
+        time for it.
+
+    Raises:
+        UserError: at once, if there is no such executor, its package is not installed, or no job can write its files.
     """
     if executor not in EXECUTORS:
         raise UserError(f"executor is {shorten(executor)}: choose from {', '.join(EXECUTORS)}")
+    if executor in _PACKAGES:
+        _import_optional(_PACKAGES[executor])
+    for job in todo:
+        check_place(job.folder)
+    return _sweep(todo, executor, workers, minutes)
+
+
+def _sweep(todo: Sequence[Job], executor: str, workers: int, minutes: float | None) -> Iterator[Outcome]:
     unfinished = [job for job in todo if not job.finished]
     if minutes is not None:
         os.environ[STOP_AT] = str(time.time() + 60 * minutes - _STOP_MARGIN_SECONDS)

@@ -67,6 +67,32 @@ def atomic_write(path: Path, content: bytes | str) -> None:
         raise
 
 
+def check_place(path: Path) -> None:
+    """Check that a file or folder can be created where nothing is yet, before the work whose result it will hold.
+
+    Raises:
+        UserError: a part of the path is a file, or its lowest existing folder may not be written to.
+    """
+    parent = Path(os.path.abspath(path)).parent
+    while not os.path.lexists(parent):
+        parent = parent.parent
+    if not parent.is_dir():
+        raise UserError(f"{parent} is not a folder, so {path} cannot be written: choose another place")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise UserError(f"{parent} may not be written to: choose another place, or change its permissions")
+
+
+def check_folder(path: Path) -> None:
+    """Check that a folder is there or can be created, and that files can be created in it.
+
+    Raises:
+        UserError: as ``check_place``, or something else has its name.
+    """
+    if os.path.lexists(path) and not path.is_dir():
+        raise UserError(f"{path} is a file: choose a folder")
+    check_place(path / "file")
+
+
 def remove_parts(folder: Path) -> None:
     """Remove temporary files of ``atomic_write`` in and below a folder, left there by processes that died."""
     for part in Path(folder).rglob("*.part"):

@@ -137,6 +137,18 @@ def test_results_is_a_table_and_a_recorded_run_replaces_only_its_older_row(mtber
     assert "| `tiny` |" in mtbert("costs").out and "| `tiny` |" not in mtbert("costs", "mixed").out
 
 
+def test_the_name_of_a_table_may_have_its_ending(mtbert, trained, sample, results_dir):
+    for name in ("mine", "mine.csv"):
+        assert f"recorded in {results_dir / 'mine.csv'}\n" in mtbert("results", trained, "--record", name).out
+    assert [path.name for path in results_dir.iterdir()] == ["mine.csv"]
+    assert len(pd.read_csv(results_dir / "mine.csv")) == 1
+    result = mtbert("confusion", trained, trained, "--data", sample, "--record", "counts.csv")
+    assert result.code == 0 and {path.name for path in results_dir.glob("counts*")} <= {
+        "counts.csv",
+        "counts_pairs.csv",
+    }
+
+
 def test_confusion_prints_matrices_and_keeps_counts_and_calibration(mtbert, mistake, trained, sample, results_dir):
     arguments = ["confusion", trained, "--data", sample, "--calibration"]
     result = mtbert(*arguments, "sst", "--record", "counts")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from mtbert.utils import paths
+
 
 @pytest.mark.parametrize(
     ("setting", "words"),
@@ -44,6 +46,9 @@ def test_an_impossible_setting_stops_before_any_training(train, tmp_path, settin
         ("bench ladder --batch 8,0,8", "--batch is '8,0,8'"),
         ("bench notebooks --only 99", "'99'"),
         ("bench notebooks --only /dev/null", "'/dev/null'"),
+        ("sweep tiny --profile demo --executor abacus", "executor is 'abacus'"),
+        ("sweep tiny --profile demo --out /dev/null/runs", "/dev/null is not a folder"),
+        ("sweep tiny --profile demo --record a/b", "'a/b' is no name of a table"),
     ],
 )
 def test_a_wrong_argument_is_named_and_writes_nothing(mistake, tmp_path, monkeypatch, line, words):
@@ -80,11 +85,34 @@ def test_a_long_value_does_not_make_a_long_message(mistake, tmp_path, monkeypatc
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["a/b", "../a", "a\nb"])
-def test_a_table_has_a_plain_name(mistake, trained, sample, results_dir, name):
-    assert repr(name) in mistake("results", trained, "--record", name)
-    assert repr(name) in mistake("confusion", trained, "--data", sample, "--record", name)
+@pytest.mark.parametrize("name", ["a/b", "../a", "a\nb", "..", ".csv", "../a.csv"])
+def test_a_table_has_a_plain_name(mtbert, trained, sample, results_dir, name):
+    for line in (["results", trained], ["-q", "confusion", trained, "--data", sample]):
+        result = mtbert(*line, "--record", name)
+        assert repr(name) in result.check_mistake() and not result.out  # before any other work
     assert not list(results_dir.iterdir())
+
+
+def test_what_can_be_known_before_the_work_is_said_before_it(mtbert, trained, copied, sample, few, tmp_path):
+    """No progress bar and no table comes before the one line of the mistake."""
+    (copied / "heads.safetensors").unlink()
+    handed_in = tmp_path / "handed in"
+    (handed_in / "Ben").mkdir(parents=True)
+    shutil.copy(paths.ROOT / "notebooks" / "01_attention.ipynb", handed_in / "Ben")
+    lines = [
+        ["submit", trained, copied, "--data", sample, "--out", tmp_path / "out"],
+        ["submit", trained, "--data", sample, "--out", few / "out"],
+        ["predict", trained, few, few / "out.csv", "--task", "sts"],
+        ["results", trained, "--archive", tmp_path / "home.zip"],
+        ["results", trained, "--archive", few / "home.tar.xz"],
+        ["confusion", trained, "--data", sample, "--calibration", "sts"],
+        ["classroom", "grade", handed_in, "--out", tmp_path / "grades.csv", "--report", few],
+        ["classroom", "grade", handed_in, "--out", few / "grades.csv"],
+    ]
+    for line in lines:
+        result = mtbert("-q", *line)
+        assert result.check_mistake() and not result.out, line
+    assert not (tmp_path / "out").exists() and not (tmp_path / "grades.csv").exists()
 
 
 def test_a_folder_with_a_run_of_another_recipe_is_left_alone(train, trained):

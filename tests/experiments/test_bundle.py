@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import torch
+from click.testing import Result
 from typer.testing import CliRunner
 
 import mtbert
@@ -98,6 +99,28 @@ def test_the_pieces_of_an_archive_make_the_bundle_again_and_damage_is_named(samp
     assert CliRunner().invoke(app, ["bundle", "--check", str(folder)]).exit_code == 1
     with pytest.raises(UserError, match="holds no bundle"):
         bundling.verify_bundle(tmp_path)
+
+
+def test_the_pieces_of_an_earlier_archive_are_replaced_only_when_forced(sample, small, tmp_path):
+    def bundle(*options) -> Result:
+        folder = tmp_path / "there"
+        shutil.rmtree(folder, ignore_errors=True)
+        command = ["bundle", folder, "--encoder", small, "--data", sample, "--tasks", "sts", "--wheels", ""]
+        return CliRunner().invoke(app, [*map(str, command), "--limit-mb", "1", *options])
+
+    assert bundle().exit_code == 0
+    old = tmp_path / "there.tar.gz.01"
+    old.write_text("precious")
+    (tmp_path / "there.tar.gz.09").write_text("of a larger archive")
+    refused = bundle()
+    assert f"{old} exists" in str(refused.exception) and not (tmp_path / "there").exists()
+    assert old.read_text() == "precious"
+    assert bundle("--force").exit_code == 0
+    pieces = sorted(tmp_path.glob("there.tar.gz.*"))
+    assert old in pieces and tmp_path / "there.tar.gz.09" not in pieces and old.read_bytes().startswith(b"\x1f\x8b")
+    (tmp_path / "there.tar.gz.sha256").write_text("written by hand")
+    assert "there.tar.gz.sha256 is no part" in str(bundle("--force").exception)
+    assert (tmp_path / "there.tar.gz.sha256").read_text() == "written by hand"
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ def test_an_executor_that_is_unknown_or_not_installed_is_named(job, monkeypatch,
     for package in ("ray", "submitit"):
         monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(UserError, match=message):
-        list(sweep.sweep([job()], executor, 1))
+        sweep.sweep([job()], executor, 1)  # at once, not with the first outcome
 
 
 def test_ray_runs_jobs_in_processes_of_one_node(job, monkeypatch):

@@ -8,7 +8,7 @@ from typing import Any
 
 from mtbert.utils import paths
 from mtbert.utils.errors import UserError
-from mtbert.utils.files import atomic_write
+from mtbert.utils.files import atomic_write, check_folder
 from mtbert.workbook.classroom.exercises import (
     KEY,
     choose_notebooks,
@@ -81,8 +81,7 @@ def check_target(target: Path, files: Sequence[Path], force: bool = False) -> No
     """
     if target.resolve() in (NOTEBOOKS, paths.ROOT):
         raise UserError(f"{target} is the project's own folder: choose another one")
-    if target.exists() and not target.is_dir():
-        raise UserError(f"{target} is a file: choose a folder")
+    check_folder(target)
     existing = [path for path in files if path.exists()]
     if existing and not force:
         more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
