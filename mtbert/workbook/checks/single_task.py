@@ -163,8 +163,13 @@ def train_head(answer, draw):
     shaped(head(dev[0]), 60, 5)
     expect(len(scores) == 3, f"3 epochs were run, and {len(scores)} scores came back")
     yield "learns five separate clusters of points"
-    head, scores = fit(train, dev, 0.03, 10)
+    head, scores = fit(train, dev, 0.1, 10)  # enough for any optimizer
     expect(_accuracy(head, dev) > 0.9, f"dev accuracy is {_accuracy(head, dev):.2f} after 10 epochs")
+    yield "trains by AdamW, whose steps are as large for small gradients as for large ones"
+    small, large = 1e-4 * train[0], 0.5  # inputs with tiny gradients, and a learning rate that AdamW moves weights by
+    head, _ = fit((small, train[1]), (small, train[1]), large, 3)
+    moved = max(weights.abs().max().item() for weights in head.parameters() if weights.dim() == 2)
+    expect(moved > 1, f"with lr={large} and tiny gradients, no weight is beyond {moved:.2f}: AdamW moves them further")
     yield "scores every epoch on dev, from 0 to 1"
     vectors, labels = _clusters(draw, 300, noise=0.9)
     wrong_labels = vectors, (labels + 1) % 5  # the accuracy on them falls with every epoch
