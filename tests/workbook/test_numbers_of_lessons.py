@@ -49,9 +49,6 @@ SET_BY_THE_TEXT = {  # neither shown nor measured, and why not
         "8,544": "rows of a file; tests/data/test_read counts them",
         ".9": "the table's .92",
         ".7": "a bound below the .74 that is printed",
-        **dict.fromkeys(
-            [".288", ".281", ".376", "9.5", "1.8", "2.7", "1.7"], "the cells with data=..., beside a checksum"
-        ),
     },
     "03": {".001": "a loss to fall below, and the scale of a group", ".9": "the usual momentum"},
     "04": dict.fromkeys([".026", ".037"], "test_notebooks_04_05 computes it"),
