@@ -37,6 +37,15 @@ def test_sample_sentences_are_different_and_from_all_three_sets():
     assert sample_sentences(10) == [sentence for sentence in sentences if sentence in sample_sentences(10)]
 
 
+def test_what_the_notebook_says_of_two_heads_and_of_cls():
+    encoder = mtbert.load_encoder("minilm")
+    encoder.bert.eval()
+    weights = torch.stack([attention_weights(encoder, EXAMPLE, layer)[1] for layer in range(6)])
+    assert weights[0, 2].diagonal(-1)[1:].min() > 0.9  # the token before
+    assert weights[1, 8].diagonal(1)[1:-1].mean() > 0.5  # the next one
+    assert (weights[:, :, 1:-1, 0].mean(-1) > 0.5).sum() > 12  # many heads rest on [CLS]
+
+
 def test_attention_weights_are_those_of_the_layer(playground):
     encoder = playground.encoder
     pieces, weights = attention_weights(encoder, EXAMPLE, 1)
