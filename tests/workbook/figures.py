@@ -104,9 +104,9 @@ LADDER = pd.DataFrame(
 EXAMPLES = {
     "runs.fill": ({"sst": 0.4, "sts": 0.8},),
     "runs.agreement": (PREDICTED, LABELS, "Agreement", "cosine"),
-    "runs.bars": ({"one": 0.5, "two": -0.1}, "Bars", "accuracy", "sst", {"one": 0.02}),
+    "runs.bars": ({"one": 0.5, "two": -0.1}, "Bars", "accuracy", "sst", {"one": 0.02, "two": 0.05}),
     "runs.plan": ({"mixed": SAMPLERS["mixed"]({"sst": 8, "sts": 8}, {"sst": 4, "sts": 4})}, 2),
-    "runs.compare": ({"one": {"sst": 0.4, "sts": 0.1}, "two": {"sst": 0.5}}, "Compare", {"one": {"sst": 0.03}}),
+    "runs.compare": ({"one": {"sst": 0.4, "sts": -0.1}, "two": {"sst": 0.5}}, "Compare", {"one": {"sts": 0.05}}),
     "runs.learning_curves": (HISTORY, ["sst"], {"sst": 0.03}),
     "runs.probabilities": ([0.2, 0.8], ["no", "yes"], "Classes"),
     "multitask.architecture": (),

@@ -15,6 +15,7 @@ import pytest
 import torch
 from ipywidgets import IntSlider
 from ipywidgets.widgets.widget import _instances
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from PIL import Image as PillowImage
 from workbook.figures import BOWL, CLAIMS, EXAMPLES, PRINTED, REGIONS, THRESHOLDS, WALK, draw
@@ -49,6 +50,17 @@ def points_with(axes, marker: str) -> list[tuple[float, float]]:
     return sorted((float(line.get_xdata()[0]), float(line.get_ydata()[0])) for line in single)
 
 
+def clipped_error_bars(figure: Figure) -> list[tuple[float, float]]:
+    """The ends of error bars that lie outside of their axes."""
+    clipped = []
+    for axes in figure.axes:
+        bars = [container for container in axes.containers if isinstance(container, ErrorbarContainer)]
+        ends = [end for bar in bars for line in bar.lines[2] for end in np.concatenate(line.get_segments())]
+        (left, right), (bottom, top) = sorted(axes.get_xlim()), sorted(axes.get_ylim())
+        clipped += [(x, y) for x, y in ends if not (left <= x <= right and bottom <= y <= top)]
+    return clipped
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_every_figure_has_titles_axis_names_and_finite_limits(name):
     plots.use_style()
@@ -58,6 +70,7 @@ def test_every_figure_has_titles_axis_names_and_finite_limits(name):
     assert all(axes.get_title() for axes in panels if axes.axison)
     assert all(axes.get_xlabel() + axes.get_ylabel() for axes in panels if axes.axison)
     assert all(np.isfinite([*axes.get_xlim(), *axes.get_ylim()]).all() for axes in figure.axes)
+    assert not clipped_error_bars(figure)
     if figure.get_layout_engine() is None:  # the others are laid out already
         plots.caption(figure, "What to see.")
         assert figure.texts[-1].get_text() == "What to see."

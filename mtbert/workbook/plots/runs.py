@@ -55,12 +55,12 @@ def bars(
     """
     figure, axes = subplots(figsize=(10, 0.6 * len(scores) + 1.4))
     axes.barh(list(scores), list(scores.values()), color=COLORS[color])
-    for row, (name, value) in enumerate(scores.items()):  # right of the bar, even for a negative value
-        error = (errors or {}).get(name, 0.0)
+    half = [(errors or {}).get(name, 0.0) for name in scores]
+    for row, (value, error) in enumerate(zip(scores.values(), half, strict=True)):  # text on the right, even below 0
         if error:
             axes.errorbar(value, row, xerr=error, color="0.15", capsize=4)
         axes.text(max(value + error, 0) + 0.01, row, f"{value:.3f}", va="center")
-    axes.set(xlabel=metric, title=title, xlim=(min(0, *scores.values()), 1))
+    axes.set(xlabel=metric, title=title, xlim=(_lowest(list(scores.values()), half), 1))
     axes.invert_yaxis()
     return figure
 
@@ -97,17 +97,18 @@ def compare(
     figure, axes = subplots(figsize=(11, 4.4))
     width = 0.84 / len(scores)
     shades = sns.color_palette("Greys", len(scores) + 1)[1:]
+    lowest = 0.0
     for index, (run, of_run) in enumerate(scores.items()):
         values = [of_run.get(task, np.nan) for task in tasks]
         places = np.arange(len(tasks)) + (index - (len(scores) - 1) / 2) * width
         error = [(errors or {}).get(run, {}).get(task, 0.0) for task in tasks]
         axes.bar(places, values, width, label=run, color=shades[index])
+        lowest = min(lowest, _lowest(values, error))
         if any(error):
             axes.errorbar(places, values, yerr=error, fmt="none", color="0.15", capsize=4)
         for place, value, half in zip(places, values, error, strict=True):
             if np.isfinite(value):
                 axes.text(place, max(value, 0) + half + 0.01, f"{value:.2f}", ha="center", va="bottom")
-    lowest = min(0.0, *(value for of_run in scores.values() for value in of_run.values()))
     axes.set(title=title, ylabel="dev score", ylim=(lowest, 1.1), xlabel="task")
     axes.set_xticks(range(len(tasks)), [TASK_NAMES.get(task, task) for task in tasks])
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=len(scores))
@@ -145,6 +146,12 @@ def probabilities(shares: Sequence[float], names: Sequence[str], title: str) -> 
     axes.bar_label(axes.bar(list(names), list(shares), color=COLORS["sst"]), fmt="%.2f")
     axes.set(ylim=(0, 1.1), ylabel="probability", title=title)
     return figure
+
+
+def _lowest(values: Sequence[float], errors: Sequence[float]) -> float:
+    """Where an axis of scores begins: at 0, or a little below the lowest end of an error bar."""
+    lowest = np.nanmin(np.subtract(values, errors))
+    return float(lowest) - 0.02 if lowest < 0 else 0.0
 
 
 def _line(axes: Axes, history: pd.DataFrame, column: str, task: str) -> None:

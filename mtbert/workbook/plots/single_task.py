@@ -33,7 +33,7 @@ def classes(labels: Sequence[float], names: Sequence[str], title: str) -> Figure
     axes.bar(list(names), shares, color=colors, yerr=errors, capsize=4)
     for place, (share, error) in enumerate(zip(shares, errors, strict=True)):
         axes.text(place, share + error + 0.01, f"{share:.0%}", ha="center", va="bottom")
-    axes.set(title=title, ylabel="share of rows", ylim=(0, 1.3 * shares.max()))
+    axes.set(title=title, ylabel="share of rows", ylim=(0, 1.3 * (shares + errors).max()))
     return figure
 
 
