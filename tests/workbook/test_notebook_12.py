@@ -2,7 +2,7 @@
 
 import re
 
-from workbook.exercises import NOTEBOOKS, cells_of
+from workbook.lessons import LESSONS, cells_of, prose
 
 from mtbert.experiments.report_tables import read_facts
 from mtbert.experiments.results import read_table
@@ -12,9 +12,8 @@ from mtbert.optim import fused_adamw
 from mtbert.utils import paths
 from mtbert.workbook import benchmarks
 
-CELLS = cells_of(NOTEBOOKS[12])
-PROSE = " ".join(" ".join(cell.source for cell in CELLS if cell.cell_type == "markdown").split())
-CODE = "\n".join(cell.source for cell in CELLS if cell.cell_type == "code")
+PROSE = prose("12")
+CODE = "\n".join(cell.source for cell in cells_of(LESSONS["12"]) if cell.cell_type == "code")
 
 
 def test_more_than_half_of_a_random_batch_of_real_rows_is_padding_and_windows_remove_most_of_it():
@@ -39,7 +38,7 @@ def test_the_reports_rows_and_times_are_those_of_the_facts():
 
 def test_the_first_rung_that_removes_padding_gains_most_of_the_recorded_ladder():
     ladder = benchmarks.ladder()
-    assert "The first optimization is the one that the counts at the top of this page predicted" in PROSE
+    assert "The first optimization is the one that the fill of the real data predicted" in PROSE
     assert ladder.gain[1:].idxmax() == "packed" == ladder.index[1]
     assert not read_table(paths.RESULTS / "ladder.csv").device.str.startswith("cuda").any()  # "not measured a GPU"
     assert "We have not measured a GPU" in PROSE
