@@ -117,6 +117,8 @@ def _step_conflicts(recipe: Recipe) -> Iterator[str]:
     if recipe.layerwise_lr_decay != 1 and recipe.trainable in ("heads", "adapters"):
         why = f"trainable={recipe.trainable} trains no layer"
         yield f"layerwise_lr_decay is {recipe.layerwise_lr_decay:g}, but {why}: set it to 1"
+    if recipe.head_lr_factor != 1 and recipe.trainable == "heads":
+        yield f"head_lr_factor is {recipe.head_lr_factor:g}, but trainable=heads trains nothing else: set lr instead"
     if recipe.surgery_groups != "tasks":
         yield from _group_conflicts(recipe)
     if recipe.surgery != "none" and recipe.loss_weighting != "equal":

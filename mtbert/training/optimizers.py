@@ -19,14 +19,16 @@ def parameter_owner(name: str) -> str:
     return {"heads": rest[0], "adapters": rest[0], "loss_weighting": rest[-1]}.get(module, "encoder")
 
 
-def layerwise_lr_scale(decay: float, num_layers: int) -> Callable[[str], float]:
+def lr_scale(decay: float, num_layers: int, head_factor: float) -> Callable[[str], float]:
     """The factor on each parameter's learning rate, by its name (Howard & Ruder 2018, sec. 3.2; Clark et al. 2020).
 
-    Heads, adapters and the pooler have 1, the top layer ``decay``, each layer below it ``decay`` times its upper
-    neighbor's factor, and the embeddings come below the lowest layer.
+    Heads have ``head_factor``, adapters and the pooler 1, the top layer ``decay``, each layer below it ``decay`` times
+    its upper neighbor's factor, and the embeddings come below the lowest layer.
     """
 
     def scale(name: str) -> float:
+        if name.startswith("heads."):
+            return head_factor
         if name.startswith("bert.embeddings."):
             return decay ** (num_layers + 1)
         layer = re.match(r"bert\.layers\.(\d+)\.", name)

@@ -78,6 +78,8 @@ class Recipe(BaseModel):
         lr: The peak learning rate of AdamW.
         layerwise_lr_decay: Factor on the learning rate from a layer to the one below it; 1 for none (Howard & Ruder
             2018). Heads keep ``lr``; the embeddings come last.
+        head_lr_factor: Factor on the learning rate of the heads, which start from random weights and so have further to
+            go than a pretrained encoder; 1 for none.
         warmup_ratio: Share of the steps over which the learning rate rises linearly to ``lr``.
         lr_schedule: After the warmup, "linear" decay to 0, or "constant".
         max_grad_norm: The gradient's norm is clipped to this; 0 for no clipping.
@@ -137,6 +139,7 @@ class Recipe(BaseModel):
     lr: NonNegative = 5e-5
     weight_decay: NonNegative = 0.01
     layerwise_lr_decay: Annotated[float, Field(ge=0.01, le=1), BeforeValidator(to_number)] = 1.0
+    head_lr_factor: Annotated[float, Field(ge=0.01, le=1e4), BeforeValidator(to_number)] = 1.0
     warmup_ratio: Fraction = 0.1
     lr_schedule: LRSchedule = "linear"
     max_grad_norm: NonNegative = 1.0

@@ -29,7 +29,7 @@ from mtbert.training.evaluation import DevSets, score_all, write_predictions
 from mtbert.training.gradients import Gradient, SummedLoss, SurgeryGradient, recipe_loss_weighting, recipe_surgery
 from mtbert.training.interrupt import Interrupted, graceful_interrupt
 from mtbert.training.meters import Meters, Stopwatch
-from mtbert.training.optimizers import ScheduledOptimizers, layerwise_lr_scale, parameter_owner
+from mtbert.training.optimizers import ScheduledOptimizers, lr_scale, parameter_owner
 from mtbert.training.recipe import Recipe, check_same_recipe, from_dict
 from mtbert.training.record import check_same_inputs, inputs_of
 from mtbert.training.run import (
@@ -144,8 +144,8 @@ class Trainer:
         freeze(self.model, recipe)
         self.loss_weighting = recipe_loss_weighting(recipe).to(device)
         self.model.add_module("loss_weighting", self.loss_weighting)  # its parameters are trained with the others
-        lr_scale = layerwise_lr_scale(recipe.layerwise_lr_decay, len(self.model.bert.layers))
-        self.flat = FlatParameters(self.model, parameter_owner, lr_scale)
+        scale = lr_scale(recipe.layerwise_lr_decay, len(self.model.bert.layers), recipe.head_lr_factor)
+        self.flat = FlatParameters(self.model, parameter_owner, scale)
         self.average = WeightAverage(self.flat.theta, recipe.ema_decay) if recipe.ema_decay else None
         self.record["trainable_parameters"] = len(self.flat)
 

@@ -132,6 +132,7 @@ BI = {"tasks": ("sts",), "encoding": "bi", "head": "cosine"}
             "rdrop_weight.sst is 1, .* without dropout",
         ),
         ({"tasks": ("sst",), "trainable": "heads", "layerwise_lr_decay": 0.9}, "layerwise_lr_decay is 0.9"),
+        ({"tasks": ("sst",), "trainable": "heads", "head_lr_factor": 9}, "head_lr_factor is 9"),
         ({"adapter": "low_rank", "adapter_heads": 2}, "adapter_heads is 2"),
         ({"adapter": "top", "adapter_activation": "gelu"}, "adapter_activation mean nothing to adapter 'top'"),
     ],

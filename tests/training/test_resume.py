@@ -37,7 +37,7 @@ CHANGES = {
         "head": {"sts": "cosine_two_layer"},
     },
     "NashMTL": {"surgery": "torchjd:NashMTL", "granularity": "layer"},
-    "moving average": {"ema_decay": 0.9, "layerwise_lr_decay": 0.8},
+    "moving average": {"ema_decay": 0.9, "layerwise_lr_decay": 0.8, "head_lr_factor": 5.0},
     "moving average of heads": {"ema_decay": 0.5, "trainable": "heads", **BI},
     "R-Drop": {"rdrop_weight": 1.0, "loss": {"sst": "ordinal"}, "label_smoothing": {"quora": 0.1}},
     "R-Drop, SMART and PCGrad": {"rdrop_weight": 1.0, "smart_weight": 1.0, "surgery": "pcgrad", "ema_decay": 0.9},

@@ -283,17 +283,18 @@ def test_the_better_of_weights_and_their_average_is_kept(recipe, data, train, tm
     assert kept == {"raw", "average"}
 
 
-def test_a_layer_learns_more_slowly_than_the_one_above_it(new_trainer, recipe):
-    def change(decay: float) -> dict[str, float]:
+def test_a_layer_learns_more_slowly_than_the_one_above_it_and_a_head_as_fast_as_asked_for(new_trainer, recipe):
+    def change(decay: float, head: float) -> dict[str, float]:
         torch.manual_seed(0)
-        trainer = new_trainer(recipe.replace(layerwise_lr_decay=decay, warmup_ratio=0, weight_decay=0))
+        changed = recipe.replace(layerwise_lr_decay=decay, head_lr_factor=head, warmup_ratio=0, weight_decay=0)
+        trainer = new_trainer(changed)
         before = trainer.flat.theta.clone()
         trainer.train_step(next(trainer.sampler.steps()))
         moved = (trainer.flat.theta - before).abs()
         return {name: float(moved[where].max()) for name, where in trainer.flat.slices.items()}
 
-    plain, scaled = change(1.0), change(0.5)
-    factors = {"bert.embeddings": 0.25, "bert.layers.0": 0.5, "heads": 1.0}  # of an encoder of one layer
+    plain, scaled = change(1.0, 1.0), change(0.5, 3.0)
+    factors = {"bert.embeddings": 0.25, "bert.layers.0": 0.5, "heads": 3.0}  # of an encoder of one layer
     for name, size in scaled.items():
         (factor,) = (factor for prefix, factor in factors.items() if name.startswith(prefix))
         assert size == pytest.approx(factor * plain[name], rel=1e-3, abs=1e-9), name
