@@ -156,7 +156,6 @@ EXAMPLES = {
     "surgery.over_steps": ({"a-b": [0.1, -0.1, 0.2, -0.4, 0.3, 0.2], "a-c": [0.1] * 6},),
     "surgery.conflicts": ({"a-b": 3, "a-c": 9}, 12),
     "surgery.strips": ({"one": {"a": [0.1, 0.3], "b": [0.0]}, "two": {"c": [-0.2]}}, "cosine", "Strips"),
-    "surgery.by_layer": ({"Tasks": {"a, b": RNG.random((4, 3))}, "Same": {"a, a": RNG.random((4, 3))}}, "xyz"),
     "surgery.gramian": ([[1.0, 0.0], [-0.5, 1.0]], [1.0, 1.5], "Gramian"),
     "surgery.differences": (METHODS, {"report": {"sst": 0.003}}, "Differences"),
     "pals.places": (list(ADAPTERS), "Where"),

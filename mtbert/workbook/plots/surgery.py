@@ -189,27 +189,6 @@ def strips(groups: Mapping[str, Mapping[str, Sequence[float]]], xlabel: str, tit
     return finish(axes, yticks=range(rows), yticklabels=names, ylim=(rows - 0.5, -0.5), xlabel=xlabel, title=title)
 
 
-def by_layer(panels: Mapping[str, Mapping[str, ArrayLike]], groups: Sequence[str]) -> Figure:
-    """Draw mean cosines with two standard errors; panels: title -> pair -> (batches, groups)."""
-    figure, row = style.panels(len(panels), (10, 4.4), sharey=True, layout="constrained")
-    places = np.arange(len(groups))
-    for axes, (title, pairs) in zip(row, panels.items(), strict=True):
-        for index, ((pair, values), color) in enumerate(zip(pairs.items(), _TASKS, strict=False)):
-            values = np.asarray(values, dtype=float)
-            error = 2 * values.std(0, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else None
-            line = {"marker": MARKERS[index], "markersize": 8, "linestyle": DASHES[index], "linewidth": 2, "capsize": 5}
-            shift = 0.08 * (index - (len(pairs) - 1) / 2)
-            axes.errorbar(places + shift, values.mean(0), error, color=color, label=pair_title(pair), **line)
-        axes.axhline(0, **_ZERO)
-        axes.set_xticks(
-            places, [re.sub(r"layers\.(\d+)", lambda m: f"layer {int(m[1]) + 1}", group) for group in groups]
-        )
-        axes.set(title=title, xlabel="part of the encoder")
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22))
-    row[0].set_ylabel("cosine")
-    return figure
-
-
 def differences(table: pd.DataFrame, single: Mapping[str, Mapping[str, float]], title: str) -> Figure:
     """Draw differences to plain summing; table: columns method, metric, mean, half; single: name -> metric -> value."""
     metrics = list(dict.fromkeys([*table.get("metric", []), *(name for values in single.values() for name in values)]))
