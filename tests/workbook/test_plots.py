@@ -159,9 +159,16 @@ def test_a_sweep_shows_the_last_steps_by_rate_and_the_curve_at_the_best():
     assert not any(name.startswith("Adam,") for name in right)  # all its runs diverged
 
 
-def test_other_seeds_stand_as_a_range_at_the_best_rate():
-    left, _ = draw("adamw.sweep", {"SGD": {0.1: [2.0, 1.5], 1.0: [2.0, 1.8]}}, 1, 1.5, {"SGD": [1.2, 1.4]}).axes
+@pytest.mark.filterwarnings("error")
+def test_other_seeds_stand_as_a_range_at_the_best_rate_and_their_mean_is_the_curve():
+    runs, repeats = {"SGD": {0.1: [2.0, 1.5], 1.0: [2.0, 1.8]}}, [[1.9, 1.2], [2.1, 1.5]]
+    left, right = draw("adamw.sweep", runs, 1, 1.5, {"SGD": repeats}).axes
     np.testing.assert_allclose(left.collections[0].get_segments()[0], [[0.1, 1.2], [0.1, 1.5]])
+    np.testing.assert_allclose(lines(right)["SGD, lr 0.1"], [[1, 2.0], [2, 1.4]])
+    band = right.collections[0].get_paths()[0].vertices
+    assert [set(band[band[:, 0] == step, 1]) for step in (1, 2)] == [{1.9, 2.1}, {1.2, 1.5}]
+    _, right = draw("adamw.sweep", runs, 1, 1.5, {"SGD": [[1.9]]}).axes  # another seed diverged
+    np.testing.assert_allclose(lines(right)["SGD, lr 0.1"], [[1, 1.95], [2, np.inf]])
 
 
 def test_a_gramian_is_shown_with_the_step_and_the_harm_that_it_does():

@@ -191,15 +191,15 @@ def sweep(
     losses: Mapping[str, Mapping[float, Sequence[float]]],
     last: int,
     constant: float,
-    repeats: Mapping[str, Sequence[float]] | None = None,
+    repeats: Mapping[str, Sequence[Sequence[float]]] | None = None,
 ) -> Figure:
-    """Draw final losses by learning rate and the best curves.
+    """Draw final losses by learning rate, and over the steps the mean of all runs at each optimizer's best rate.
 
     Args:
         losses: Optimizer -> learning rate -> the loss of each step.
         last: Steps over which the final loss is a mean.
         constant: The loss of a constant answer.
-        repeats: Optimizer -> final losses at its best rate with other seeds, drawn as an error bar (the range).
+        repeats: Optimizer -> the losses of more runs at its best rate; their range is drawn as a bar and as a band.
     """
     figure, (left, right) = style.panels(2, (10, 4.2), layout="constrained")
     length = max(len(run) for runs in losses.values() for run in runs.values())
@@ -214,13 +214,15 @@ def sweep(
         left.plot(diverged, [0.98 * top] * len(diverged), "x", **cross)
         best = min(ends, key=ends.__getitem__)
         if np.isfinite(ends[best]):  # averaged: a single batch says little
-            if repeats:
-                seeds = [ends[best], *repeats[name]]
-                low, high = min(seeds), max(seeds)
+            same_rate = [_padded(run, length) for run in (runs[best], *(repeats or {}).get(name, ()))]
+            curves = np.array([running_mean(run, last) for run in same_rate])
+            steps = range(last, length + 1)
+            if len(curves) > 1:
+                low, high = curves[:, -1].min(), min(curves[:, -1].max(), top)
                 bar = {"color": line["color"], "capsize": 6, "linewidth": 2.5, "label": f"_{name} range"}
                 left.errorbar([best], [(low + high) / 2], [(high - low) / 2], fmt="none", **bar)
-            means = running_mean(runs[best], last)
-            right.plot(range(last, len(runs[best]) + 1), means, label=f"{name}, lr {best:g}", markevery=4, **line)
+                right.fill_between(steps, curves.min(0), curves.max(0), color=line["color"], alpha=0.2, linewidth=0)
+            right.plot(steps, curves.mean(0), label=f"{name}, lr {best:g}", markevery=4, **line)
     for axes in (left, right):
         axes.axhline(constant, color="0.4", linestyle=":", label="class frequencies")
         axes.set_ylim(0, top)
@@ -229,6 +231,11 @@ def sweep(
     right.set(xlabel="step", title="Over the steps, each at its best rate")
     right.legend(loc="lower left")
     return figure
+
+
+def _padded(run: Sequence[float], length: int) -> np.ndarray:
+    """The losses of a run, infinite after it diverged."""
+    return np.append(run, np.full(length - len(run), np.inf))
 
 
 def _final_loss(run: Sequence[float], last: int, length: int) -> float:
