@@ -52,7 +52,7 @@ SET_BY_THE_TEXT = {  # neither shown nor measured, and why not
     },
     "03": {".001": "a loss to fall below, and the scale of a group", ".9": "the usual momentum"},
     "04": dict.fromkeys([".026", ".037"], "test_notebooks_04_05 computes it"),
-    "05": dict.fromkeys([".011", ".015", ".025", ".499", "1.2", "3.5"], "test_notebooks_04_05 computes it"),
+    "05": dict.fromkeys([".005", ".011", ".015", ".025", ".499", "1.2", "3.5"], "test_notebooks_04_05 computes it"),
     "07": {
         ".0002": "a learning rate",
         ".01": "a bound; test_notebooks_07_08 holds it",
