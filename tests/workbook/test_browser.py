@@ -291,7 +291,7 @@ def test_an_interrupted_training_goes_on_in_its_cell_and_ends_like_one_that_was_
             assert not _errors([{"outputs": notebook.run(number)}])
         notebook.start(main)
         _wait(lambda: list(folders.glob(f"*{SEED}/main/.lock")), "the training does not begin", 120)
-        time.sleep(15)
+        time.sleep(5)  # some of its 40 steps
         notebook.do("await panel.sessionContext.session.kernel.interrupt();")
         _wait(lambda: not notebook.busy(), "the training does not stop", 120)
         [error] = [output for output in notebook.outputs(main) if output["output_type"] == "error"]
