@@ -61,7 +61,7 @@ MISTAKES = {
     "single_task.train_head": [
         ("copy.deepcopy(head.state_dict())", "head.state_dict()", "the head of the best epoch"),
         ("torch.randperm(len(labels), generator=generator)", "torch.arange(len(labels))", "shuffles the rows"),
-        (".split(32)", ".split(32)[:1]", "learns five separate clusters"),
+        (".split(32)", ".split(32)[:1]", "a step for every batch"),
         ("optimizer.zero_grad()", "pass", "on dev in the sample's SST"),
     ],
     "multitask.task_losses": [

@@ -9,6 +9,7 @@ from unittest.mock import patch
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from mtbert.data import TASKS, read_split
 from mtbert.nn import load_encoder, pool
@@ -165,11 +166,20 @@ def train_head(answer, draw):
     yield "learns five separate clusters of points"
     head, scores = fit(train, dev, 0.1, 10)  # enough for any optimizer
     expect(_accuracy(head, dev) > 0.9, f"dev accuracy is {_accuracy(head, dev):.2f} after 10 epochs")
+    yield "takes a step for every batch of 32 rows"
+    steps: list[None] = []
+    counted = register_optimizer_step_post_hook(lambda *_: steps.append(None))
+    try:
+        fit(train, dev, 0.03, 3)
+    finally:
+        counted.remove()
+    taken = len(steps)  # 0 of an optimizer written by hand
+    expect(taken == 0 or taken >= 3 * (150 // 32), f"3 epochs of 150 rows took {taken} steps")
     yield "trains by AdamW, whose steps are as large for small gradients as for large ones"
     small, large = 1e-4 * train[0], 0.5  # inputs with tiny gradients, and a learning rate that AdamW moves weights by
     head, _ = fit((small, train[1]), (small, train[1]), large, 3)
     moved = max(weights.abs().max().item() for weights in head.parameters() if weights.dim() == 2)
-    expect(moved > 0.5, f"with lr={large} and tiny gradients, no weight is beyond {moved:.2f}: AdamW moves them further")
+    expect(moved > 0.5, f"with lr={large} and tiny gradients, no weight passes {moved:.2f}: AdamW moves them further")
     yield "scores every epoch on dev, from 0 to 1"
     vectors, labels = _clusters(draw, 300, noise=0.9)
     wrong_labels = vectors, (labels + 1) % 5  # the accuracy on them falls with every epoch

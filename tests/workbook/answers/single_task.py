@@ -121,6 +121,7 @@ WRONG = {
         ("a score per epoch", lambda train, dev, lr, epochs: (torch.nn.Linear(train[0].shape[1], 5), [0.2])),
         ("the first is list", edited(train_head, "return head, scores => return scores, head")),
         ("separate clusters", edited(train_head, "optimizer.step() => pass")),
+        ("a step for every batch", edited(train_head, ".split(32) => .split(32)[:1]")),
         ("by AdamW", edited(train_head, "torch.optim.AdamW( => torch.optim.SGD(")),
         ("by AdamW", edited(train_head, "optim.AdamW( => optim.SGD(momentum=0.9, params=")),
         ("fewer rows", edited(train_head, ".split(32) => .split(32)[: len(labels) // 32]")),
