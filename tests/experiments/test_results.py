@@ -155,6 +155,9 @@ def test_the_readmes_quote_the_seeds_of_the_best_model():
         for page, size in zip(pages, ("33 M | ", ""), strict=True)
     )
     assert all(f"seed {run.seed} | {cells(run._asdict())} |" in pages[1] for run in runs.itertuples())
+    (run,) = results.read_table(paths.RESULTS / "best_recipe.csv").to_dict("records")
+    assert results.recipe_of(run) == mtbert.recipe("best").replace(precision="float32")  # the page names that command
+    assert all(f"one run | {size}{cells(run)} |" in page for page, size in zip(pages, ("33 M | ", ""), strict=True))
     half = stats.t.ppf(0.975, len(runs) - 1) * runs.plain.sem()
     interval = f"{runs.plain.mean():.3f} ± {half:.3f}".replace("0.", ".")
     assert all(interval in page for page in pages)
