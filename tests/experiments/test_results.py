@@ -158,6 +158,8 @@ def test_the_readmes_quote_the_seeds_of_the_best_model():
     (run,) = results.read_table(paths.RESULTS / "best_recipe.csv").to_dict("records")
     assert results.recipe_of(run) == mtbert.recipe("best").replace(precision="float32")  # the page names that command
     assert all(f"one run | {size}{cells(run)} |" in page for page, size in zip(pages, ("33 M | ", ""), strict=True))
+    (together,) = results.read_table(paths.RESULTS / "ensembles.csv").to_dict("records")
+    assert f"67 million parameters | {cells(together)} |" in pages[1] and round(together["parameters"] / 1e6) == 67
     half = stats.t.ppf(0.975, len(runs) - 1) * runs.plain.sem()
     interval = f"{runs.plain.mean():.3f} ± {half:.3f}".replace("0.", ".")
     assert all(interval in page for page in pages)
