@@ -19,8 +19,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from mtbert.data.tasks import TASKS, get_task
-from mtbert.nn.pretrained import ORIGIN, encoder_folder
-from mtbert.nn.weights import read_tensors
+from mtbert.nn.pretrained import encoder_folder
+from mtbert.nn.weights import ORIGIN, read_tensors
 from mtbert.utils.errors import UserError, shorten
 from mtbert.utils.files import atomic_write, file_sha256, write_json
 from mtbert.utils.json_files import check_types, read_object

@@ -1,8 +1,9 @@
-"""Confusion matrices, calibration, and the comparison of two models on the same rows.
+"""Confusion matrices, calibration, intervals, and the comparison of two models on the same rows.
 
 A confusion matrix holds counts, (classes, classes): row = the true class, column = the predicted one.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -200,3 +201,10 @@ def _divided(numerator: ArrayLike, denominator: ArrayLike) -> NDArray[np.float64
 def _class_distances(classes: int) -> NDArray[np.int64]:
     """(classes, classes) distances of each predicted class from the true one."""
     return np.abs(np.subtract.outer(np.arange(classes), np.arange(classes)))
+
+
+def half_interval(scores: pd.Series) -> float:
+    """Half the width of a mean's 95 % interval (Student's t); NaN for fewer than two values."""
+    if len(scores) < 2:
+        return math.nan
+    return float(stats.t.ppf(0.975, len(scores) - 1) * stats.sem(scores))

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from mtbert.data.tasks import OVERALL_TASKS, TASKS
+from mtbert.experiments.metrics import half_interval
 from mtbert.experiments.recipes import RECIPES, Scale, planned_sampler, scale_of, scaled
 from mtbert.experiments.report_tables import SCORES, overall_definition
-from mtbert.experiments.results import half_interval, read_table, recipe_of
+from mtbert.experiments.results import read_table, recipe_of
 from mtbert.training.recipe import Recipe
 from mtbert.utils import paths
 from mtbert.utils.errors import UserError

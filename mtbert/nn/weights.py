@@ -15,6 +15,7 @@ from mtbert.utils.files import file_sha256
 from mtbert.utils.json_files import check_types, read_object
 
 WEIGHTS = "model.safetensors"
+ORIGIN = "origin.json"  # in an encoder's folder: which weights it was rounded from (see ``mtbert.experiments.bundle``)
 INDEX = "model.safetensors.index.json"  # of large models, whose weights are in several files
 _OTHER_FORMATS = ("*.bin", "*.pt", "*.pth", "*.ckpt*", "*.h5", "*.msgpack", "*.onnx", "*.gguf")
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -92,3 +93,16 @@ def check_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
             raise UserError(f"{path}: {name!r} holds {kind} numbers, but weights must be floats of 16, 32 or 64 bits")
         if not tensor.float().isfinite().all():
             raise UserError(f"{path}: {name!r} holds NaN or infinite values: a model with them computes nothing")
+
+
+def stored_checksum(folder: Path) -> tuple[str, str | None]:
+    """The checksum of the weights, or of the original if they are stored rounded; and the type they were rounded to."""
+    files = weight_files(folder)
+    checksum, path, advice = weights_sha256(files), folder / ORIGIN, "pack the encoder again"
+    if not path.is_file():
+        return checksum, None
+    origin = read_object(path, advice)
+    check_types(origin, {"sha256": str, "stored": str, "stored_sha256": str}, path, advice)
+    if checksum != origin["stored_sha256"]:
+        raise UserError(f"{files[0]} is damaged: its sha256 is not the one in {ORIGIN}: {advice}")
+    return origin["sha256"], origin["stored"]

@@ -21,6 +21,7 @@ from mtbert.data.batch import PackedBatch
 from mtbert.data.read import Rows, data_folder
 from mtbert.data.sampling import SAMPLERS, SamplerConfig, Step
 from mtbert.optim import FlatParameters, TaskPermutations, WeightAverage
+from mtbert.training.build import build_model, freeze
 from mtbert.training.checkpoint import complete_state, load_checkpoint, remove_checkpoints, save_checkpoint
 from mtbert.training.cuda_graphs import Execution, build_runner
 from mtbert.training.dataset import MicroBatch, TaskDataset, read_tasks, task_batch_sampler
@@ -32,16 +33,7 @@ from mtbert.training.meters import Meters, Stopwatch
 from mtbert.training.optimizers import ScheduledOptimizers, lr_scale, parameter_owner
 from mtbert.training.recipe import Recipe, check_same_recipe, from_dict
 from mtbert.training.record import check_same_inputs, inputs_of
-from mtbert.training.run import (
-    Run,
-    build_model,
-    check_weights,
-    earlier_run,
-    freeze,
-    new_record,
-    recipe_encoder,
-    save_model,
-)
+from mtbert.training.run import Run, check_weights, earlier_run, new_record, recipe_encoder, save_model
 from mtbert.utils import paths
 from mtbert.utils.device import autocast, fast_bfloat16, peak_memory_mb, seed_everything
 from mtbert.utils.errors import UserError, shorten

@@ -130,13 +130,13 @@ def test_the_precision_that_auto_means_here_is_told(monkeypatch, fast, word):
     ("seconds", "words"), [({1: 2.0, 2: 1.0}, "2.0 times"), ({1: 1.0, 2: 1.0}, "OMP_NUM_THREADS=1")]
 )
 def test_threads_that_gain_nothing_are_told(monkeypatch, seconds, words):
-    clock, linear = [0.0], torch.nn.functional.linear
+    clock, linear = [0.0], doctor.linear
 
     def timed(*arguments):
         clock[0] += seconds[torch.get_num_threads()]
         return linear(*arguments)
 
-    monkeypatch.setattr(torch.nn.functional, "linear", timed)
+    monkeypatch.setattr(doctor, "linear", timed)
     monkeypatch.setattr(doctor.time, "perf_counter", lambda: clock[0])
     with doctor.torch_threads(2):
         ok, text = doctor._threads()

@@ -8,6 +8,7 @@ import pytest
 
 from mtbert.data import TASKS
 from mtbert.experiments import results
+from mtbert.experiments.metrics import half_interval
 from mtbert.utils import paths
 from mtbert.workbook import scores
 
@@ -16,7 +17,7 @@ def test_recorded_scores_have_an_interval_over_seeds_and_say_what_was_not_run():
     runs = results.read_table(paths.RESULTS / "sts.csv")
     cosine = runs[(runs.recipe == "sts-cosine") & (runs.encoder == scores.MINILM)].sts
     table = scores.recorded_scores("sts", "sts", {"sts-cosine": "cosine", "no-such-recipe": "none"})
-    assert table.loc["cosine"].tolist() == [f"{cosine.mean():.3f} ± {results.half_interval(cosine):.3f}", len(cosine)]
+    assert table.loc["cosine"].tolist() == [f"{cosine.mean():.3f} ± {half_interval(cosine):.3f}", len(cosine)]
     assert table.loc["none"].tolist() == ["not measured", 0]
 
 
