@@ -77,7 +77,7 @@ class Recipe(BaseModel):
         steps_per_epoch: Steps in an epoch; None for the sampler's own number.
         lr: The peak learning rate of AdamW.
         layerwise_lr_decay: Factor on the learning rate from a layer to the one below it; 1 for none (Howard & Ruder
-            2018). Heads keep ``lr``; the embeddings come last.
+            2018). Heads keep ``lr`` (see ``head_lr_factor``); the embeddings come last.
         head_lr_factor: Factor on the learning rate of the heads, which start from random weights and so have further to
             go than a pretrained encoder; 1 for none.
         warmup_ratio: Share of the steps over which the learning rate rises linearly to ``lr``.
