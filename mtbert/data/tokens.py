@@ -26,7 +26,7 @@ from mtbert.utils.errors import UserError, shorten
 from mtbert.utils.files import atomic_write
 from mtbert.utils.logging import logger
 
-Encoding = Literal["cross", "bi"]
+Encoding = Literal["cross", "bi", "both"]
 _CHUNK = 4096
 _CACHE_FORMAT = 2
 
@@ -129,11 +129,15 @@ class TokenizedDataset:
         """The sequences that BERT reads.
 
         Args:
-            encoding: "cross" for a pair as one sequence, "bi" for two (left, right, left, right, ...).
+            encoding: "cross" for a pair as one sequence, "bi" for two (left, right, left, right, ...), "both" for three
+                (left, right, the pair, ...).
             max_length: tokens in the longest sequence allowed. A longer one loses tokens at the end of its text, a pair
                 those of its longer text first.
             tokenizer: gives the ids of [CLS] and [SEP].
         """
+        if self.texts_per_row == 2 and encoding == "both":
+            bi, cross = (self.encode(each, max_length, tokenizer) for each in ("bi", "cross"))
+            return _row_by_row(bi, cross)
         lengths = self.cu_seqlens.diff()
         if self.texts_per_row == 2 and encoding == "cross":
             lengths = lengths.view(-1, 2)  # (rows, 2)
@@ -158,7 +162,7 @@ class EncodedDataset:
         ids: (tokens,) int32, token ids.
         token_types: (tokens,) uint8, 0 for the first sentence of a sequence and 1 for the second.
         cu_seqlens: (sequences + 1,) int64, where each sequence begins and ends.
-        sequences_per_row: 1, or 2 for pairs in "bi" encoding.
+        sequences_per_row: 1, or for pairs 2 in "bi" and 3 in "both" encoding.
         num_truncated: sequences that lost tokens.
         num_special: special tokens, such as [SEP], that the texts themselves spell.
     """
@@ -274,6 +278,23 @@ def _with_special_tokens(
     types = torch.arange(lengths.shape[1], dtype=torch.uint8).repeat(len(lengths)).repeat_interleave(sizes.flatten())
     cu_seqlens = torch.cat([ends.new_zeros(1), ends.view_as(sizes)[:, -1]])
     return EncodedDataset(tokens, types, cu_seqlens, sequences_per_row)
+
+
+def _row_by_row(first: EncodedDataset, second: EncodedDataset) -> EncodedDataset:
+    """For each row, its sequences in ``first`` and then those in ``second``; special tokens are counted once."""
+    lengths, rows, offset = torch.cat([first.lengths, second.lengths]), len(first), len(first.lengths)
+    parts = torch.arange(offset).view(rows, -1), offset + torch.arange(len(second.lengths)).view(rows, -1)
+    order = torch.cat(parts, dim=1).flatten()  # (sequences,)
+    cu_seqlens = torch.cat([lengths.new_zeros(1), lengths[order].cumsum(0)])
+    indices = span_indices((lengths.cumsum(0) - lengths)[order], lengths[order], int(lengths.sum()))
+    return EncodedDataset(
+        torch.cat([first.ids, second.ids])[indices],
+        torch.cat([first.token_types, second.token_types])[indices],
+        cu_seqlens,
+        first.sequences_per_row + second.sequences_per_row,
+        first.num_truncated + second.num_truncated,
+        first.num_special,
+    )
 
 
 def _save_cached(path: Path, key: str, dataset: TokenizedDataset) -> None:

@@ -1,8 +1,8 @@
-"""Heads: from a sentence's vector, the vectors u and v of a pair, or all token vectors, to a task's logits.
+"""Heads: from a sentence's vector, the vectors of a pair, or all token vectors, to a task's logits.
 
 To add a head: write a module that maps its input to (rows, outputs), and add one entry to ``HEADS``: recipes then
-accept its name. Heads on a pair need "bi" encoding; heads on one vector or on tokens serve single sentences and
-"cross"-encoded pairs.
+accept its name. Heads on a pair need "bi" encoding, or "both"; heads on one vector or on tokens serve single sentences
+and "cross"-encoded pairs.
 """
 
 import math
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mtbert.data.batch import PackedBatch
 from mtbert.data.tasks import Task
+from mtbert.data.tokens import Encoding
 from mtbert.nn.dropout import dropout
 from mtbert.nn.pooling import pool
 from mtbert.utils.errors import UserError, shorten
@@ -146,6 +147,21 @@ class CosineTwoLayer(nn.Module):
         return self.max_label * torch.cosine_similarity(u, v, dim=1, eps=1e-8)[:, None]  # (rows, 1)
 
 
+class CosineAndCross(nn.Module):
+    """The output of ``Cosine`` for u and v plus w . c + b, where c is the vector of the pair read as one sequence.
+
+    The cosine compares two sentences that were read apart, which suits similarity; c comes from an encoder whose
+    attention sees both at once, and corrects it (bi- and cross-encoder: Humeau et al. 2020, sec. 4).
+    """
+
+    def __init__(self, task: Task, width: int, p: float):
+        super().__init__()
+        self.cosine, self.correction = Cosine(task), Linear(width, 1, p)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        return self.cosine(vectors[:, :2]) + self.correction(vectors[:, 2])  # (rows, 1)
+
+
 def concatenation(pair: Tensor) -> Tensor:
     """u, v: (rows, 2, width) -> (rows, 2 * width)."""
     return pair.flatten(1)
@@ -174,16 +190,18 @@ Build = Callable[[Task, int, float], nn.Module]  # (task, width, dropout p) -> h
 class HeadSpec(NamedTuple):
     """An entry of ``HEADS``; ``kinds`` are the kinds of tasks that the head serves.
 
-    Its ``input_kind`` is one "vector" (rows, width), a "pair" u and v (rows, 2, width), or "tokens", ``TokenVectors``.
+    Its ``input_kind`` is one "vector" (rows, width), a "pair" u and v (rows, 2, width), "both", u, v and the vector of
+    the pair as one sequence (rows, 3, width), or "tokens", ``TokenVectors``.
     """
 
-    input_kind: Literal["vector", "pair", "tokens"]
+    input_kind: Literal["vector", "pair", "both", "tokens"]
     build: Build
     kinds: tuple[str, ...] = ("multiclass", "binary", "regression")
 
     @property
-    def pair(self) -> bool:
-        return self.input_kind == "pair"
+    def encoding(self) -> Encoding:
+        """What the encoding of a pair must be."""
+        return ENCODINGS.get(self.input_kind, "cross")
 
 
 def _linear(features: Callable[[Tensor], Tensor], parts: int) -> Build:
@@ -204,6 +222,8 @@ def _two_layer_relu(task: Task, width: int, p: float) -> nn.Module:
 
 
 _PAIR_KINDS = ("binary", "regression")
+ENCODINGS: dict[str, Encoding] = {"pair": "bi", "both": "both"}  # of input kinds; all others need "cross"
+VECTORS_PER_ROW = {"pair": 2, "both": 3}  # of input kinds
 
 HEADS: dict[str, HeadSpec] = {
     "linear": HeadSpec("vector", _linear(nn.Identity(), 1)),
@@ -220,6 +240,7 @@ HEADS: dict[str, HeadSpec] = {
     "cosine": HeadSpec("pair", lambda task, width, p: Cosine(task), _PAIR_KINDS),
     "cosine_shifted": HeadSpec("pair", lambda task, width, p: Cosine(task, shifted=True), _PAIR_KINDS),
     "cosine_two_layer": HeadSpec("pair", CosineTwoLayer, ("regression",)),
+    "cosine_and_cross": HeadSpec("both", CosineAndCross, _PAIR_KINDS),
 }
 
 
@@ -227,7 +248,7 @@ def build_head(name: str, task: Task, width: int, p: float = 0.0) -> nn.Module:
     """A new head for a task.
 
     Weights are drawn as BERT's are, from N(0, 0.02^2), with biases 0. The last bias of a regression head starts at the
-    middle of the scale, so that training need not first learn the mean.
+    middle of the scale, so that training need not first learn the mean, unless the layer corrects a cosine.
 
     Raises:
         UserError: for a name that is not in ``HEADS``, or a head that does not serve this kind of task.
@@ -237,7 +258,8 @@ def build_head(name: str, task: Task, width: int, p: float = 0.0) -> nn.Module:
     if task.kind not in HEADS[name].kinds:
         raise UserError(f"head {name!r} gives {' or '.join(HEADS[name].kinds)}, but {task.name} has {task.kind}")
     head = HEADS[name].build(task, width, p)
-    middle = 0.0 if isinstance(head, SigmoidScaled) else task.max_label / 2  # sigmoid(0) is the middle already
+    # sigmoid(0) is the middle already
+    middle = 0.0 if isinstance(head, SigmoidScaled | CosineAndCross) else task.max_label / 2
     for module in head.modules():
         if isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, 0.0, 0.02)

@@ -11,7 +11,7 @@ from mtbert.data.batch import PackedBatch
 from mtbert.data.tasks import Task
 from mtbert.data.tokens import EncodedDataset, Encoding, TokenizedDataset
 from mtbert.nn.adapters import Adapter, TaskAdapters
-from mtbert.nn.heads import HEADS, TokenVectors, build_head
+from mtbert.nn.heads import HEADS, VECTORS_PER_ROW, TokenVectors, build_head
 from mtbert.nn.losses import TaskLoss, build_loss
 from mtbert.nn.pretrained import Encoder
 from mtbert.nn.smart import RNGState, adversarial_perturbation, smoothness
@@ -37,7 +37,7 @@ class MultitaskModel(nn.Module):
 
     Args:
         heads: each task's head, a key of ``mtbert.nn.HEADS``.
-        encoding: "cross" (the default) or "bi", for each pair task.
+        encoding: "cross" (the default), "bi" or "both", for each pair task.
         max_length: maximum number of tokens in a sequence, for each task.
         pooling: "cls", "mean", "max" or "pooler".
         head_dropout: dropout probability in the heads.
@@ -72,7 +72,7 @@ class MultitaskModel(nn.Module):
                     f"max_length.{task.name} is {length}, but this encoder has {positions} positions: "
                     f"set it to at most {positions}"
                 )
-            if len(task.text_columns) == 2 and encoding.get(task.name, "cross") == "cross":
+            if len(task.text_columns) == 2 and encoding.get(task.name, "cross") != "bi":
                 encoder.check_pairs(f"encoding.{task.name}")
         self.encoder, self.bert = encoder, encoder.bert
         self.tasks = {task.name: task for task in tasks}
@@ -135,10 +135,11 @@ class MultitaskModel(nn.Module):
     def logits(self, task: str, head_inputs: Tensor | TokenVectors) -> Tensor:
         """A task's logits, (rows, outputs), from its pooled vectors, (sequences, hidden), or from all token vectors.
 
-        A head on pairs takes two consecutive vectors per row: those of the pair's two sentences.
+        A head on pairs takes two consecutive vectors per row, those of the pair's two sentences, or three (see
+        ``mtbert.nn.HEADS``).
         """
-        if self.input_kinds[task] == "pair" and isinstance(head_inputs, Tensor):
-            head_inputs = head_inputs.view(-1, 2, head_inputs.shape[1])  # (rows, 2, hidden)
+        if isinstance(head_inputs, Tensor) and (vectors := VECTORS_PER_ROW.get(self.input_kinds[task])):
+            head_inputs = head_inputs.view(-1, vectors, head_inputs.shape[1])  # (rows, vectors, hidden)
         return self.heads[task](head_inputs)
 
     def _head_inputs(self, embedded: Tensor, batch: PackedBatch) -> dict[str, Tensor | TokenVectors]:

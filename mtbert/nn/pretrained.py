@@ -97,7 +97,8 @@ class Encoder:
         """Tokenize sentences and pairs into one PackedBatch, in order.
 
         Args:
-            encoding: a pair is one sequence with token types 0 and 1 ("cross") or two sequences ("bi").
+            encoding: a pair is one sequence with token types 0 and 1 ("cross"), two sequences ("bi"), or those three
+                ("both": left, right, the pair).
             max_length: longer sequences are truncated to so many tokens; by default all positions of the encoder.
 
         Raises:
@@ -108,7 +109,7 @@ class Encoder:
         if encoding not in get_args(Encoding):
             raise UserError(f"encoding is {shorten(encoding)}: choose from {', '.join(get_args(Encoding))}")
         positions = self.config.max_position_embeddings
-        cross_pairs = encoding == "cross" and max(map(len, rows)) == 2
+        cross_pairs = encoding != "bi" and max(map(len, rows)) == 2
         if cross_pairs:
             self.check_pairs("encoding")
         least = 4 if cross_pairs else 3

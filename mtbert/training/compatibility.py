@@ -36,13 +36,13 @@ def least_epochs(sampler: str, tasks: Sequence[str]) -> int:
 
 def _head_conflicts(recipe: Recipe, name: str) -> Iterator[str]:
     task, head, given = TASKS[name], HEADS[recipe.head[name]], f"head.{name}: {recipe.head[name]!r}"
-    two_vectors = recipe.encoding.get(name) == "bi"
-    if head.pair and not two_vectors:
-        why = "is cross-encoded: set encoding to bi" if task.is_pair else "has one sentence a row"
-        yield f"{given} needs two vectors, but {name} {why}"
-    if two_vectors and not head.pair:
-        pair_heads = ", ".join(kind for kind, spec in HEADS.items() if spec.pair)
-        yield f"{given} reads one vector, but {name} is bi-encoded: choose from {pair_heads}"
+    encoding = recipe.encoding.get(name, "cross")  # a single sentence has none
+    if head.encoding != "cross" and not task.is_pair:
+        yield f"{given} reads a pair's vectors, but {name} has one sentence a row: choose another head"
+    elif head.encoding != encoding:
+        fitting = [kind for kind, spec in HEADS.items() if spec.encoding == encoding and task.kind in spec.kinds]
+        remedy = f"set it to {head.encoding}, or choose from {', '.join(fitting)}"
+        yield f"{given} is for encoding {head.encoding}, but encoding.{name} is {encoding}: {remedy}"
     if task.kind not in head.kinds:
         yield f"{given} is for {' or '.join(head.kinds)} tasks, but {name} is a {task.kind} task"
     if head.input_kind == "tokens" and recipe.trainable == "heads":
@@ -53,8 +53,8 @@ def _loss_conflicts(recipe: Recipe, name: str) -> Iterator[str]:
     task, loss, given = TASKS[name], LOSSES[recipe.loss[name]], f"loss.{name}: {recipe.loss[name]!r}"
     if task.kind not in loss.kinds:
         yield f"{given} is for {' or '.join(loss.kinds)} tasks, but {name} is a {task.kind} task"
-    if loss.input_kind == "pair" and recipe.encoding[name] == "cross":
-        yield f"{given} needs two vectors, but {name} is cross-encoded: set encoding to bi"
+    if loss.input_kind == "pair" and (encoding := recipe.encoding[name]) != "bi":
+        yield f"{given} compares two vectors, but encoding.{name} is {encoding}: set it to bi"
     if loss.input_kind == "vector" and HEADS[recipe.head[name]].input_kind == "tokens":
         yield f"{given} reads one vector, but head {recipe.head[name]!r} reads every token: choose another head"
     if not loss.trains_head and recipe.trainable == "heads":

@@ -59,7 +59,7 @@ class Recipe(BaseModel):
         adapter_heads: Attention heads of "pal"; None for as many as the encoder has.
         adapter_projections: Number of matrices in each projection of "pal" or "low_rank".
         adapter_activation: "identity" or "gelu", for "pal" and "low_rank".
-        encoding*: Pairs as one sequence ("cross") or as two ("bi").
+        encoding*: Pairs as one sequence ("cross"), as two ("bi"), or as those three ("both").
         head*: See ``mtbert.nn.HEADS``.
         pooling: "cls", "pooler", "mean" or "max".
         max_length*: Maximum number of tokens in a sequence.

@@ -57,7 +57,7 @@ def encode(texts, tokenizer, encoding="cross", max_length=512):
     return TokenizedDataset.from_texts(texts, tokenizer).encode(encoding, max_length, tokenizer)
 
 
-@pytest.mark.parametrize("encoding", ["cross", "bi"])
+@pytest.mark.parametrize("encoding", ["cross", "bi", "both"])
 def test_a_sentence_is_cls_tokens_sep(tokenizer, library, encoding):
     dataset = encode([(text,) for text in TEXTS], tokenizer, encoding)
     assert sequences_of(dataset) == [library([text]) for text in TEXTS]
@@ -69,6 +69,18 @@ def test_a_cross_encoded_pair_is_one_sequence_and_a_bi_encoded_pair_two(tokenize
     assert sequences_of(cross) == [library(pair) for pair in PAIRS]
     assert sequences_of(bi) == [library([text]) for pair in PAIRS for text in pair]
     assert (cross.sequences_per_row, bi.sequences_per_row) == (1, 2) and len(cross) == len(bi) == len(PAIRS)
+
+
+@pytest.mark.parametrize("max_length", [6, 512])
+def test_a_pair_in_both_encodings_is_its_two_sentences_and_then_the_pair(tokenizer, max_length):
+    cross, bi, both = (encode(PAIRS, tokenizer, encoding, max_length) for encoding in ("cross", "bi", "both"))
+    apart, together = sequences_of(bi), sequences_of(cross)
+    expected = [[*apart[2 * row : 2 * row + 2], together[row]] for row in range(len(PAIRS))]
+    assert sequences_of(both) == [sequence for row in expected for sequence in row]
+    assert both.sequences_per_row == 3 and len(both) == len(PAIRS)
+    assert both.num_truncated == cross.num_truncated + bi.num_truncated and both.num_special == cross.num_special
+    alone = [(text,) for text in TEXTS]
+    assert sequences_of(encode(alone, tokenizer, "both")) == sequences_of(encode(alone, tokenizer))
 
 
 @given(st.tuples(SENTENCES, SENTENCES), st.lists(SENTENCES, min_size=1, max_size=5), st.integers(4, 80))
@@ -104,10 +116,10 @@ def test_texts_are_tokenized_alike_whatever_chunk_they_fall_in(tokenizer, monkey
 @pytest.fixture(scope="module")
 def encoded(tokenizer):
     """The pairs in each encoding."""
-    return {encoding: encode(PAIRS, tokenizer, encoding) for encoding in ("cross", "bi")}
+    return {encoding: encode(PAIRS, tokenizer, encoding) for encoding in ("cross", "bi", "both")}
 
 
-@pytest.mark.parametrize("encoding", ["cross", "bi"])
+@pytest.mark.parametrize("encoding", ["cross", "bi", "both"])
 @given(rows=st.lists(st.integers(0, len(PAIRS) - 1), min_size=1, max_size=20))
 def test_a_batch_is_its_rows_sequences_end_to_end(encoded, encoding, rows):
     dataset = encoded[encoding]
@@ -120,7 +132,7 @@ def test_a_batch_is_its_rows_sequences_end_to_end(encoded, encoding, rows):
     assert batch.ids.dtype == batch.token_types.dtype == torch.int64
 
 
-@pytest.mark.parametrize("encoding", ["cross", "bi"])
+@pytest.mark.parametrize("encoding", ["cross", "bi", "both"])
 @given(tokens=st.integers(1, 200))
 def test_batches_cover_every_row_exactly_once_and_keep_to_their_size(encoded, encoding, tokens):
     dataset = encoded[encoding]

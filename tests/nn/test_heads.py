@@ -21,7 +21,7 @@ SERVED = [
     (name, task)
     for name, spec in HEADS.items()
     for task in TASKS.values()
-    if (not spec.pair or task.is_pair) and task.kind in spec.kinds
+    if (spec.encoding == "cross" or task.is_pair) and task.kind in spec.kinds
 ]
 named = pytest.mark.parametrize(("name", "task"), SERVED, ids=[f"{name}-{task.name}" for name, task in SERVED])
 LENGTHS = [1 + row % 4 for row in range(ROWS)]  # of the sequences that a head on tokens gets
@@ -29,7 +29,13 @@ LENGTHS = [1 + row % 4 for row in range(ROWS)]  # of the sequences that a head o
 
 def vectors_and_labels(name: str, task, seed: int = 0):
     torch.manual_seed(seed)
-    shape = {"pair": (ROWS, 2, WIDTH), "vector": (ROWS, WIDTH), "tokens": (sum(LENGTHS), WIDTH)}[HEADS[name].input_kind]
+    shapes = {
+        "vector": (ROWS, WIDTH),
+        "pair": (ROWS, 2, WIDTH),
+        "both": (ROWS, 3, WIDTH),
+        "tokens": (sum(LENGTHS), WIDTH),
+    }
+    shape = shapes[HEADS[name].input_kind]
     return torch.randn(shape), torch.randint(0, task.labels, (ROWS,)).float()
 
 
@@ -106,6 +112,15 @@ def test_the_cosine_of_a_two_layer_head_is_taken_between_its_outputs_and_may_be_
     expected = 5 * (u * v).sum(1) / u.norm(dim=1) / v.norm(dim=1)
     torch.testing.assert_close(head(vectors)[:, 0], expected)
     assert expected.min() < 0
+
+
+@pytest.mark.parametrize("task", ["sts", "quora"])
+def test_the_vector_of_a_whole_pair_corrects_the_cosine_of_its_sentences(task):
+    head, vectors = build_head("cosine_and_cross", TASKS[task], WIDTH), torch.randn(40, 3, WIDTH)
+    correction = vectors[:, 2] @ head.correction.dense.weight[0]  # its bias starts at 0
+    expected = build_head("cosine", TASKS[task], WIDTH)(vectors[:, :2])[:, 0] + correction
+    torch.testing.assert_close(head.eval()(vectors)[:, 0], expected)
+    assert correction.abs().max() < 1  # so training starts about where the cosine alone does
 
 
 def test_a_cosine_with_a_zero_vector_is_no_nan():

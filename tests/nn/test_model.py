@@ -35,6 +35,14 @@ def model():
     return MultitaskModel(mtbert.load_encoder("tiny"), tasks, heads, {"sts": "bi"}, dict.fromkeys(heads, 32)).eval()
 
 
+def test_a_head_on_both_encodings_gets_the_two_sentences_and_the_pair():
+    heads, lengths = {"sts": "cosine_and_cross"}, {"sts": 32}
+    model = MultitaskModel(mtbert.load_encoder("tiny"), [TASKS["sts"]], heads, {"sts": "both"}, lengths).eval()
+    apart, together = (model.vectors(model.encoder.pack(PAIRS, encoding)) for encoding in ("bi", "cross"))
+    expected = model.heads["sts"](torch.cat([apart.view(len(PAIRS), 2, -1), together[:, None]], dim=1))
+    assert model.predict_proba("sts", PAIRS).tolist() == pytest.approx(expected[:, 0].clamp(0, 5).tolist(), abs=1e-5)
+
+
 def test_forward_gives_the_logits_of_each_task_and_losses_are_those_of_the_logits(model):
     pack = model.encoder.pack
     batch = PackedBatch.join({"sst": pack(SENTENCES), "quora": pack(PAIRS), "sts": pack(PAIRS, "bi")})

@@ -64,7 +64,7 @@ def test_an_impossible_value_is_refused_by_field_and_value(field, value):
         ({"pooling": "sum"}, "cls, mean, max, pooler"),
         ({"batch_size": {"sts": 0}}, "batch_size.sts is 0, but must be at least 1"),
         ({"batch_size": "x"}, "batch_size.sst is 'x', but must be "),
-        ({"encoding": "tri"}, "encoding.quora is 'tri', but must be 'cross' or 'bi'"),
+        ({"encoding": "tri"}, "encoding.quora is 'tri', but must be 'cross', 'bi' or 'both'"),
         ({"head": {"quora": "quadratic"}}, "head.quora is 'quadratic', but must be one of linear, "),
         ({"tasks": ["sst", "imdb"]}, "tasks: unknown task 'imdb'"),
         ({"tasks": [["sst"]]}, "tasks: unknown task ['sst']"),
@@ -100,7 +100,7 @@ BI = {"tasks": ("sts",), "encoding": "bi", "head": "cosine"}
         ({"tasks": ("sst",), "head": "convolution", "trainable": "heads"}, "head.sst: 'convolution' reads every token"),
         ({"tasks": ("sst",), "head": "linear_sigmoid"}, "for regression tasks, but sst is a multiclass task"),
         ({"tasks": ("sst",), "loss": "mnrl"}, "loss.sst: 'mnrl' is for binary or regression tasks"),
-        ({**BI, "encoding": "cross", "head": "linear", "loss": "mnrl"}, "'mnrl' needs two vectors"),
+        ({**BI, "encoding": "cross", "head": "linear", "loss": "mnrl"}, "compares two vectors"),
         ({**BI, "loss": "cross_entropy"}, "loss.sts: 'cross_entropy' is for multiclass or binary tasks"),
         ({**BI, "head": "concat", "loss": "cosent", "trainable": "heads"}, "'cosent' trains the vectors"),
         ({**BI, "loss": "triplet", "gradient_accumulation_steps": 2}, "gradient_accumulation_steps is 2"),
@@ -144,12 +144,16 @@ def test_values_that_do_not_fit_together_are_named(fields, words):
 
 @pytest.mark.parametrize("head", HEADS)
 def test_a_head_and_an_encoding_fit_together(head):
-    fits, other = ("bi", "cross") if HEADS[head].pair else ("cross", "bi")
+    fits = HEADS[head].encoding
     assert Recipe(tasks=("sts",), head=head, encoding=fits).head == {"sts": head}
-    message = refused(head={"sts": head}, encoding={"sts": other})
-    assert message.startswith(f"head.sts: {head!r}") and ("set encoding to bi" in message or "cosine" in message)
-    if HEADS[head].pair:
-        assert refused(head={"sst": head}).startswith(f"head.sst: {head!r} needs two vectors, but sst has one sentence")
+    for other in {"cross", "bi", "both"} - {fits}:
+        message = refused(head={"sts": head}, encoding={"sts": other})
+        start, choices = message.split(f": set it to {fits}, or choose from ")
+        assert start == f"head.sts: {head!r} is for encoding {fits}, but encoding.sts is {other}"
+        for choice in choices.split(", "):
+            assert Recipe(tasks=("sts",), head=choice, encoding=other).encoding == {"sts": other}
+    if fits != "cross":
+        assert refused(head={"sst": head}).startswith(f"head.sst: {head!r} reads a pair's vectors, but sst has one")
 
 
 def test_numbers_may_be_text_and_keep_all_their_digits():
