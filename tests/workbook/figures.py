@@ -201,7 +201,6 @@ EXAMPLES = {
     "reports.definitions": (report_tables.read_tables(), "Definitions"),
     "reports.seeds": (SEEDS, ["sts"], "Seeds"),
     "reports.beside": (PRINTED.abs(), PRINTED.abs() * math.nan, "Beside"),
-    "reports.matrices": ({"two": MATRIX, "three": np.eye(3)},),
     "reports.simulated": ({"no effect": CHECKED}, "Simulated"),
     "reports.alarms": ({"alone": [0, 1, 1, 3], "holm": [0, 0, 0, 1]}, "Alarms"),
     "throughput.roofline": (DeviceSpec(peak_flops=8e9, bandwidth=2e9), {"a": (0.5, 1e9), "b": (40.0, 7e9)}),

@@ -10,11 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from numpy.typing import ArrayLike
 
 from mtbert.experiments.claims import TITLES
 from mtbert.experiments.statistics import SeedVariance
-from mtbert.workbook.plots.confusion_matrices import draw_matrix
 from mtbert.workbook.plots.style import (
     COLORS,
     MARKED_LINES,
@@ -117,7 +115,7 @@ def seeds(runs: pd.DataFrame, scores: Sequence[str], title: str) -> Figure:
     """Draw runs minus the mean of their row; band: two pooled deviations; see ``experiments.reports.load_runs``."""
     runs = runs[runs.groupby("recipe").seed.transform("nunique") > 1].sort_values("recipe", kind="stable")
     rows = list(dict.fromkeys(runs.recipe))
-    figure, row = panels(len(scores), (11, 0.3 * len(rows) + 1.6), title, sharey=True, sharex=True)
+    figure, row = panels(len(scores), (11, 0.22 * len(rows) + 1.6), title, sharey=True, sharex=True)
     for axes, score in zip(row, scores, strict=True):
         for report, group in itertools.groupby(range(len(rows)), key=lambda index: rows[index].split("/")[0]):
             heights, std = list(group), SeedVariance.pooled(runs, score, report).std
@@ -181,15 +179,6 @@ def by_epoch(titled: Mapping[str, Mapping[str, Sequence[float]]], ylabel: str, t
         axes.set(title=name, xlabel="epoch", xticks=epochs[1::2])
     row[0].set_ylabel(ylabel)
     legend_outside(row[-1])
-    return figure
-
-
-def matrices(by_title: Mapping[str, ArrayLike]) -> Figure:
-    """Draw confusion matrices with different numbers of classes side by side; by_title: title -> counts."""
-    figure, row = panels(len(by_title), (10, 4.6))
-    for axes, (title, matrix) in zip(row, by_title.items(), strict=True):
-        draw_matrix(axes, matrix, [str(label) for label in range(len(np.asarray(matrix)))])
-        axes.set_title(title)
     return figure
 
 
