@@ -26,6 +26,7 @@ pytestmark = pytest.mark.browser
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SEED = 98765  # of runs that no reader has
+PATIENCE = 300  # seconds; a busy machine takes its time, and a broken page never ends
 EXPLORERS = {
     path.stem: text.count("_ = explore(")
     for path in sorted((paths.ROOT / "notebooks").glob("*.ipynb"))
@@ -74,11 +75,11 @@ def address(root):
         )
     try:
         url = f"http://127.0.0.1:{port}"
-        _wait(lambda: _answers(f"{url}/api"), "Lab does not answer", 60)
+        _wait(lambda: _answers(f"{url}/api"), "Lab does not answer")
         yield url
     finally:
         lab.terminate()
-        lab.wait(20)
+        lab.wait(PATIENCE)
 
 
 def _answers(url: str) -> bool:
@@ -87,8 +88,8 @@ def _answers(url: str) -> bool:
     return False
 
 
-def _wait(condition, complaint: str, seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
+def _wait(condition, complaint: str) -> None:
+    end = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < end, complaint
         time.sleep(0.2)
@@ -110,6 +111,7 @@ class Notebook:
 
     def __init__(self, page, url: str):
         self.page = page
+        page.set_default_timeout(1000 * PATIENCE)
         page.goto(url)
         self.connect()
 
@@ -119,7 +121,7 @@ class Notebook:
             const panel = window.jupyterapp?.shell.currentWidget;
             return panel?.context?.isReady && panel.sessionContext.session?.kernel?.status === "idle";
         }"""
-        self.page.wait_for_function(ready, timeout=60_000)
+        self.page.wait_for_function(ready)
 
     def do(self, script: str, argument=None):
         """Evaluate JavaScript with ``panel``, ``notebook`` and ``commands`` of the open notebook."""
@@ -167,7 +169,7 @@ class Notebook:
         for number, cell in enumerate(self.cells()):
             if cell["cell_type"] == "code" and re.search(r"\b(explore|ask_box)\(", cell["source"]):
                 self.do("await notebook.scrollToItem(argument, 'center');", number)
-        self.page.wait_for_selector(".mtbert-explorer img", timeout=20_000)
+        self.page.wait_for_selector(".mtbert-explorer img")
         return self.page.query_selector_all(".mtbert-explorer")
 
 
@@ -268,7 +270,7 @@ def test_an_explorer_follows_its_controls_while_a_cell_runs_and_after_a_reload(o
     assert notebook.busy()
     _wait(lambda: not notebook.busy(), "the cell does not end")
     shown = lambda: [output for output in notebook.outputs(1) if "image/png" in output.get("data", {})]  # noqa: E731
-    _wait(lambda: len(shown()) == 6, "figures of the running cell are missing", 15)
+    _wait(lambda: len(shown()) == 6, "figures of the running cell are missing")
     assert len(notebook.outputs(0)) == 2  # no stray figures
 
     notebook.do("await panel.context.save();")
@@ -290,10 +292,10 @@ def test_an_interrupted_training_goes_on_in_its_cell_and_ends_like_one_that_was_
         for number in (parameters, setup, settings):
             assert not _errors([{"outputs": notebook.run(number)}])
         notebook.start(main)
-        _wait(lambda: list(folders.glob(f"*{SEED}/main/.lock")), "the training does not begin", 120)
+        _wait(lambda: list(folders.glob(f"*{SEED}/main/.lock")), "the training does not begin")
         time.sleep(5)  # some of its 40 steps
         notebook.do("await panel.sessionContext.session.kernel.interrupt();")
-        _wait(lambda: not notebook.busy(), "the training does not stop", 120)
+        _wait(lambda: not notebook.busy(), "the training does not stop")
         [error] = [output for output in notebook.outputs(main) if output["output_type"] == "error"]
         [line] = error["traceback"]
         step, steps = map(int, re.search(r"stopped after step (\d+) of (\d+)", line).groups())
