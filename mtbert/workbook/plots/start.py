@@ -51,7 +51,7 @@ def _position(index: int) -> tuple[float, float]:
 
 def costs(table: pd.DataFrame) -> Figure:
     """Draw the CPU time and the memory of every notebook; table: columns notebook, cpu_seconds, peak_memory_mb."""
-    figure, (left, right) = panels(2, (10.5, 0.42 * len(table) + 1.4), sharey=True)
+    figure, (left, right) = panels(2, (10.5, 0.33 * len(table) + 1.3), sharey=True)
     labelled_bars(left, table.notebook, table.cpu_seconds, COLORS["sst"], "%.0f")
     labelled_bars(right, table.notebook, table.peak_memory_mb / 1000, COLORS["quora"], "%.1f")
     left.set(title="Time", xlabel="CPU seconds, all cores", xlim=(0, 1.15 * table.cpu_seconds.max()))
