@@ -165,6 +165,23 @@ def test_the_readmes_quote_the_seeds_of_the_best_model():
     assert all(interval in page for page in pages)
 
 
+def test_the_page_of_results_compares_reading_pairs_both_ways_with_best_at_the_same_steps():
+    page = (paths.RESULTS / "README.md").read_text(encoding="utf-8")
+    (plain,) = results.read_table(paths.RESULTS / "best_recipe.csv").to_dict("records")
+    alone, both = results.read_table(paths.RESULTS / "both.csv").to_dict("records")
+    changes = {"encoding": {"sts": "both"}, "head": {"sts": "cosine_and_cross"}, "precision": "auto"}
+    assert results.recipe_of(both) == results.recipe_of(plain).replace(**changes)
+    assert (both["status"], both["precision"], both["seed"]) == ("unfinished", "bfloat16", plain["seed"])
+    for ours, theirs in zip(json.loads(both["history"]), json.loads(plain["history"]), strict=False):
+        names = f"`best`, after {ours['step']:,} steps", "the same, similarity read both ways"
+        for name, epoch in zip(names, (theirs, ours), strict=True):
+            scores = (f"{epoch['scores'][task]:.3f}"[1:] for task in ("sst", "quora", "sts", "plain"))
+            assert epoch["step"] == ours["step"] and f"| {name} | {' | '.join(scores)} |" in page
+    everything = results.read_table(paths.RESULTS / "sts.csv")
+    cosine = everything[(everything.recipe == "sts-cosine") & (everything.encoder == alone["encoder"])]
+    assert f"{cosine.sts.item():.3f}" == f"{alone['sts']:.3f}" == "0.895" and "(.895 with either head" in page
+
+
 def test_the_page_of_results_shows_the_recorded_training_steps():
     page = (paths.RESULTS / "README.md").read_text(encoding="utf-8")
     everything = results.read_table(paths.RESULTS / "throughput.csv").set_index(["task", "side"])
