@@ -382,7 +382,7 @@ def test_the_playground_answers_as_the_model_does(open_notebook, own_run):
     _type(neighbors, ["Someone makes music."])
     _wait(lambda: neighbors.query_selector("img").get_attribute("src") != before, "no other neighbors")
 
-    room = notebook.page.query_selector(".jp-WindowedPanel-outer").bounding_box()
+    room = notebook.page.query_selector(".jp-NotebookPanel .jp-WindowedPanel-outer").bounding_box()
     for explorer in notebook.explorers():
         for part in explorer.query_selector_all("img, input, select, .widget-slider"):
             box = part.bounding_box()
