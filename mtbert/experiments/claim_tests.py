@@ -94,6 +94,7 @@ class Records:
         for score in {claim.score for claim in claims if claim.score in self._runs}:
             differences = {claim: self.differences(claim) for claim in claims if claim.score == score}
             rows = [self.row_variance(claim, seeds) for claim, seeds in differences.items() if len(seeds) > 1]
+            rows = [row for row in rows if not math.isnan(row.shared)]  # a run that was never compared says nothing
             shared, per_seed = (
                 np.mean([getattr(row, part) for row in rows] or math.nan) for part in ("shared", "per_seed")
             )

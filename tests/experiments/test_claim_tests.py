@@ -66,6 +66,16 @@ def test_a_seed_that_was_not_compared_leaves_the_error_unknown():
     assert math.isnan(line.p) and line.test == "none (3 seeds)" and line.verdict in ("too few seeds", "underpowered")
 
 
+def test_a_run_that_was_never_compared_leaves_the_plan_of_other_claims_alone():
+    runs = load_runs("reports", "small")
+    comparisons = recorded_comparisons(runs)
+    row, baseline = CLAIM.recipes
+    one = (comparisons.row == row) & (comparisons.baseline == baseline) & (comparisons.row_seed == 2)
+    before, after = verdicts(runs, comparisons), verdicts(runs, comparisons[~one])
+    assert one.any() and after.test.str.startswith("none").sum() > before.test.str.startswith("none").sum()
+    assert ((before.verdict == "underpowered") == (after.verdict == "underpowered")).all()
+
+
 def test_what_three_seeds_cannot_decide_is_no_part_of_the_family_that_is_corrected_for():
     runs = pd.concat([THREE, table_of(pals=[0.9, 0.92, 0.97])])
     comparisons = pd.concat([compared(runs, control=0.01), compared(runs, SMALL)], ignore_index=True)
