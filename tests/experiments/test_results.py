@@ -172,6 +172,7 @@ def test_the_page_of_results_compares_reading_pairs_both_ways_with_best_at_the_s
     changes = {"encoding": {"sts": "both"}, "head": {"sts": "cosine_and_cross"}, "precision": "auto"}
     assert results.recipe_of(both) == results.recipe_of(plain).replace(**changes)
     assert (both["status"], both["precision"], both["seed"]) == ("unfinished", "bfloat16", plain["seed"])
+    assert both["steps"] == 3000 and len(json.loads(both["history"])) == 2
     for ours, theirs in zip(json.loads(both["history"]), json.loads(plain["history"]), strict=False):
         names = f"`best`, after {ours['step']:,} steps", "the same, similarity read both ways"
         for name, epoch in zip(names, (theirs, ours), strict=True):
