@@ -210,8 +210,8 @@ def test_the_roof_rises_with_the_bandwidth_up_to_the_ridge_and_is_flat_beyond_it
 
 def test_the_note_on_costs_names_machines_and_notebooks_that_lack_a_measurement():
     table = pd.DataFrame({"notebook": ["01_a", "02_b"], "cores": [2, 8], "device": ["cpu (X)", "cpu (Y)"]})
-    assert cost_note(table, ["01_a", "02_b"]) == "Measured on 2 cores (cpu (X)) and 8 cores (cpu (Y))."
-    assert cost_note(table[:1], ["01_a", "02_b"]) == "Measured on 2 cores (cpu (X)). Not measured: 02."
+    assert cost_note(table, ["01_a", "02_b"]) == "Measured on 2 cores (X) and 8 cores (Y)."
+    assert cost_note(table[:1], ["01_a", "02_b"]) == "Measured on 2 cores (X). Not measured: 02."
 
 
 def test_a_difference_on_other_rows_has_the_errors_of_both_scores_and_on_the_same_rows_that_of_disagreement():

@@ -67,7 +67,12 @@ def cost_note(table: pd.DataFrame, notebooks: Iterable[str]) -> str:
         table: Columns notebook, cores, device.
         notebooks: The names of all notebooks.
     """
-    machines = sorted({f"{row.cores} cores ({row.device})" for row in table.itertuples()})
+    machines = sorted({f"{row.cores} cores ({_processor(row.device)})" for row in table.itertuples()})
     missing = sorted(name.split("_")[0] for name in set(notebooks) - set(table.notebook))
     note = f"Measured on {' and '.join(machines)}."
     return f"{note} Not measured: {', '.join(missing)}." if missing else note
+
+
+def _processor(device: str) -> str:
+    """AMD EPYC for "cpu (AMD EPYC)"; other devices as they are."""
+    return device.removeprefix("cpu (").removesuffix(")") if device.startswith("cpu (") else device
