@@ -5,6 +5,7 @@ so their ratio can be trusted.
 """
 
 import itertools
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -42,6 +43,7 @@ def interleave(
     device: torch.device,
     warm_up: int = 1,
     turn_length: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
     """Time several functions on the same batches, in turns, so that other work on the machine slows them down alike.
 
@@ -50,6 +52,7 @@ def interleave(
     Args:
         turn_length: batches that a side processes in one turn. On a GPU, waiting for every single step would be timed
             as well: see ``steps_per_turn``.
+        clock: what gives the seconds; see ``busy_machine_clock``.
 
     Returns:
         name -> seconds per batch, one value per turn.
@@ -62,12 +65,21 @@ def interleave(
         chunk = batches[start : start + turn_length]
         for name in list(sides) if turn % 2 else list(sides)[::-1]:
             _synchronize(device)
-            began = time.perf_counter()
+            began = clock()
             for batch in chunk:
                 sides[name](batch)
             _synchronize(device)
-            seconds[name].append((time.perf_counter() - began) / len(chunk))
+            seconds[name].append((clock() - began) / len(chunk))
     return seconds
+
+
+def busy_machine_clock() -> Callable[[], float]:
+    """A clock for steps on a CPU that stops while another program has the core, where there is one.
+
+    That is the CPU time of this process as long as torch computes with one thread. The CPU time of several threads adds
+    up, and on Windows it is counted in steps of 16 ms: there it is the time on the wall.
+    """
+    return time.process_time if os.name == "posix" and torch.get_num_threads() == 1 else time.perf_counter
 
 
 def steps_per_turn(device: torch.device) -> int:

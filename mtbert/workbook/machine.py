@@ -94,20 +94,23 @@ def kind(operator: str) -> str:
 
 
 class _OperatorTimer(TorchDispatchMode):
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__()
+        self.clock = clock
         self.seconds: dict[str, float] = defaultdict(float)
 
     def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
-        start = time.perf_counter()
+        start = self.clock()
         result = operator(*args, **(kwargs or {}))
-        self.seconds[kind(operator.overloadpacket.__name__)] += time.perf_counter() - start
+        self.seconds[kind(operator.overloadpacket.__name__)] += self.clock() - start
         return result
 
 
-def profile(function: Callable[[Any], Any], inputs: Iterable[Any]) -> dict[str, float]:
+def profile(
+    function: Callable[[Any], Any], inputs: Iterable[Any], clock: Callable[[], float] = time.perf_counter
+) -> dict[str, float]:
     """Seconds inside torch's operators, backward passes included, by kind of work, over calls on some inputs."""
-    with _OperatorTimer() as timer:
+    with _OperatorTimer(clock) as timer:
         for value in inputs:
             function(value)
     return {name: timer.seconds[name] for name in (*_KINDS, OTHER)}

@@ -1,11 +1,13 @@
 """How benchmarks measure: turns, operator counts, memory, and records."""
 
+import os
+import time
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from mtbert.bench.timing import MemoryTracker, interleave, operator_calls, step_memory_mb
+from mtbert.bench.timing import MemoryTracker, busy_machine_clock, interleave, operator_calls, step_memory_mb
 from mtbert.nn.flops import device_mfu
 
 CPU = torch.device("cpu")
@@ -20,6 +22,20 @@ def test_sides_take_turns_in_both_orders_and_the_first_batches_do_not_count():
     calls.clear()
     seconds = interleave(sides, [0, 1, 2, 3], CPU, warm_up=1, turn_length=2)
     assert calls == ["a0", "b0", "b1", "b2", "a1", "a2", "a3", "b3"] and len(seconds["a"]) == 2
+
+
+def test_seconds_are_those_of_the_given_clock():
+    ticks = iter(range(100))
+    seconds = interleave({"a": lambda batch: next(ticks)}, [0, 1, 2], CPU, clock=lambda: next(ticks))
+    assert seconds == {"a": [2, 2]}
+
+
+def test_the_clock_of_a_busy_machine_stops_while_other_programs_run(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    clock = busy_machine_clock()
+    assert clock is (time.process_time if os.name == "posix" else time.perf_counter)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)  # whose CPU times add up
+    assert busy_machine_clock() is time.perf_counter
 
 
 def test_operators_that_compute_are_counted_forward_and_backward_and_run_once():
