@@ -26,7 +26,7 @@ _HEADINGS = {1: 84, 2: 68, 3: 56}
 _MAX_OUTPUT = 1.5 * ROOM  # longer tables are left out
 LEFT_OUT = ("## Settings", "## Try it yourself", "### Exercise")
 _EXERCISE = re.compile(r"^### Exercise.*?(?=^##|\Z)", re.MULTILINE | re.DOTALL)
-_ASIDES = re.compile(r"^(\*Time:\*|\*Papers:\*|\[[^]]*\]\([^)]*ipynb\) ·).*\n?", re.MULTILINE)
+_ASIDES = re.compile(r"^(\*Time:\*|\*Papers:\*|\*\*A good place to stop|\[[^]]*\]\([^)]*ipynb\) ·).*\n?", re.MULTILINE)
 
 
 def slide_types(notebook: dict[str, Any]) -> list[str]:
@@ -90,7 +90,7 @@ def is_shown(cell: dict[str, Any]) -> bool:
 
 
 def slide_text(text: str) -> str:
-    """What a slide shows of a text: neither exercises and solutions nor times, papers and links to other notebooks."""
+    """What a slide shows of a text: no exercises, solutions, times, papers, places to stop, or links to notebooks."""
     for fold in reversed(folds(text)):
         if is_hint(fold) or is_solution(fold):
             text = text[: fold.start] + text[fold.end :]
