@@ -145,7 +145,7 @@ def scaling(widths: Sequence[int], panels: Mapping[str, Mapping[str, Sequence[fl
 
 def blocks(mask: ArrayLike, words: Sequence[str], title: str) -> Figure:
     """Draw which token may look at which; mask (tokens, tokens) bool."""
-    figure, axes = subplots(figsize=(_WIDTH, 0.27 * len(words) + 1.6))
+    figure, axes = subplots(figsize=(_WIDTH, 0.24 * len(words) + 1.4))
     axes.imshow(np.asarray(mask, dtype=float), cmap=ListedColormap(["0.93", PALETTE[0]]), vmin=0, vmax=1)
     _name_tokens(axes, words)
     axes.set_title(title)
@@ -169,7 +169,7 @@ def cost(lengths: Sequence[int], seconds: Mapping[str, Sequence[float]], title: 
 
 def maps(weights: Mapping[str, ArrayLike], tokens: Sequence[str]) -> Figure:
     """Draw attention maps side by side, with the tokens on both axes; weights: title -> (tokens, tokens)."""
-    room = 8.6 / len(weights) if len(weights) > 1 else 4.6  # inches for a map
+    room = 8.6 / len(weights) if len(weights) > 1 else 4.2  # inches for a map
     figure, row = style.panels(len(weights), (_WIDTH + 1, room + 1.6), layout="constrained")
     fontsize = min(float(FONT_SIZE), max(5.0, 0.8 * 72 * room / len(tokens)))  # a row is room / tokens inches
     for axes, (title, matrix) in zip(row, weights.items(), strict=True):
