@@ -103,6 +103,12 @@ def test_minutes_are_those_that_the_lessons_print():
             assert numbers(f"{lecture} {reading}") <= numbers(minutes(path)), name
 
 
+def test_the_map_of_the_first_lesson_has_the_same_minutes():
+    listed = dict(re.findall(r"^\| \[(\d\d) .*?\) \| (\d+ \+ \d+) \|", markdown(NOTEBOOKS[0]), re.MULTILINE))
+    rows = [(row[0][1:3], *row[2:4]) for row in table(GUIDE, "lesson")[1:]]
+    assert listed == {lesson: f"{sum(map(int, reading.split('+')))} + {practice}" for lesson, reading, practice in rows}
+
+
 def test_plans_quote_lectures_and_exercises_that_exist():
     lectures = {row[0][1:3]: row[1] for row in table(GUIDE, "lesson")}
     weeks = table(GUIDE, "week")

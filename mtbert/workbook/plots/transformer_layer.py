@@ -43,7 +43,7 @@ def residuals(stacks: Mapping[str, tuple[Mapping[str, Sequence[float]], Mapping[
 
     stacks: initialization -> (kind of stack -> norms, kind of stack -> cosines), (layers + 1,) each.
     """
-    figure, rows = subplots(len(stacks), 2, figsize=(11, 3.6 * len(stacks)), squeeze=False, sharex=True)
+    figure, rows = subplots(len(stacks), 2, figsize=(11, 2.8 * len(stacks)), squeeze=False, sharex=True)
     for (left, right), (name, (gradients, cosines)) in zip(rows, stacks.items(), strict=True):
         for axes, curves in ((left, gradients), (right, cosines)):
             line_per_name(axes, None, curves, ("o-", "s--", "D-", "^--", "v:"), markevery=3)
