@@ -104,10 +104,6 @@ def test_what_notebook_08_says_of_its_demo_runs_is_what_they_print():
     ordered = {name: printed_row("08", "03afdbd6", name) for name in ("untrained", "squared error", "MNRL", "CoSENT")}
     assert "CoSENT has the best order" in PROSE["08"] and max(ordered, key=lambda name: ordered[name][1]) == "CoSENT"
     assert f"a constant ({constant[1]}, in the table" in PROSE["08"] and ordered["CoSENT"][2] > constant[1]
-    similar, unrelated = zip(*(printed_row("08", "a1d0c6e8", name) for name in ("before", "after")), strict=True)
-    assert "drift apart too, but less than half as far" in PROSE["08"]
-    assert 0 < similar[1] - similar[0] < (unrelated[1] - unrelated[0]) / 2
-    assert "to nearly a right angle" in PROSE["08"] and unrelated[1] == pytest.approx(math.sqrt(2), abs=0.05)
     assert "Seventy-four questions" in "".join(output_of("08", "e2c420d9").split("\n")[-1:])
     assert output_of("08", "e2c420d9").startswith("74 duplicates")
 
@@ -154,16 +150,18 @@ def test_what_notebook_08_says_of_recorded_runs_and_their_steps():
 
 
 def test_numbers_of_notebook_08_that_follow_from_arithmetic():
-    low, high = torch.tensor([-1.0, 1.0]).sigmoid().tolist()
     phrases = {
-        "no probability leaves {}": f"{short(low, 2)} to {short(high, 2)}",
         "200 · 199 / 2 = {}": f"{200 * 199 // 2:,}",
         "24 · 384 ≈ {} dimensions": f"{round(24 * 384, -2):,}",
         "log(64) ≈ {} instead": f"{math.log(64):.2f}",
         "log(16) ≈ {},": f"{math.log(16):.2f}",
-        "√2 ≈ {} apart": f"{math.sqrt(2):.2f}",
     }
     said("08", phrases)
+
+
+def parameters(config: BertConfig) -> int:
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in Bert(config).parameters())
 
 
 def adapter_size(kind: str, width: int, config: BertConfig) -> int:
@@ -190,6 +188,7 @@ def test_sizes_of_adapters_in_the_text_of_notebook_07():
         "this is {} + 12": f"{pal - 12 * layer:,}",
         "12 · {} =": f"{layer:,}",
         "of the encoder's, {} for BERT-base": f"{crossing:.0f}",
+        "bring BERT-base to {} times its size": f"{1 + 8 * pal / parameters(bert):.2f}",
     }
     said("07", phrases)
     beside = [("pal", 204), ("pal", 128), ("pal", 256), ("low_rank", 100), ("low_rank", 256)]
@@ -271,9 +270,9 @@ def test_the_small_scale_is_as_notebook_07_describes_it(report):
 
 
 def test_what_a_bert_matrix_does_to_a_vector_in_a_pal():
-    assert "shrinks a vector to about a fifth" in PROSE["07"] and 0.02 * math.sqrt(128) == pytest.approx(0.2, abs=0.03)
+    assert "shrinks a vector to less than a quarter" in PROSE["07"] and 0.2 < 0.02 * math.sqrt(128) < 0.25
     small = torch.randn(10_000, generator=torch.Generator().manual_seed(0)) * 0.2
-    assert "a GELU halves that" in PROSE["07"]
+    assert "a GELU about halves that" in PROSE["07"]
     assert (torch.nn.functional.gelu(small).std() / small.std()).item() == pytest.approx(0.5, abs=0.1)
     bert, ours = zip(*(printed_row("07", "reach-last-matrix", str(count)) for count in (1, 2, 3)), strict=True)
     assert "shrinks to about a sixtieth" in PROSE["07"] and bert[0] / bert[1] == pytest.approx(60, abs=5)
@@ -320,9 +319,8 @@ def test_the_shipped_model_reaches_what_notebook_07_says_of_it():
     run = open_run("workbook")
     minilm = BertConfig(hidden_size=384, num_hidden_layers=6, intermediate_size=1536)
     with torch.device("meta"):
-        whole = sum(parameter.numel() for parameter in Bert(minilm).parameters())
         adapter = build_adapter("houlsby", minilm, AdapterShape(run.recipe.adapter_size))
-    share = sum(parameter.numel() for parameter in adapter.parameters()) / whole
+    share = sum(parameter.numel() for parameter in adapter.parameters()) / parameters(minilm)
     said("07", {"Each task trained {}": f"{share:.1%}".replace("%", " %")})
     assert f"adapters of width {run.recipe.adapter_size}" in PROSE["07"] and run.recipe.trainable == "adapters"
     assert f"in one run of {run.epochs[-1]['step']:,} steps" in PROSE["07"]
