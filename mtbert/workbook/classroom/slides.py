@@ -42,7 +42,7 @@ def slide_types(notebook: dict[str, Any]) -> list[str]:
             types.append("skip")
             continue
         text, room = source(cell), height(cell)
-        if re.match("##? ", text) and cell["cell_type"] == "markdown":
+        if cell["cell_type"] == "markdown" and re.match("##? ", slide_text(text)):
             types.append("slide")
         elif used == 0 or used + room > ROOM:
             types.append("subslide")
