@@ -226,6 +226,11 @@ def test_what_notebook_07_says_of_trained_parts_is_what_it_prints():
     assert (max(means) - min(means)) / max(errors) == pytest.approx(0.5, abs=0.1)
     better = [task for row in rows.values() for task in (0, 1) if row[task] > constant[task]]
     assert len(better) <= 1  # "hardly any"
+    sts = {name: row[2] for name, row in rows.items()}
+    error = short((1 - sts["heads alone"] ** 2) / math.sqrt(150), 2)
+    between = f"the heads alone ({short(sts['heads alone'])}) and every weight ({short(sts['every weight'])})"
+    assert f"{between}, but such a score has a standard error of up to {error}." in PROSE["07"]
+    assert all(sts["heads alone"] < sts[name] < sts["every weight"] for name in ("LoRA", "PAL", "Houlsby"))
 
 
 def test_minutes_of_an_epoch_in_notebook_07():

@@ -58,7 +58,7 @@ SET_BY_THE_TEXT = {  # neither shown nor measured, and why not
         ".01": "a bound; test_notebooks_07_08 holds it",
         **dict.fromkeys(["4,800", "2,000"], "a setting; test_notebooks_07_08 holds it"),
         **dict.fromkeys(["7.5", "7.1", "1.8"], "millions of parameters; test_notebooks_07_08 computes them"),
-        "1.13": "a factor of sizes; test_notebooks_07_08 computes it",
+        **dict.fromkeys(["1.13", ".04"], "a factor of sizes, and an error; test_notebooks_07_08 computes them"),
     },
     "08": {".1": "a cosine of an example", "19,900": "a product; test_notebooks_07_08 computes it"},
     "09": {
