@@ -94,7 +94,7 @@ def walks(surface: Surface | Sequence[Surface], panels: Mapping[str, Mapping[str
     for axes, one, (title, paths) in zip(row, surfaces, panels.items(), strict=True):
         _contours(axes, one)
         for index, (name, path) in enumerate(paths.items()):
-            _path(axes, name, index, path)
+            _path(axes, name, index, path, every=1 if len(paths) == 1 else 3)
         axes.set(title=title, xlabel=r"$\theta_1$", ylabel=r"$\theta_2$")
     if len(names) > 1:
         lines = {line.get_label(): line for axes in row for line in axes.lines}
@@ -117,10 +117,13 @@ def _contours(axes: Axes, surface: Surface) -> None:
     axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal", anchor="N")
 
 
-def _path(axes: Axes, name: str, index: int, path: Tensor) -> None:
+def _path(axes: Axes, name: str, index: int, path: Tensor, every: int = 1) -> None:
+    """A path with marks and a large one at its end; the first is above the others and smaller, so all stay visible."""
     points = path[path.isfinite().all(1)].clamp(-1e4, 1e4)
-    line = {"marker": _MARKERS.get(name, "o"), "markersize": 5, "linestyle": DASHES[index % 4], "linewidth": 1.8}
-    axes.plot(points[:, 0], points[:, 1], color=_color(name, index), label=name, **line)
+    style_of = {"color": _color(name, index), "marker": _MARKERS.get(name, "o"), "zorder": 4 - 0.5 * index}
+    line = {"linestyle": DASHES[index % 4], "linewidth": 1.8, "markersize": 4 + 2 * index}
+    axes.plot(*points.T, label=name, markevery=every, **style_of, **line)
+    axes.plot(*points[-1], markersize=11, markeredgecolor="black", label="_end", **style_of)
 
 
 def _color(name: str, index: int):
@@ -211,7 +214,7 @@ def sweep(
         left.plot(list(converged), list(converged.values()), label=name, **line)
         diverged = [rate for rate in ends if rate not in converged]
         cross = {"color": line["color"], "markersize": 10, "markeredgewidth": 2.5, "label": f"_{name} diverged"}
-        left.plot(diverged, [0.98 * top] * len(diverged), "x", **cross)
+        left.plot(diverged, [0.95 * top] * len(diverged), "x", **cross)
         best = min(ends, key=ends.__getitem__)
         if np.isfinite(ends[best]):  # averaged: a single batch says little
             same_rate = [_padded(run, length) for run in (runs[best], *(repeats or {}).get(name, ()))]
