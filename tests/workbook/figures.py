@@ -190,7 +190,7 @@ EXAMPLES = {
     "confusion_matrices.two_ways": (MATRIX, ["no", "yes"]),
     "confusion_matrices.distances": ({"a": [5, 5, 0], "b": [2, 3, 5]}, "Distances"),
     "confusion_matrices.thresholds": (THRESHOLDS, 0.5),
-    "confusion_matrices.reliability": ({"ours": RELIABILITY}, "Claims"),
+    "confusion_matrices.reliability": ({"Claims": {"ours": RELIABILITY}, "Pairs": {"theirs": RELIABILITY}},),
     "confusion_matrices.intervals": (INTERVALS, "Differences", "accuracy"),
     "reports.by_epoch": (
         {"SST": {"train": [0.3, 0.5], "dev": [0.3, np.nan]}, "STS": {"dev": [0.1, 0.2]}},

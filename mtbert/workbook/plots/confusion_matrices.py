@@ -97,7 +97,7 @@ def thresholds(curve: pd.DataFrame, threshold: float) -> Figure:
     for name, style in (("precision", "-"), ("recall", "--"), ("accuracy", ":")):
         color = "0.3" if name == "accuracy" else COLORS["quora"]
         middle.plot(curve.threshold, curve[name], style, color=color, label=f"{name} {now[name]:.2f}", linewidth=2)
-    middle.axvline(now.threshold, color="0.4", linewidth=1)
+    middle.plot([now.threshold] * 2, [0, 1], color="0.4", linewidth=1)  # ends below the legend
     middle.set(title="All thresholds", xlabel="threshold", ylabel="share", ylim=(0, 1.55), yticks=(0, 0.5, 1))
     middle.legend(loc="upper left", borderaxespad=0)  # in the room above 1
     right.plot(curve.recall, curve.precision, color=COLORS["quora"], linewidth=2)
@@ -110,21 +110,25 @@ def thresholds(curve: pd.DataFrame, threshold: float) -> Figure:
     return figure
 
 
-def reliability(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
+def reliability(by_title: Mapping[str, Mapping[str, pd.DataFrame]]) -> Figure:
     """Draw how often predictions are right by confidence, a mark per bin with one standard error.
 
     Args:
-        tables: Name -> see ``metrics.calibration``. Bins of fewer than ten rows are left out.
-        title: The figure's title.
+        by_title: Title of a panel -> name -> see ``metrics.calibration``. Bins of fewer than ten rows are left out.
     """
-    figure, axes = subplots(figsize=(10, 4.8))
-    axes.plot([0, 1], [0, 1], color="0.5", linestyle=":", label="calibrated")
-    for (name, bins), task, marker in zip(tables.items(), ("sst", "quora", "sts"), MARKERS, strict=False):
-        table = bins[bins.rows >= 10]
-        errors = np.sqrt(table.true * (1 - table.true) / table.rows)
-        style = {"color": COLORS[task], "fmt": f"{marker}-", "capsize": 3, "markersize": 7, "label": name}
-        axes.errorbar(table.confidence, table.true, yerr=errors, **style)
-    return finish(axes, title=title, xlabel="confidence", ylabel="share that is true", xlim=(0, 1.02), ylim=(0, 1.02))
+    figure, row = panels(len(by_title), (11, 4.8), sharey=True)
+    styles = zip((COLORS["sst"], COLORS["quora"], COLORS["sts"]), MARKERS, strict=False)
+    for axes, (title, tables) in zip(row, by_title.items(), strict=True):
+        axes.plot([0, 1], [0, 1], color="0.5", linestyle=":", label="calibrated")
+        for (name, bins), (color, marker) in zip(tables.items(), styles, strict=False):
+            table = bins[bins.rows >= 10]
+            errors = np.sqrt(table.true * (1 - table.true) / table.rows)
+            style = {"color": color, "fmt": f"{marker}-", "capsize": 3, "markersize": 7, "label": name}
+            axes.errorbar(table.confidence, table.true, yerr=errors, **style)
+        axes.set(title=title, xlabel="confidence", xlim=(0, 1.02), ylim=(0, 1.02))
+        axes.legend(loc="upper left")
+    row[0].set_ylabel("share that is true")
+    return figure
 
 
 def intervals(table: pd.DataFrame, title: str, unit: str) -> Figure:
