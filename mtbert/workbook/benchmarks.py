@@ -14,6 +14,7 @@ from mtbert.workbook import padding
 
 _FILLS = "fill.csv"
 _SETTING = ["device", "threads", "encoder", "rows"]
+_STEP = ["device", "encoder", "batch", "precision"]
 _PROFILED = ["device", "threads", "encoder", "batch"]
 
 
@@ -36,6 +37,15 @@ def ladder() -> pd.DataFrame:
     table = table[(table.data == "real") & table.device.str.startswith("cpu")]
     same = (table[_SETTING] == table[_SETTING].iloc[-1]).all(axis=1)
     return table[same].set_index("rung")
+
+
+def steps() -> pd.DataFrame:
+    """Examples per second of ``bench step`` on real rows as recorded last on a CPU, uncompiled: sides by tasks."""
+    table = read_table(paths.RESULTS / "throughput.csv")
+    table = table[(table.bench == "step") & table.device.str.startswith("cpu") & ~table["compile"]]
+    table = table[(table[_STEP] == table[_STEP].iloc[-1]).all(axis=1)]
+    speed = table.pivot(index="side", columns="task", values="examples_per_second")
+    return speed.loc[table.side.unique(), table.task.unique()]
 
 
 def step_profile() -> pd.DataFrame:

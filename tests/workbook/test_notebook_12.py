@@ -1,6 +1,7 @@
 """What the text of notebook 12 says of recorded measurements and of figures that others print."""
 
 import re
+from math import comb
 
 from workbook.lessons import LESSONS, cells_of, prose
 
@@ -42,6 +43,23 @@ def test_the_first_rung_that_removes_padding_gains_most_of_the_recorded_ladder()
     assert ladder.gain[1:].idxmax() == "packed" == ladder.index[1]
     assert not read_table(paths.RESULTS / "ladder.csv").device.str.startswith("cuda").any()  # "not measured a GPU"
     assert "We have not measured a GPU" in PROSE
+
+
+def test_what_sorting_gains_and_what_a_better_step_gains_on_the_recorded_rows():
+    speed = benchmarks.steps()
+    gain = speed.loc["transformers, grouped"] / speed.loc["transformers"]
+    assert f"Sorting alone makes transformers {gain.min():.1f} to {gain.max():.1f} times as fast" in PROSE
+    ours = speed.loc[["mtbert", "mtbert, grouped"]]
+    left = ours.max() / speed.loc["transformers, grouped"]
+    assert f"Only what remains, a factor of {left.min():.1f} to {left.max():.1f}, is a better step" in PROSE
+    assert "Our own step hardly changes" in PROSE and (ours.max() / ours.min()).max() < 1.05
+    assert "transformers is slowest of all" in PROSE and (speed.idxmin() == "transformers, packed").all()
+
+
+def test_how_often_coins_win_so_many_of_nine_rounds():
+    p = [2 * sum(comb(9, lost) for lost in range(most + 1)) / 2**9 for most in range(3)]
+    assert "Nine wins of nine have a p of .004, eight .04, and seven .18" in PROSE
+    assert [round(p[0], 3), round(p[1], 2), round(p[2], 2)] == [0.004, 0.04, 0.18]
 
 
 def test_the_chunk_of_the_packages_adamw_is_that_of_the_text():
