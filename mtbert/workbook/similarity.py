@@ -29,16 +29,16 @@ def score_errors(predicted: Mapping[str, ArrayLike], labels: ArrayLike) -> pd.Da
         labels: (rows,).
 
     Returns:
-        Columns: r, the root mean square error, and the miscalibration: the mean distance between the mean prediction
-        and the mean label of the rows with one whole label.
+        Columns: r, the root mean square error, and the miscalibration: the distance between the mean prediction and
+        the mean label of the rows with one whole prediction, averaged over the rows.
     """
     true = np.asarray(labels, dtype=float)
     rows = {}
-    for name, given in predicted.items():
+    for name, given in {**predicted, "constant: the mean": np.full(len(true), true.mean())}.items():
         values = np.asarray(given, dtype=float)
-        levels, means = calibration(values, true)
-        rows[name] = [_pearson(values, true), _rmse(values, true), np.abs(means - levels).mean()]
-    rows["constant: the mean"] = [0.0, true.std(), np.nan]
+        predictions, means, counts = calibration(values, true)
+        distance = np.average(np.abs(means - predictions), weights=counts)
+        rows[name] = [_pearson(values, true), _rmse(values, true), distance]
     return pd.DataFrame(rows, index=["r", "root mean square error", "miscalibration"]).T
 
 

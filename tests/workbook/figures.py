@@ -40,7 +40,7 @@ SWAPS = pd.DataFrame(
 )
 PRINTED = pd.DataFrame({"sst": [0.01, -0.02], "sts": [0.1, 0.0]}, index=["pal", "low-rank"])
 LABELS = np.array([0.0, 0.4, 1.0, 2.6, 3.4, 4.4, 4.6, 5.0])
-PREDICTED, PAIRS = RNG.uniform(0, 5, 8), RNG.normal(size=(8, 2, 12))
+PREDICTED = RNG.uniform(0, 5, 8)
 RUNS = pd.DataFrame(
     {
         "seed": [0, 0, 1, 1],
@@ -165,10 +165,8 @@ EXAMPLES = {
     "pals.swaps": (SWAPS,),
     "pals.differences": (PRINTED, PRINTED / 2, {"sst": (0.01, 0.03), "sts": (0.1, 0.1)}, "Differences"),
     "sts_heads.angles": (30, 100, {"cosine": 1.7, "linear": -0.3}),
-    "sts_heads.two_losses": (torch.linspace(-1, 1, 9), {"squared error": {"label 5": torch.linspace(-1, 1, 9)}}),
     "sts_heads.mappings": ({"half": lambda c: c / 2, "relu": torch.relu}, torch.linspace(-1, 1, 9), "Maps"),
     "sts_heads.against_labels": ({"one": PREDICTED, "two": PREDICTED / 2}, LABELS),
-    "sts_heads.embeddings": ({"before": PAIRS, "after": 2 * PAIRS}, LABELS.tolist()),
     "sts_heads.by_label": ({"one": PREDICTED, "two": PREDICTED / 2}, LABELS, "Cosines"),
     "sts_heads.over_radius": ([0.1, 1.0], {"adversarial": [1e-3, 1.0], "random": [1e-5, 0.1]}, "Moves"),
     "sts_heads.in_batch": (RNG.uniform(size=(3, 3)), "All against all"),

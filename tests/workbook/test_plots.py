@@ -264,20 +264,9 @@ def test_a_threshold_shows_the_matrix_of_the_nearest_row(threshold, row):
     assert right.lines[-1].get_ydata()[0] == 6 / 16  # precision of random answers: the share of duplicates
 
 
-def test_calibration_averages_each_whole_label_with_halves_rounded_up():
-    labels, means = sts_heads.calibration([1.0, 3.0, 2.0, 4.0], [0.0, 0.4, 4.5, 5.0])
-    np.testing.assert_allclose([labels, means], [[0.2, 4.75], [2.0, 3.0]])
-
-
-def test_two_dimensions_keep_the_distances_of_vectors_that_lie_in_a_plane():
-    rng = np.random.default_rng(0)
-    angles = rng.uniform(0, 6, (5, 2))
-    circle = np.stack([np.cos(angles), np.sin(angles), np.zeros_like(angles)], axis=2) * rng.uniform(1, 9, (5, 2, 1))
-    flat, share = sts_heads.in_two_dimensions(circle)
-    unit = circle / np.linalg.norm(circle, axis=2, keepdims=True)
-    distances = np.linalg.norm(unit[:, 0] - unit[:, 1], axis=1)
-    np.testing.assert_allclose(np.linalg.norm(flat[:, 0] - flat[:, 1], axis=1), distances)
-    assert share == pytest.approx(1)
+def test_calibration_averages_each_whole_prediction_with_halves_rounded_up():
+    predictions, means, counts = sts_heads.calibration([0.0, 0.4, 4.5, 5.0, 5.1], [1.0, 3.0, 2.0, 4.0, 3.0])
+    np.testing.assert_allclose([predictions, means, counts], [[0.2, 14.6 / 3], [2.0, 3.0], [2, 3]])
 
 
 def test_claims_stand_by_report_with_what_is_printed_and_what_was_measured():

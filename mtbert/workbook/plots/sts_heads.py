@@ -1,11 +1,8 @@
-"""Figures of notebook 08: from a cosine to a score, predicted against true, vectors in two dimensions."""
+"""Figures of notebook 08: from a cosine to a score, predicted against true, cosines by label."""
 
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from numpy.typing import ArrayLike
@@ -48,16 +45,6 @@ def angles(first: float, second: float, scores: Mapping[str, float]) -> Figure:
     return figure
 
 
-def two_losses(cosines: Tensor, curves: Mapping[str, Mapping[str, Tensor]]) -> Figure:
-    """Draw losses over the cosine, a panel per loss; curves: title -> name -> loss at each cosine."""
-    figure, row = style.panels(len(curves), (11, 3.8))
-    for axes, (title, losses) in zip(row, curves.items(), strict=True):
-        line_per_name(axes, cosines, losses, DASHES, _LINES, linewidth=2.4)
-        axes.set(xlabel="cosine of u and v", ylabel="loss", title=title)
-        axes.legend()
-    return figure
-
-
 def mappings(curves: Mapping[str, Callable[[Tensor], Tensor]], cosines: Tensor, title: str) -> Figure:
     """Draw mappings from a cosine to a score (left) and their slopes (right); curves: name -> function of a tensor."""
     figure, (left, right) = style.panels(2, (11, 3.8))
@@ -73,47 +60,29 @@ def mappings(curves: Mapping[str, Callable[[Tensor], Tensor]], cosines: Tensor, 
 
 
 def against_labels(predicted: Mapping[str, ArrayLike], labels: ArrayLike) -> Figure:
-    """Draw predicted against given similarity with the mean of each whole label; predicted: name -> (pairs,)."""
+    """Draw the labels against the predictions, with the mean label of each whole prediction; name -> (pairs,)."""
     figure, row = style.panels(len(predicted), (11, 3.8), sharex=True, sharey=True)
     for axes, (name, values) in zip(row, predicted.items(), strict=True):
-        axes.plot(labels, values, ".", color=COLORS["sts"], alpha=0.35, markersize=6)
-        axes.plot(*calibration(values, labels), "o-", color="black", markersize=5, label="mean")
+        axes.plot(values, labels, ".", color=COLORS["sts"], alpha=0.35, markersize=6)
+        predictions, means, _ = calibration(values, labels)
+        axes.plot(predictions, means, "o-", color="black", markersize=5, label="mean")
         axes.plot([0, 5], [0, 5], "--", color="0.5", linewidth=1, label="calibrated")
-        axes.set(title=name, xlabel="human score (0 to 5)")
-    row[0].set_ylabel("predicted similarity")
+        axes.set(title=name, xlabel="predicted similarity")
+    row[0].set_ylabel("human score (0 to 5)")
     return finish(row[-1])
 
 
-def calibration(predicted: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """The mean label and mean prediction of each whole label that occurs, halves rounded up; both (pairs,)."""
+def calibration(predicted: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The mean prediction, the mean label, and the number of the pairs of each whole prediction, halves rounded up.
+
+    Both arguments: (pairs,). If the scores are calibrated, the two means are equal: a score says what label to expect.
+    Grouped by the label they differ even then at the ends, where predictions can be off in one direction only.
+    """
     labels, predicted = np.asarray(labels, dtype=float), np.asarray(predicted, dtype=float)
-    groups = [np.floor(labels + 0.5) == whole for whole in range(6)]
-    means = [(labels[group].mean(), predicted[group].mean()) for group in groups if group.any()]
+    rounded = np.floor(predicted + 0.5)
+    groups = [rounded == whole for whole in np.unique(rounded)]
+    means = [(predicted[group].mean(), labels[group].mean(), group.sum()) for group in groups]
     return tuple(np.array(means).T)
-
-
-def embeddings(panels: Mapping[str, ArrayLike], labels: Sequence[float]) -> Figure:
-    """Draw pairs of vectors in two dimensions, colored by their label; panels: title -> (pairs, 2, width)."""
-    figure, row = style.panels(len(panels), (11, 4.4), layout="constrained")
-    colors = colormaps["viridis"]
-    for axes, (title, pairs) in zip(row, panels.items(), strict=True):
-        flat, share = in_two_dimensions(pairs)
-        for ends, label in zip(flat, labels, strict=True):
-            axes.plot(*ends.T, "o-", color=colors(label / 5), markersize=4, linewidth=1.4, alpha=0.85)
-        axes.set(title=f"{title}: {share:.0%} of the variance", xlabel="component 1", ylabel="component 2")
-    figure.colorbar(ScalarMappable(Normalize(0, 5), colors), ax=row, label=_LABEL)
-    return figure
-
-
-def in_two_dimensions(pairs: ArrayLike) -> tuple[np.ndarray, float]:
-    """Project normalized pairs (pairs, 2, width) on two principal components; also their share of the variance."""
-    pairs = np.asarray(pairs, dtype=float)
-    vectors = pairs.reshape(-1, pairs.shape[-1])
-    vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    centered = vectors - vectors.mean(0)
-    _, sizes, directions = np.linalg.svd(centered, full_matrices=False)
-    share = float((sizes[:2] ** 2).sum() / (sizes**2).sum())
-    return (centered @ directions[:2].T).reshape(len(pairs), 2, 2), share
 
 
 def by_label(cosines: Mapping[str, ArrayLike], labels: ArrayLike, title: str) -> Figure:
