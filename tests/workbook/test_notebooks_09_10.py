@@ -86,7 +86,7 @@ def test_differences_that_reports_print():
         for dropout in ("0.3", "0.5")
     }
     assert f"costs {loss['overall', '0.3']} with dropout .3 and {loss['overall', '0.5']} with dropout .5" in PROSE
-    assert f"with .3 ({loss['sst', '0.3']}; {loss['sst', '0.5']} with .5)" in PROSE
+    assert f"it was meant to help, falls by {loss['sst', '0.3']} and {loss['sst', '0.5']}." in PROSE
     before, after = (RECIPES[f"yin/low-rank-top-mean{name}"].printed for name in ("", "-curriculum"))
     assert f"Quora gains {short(after['quora'] - before['quora'])}, while SST and STS lose" in PROSE
     assert f"rises by {short(after['overall'] - before['overall'])} because" in PROSE

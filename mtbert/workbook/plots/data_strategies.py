@@ -82,7 +82,7 @@ def steps_by_epoch(counts: Mapping[str, pd.DataFrame], columns: int = 4) -> Figu
 
 def draws(counts: Mapping[str, Sequence[int]], exact: Mapping[str, int], title: str) -> Figure:
     """Draw the steps that each task got in each of many random epochs as dots, and its exact count as a bar."""
-    figure, axes = subplots(figsize=(10, 0.6 * len(counts) + 1.5))
+    figure, axes = subplots(figsize=(10, 0.5 * len(counts) + 1.3))
     dot_rows(axes, {TITLES[task]: values for task, values in counts.items()}, [COLORS[task] for task in counts], 0.5)
     for row, task in enumerate(counts):
         axes.plot([exact[task]], [row], "|", color="black", markersize=26, markeredgewidth=3)
@@ -128,7 +128,7 @@ def stages(
         dev_rows: How many rows were scored.
         title: The figure's title.
     """
-    figure, axes = subplots(figsize=(10, 3.9))
+    figure, axes = subplots(figsize=(10, 3.3))
     for index, (start, end, name) in enumerate(parts):
         axes.axvspan(start, end, color=("0.92", "0.97")[index % 2], zorder=0)
         axes.text((start + end) / 2, 1.02, name, transform=axes.get_xaxis_transform(), ha="center")
@@ -148,7 +148,7 @@ def passes(runs: Mapping[str, pd.DataFrame], dev_rows: int, title: str) -> Figur
         dev_rows: How many dev rows were scored.
         title: The title of both panels.
     """
-    figure, (left, right) = panels(2, (11, 4), title)
+    figure, (left, right) = panels(2, (11, 3.5), title)
     colors = (COLORS["sst"], COLORS["quora"], COLORS["sts"])
     for (name, table), color, marker in zip(runs.items(), colors, "os^", strict=False):
         style = {"color": color, "marker": marker, "linewidth": 2, "label": name}
