@@ -189,7 +189,7 @@ def test_confidence_that_the_text_quotes():
     assert f"on average it claims {short(claimed, 2)} and is right in {short(right, 2)} of the cases" in PROSE_10
     near = quora[quora.confidence.between(0.52, 0.54)]
     assert (near.rows * near.true).sum() / near.rows.sum() == pytest.approx(0.7, abs=0.04)
-    assert "they hardly leave .3 to .6" in PROSE_10 and quora.rows[quora.confidence.between(0.3, 0.6)].sum() > 20_000
+    assert 0.25 < quora.confidence.min() < quora.confidence.max() < 0.65
     assert "too high on average" in PROSE_10 and (quora.rows * (quora.confidence - quora.true)).sum() > 0
 
 
