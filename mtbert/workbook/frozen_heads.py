@@ -1,12 +1,13 @@
 """The best linear heads on the vectors of a frozen encoder, and how exactly dev rows measure a score."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from mtbert.data.tasks import Task
+from mtbert.data.read import Rows
+from mtbert.data.tasks import TASKS, Task
 from mtbert.training.evaluation import accuracy, pearson
 from mtbert.workbook.frozen import tuned_ridge
 
@@ -52,3 +53,8 @@ def standard_error(task: Task, score: float, rows: int) -> float:
     if task.kind == "regression":
         return (1 - score**2) / math.sqrt(rows - 1)
     return math.sqrt(score * (1 - score) / rows)
+
+
+def standard_errors(scores: Mapping[str, float], dev: Mapping[str, Rows]) -> dict[str, float]:
+    """The standard error of each task's score on its dev rows, without those of scores that are 0."""
+    return {task: standard_error(TASKS[task], score, len(dev[task])) for task, score in scores.items() if score}

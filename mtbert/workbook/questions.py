@@ -20,6 +20,20 @@ class Question(NamedTuple):
     label: float
 
 
+TEN_QUESTIONS = (
+    Question("sst", "The plot is thin, but the two leads are superb.", 3),
+    Question("sst", "A warm, funny film that I would gladly watch again.", 4),
+    Question("sst", "Two hours of clumsy jokes and wooden acting.", 0),
+    Question("sst", "It tries hard to move us, and ends up merely tedious.", 1),
+    Question("quora", ("How can I learn to cook?", "What is a good way to learn cooking?"), 1),
+    Question("quora", ("How do I repair a bicycle?", "How do I choose a bicycle helmet?"), 0),
+    Question("quora", ("How do I get from Oslo to Rome by train?", "How do I get from Rome to Oslo by train?"), 0),
+    Question("sts", ("A man is playing a guitar.", "A man plays an instrument."), 3.8),
+    Question("sts", ("A child is running on the beach.", "A kid runs along the beach."), 4.8),
+    Question("sts", ("A woman is slicing onions.", "The stock market fell on Monday."), 0),
+)
+
+
 class Model(Protocol):
     """Anything that predicts labels, such as a ``MultitaskModel``."""
 

@@ -5,7 +5,7 @@ import torch
 
 from mtbert.data import TASKS
 from mtbert.training.evaluation import accuracy, pearson
-from mtbert.workbook.frozen_heads import best_linear, standard_error
+from mtbert.workbook.frozen_heads import best_linear, standard_error, standard_errors
 
 
 @pytest.mark.parametrize("name", ["sst", "quora", "sts"])
@@ -30,3 +30,8 @@ def test_standard_errors_are_those_of_repeated_draws():
     u, noise = torch.randn(2, 4000, 200, generator=generator, dtype=torch.float64)
     r = [pearson(a.tolist(), b.tolist()) for a, b in zip(u, 0.8 * u + 0.6 * noise, strict=True)]
     assert standard_error(TASKS["sts"], 0.8, 200) == pytest.approx(torch.tensor(r).std().item(), rel=0.05)
+
+
+def test_a_score_of_zero_has_no_error():
+    dev = {name: range(rows) for name, rows in (("quora", 200), ("sts", 100))}
+    assert standard_errors({"quora": 0.3, "sts": 0.0}, dev) == {"quora": standard_error(TASKS["quora"], 0.3, 200)}
