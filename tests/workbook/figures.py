@@ -24,7 +24,6 @@ TRUNCATION = pd.DataFrame({"max_length": [64, 128], "accuracy": [0.6, 0.7], "cut
 COSTS = pd.DataFrame({"notebook": ["01_a", "02_b"], "cpu_seconds": [10.0, 20.0], "peak_memory_mb": [500, 1500]})
 WALK = torch.tensor([[-1.5, 0.5], [-0.5, 0.2], [0.0, 0.0]])
 BOWL = Surface(lambda x: x.square().sum(-1), (-2, 1, -1, 1))
-GRID = torch.stack(torch.meshgrid(torch.linspace(-1, 1, 9), torch.linspace(-1, 1, 9), indexing="xy"), dim=-1)
 LOSSES = [lambda x: (x**2).sum(-1), lambda x: ((x - 0.5) ** 2).sum(-1)]
 METHODS = pd.DataFrame(
     [("pcgrad", "sst", 0.01, 0.02), ("pcgrad", "sts", -0.01, np.nan), ("gradvac", "sst", 0.0, 0.01)],
@@ -151,7 +150,7 @@ EXAMPLES = {
     "single_task.distances": ([0, 4, 2], [1, 4, 2], 5),
     "single_task.truncation": (TRUNCATION, 60),
     "single_task.against_reports": (AGAINST, "Against"),
-    "surgery.walks": (LOSSES, GRID, {"sum": [WALK], "PCGrad": [WALK / 2]}, torch.tensor([[0.0, 0.0], [0.5, 0.5]])),
+    "surgery.walks": (LOSSES, {"sum": [WALK], "PCGrad": [WALK / 2]}, torch.tensor([[0.0, 0.0], [0.5, 0.5]])),
     "surgery.targets": ([0.1, 0.2], {"slow": [0.0, 0.1], "fast": [0.1, 0.2]}, "Targets"),
     "surgery.over_steps": ({"a-b": [0.1, -0.1, 0.2, -0.4, 0.3, 0.2], "a-c": [0.1] * 6},),
     "surgery.conflicts": ({"a-b": 3, "a-c": 9}, 12),

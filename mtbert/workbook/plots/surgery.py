@@ -1,11 +1,13 @@
 """Figures of notebook 06: conflicting gradients in the plane, along an optimization path, and in a model."""
 
+import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
@@ -48,14 +50,14 @@ def _arrow(axes: Axes, end: np.ndarray, color, name: str = "", alpha=1.0, width=
 
 
 def walks(
-    losses: Sequence[Callable[[Tensor], Tensor]],
-    grid: Tensor,
-    panels: Mapping[str, Sequence[Tensor]],
-    compromises: Tensor,
+    losses: Sequence[Callable[[Tensor], Tensor]], panels: Mapping[str, Sequence[Tensor]], compromises: Tensor
 ) -> Figure:
-    """Draw paths on two losses; grid (rows, columns, 2); panels: method -> paths, (points, 2), as is compromises."""
+    """Draw paths on two losses; panels: method -> paths, (points, 2), as is compromises."""
     figure, row = style.panels(len(panels), (10, 4), sharex=True, sharey=True, layout="constrained")
-    x, y = grid[..., 0].numpy(), grid[..., 1].numpy()
+    every = torch.cat([*itertools.chain(*panels.values()), compromises])
+    bounds = torch.stack([every.amin(0) - 0.5, every.amax(0) + 0.5], dim=1).tolist()
+    x, y = torch.meshgrid(*(torch.linspace(*pair, 120, dtype=every.dtype) for pair in bounds), indexing="xy")
+    grid = torch.stack([x, y], dim=-1)  # (rows, columns, 2)
     handles: dict[str, Any] = {}
     for axes, (title, paths) in zip(row, panels.items(), strict=True):
         for index, (color, loss) in enumerate(zip(_TASKS, losses, strict=False)):
@@ -191,6 +193,7 @@ def strips(groups: Mapping[str, Mapping[str, Sequence[float]]], xlabel: str, tit
 
 def differences(table: pd.DataFrame, single: Mapping[str, Mapping[str, float]], title: str) -> Figure:
     """Draw differences to plain summing; table: columns method, metric, mean, half; single: name -> metric -> value."""
+    single = {name: dict(values) for name, values in single.items()}  # a row of a table is iterated by its values
     metrics = list(dict.fromkeys([*table.get("metric", []), *(name for values in single.values() for name in values)]))
     methods = list(dict.fromkeys(table.get("method", [])))
     figure, axes = subplots(figsize=(10, 0.75 * max(len(metrics), 2) + 1.5))
