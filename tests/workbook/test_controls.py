@@ -1,0 +1,17 @@
+"""Negative controls."""
+
+from collections import Counter
+
+from mtbert.data import TASKS, read_split
+from mtbert.utils import paths
+from mtbert.workbook.controls import shuffle_train_labels
+
+
+def test_only_the_labels_of_train_are_shuffled(tmp_path):
+    task = TASKS["sst"]
+    folder = shuffle_train_labels(task, paths.SAMPLE, tmp_path / "new")
+    for split in ("train", "dev"):
+        before, after = (read_split(root, task, split) for root in (paths.SAMPLE, folder))
+        assert [row.texts for row in before.examples] == [row.texts for row in after.examples]
+        assert Counter(before.labels) == Counter(after.labels)
+        assert (before.labels == after.labels) == (split == "dev")
