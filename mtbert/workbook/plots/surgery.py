@@ -56,7 +56,7 @@ def walks(
     figure, row = style.panels(len(panels), (10, 4), sharex=True, sharey=True, layout="constrained")
     every = torch.cat([*itertools.chain(*panels.values()), compromises])
     bounds = torch.stack([every.amin(0) - 0.5, every.amax(0) + 0.5], dim=1).tolist()
-    x, y = torch.meshgrid(*(torch.linspace(*pair, 120, dtype=every.dtype) for pair in bounds), indexing="xy")
+    x, y = torch.meshgrid(*(torch.linspace(low, high, 120, dtype=every.dtype) for low, high in bounds), indexing="xy")
     grid = torch.stack([x, y], dim=-1)  # (rows, columns, 2)
     handles: dict[str, Any] = {}
     for axes, (title, paths) in zip(row, panels.items(), strict=True):
