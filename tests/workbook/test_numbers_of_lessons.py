@@ -222,7 +222,12 @@ def computed_09() -> Numbers:
     def cost(dropout: str, metric: str) -> float:
         return in_report("li-tang", f"mix-{dropout}", metric) - in_report("li-tang", f"mix-aux-{dropout}", metric)
 
+    alone_first, mixed = (
+        sum(planned_rows(mtbert.recipe(f"strategy-{name}"), rows).values()) for name in ("alone-first", "mixed")
+    )
     return {
+        "rows of alone-first": (alone_first, 0),
+        "rows of mixed": (mixed, 0),
         "steps at temperature 1": (round(steps[1], -2), 0),
         "steps at temperature 100": (round(steps[100], -2), 0),
         "best constant": (constant, 3),
