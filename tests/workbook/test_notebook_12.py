@@ -34,7 +34,7 @@ def test_the_reports_rows_and_times_are_those_of_the_facts():
     assert f"about {minutes[0]:.0f} minutes for an epoch of its plain model and around two hours" in PROSE
     assert minutes[1] == 120
     rows = 8 * facts["batches in an epoch"]
-    assert "for an epoch of about as many rows" in PROSE and abs(rows / facts["Quora train rows"] - 1) < 0.05
+    assert "each of about as many rows" in PROSE and abs(rows / facts["Quora train rows"] - 1) < 0.05
     assert not re.search(r"\b14[01]_?\d{3}\b", CODE)
 
 
