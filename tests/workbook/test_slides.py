@@ -77,6 +77,8 @@ def test_a_slide_shows_neither_solutions_nor_links_to_other_notebooks():
     assert slide_text(text) == "# One\n\nClaim."
     assert "Hint" not in slide_text(f"Q{folded}") and "Answer" in slide_text(f"Q{folded}")
     assert slide_text("## One\n\nText.\n\n### Exercise 1 · Two *(easy, 5 minutes)*\n\nWrite it.") == "## One\n\nText."
+    assert slide_text("## Try it yourself\n\n1. Write it.\n\n## Quiz\n\n1. Why?") == "## Quiz\n\n1. Why?"
+    assert slide_text("# One\n\nClaim.\n\n## Settings\n\nThe demo.") == "# One\n\nClaim."
     assert slide_text("Text.\n\n**A good place to stop.** Next: two.\n\n## Two") == "Text.\n\n\n## Two"
 
 

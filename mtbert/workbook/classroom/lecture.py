@@ -14,7 +14,7 @@ from mtbert.utils.extras import missing_extra
 from mtbert.utils.files import atomic_write
 from mtbert.workbook.classroom.exercises import choose_notebooks, source
 from mtbert.workbook.classroom.release import check_target
-from mtbert.workbook.classroom.slides import HEIGHT, LEFT_OUT, WIDTH, hides_code, set_slide_types, slide_text
+from mtbert.workbook.classroom.slides import HEIGHT, WIDTH, hides_code, sections, set_slide_types
 
 _TITLE = re.compile(r"^##? (.*)", re.MULTILINE)
 _WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -80,12 +80,9 @@ def lecture(notebook: dict[str, Any]) -> dict[str, Any]:
             cells.append(_text(f'<p class="section-title">{section}</p>', "subslide"))
             cell["metadata"]["slideshow"] = {"slide_type": "-"}
         if cell["cell_type"] == "markdown":
-            first, *others = re.split(r"\n(?=## )", slide_text(source(cell)))
-            cells += [
-                cell | {"source": first},
-                *(_text(text, "slide") for text in others if not text.startswith(LEFT_OUT)),
-            ]
-            section = (_TITLE.findall(source(cell)) or [section])[-1]
+            first, *others = sections(source(cell))
+            cells += [cell | {"source": first}, *(_text(text, "slide") for text in others)]
+            section = (_TITLE.findall("\n".join([first, *others])) or [section])[-1]
         else:
             cell["metadata"]["transient"] = {"remove_source": hides_code(cell)}
             cell["outputs"] = [output for output in cell["outputs"] if _WIDGET not in output.get("data", {})]

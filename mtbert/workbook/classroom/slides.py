@@ -24,8 +24,7 @@ _LINE, _CODE_LINE, _ROW, _GAP = 36, 23, 35, 16
 _CHARACTERS = 98  # of a line of text
 _HEADINGS = {1: 84, 2: 68, 3: 56}
 _MAX_OUTPUT = 1.5 * ROOM  # longer tables are left out
-LEFT_OUT = ("## Settings", "## Try it yourself", "### Exercise")
-_EXERCISE = re.compile(r"^### Exercise.*?(?=^##|\Z)", re.MULTILINE | re.DOTALL)
+_LEFT_OUT = re.compile(r"^(## Settings|## Try it yourself|### Exercise).*?(?=^##|\Z)", re.MULTILINE | re.DOTALL)
 _ASIDES = re.compile(r"^(\*Time:\*|\*Papers:\*|\*\*A good place to stop|\[[^]]*\]\([^)]*ipynb\) ·).*\n?", re.MULTILINE)
 
 
@@ -41,14 +40,16 @@ def slide_types(notebook: dict[str, Any]) -> list[str]:
         if not is_shown(cell):
             types.append("skip")
             continue
-        text, room = source(cell), height(cell)
-        if cell["cell_type"] == "markdown" and re.match("##? ", slide_text(text)):
+        text, is_text = source(cell), cell["cell_type"] == "markdown"
+        rooms = [text_height(part) for part in sections(text)] if is_text else [height(cell)]
+        room = rooms[0]
+        if is_text and re.match("##? ", slide_text(text)):
             types.append("slide")
         elif used == 0 or used + room > ROOM:
             types.append("subslide")
         else:
             types.append("fragment" if guess else "-")
-        used = room if types[-1] in ("slide", "subslide") else used + room
+        used = rooms[-1] if len(rooms) > 1 or types[-1] in ("slide", "subslide") else used + room
         guess = "**Guess first" in text
     return types
 
@@ -84,17 +85,22 @@ def is_shown(cell: dict[str, Any]) -> bool:
     """Whether a cell belongs in a lecture."""
     text = source(cell).strip()
     if cell["cell_type"] == "markdown":
-        return not text.startswith(LEFT_OUT) and bool(slide_text(text))
+        return bool(slide_text(text))
     room = sum(map(output_height, cell["outputs"]))
     return 0 < room <= _MAX_OUTPUT and not text.startswith("checks.")
 
 
 def slide_text(text: str) -> str:
-    """What a slide shows of a text: no exercises, solutions, times, papers, places to stop, or links to notebooks."""
+    """What a slide shows of a text: no settings, exercises, solutions, times, papers, places to stop, or links."""
     for fold in reversed(folds(text)):
         if is_hint(fold) or is_solution(fold):
             text = text[: fold.start] + text[fold.end :]
-    return _ASIDES.sub("", _EXERCISE.sub("", text)).strip()
+    return _ASIDES.sub("", _LEFT_OUT.sub("", text)).strip()
+
+
+def sections(text: str) -> list[str]:
+    """What slides show of a text, cut where a section begins: each part but the first starts a slide."""
+    return re.split(r"\n(?=## )", slide_text(text))
 
 
 def hides_code(cell: dict[str, Any]) -> bool:
