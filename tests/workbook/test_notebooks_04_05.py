@@ -80,7 +80,7 @@ def test_numbers_of_notebook_05_are_those_recorded():
     assert f"{short(losses[0])} to {short(losses[1])} lower in one model" in PROSE["05"]
     assert f"adds {short(table.sst['best'] - minilm)} to sentiment" in PROSE["05"]
     largest = (every.loc["best"] - every.loc["longer"]).abs().max()
-    assert f"changed no score by more than {short(largest)}" in PROSE["05"]
+    assert f"no score changed by more than {short(largest)}" in PROSE["05"]
     assert f"still gains, from {short(history.quora[1])} to {short(history.quora[2])}" in PROSE["05"]
     assert f"({short(history.sst[1])}, then {short(history.sst[2])})" in PROSE["05"]
     assert history["loss sst"].is_monotonic_decreasing and history.plain.idxmax() == 1
