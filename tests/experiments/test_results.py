@@ -159,8 +159,10 @@ def test_the_readmes_quote_the_seeds_of_the_best_model():
     (run,) = both[both.recipe == "best"].to_dict("records")
     assert results.recipe_of(run) == mtbert.recipe("best").replace(precision="bfloat16")  # the page names that command
     assert all(f"one run | {size}{cells(run)} |" in page for page, size in zip(pages, ("33 M | ", ""), strict=True))
-    for together in results.read_table(paths.RESULTS / "ensembles.csv").to_dict("records"):
+    ensembles = results.read_table(paths.RESULTS / "ensembles.csv").to_dict("records")
+    for together in ensembles:
         assert f"{together['parameters'] / 1e6:.0f} million parameters | {cells(together)} |" in pages[1]
+    assert f"| 67 M | {cells(ensembles[-1])} |" in pages[0]
     half = stats.t.ppf(0.975, len(runs) - 1) * runs.plain.sem()
     interval = f"{runs.plain.mean():.3f} ± {half:.3f}".replace("0.", ".")
     assert all(interval in page for page in pages)
