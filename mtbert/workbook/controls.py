@@ -20,7 +20,7 @@ def shuffle_train_labels(task: Task, folder: Path, into: Path) -> Path:
         The folder of the copies.
     """
     into.mkdir(parents=True, exist_ok=True)
-    rows = pd.read_csv(folder / task.files["train"], sep="\t", index_col=0)
+    rows = pd.read_csv(folder / task.files["train"], sep="\t", index_col=0, keep_default_na=False)
     rows[task.label_column] = rows[task.label_column].sample(frac=1, random_state=0).to_numpy()
     rows.to_csv(into / task.files["train"], sep="\t")
     shutil.copy(folder / task.files["dev"], into)

@@ -1,6 +1,7 @@
 """Figures of notebook 10: counts and shares, thresholds, calibration, two models side by side."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Literal
 
 import numpy as np
@@ -117,7 +118,9 @@ def reliability(by_title: Mapping[str, Mapping[str, pd.DataFrame]]) -> Figure:
         by_title: Title of a panel -> name -> see ``metrics.calibration``. Bins of fewer than ten rows are left out.
     """
     figure, row = panels(len(by_title), (11, 4.8), sharey=True)
-    styles = zip((COLORS["sst"], COLORS["quora"], COLORS["sts"]), MARKERS, strict=False)
+    styles = cycle(
+        zip((COLORS["sst"], COLORS["quora"], COLORS["sts"]), MARKERS, strict=False)
+    )  # on from panel to panel
     for axes, (title, tables) in zip(row, by_title.items(), strict=True):
         axes.plot([0, 1], [0, 1], color="0.5", linestyle=":", label="calibrated")
         for (name, bins), (color, marker) in zip(tables.items(), styles, strict=False):
