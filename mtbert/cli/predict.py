@@ -13,6 +13,10 @@ from mtbert.utils.logging import logger
 
 app = typer.Typer()
 
+BothOrders = Annotated[
+    bool, typer.Option("--both-orders", help="Read each pair in both orders and average; takes twice as long.")
+]
+
 
 @app.command("predict", epilog="Example: mtbert predict runs/demo-s0 --task sts pairs.csv predictions.csv")
 def predict(
@@ -67,6 +71,7 @@ def evaluate(
         bool, typer.Option("--predictions", help="The folders hold files of predictions instead, from any program.")
     ] = False,
     name: Annotated[str | None, typer.Option("--record", help="Also keep the scores in data/results/NAME.csv.")] = None,
+    both_orders: BothOrders = False,
     data: Data = None,
     device: Device = None,
 ):
@@ -84,6 +89,8 @@ def evaluate(
     if predictions:
         if name is not None:
             raise UserError("--record keeps the scores of runs, not those of files: leave out --predictions")
+        if both_orders:
+            raise UserError("--both-orders is for runs; files hold their predictions already: leave out --predictions")
         _evaluate_files(folders, data)
         return
     if name is not None:
@@ -98,7 +105,7 @@ def evaluate(
     for rows, _ in sets:
         for note in rows.notes():
             logger.info(note)
-    predicted = ensembles.predict(sets, get_device(device))
+    predicted = ensembles.predict(sets, get_device(device), both_orders=both_orders)
     for of_task in predicted:
         if len(of_task.by_run) > 1:
             logger.info(of_task.gain())
@@ -132,6 +139,7 @@ def submit(
         Literal["course", "plain"], typer.Option("--format", help="As the course does, or id,prediction.")
     ] = "course",
     zipped: Annotated[bool, typer.Option("--zip", help="Also write them into predictions.zip.")] = False,
+    both_orders: BothOrders = False,
     data: Data = None,
     force: Force = False,
     device: Device = None,
@@ -151,7 +159,7 @@ def submit(
     for file in files:
         for note in file.rows.notes():
             logger.info(note)
-    record = submission.submit(files, out, get_device(device), file_format, zipped)
+    record = submission.submit(files, out, get_device(device), file_format, zipped, both_orders)
     written = {name: facts for run in record["runs"] for name, facts in run["files"].items()}
     for name, facts in written.items():
         score = f"{facts['metric']} {facts['score']:.4f}, " if "score" in facts else ""

@@ -84,6 +84,10 @@ class Rows:
         """The ``text_key`` of each row."""
         return [text_key(example) for example in self.examples]
 
+    def swapped(self) -> "Rows":
+        """The same rows, the two texts of each pair in the other order."""
+        return dataclasses.replace(self, examples=[each._replace(texts=each.texts[::-1]) for each in self.examples])
+
     def notes(self) -> list[str]:
         """Sentences about the file for the log."""
         notes, name = [], source_name(self.path.name)

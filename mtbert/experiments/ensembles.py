@@ -74,6 +74,7 @@ class EnsemblePredictions:
     rows: Rows
     by_run: Mapping[Run, Tensor]
     parameters: Mapping[Run, int]  # of each member's whole model
+    both_orders: bool = False  # whether each pair was read in both orders
 
     @cached_property
     def logits(self) -> Tensor:
@@ -104,7 +105,10 @@ class EnsemblePredictions:
 
 
 def predict(
-    sets: Sequence[tuple[Rows, Sequence[Run]]], device: torch.device | str = "cpu", progress: bool = False
+    sets: Sequence[tuple[Rows, Sequence[Run]]],
+    device: torch.device | str = "cpu",
+    progress: bool = False,
+    both_orders: bool = False,
 ) -> list[EnsemblePredictions]:
     """Predict rows with the runs that are given with them.
 
@@ -112,6 +116,8 @@ def predict(
         sets: rows, and the members of the ensemble that predicts them.
         device: where the models run.
         progress: whether to show a progress bar.
+        both_orders: whether to read each pair a second time with its texts swapped, and average. Paraphrase and
+            similarity are symmetric; a model that reads a pair as one sequence is not.
 
     Raises:
         UserError: a model cannot be loaded.
@@ -122,7 +128,8 @@ def predict(
     loaded: Run | None = None
     for run in runs:  # only one is kept in memory; that a model cannot be loaded is known before any row is predicted
         loaded, model = run, load_model(run.folder, device)
-    total = sum(len(rows) * len(members) for rows, members in sets)
+    readings = [[rows, rows.swapped()] if both_orders and rows.task.is_pair else [rows] for rows, _ in sets]
+    total = sum(len(rows) * len(members) * len(read) for (rows, members), read in zip(sets, readings, strict=True))
     options = {} if progress else {"disable": True}  # without the option, TQDM_DISABLE decides
     with tqdm(total=total, desc="predict", unit="row", leave=False, **options) as bar:
         for run in reversed(runs):
@@ -130,12 +137,14 @@ def predict(
                 model = load_model(run.folder, device)
             parameters[run] = sum(parameter.numel() for parameter in model.parameters())
             with autocast(model.device, run.recipe.precision):  # as dev rows were scored in training
-                for (rows, members), of_set in zip(sets, logits, strict=True):
+                for (rows, members), read, of_set in zip(sets, readings, logits, strict=True):
                     if run in members:
-                        of_set[run] = predict_logits(model, rows, bar.update)
+                        of_set[run] = average(rows.task, [predict_logits(model, each, bar.update) for each in read])
     # members in the order given, whichever task's model was loaded first
     return [
-        EnsemblePredictions(rows, {run: of_set[run] for run in members}, {run: parameters[run] for run in members})
+        EnsemblePredictions(
+            rows, {run: of_set[run] for run in members}, {run: parameters[run] for run in members}, both_orders
+        )
         for (rows, members), of_set in zip(sets, logits, strict=True)
     ]
 
@@ -149,7 +158,7 @@ def with_overall(scores: Mapping[str, float]) -> dict[str, float]:
 def record(predicted: Sequence[EnsemblePredictions], device: torch.device, name: str = "ensembles") -> Path:
     """Add what ``predict`` found for dev rows, of one run or several, to data/results/NAME.csv.
 
-    The same members on the same data replace their older row.
+    The same members on the same data, read in the same orders, replace their older row.
 
     Args:
         predicted: the predictions of each task, of rows with labels.
@@ -176,9 +185,10 @@ def record(predicted: Sequence[EnsemblePredictions], device: torch.device, name:
         "parameters": sum(parameters.values()),
         **{name: scores.get(name) for name in (*TASKS, "plain", "normalised")},
         "alone": json.dumps([with_overall(of_member) for of_member in alone.values()]),
+        "both_orders": any(of_task.both_orders for of_task in predicted),
         "device": about["device"],
         "torch": about["versions"]["torch"],
         "revision": about["revision"],
         "data_sha256": json.dumps({of_task.rows.path.name: of_task.rows.sha256 for of_task in predicted}),
     }
-    return upsert_csv(table_path(name), [row], ["members", "data_sha256"])
+    return upsert_csv(table_path(name), [row], ["members", "data_sha256", "both_orders"])

@@ -86,6 +86,7 @@ def submit(
     device: torch.device | str = "cpu",
     file_format: Format = "course",
     zipped: bool = False,
+    both_orders: bool = False,
 ) -> dict[str, Any]:
     """Predict all rows, then write the submission files and predictions.json; nothing if a prediction fails.
 
@@ -97,13 +98,14 @@ def submit(
         device: where the models run.
         file_format: the format of ``files``.
         zipped: also write predictions.zip, which holds the files in a folder "predictions".
+        both_orders: whether to read each pair in both orders, see ``ensembles.predict``.
 
     Returns:
-        The content of predictions.json: the format, the dev scores, and for each run its description and its files,
+        The content of predictions.json: the format, the orders, the dev scores, and each run's description and files,
         with their rows, sha256 and data. A file that several runs predict together is listed with each: "score" is
         theirs together, "alone" the run's own.
     """
-    predictions = predict([(file.rows, file.runs) for file in files], device, progress=True)
+    predictions = predict([(file.rows, file.runs) for file in files], device, progress=True, both_orders=both_orders)
     contents = {
         file.name: format_predictions(file.rows, predicted.values, file_format)
         for file, predicted in zip(files, predictions, strict=True)
@@ -130,7 +132,7 @@ def submit(
     if dev.keys() >= set(OVERALL_TASKS):
         dev |= overall({task: dev[task] for task in OVERALL_TASKS})
     runs = [{**_describe_run(run), "files": of_run} for run, of_run in described.items()]
-    record = {"format": file_format, "dev": dev, "runs": runs}
+    record = {"format": file_format, "both_orders": both_orders, "dev": dev, "runs": runs}
     write_json(out / RECORD, record)
     return record
 

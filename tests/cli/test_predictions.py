@@ -75,6 +75,7 @@ def test_evaluate_tells_what_an_ensemble_adds(mtbert, mistake, trained, second, 
     assert all(str(trained) in line and str(second) in line and "+0.0000" in line for line in gains)
     assert "given twice" in mistake("evaluate", trained, trained, "--data", data)
     assert "leave out --predictions" in mistake("evaluate", "--predictions", trained, "--record", "x", "--data", data)
+    assert "leave out --predictions" in mistake("evaluate", "--predictions", trained, "--both-orders", "--data", data)
     assert "no name of a table" in mistake("evaluate", trained, "--record", "a/b", "--data", data)
 
 

@@ -58,6 +58,25 @@ def test_each_run_answers_for_its_tasks_and_gains_are_told(tiny_runs, sample):
         ensembles.open_members([tiny_runs / "one", tiny_runs / ".." / tiny_runs.name / "one"])
 
 
+def test_a_pair_read_in_both_orders_has_the_mean_of_both_predictions(tiny_runs, sample):
+    (run,) = ensembles.open_members([tiny_runs / "one"])
+    model = mtbert.load_model(run.folder)
+    rows = {name: read_split(sample, get_task(name), "dev") for name in ("sst", "quora", "sts")}
+    predicted = ensembles.predict([(each, [run]) for each in rows.values()], both_orders=True)
+    for (name, each), of_task in zip(rows.items(), predicted, strict=True):
+        texts = [example.texts for example in each.examples]
+        swapped = [text[::-1] for text in texts]
+        mean = torch.stack([model.predict_proba(name, order).double() for order in (texts, swapped)]).mean(dim=0)
+        found = probabilities(each.task, of_task.logits.double())
+        assert torch.allclose(found, mean, atol=1e-6)
+        if name == "quora":
+            assert not torch.allclose(found, model.predict_proba(name, texts).double(), atol=1e-6)
+    again = ensembles.predict([(each.swapped(), [run]) for each in rows.values()], both_orders=True)
+    for one, other in zip(predicted, again, strict=True):
+        if one.rows.task.is_pair:
+            assert torch.allclose(one.logits, other.logits, atol=1e-6)
+
+
 def test_the_overall_score_of_the_courses_tasks_leaves_others_out():
     three = {"sst": 0.5, "quora": 0.6, "sts": 0.7}
     assert ensembles.with_overall({**three, "cfimdb": 1.0})["plain"] == pytest.approx(0.6)
@@ -71,7 +90,9 @@ def test_an_ensemble_is_recorded_with_its_members(tiny_runs, sample, tmp_path, m
     predicted = ensembles.predict(sets)
     for _ in range(2):  # the second takes the place of the first
         path = ensembles.record(predicted, torch.device("cpu"), "together")
-    (row,) = pd.read_csv(path).to_dict("records")
+    ensembles.record(ensembles.predict(sets, both_orders=True), torch.device("cpu"), "together")
+    row, in_both_orders = pd.read_csv(path).to_dict("records")
+    assert not row["both_orders"] and in_both_orders["both_orders"]
     model = mtbert.load_model(runs[0].folder)
     assert row["parameters"] == 2 * sum(parameter.numel() for parameter in model.parameters())
     assert row["plain"] == pytest.approx(sum(of_task.score for of_task in predicted) / 3)
