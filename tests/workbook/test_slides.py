@@ -8,7 +8,16 @@ import struct
 import pytest
 
 from mtbert.workbook.classroom.exercises import choose_notebooks, read, source
-from mtbert.workbook.classroom.slides import FIGURE_HEIGHT, ROOM, height, mark, output_height, slide_text, slide_types
+from mtbert.workbook.classroom.slides import (
+    FIGURE_HEIGHT,
+    ROOM,
+    height,
+    hides_code,
+    mark,
+    output_height,
+    slide_text,
+    slide_types,
+)
 
 LESSONS = [path for path in choose_notebooks() if path.stem[0].isdigit() and not path.stem.startswith("00")]
 
@@ -47,6 +56,13 @@ def test_every_figure_of_a_lesson_fits_on_a_slide(path):
 def test_a_slide_is_continued_while_there_is_room():
     cells = [markdown("## One"), code("f()", printed(3)), code("g()", printed(18)), markdown("## Two")]
     assert slide_types({"cells": cells}) == ["slide", "-", "subslide", "slide"]
+
+
+def test_long_code_is_hidden_unless_it_is_tagged_to_be_shown():
+    short, long, shown = code("f()", printed(1)), code("f()\n" * 12, printed(1)), code("f()\n" * 12, printed(1))
+    shown["metadata"]["tags"] = ["show-code"]
+    assert [hides_code(cell) for cell in (short, long, shown)] == [False, True, False]
+    assert height(shown) > height(short) > height(long)
 
 
 def test_what_is_to_be_guessed_appears_on_request():
