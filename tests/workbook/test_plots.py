@@ -216,11 +216,9 @@ def test_the_note_on_costs_names_machines_and_notebooks_that_lack_a_measurement(
 
 def test_a_difference_on_other_rows_has_the_errors_of_both_scores_and_on_the_same_rows_that_of_disagreement():
     drawn = lines(draw("single_task.smallest_difference", 0.5, 0.25).axes[0])
-    one, other, same = (
-        drawn[name][:, 1] for name in ("one score alone", "difference, other rows", "difference, same rows")
-    )
-    np.testing.assert_allclose(other, math.sqrt(2) * one)
-    np.testing.assert_allclose(same, one)  # the same at p = .5 and a disagreement of p (1 - p)
+    other, same = (drawn[name] for name in ("difference, other rows", "difference, same rows"))
+    np.testing.assert_allclose(other[:, 1], 2 * np.sqrt(2 * 0.25 / other[:, 0]))  # p (1 - p) for each of two scores
+    np.testing.assert_allclose(same[:, 1], 2 * np.sqrt(0.25 / same[:, 0]))
 
 
 def test_printed_differences_are_hollow_measured_ones_full_and_missing_ones_absent():

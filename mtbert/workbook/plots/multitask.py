@@ -15,7 +15,7 @@ _TASKS = (  # task, input, head, loss
 
 def architecture() -> Figure:
     """Draw one encoder under three heads, from the three inputs to the sum of the losses."""
-    figure, axes = subplots(figsize=(11, 4.2), layout="constrained")
+    figure, axes = subplots(figsize=(11, 3.6), layout="constrained")
     _blank(axes, (0, 11), (0, 3.6), "One encoder, three heads, one loss")
     box(axes, 2.35, 1.8, 1.5, 3.1, "encoder,\nshared by\nall tasks", "", _ENCODER)
     box(axes, 4.25, 1.8, 1.1, 3.1, "mean\nof the\ntokens", "", _GRAY)

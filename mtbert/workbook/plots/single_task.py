@@ -56,7 +56,6 @@ def smallest_difference(accuracy: float, disagreement: float) -> Figure:
     lines = {
         "difference, other rows": (2 * math.sqrt(2) * standard_error(accuracy, rows), COLORS["quora"], "--"),
         "difference, same rows": (2 * np.sqrt(disagreement / rows), COLORS["sst"], "-"),
-        "one score alone": (2 * standard_error(accuracy, rows), "black", ":"),
     }
     for name, (values, color, line) in lines.items():
         axes.plot(rows, values, line, color=color, label=name, linewidth=2)
@@ -112,7 +111,7 @@ def curves(histories: Mapping[str, pd.DataFrame], task: str, baseline: float | N
         baseline: The accuracy of the majority class, if it is to be drawn.
         rows: The number of dev rows.
     """
-    figure, (left, right) = panels(2, (11, 4))
+    figure, (left, right) = panels(2, (11, 3.5))
     for (name, history), marker in zip(histories.items(), "os^Dv", strict=False):
         left.plot(history.epoch, history[f"loss {task}"], marker=marker, label=name)
         error = standard_error(history[task], rows)
@@ -132,7 +131,7 @@ def distances(predicted: Sequence[int], labels: Sequence[float], classes: int) -
     differences = np.asarray(predicted, dtype=int) - np.asarray(labels, dtype=int)
     values = np.arange(1 - classes, classes)
     counts = [(differences == value).sum() for value in values]
-    figure, axes = subplots(figsize=(10, 3.6))
+    figure, axes = subplots(figsize=(10, 3.3))
     colors = [COLORS["sst"] if value == 0 else "0.6" for value in values]
     axes.bar_label(axes.bar(values, counts, color=colors), padding=2)
     axes.set(title="How far off predictions are", xlabel="predicted class minus true class", ylabel="dev rows")
@@ -151,6 +150,11 @@ def truncation(table: pd.DataFrame, rows: int) -> Figure:
     ticks = [str(length) for length in table.max_length]
     error = standard_error(table.accuracy, rows)
     left.errorbar(ticks, table.accuracy, yerr=error, marker="o", capsize=4, color=COLORS["cfimdb"])
+    following = table.accuracy.shift(-1, fill_value=0)
+    for tick, value, rises in zip(ticks, table.accuracy, following > table.accuracy, strict=True):
+        offset, side = (-5, "top") if rises else (5, "bottom")  # beside the line to the next point
+        left.annotate(f"{value:.3f}", (tick, value), xytext=(6, offset), textcoords="offset points", va=side)
+    left.margins(x=0.15)
     left.set(title="Dev accuracy", xlabel="limit in tokens", ylabel="accuracy")
     for right in rest:
         _share_cut(right, ticks, table.cut)
