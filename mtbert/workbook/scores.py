@@ -18,7 +18,7 @@ MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 def recorded_scores(
     name: str, metric: str, titles: Mapping[str, str], encoder: str = MINILM, unit: str = "r on real dev"
 ) -> pd.DataFrame:
-    """The scores of recorded recipes, each with half the width of its 95 % interval where it has several seeds.
+    """The scores of recorded recipes, each with half the width of its 95% interval where it has several seeds.
 
     Args:
         name: The table, data/results/NAME.csv.
@@ -77,7 +77,7 @@ def twice_standard_error(scores: Mapping[str, float], quora_rows: int) -> dict[s
 def paired_effect(
     task: Task, labels: Sequence[float], first: Sequence[float], second: Sequence[float]
 ) -> tuple[float, float, float]:
-    """The second model's score minus the first's, with its 95 % interval by the paired bootstrap over rows.
+    """The second model's score minus the first's, with its 95% interval by the paired bootstrap over rows.
 
     Args:
         task: What is scored.
