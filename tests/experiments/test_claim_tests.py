@@ -127,5 +127,9 @@ def test_the_readme_of_results_shows_all_tested_claims():
         )
         assert ("never trained" in line) == row.claim.startswith("MNRL")
     counts = judged.verdict.value_counts()
+    assert "Twelve were tested on our own runs: six hold, six stay undecided, and none is contradicted" in " ".join(
+        text.split()
+    )
+    assert (counts["holds"], counts["undecided"], len(tested)) == (6, 6, 12)
     for name in ("not measured", "underpowered", "too few seeds"):
         assert f"| {counts[name]} |" in text
