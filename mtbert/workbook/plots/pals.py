@@ -118,7 +118,7 @@ def trade(table: pd.DataFrame, score: str) -> Figure:
 
     The row "constant prediction" is drawn as a line.
     """
-    figure, axes = subplots(figsize=(10, 4))
+    figure, axes = subplots(figsize=(10, 3.2))
     for index, (name, row) in enumerate(table.drop("constant prediction", errors="ignore").iterrows()):
         look = {"color": PALETTE[index % len(PALETTE)], "markersize": 10, "capsize": 4}
         axes.errorbar(row.trainable, row[score], row.error, marker=MARKERS[index], linestyle="", label=name, **look)
@@ -142,7 +142,7 @@ def swaps(effects: pd.DataFrame) -> Figure:
                 axes.plot([effect.low, effect.high], [at, at], color=color, linewidth=2.4)
                 axes.plot(effect.difference, at, "o", color=color, markersize=10)
         axes.set(
-            title=f"scored on {TASK_NAMES[task]}", xlabel="difference, 95 % interval", ylim=(len(adapters) - 0.5, -0.5)
+            title=f"scored on {TASK_NAMES[task]}", xlabel="difference, 95% interval", ylim=(len(adapters) - 0.5, -0.5)
         )
         axes.set_yticks(range(len(adapters)), [TASK_NAMES.get(name, name) for name in adapters])
         axes.locator_params(axis="x", nbins=4)
