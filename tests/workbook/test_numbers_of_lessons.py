@@ -217,6 +217,8 @@ def computed_09() -> Numbers:
     falls = recorded_epochs("forgetting", "sst").score.tolist()
     copies = [recorded_epochs(name, "sst").score.max() for name in ("few-rows", "few-rows-augmented")]
     constant, dev = best_constant("sst", "sst")
+    turns = (by_seed.quora["round-robin"] - by_seed.quora["mixed"]).dropna()
+    warm = (by_seed.quora["temperature"] - by_seed.quora["mixed"]).dropna()
     sst = in_report("li-tang", "mix-0.3", "sst")
 
     def cost(dropout: str, metric: str) -> float:
@@ -247,6 +249,9 @@ def computed_09() -> Numbers:
         "blocks with seed 0": (blocks[0], 3),
         "blocks with seed 1": (blocks[1], 3),
         **_trade(),
+        "smallest lead of round robin on Quora": (turns.min(), 3),
+        "largest lead": (turns.max(), 3),
+        "lead of temperature": (warm.mean(), 3),
     }
 
 
