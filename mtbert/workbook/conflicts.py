@@ -38,7 +38,7 @@ class BatchLosses:
 
 
 def conflict_rates(counts: pd.DataFrame) -> pd.DataFrame:
-    """Counted conflicts with the rates that they leave open: the 95 % interval of a binomial proportion.
+    """Counted conflicts with the rates that they leave open: the 95% interval of a binomial proportion.
 
     Args:
         counts: Columns conflicts and steps.

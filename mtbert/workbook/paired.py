@@ -23,7 +23,7 @@ def paired_differences(
 
     Returns:
         A row per recipe and metric that two or more seeds have of both. Columns: method (the recipe), metric, seeds,
-        mean, half (half the width of the 95 % interval, Student's t over the seeds), p, and holm (p adjusted for all
+        mean, half (half the width of the 95% interval, Student's t over the seeds), p, and holm (p adjusted for all
         rows of the table).
     """
     scores = runs.pivot_table(index="seed", columns="recipe", values=list(metrics))

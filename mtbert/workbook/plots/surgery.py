@@ -88,7 +88,7 @@ def gramian(gradients: ArrayLike, weights: ArrayLike, title: str) -> Figure:
         title: Above all panels.
     """
     gradients, step = np.asarray(gradients, dtype=float), np.asarray(weights, dtype=float) @ np.asarray(gradients)
-    figure, (plane, table, harm) = style.panels(3, (11, 4.4), layout="constrained")
+    figure, (plane, table, harm) = style.panels(3, (11, 3.8), layout="constrained")
     figure.suptitle(f"Method: {title}", x=0.01, ha="left", fontsize="medium", fontweight="bold")
     reach = 1.25 * np.abs([*gradients, step]).max()
     plane.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", title="Gradients and step")
@@ -131,7 +131,7 @@ def targets(cosines: Sequence[float], lines: Mapping[str, Sequence[float]], titl
 
 def over_steps(cosines: Mapping[str, Sequence[float]]) -> Figure:
     """Draw the cosine of two gradients over the steps, conflicts as crosses, with a running mean; pair -> (steps,)."""
-    figure, row = style.panels(len(cosines), (10, 3.4), sharex=True, sharey=True)
+    figure, row = style.panels(len(cosines), (10, 3), sharex=True, sharey=True)
     for axes, (pair, values) in zip(row, cosines.items(), strict=True):
         values = np.asarray(values, dtype=float)
         steps = np.arange(1, len(values) + 1)
@@ -163,10 +163,10 @@ def pair_title(pair: str) -> str:
 
 
 def conflicts(counts: Mapping[str, int], steps: int) -> Figure:
-    """Draw in how many of all steps each pair conflicted, and the 95 % interval of a fair coin."""
+    """Draw in how many of all steps each pair conflicted, and the 95% interval of a fair coin."""
     low, high = stats.binom.interval(0.95, steps, 0.5)
-    figure, axes = subplots(figsize=(10, 0.6 * len(counts) + 1.6))
-    axes.axvspan(low - 0.5, high + 0.5, color="0.9", label="fair coin, 95 %")
+    figure, axes = subplots(figsize=(10, 0.5 * len(counts) + 1.4))
+    axes.axvspan(low - 0.5, high + 0.5, color="0.9", label="fair coin, 95%")
     axes.axvline(steps / 2, color="0.5", linestyle="--")
     bars = axes.barh([pair_title(pair) for pair in counts], list(counts.values()), height=0.5, color=COLORS["cfimdb"])
     axes.bar_label(bars, padding=4)
