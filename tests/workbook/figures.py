@@ -96,6 +96,9 @@ SEEDS = pd.DataFrame(
     ],
     columns=["recipe", "seed", "sts"],
 )
+PLAN = pd.DataFrame(
+    {"direction": ["better", "alike", "worse"], "printed": [0.2, 0.01, -0.03], "power": [0.9, 0.05, np.nan]}
+)
 LADDER = pd.DataFrame(
     {"speedup": [1.0, 2.0], "gain": [1.0, 2.0], "low": [1.0, 1.8], "high": [1.0, 2.3]}, index=["first", "second"]
 )
@@ -197,6 +200,7 @@ EXAMPLES = {
     "reports.forest": (CLAIMS, REGIONS, "All"),
     "reports.definitions": (report_tables.read_tables(), "Definitions"),
     "reports.seeds": (SEEDS, ["sts"], "Seeds"),
+    "reports.power": (PLAN, 0.8, "Power"),
     "reports.beside": (PRINTED.abs(), PRINTED.abs() * math.nan, "Beside"),
     "reports.simulated": ({"no effect": CHECKED}, "Simulated"),
     "reports.alarms": ({"alone": [0, 1, 1, 3], "holm": [0, 0, 0, 1]}, "Alarms"),

@@ -55,11 +55,25 @@ def test_what_the_text_says_of_verdicts(judged):
     assert "by less than they print, and stays undecided after the correction" in PROSE
     assert ranking.printed < ranking.difference < 0 and ranking.verdict == "undecided"
     final = of("Ahmed & Karamardian", "the final model is worse at sentiment")
-    assert "Some lie wholly on the other side, such as the final model at sentiment" in PROSE
+    assert (
+        "Some intervals of underpowered claims lie wholly on the other side, such as the final model at sentiment"
+        in PROSE
+    )
     assert final.verdict == "underpowered" and final.low > 0
     none = judged[judged.test.str.startswith("none")]
-    assert "Where a table says *none*" in PROSE and len(none)
+    assert "Where a claim's test says *none*" in PROSE and len(none)
     assert none.low.isna().all() and not none.difference.isna().any()
+
+
+def test_half_of_the_tested_claims_hold_and_those_are_large_ones_of_heads_and_losses(judged):
+    counts = judged[judged.p.notna()].verdict.value_counts()
+    assert "Half of the tested claims hold, and none is contradicted" in PROSE
+    assert counts["holds"] == counts.sum() / 2 and "contradicted" not in counts
+    assert "cosine heads, the triplet loss, MNRL's paraphrase" in PROSE
+    held = judged[judged.verdict == "holds"]
+    names = held.index.get_level_values("claim")
+    assert all("cosine head" in name or "triplet" in name or name == "MNRL ruins paraphrase" for name in names)
+    assert held.printed.abs().min() > 0.1
 
 
 def test_what_the_text_says_of_single_seeds(runs):

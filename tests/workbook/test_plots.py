@@ -18,6 +18,7 @@ from ipywidgets.widgets.widget import _instances
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from PIL import Image as PillowImage
+from scipy.stats import chi2
 from workbook.figures import BOWL, CLAIMS, EXAMPLES, PRINTED, REGIONS, THRESHOLDS, WALK, draw
 
 from mtbert.workbook import plots
@@ -298,14 +299,24 @@ def test_printed_overall_scores_lie_on_the_line_of_the_definition_in_use():
     assert sum(line.get_linewidth() == 6 for line in axes.lines) == (rows.definition == "neither").sum()
 
 
-def test_seeds_are_shown_as_distances_from_the_mean_of_their_row():
+def test_the_deviation_over_seeds_stands_on_the_line_of_its_report_in_a_band_around_the_pooled_one():
     axes = draw("reports.seeds").axes[0]
-    runs = next(line for line in axes.lines if line.get_marker() == "o")
-    points = sorted(zip(runs.get_ydata(), runs.get_xdata(), strict=True))
-    np.testing.assert_allclose(points, [(0, -0.1), (0, 0.1), (1, 0), (1, 0), (2, -0.05), (2, 0.05)], atol=1e-9)
-    assert names(axes.yaxis) == ["x/a", "x/c", "y/a"]  # x/b has one seed
+    first, second = (dots.get_xydata() for dots in axes.lines if dots.get_marker() == "o")
+    np.testing.assert_allclose(first, [(0.02**0.5, 0), (0, 0)], atol=1e-9)  # x/b has one seed
+    np.testing.assert_allclose(second, [(0.005**0.5, 1)])
+    assert names(axes.yaxis) == ["x", "y"]
     boxes = [band.get_paths()[0].get_extents() for band in axes.collections]
-    assert np.allclose([(box.x1, box.y0, box.y1) for box in boxes], [(0.2, -0.4, 1.4), (0.02**0.5, 1.6, 2.4)])
+    quantiles = np.sqrt(chi2.ppf([0.025, 0.975], 1))
+    for box, pooled in zip(boxes, (0.1, 0.005**0.5), strict=True):
+        np.testing.assert_allclose([box.x0, box.x1], pooled * quantiles)
+
+
+def test_power_is_drawn_over_the_size_of_a_difference_with_claims_of_equality_apart():
+    axes = draw("reports.power").axes[0]
+    drawn = lines(axes)
+    np.testing.assert_allclose(drawn["one row is better (2 claims)"], [(0.2, 0.9), (0.03, np.nan)])
+    np.testing.assert_allclose(drawn["alike, or no better (1 claims)"], [(0.01, 0.05)])
+    assert set(drawn["tested from here: 80%"][:, 1]) == {0.8}
 
 
 def test_a_figure_as_a_png_is_the_same_picture_in_less_room():

@@ -65,6 +65,13 @@ def test_long_code_is_hidden_unless_it_is_tagged_to_be_shown():
     assert height(shown) > height(short) > height(long)
 
 
+def test_a_cell_tagged_no_slide_is_left_out():
+    reference = markdown("## Terms\n\nA table.")
+    assert slide_types({"cells": [markdown("## One"), reference]}) == ["slide", "slide"]
+    reference["metadata"]["tags"] = ["no-slide"]
+    assert slide_types({"cells": [markdown("## One"), reference]}) == ["slide", "skip"]
+
+
 def test_what_is_to_be_guessed_appears_on_request():
     cells = [markdown("## One\n\n**Guess first:** how many?"), code("f()", printed(1)), markdown("That many.")]
     assert slide_types({"cells": cells}) == ["slide", "fragment", "-"]
@@ -104,6 +111,15 @@ def test_a_figure_takes_the_room_of_its_shape(width, tall):
     figure = {"output_type": "display_data", "data": {"image/png": png}}
     assert output_height(figure) < FIGURE_HEIGHT if tall < width else output_height(figure) >= FIGURE_HEIGHT
     assert height(code("x\n" * 30, figure)) == output_height(figure)
+
+
+def test_a_folded_table_takes_one_line():
+    table = f"<table>{'<tr></tr>' * 30}</table>"
+    whole, folded = (
+        output_height({"data": {"text/html": html}})
+        for html in (table, f"<details><summary>All</summary>{table}</details>")
+    )
+    assert folded < 60 < 1000 < whole
 
 
 @pytest.mark.parametrize("path", choose_notebooks(), ids=lambda path: path.stem)

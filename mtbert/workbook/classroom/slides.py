@@ -24,6 +24,7 @@ _LINE, _CODE_LINE, _ROW, _GAP = 36, 23, 35, 16
 _CHARACTERS = 98  # of a line of text
 _HEADINGS = {1: 84, 2: 68, 3: 56}
 _MAX_OUTPUT = 1.5 * ROOM  # longer tables are left out
+_FOLDED = re.compile("<details>.*?</details>", re.DOTALL)
 _LEFT_OUT = re.compile(r"^(## Settings|## Try it yourself|### Exercise).*?(?=^##|\Z)", re.MULTILINE | re.DOTALL)
 _ASIDES = re.compile(r"^(\*Time:\*|\*Papers:\*|\*\*A good place to stop|\[[^]]*\]\([^)]*ipynb\) ·).*\n?", re.MULTILINE)
 
@@ -150,7 +151,9 @@ def output_height(output: dict[str, Any]) -> float:
         width, height = png_size(data["image/png"])
         return min(FIGURE_HEIGHT, height * FIGURE_WIDTH / width) + _GAP
     if "text/html" in data:
-        html = "".join(data["text/html"])
+        html, folded = _FOLDED.subn("", "".join(data["text/html"]))
+        if folded:
+            return _LINE * folded + _GAP
         return _ROW * max(html.count("<tr"), 1) + (_ROW if "<caption" in html else 0) + _GAP
     if "text/markdown" in data:
         return text_height("".join(data["text/markdown"]))

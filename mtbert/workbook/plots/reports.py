@@ -1,6 +1,5 @@
-"""Figures of notebook 11: claims, printed scores and ours, seeds, false alarms, simulated studies."""
+"""Figures of notebook 11: claims, printed scores and ours, seeds, power, false alarms, simulated studies."""
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -10,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from scipy import stats
 
 from mtbert.experiments.claims import TITLES
 from mtbert.experiments.statistics import SeedVariance
@@ -23,6 +23,7 @@ from mtbert.workbook.plots.style import (
     legend_outside,
     line_per_name,
     panels,
+    plain_log_ticks,
     subplots,
 )
 
@@ -34,6 +35,7 @@ _VERDICTS = {
     "too few seeds": ("|", "0.6"),
 }
 _LINEAR = 0.02  # differences up to here are drawn to scale, larger ones by their logarithm
+_SIZES = (0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
 _TICKS = (-0.4, -0.1, -0.02, 0, 0.02, 0.1, 0.4)
 
 
@@ -112,22 +114,46 @@ def definitions(table: pd.DataFrame, title: str) -> Figure:
 
 
 def seeds(runs: pd.DataFrame, scores: Sequence[str], title: str) -> Figure:
-    """Draw runs minus the mean of their row; band: two pooled deviations; see ``experiments.reports.load_runs``."""
-    runs = runs[runs.groupby("recipe").seed.transform("nunique") > 1].sort_values("recipe", kind="stable")
-    rows = list(dict.fromkeys(runs.recipe))
-    figure, row = panels(len(scores), (11, 0.22 * len(rows) + 1.6), title, sharey=True, sharex=True)
+    """Draw the standard deviation over seeds of each row, report by report; see ``experiments.reports.load_runs``.
+
+    The band holds 95% of the rows if all rows of a report have the pooled variance and their scores are normal.
+    """
+    runs = runs[runs.groupby("recipe").seed.transform("nunique") > 1]
+    reports = sorted(set(runs.recipe.str.split("/").str[0]))
+    figure, row = panels(len(scores), (11, 0.6 * len(reports) + 1.5), title, sharey=True, sharex=True)
     for axes, score in zip(row, scores, strict=True):
-        for report, group in itertools.groupby(range(len(rows)), key=lambda index: rows[index].split("/")[0]):
-            heights, std = list(group), SeedVariance.pooled(runs, score, report).std
-            axes.fill_between([-2 * std, 2 * std], heights[0] - 0.4, heights[-1] + 0.4, color="0.9", zorder=0)
-        distances = runs[score] - runs.groupby("recipe")[score].transform("mean")
-        axes.axvline(0, color="0.4", linewidth=0.8)
-        color = COLORS.get(score, COLORS["plain"])
-        axes.plot(distances, runs.recipe.map(rows.index), "o", color=color, alpha=0.8)
-        axes.set(title=TASK_NAMES.get(score, score), xlabel="minus the row's mean")
-    row[0].set_yticks(range(len(rows)), rows)
-    row[0].set_ylim(len(rows) - 0.4, -0.6)
+        for height, report in enumerate(reports):
+            of_report = runs[runs.recipe.str.startswith(f"{report}/")].groupby("recipe")[score].agg(["std", "count"])
+            of_report = of_report[of_report["count"] > 1]
+            pooled, df = SeedVariance.pooled(runs, score, report).std, of_report["count"].min() - 1
+            if len(of_report):
+                low, high = pooled * np.sqrt(stats.chi2.ppf([0.025, 0.975], df) / df)
+                axes.fill_between([low, high], height - 0.3, height + 0.3, color="0.9", zorder=0)
+            color = COLORS.get(score, COLORS["plain"])
+            axes.plot(of_report["std"], np.full(len(of_report), height), "o", color=color, alpha=0.7)
+        axes.set(title=TASK_NAMES.get(score, score), xlabel="standard deviation", xscale="log")
+        plain_log_ticks(axes.xaxis, [0.001, 0.01, 0.1])
+    row[0].set_yticks(range(len(reports)), [TITLES.get(report, report) for report in reports])
+    row[0].set_ylim(len(reports) - 0.5, -0.5)
     return figure
+
+
+def power(table: pd.DataFrame, needed: float, title: str) -> Figure:
+    """Draw the power of each claim over its printed difference; see ``experiments.claim_tests.plan``."""
+    figure, axes = subplots(figsize=(11, 4.6))
+    alike = table.direction.isin(["alike", "no better"])
+    for claims, label, marker, color in (
+        (table[~alike], "one row is better", "o", COLORS["sst"]),
+        (table[alike], "alike, or no better", "x", COLORS["cfimdb"]),
+    ):
+        label = f"{label} ({len(claims)} claims)"
+        axes.plot(claims.printed.abs(), claims.power, marker, color=color, label=label, alpha=0.8, markersize=7)
+    axes.axhline(needed, color="0.4", linestyle="--", label=f"tested from here: {needed:.0%}")
+    axes.set_xscale("symlog", linthresh=_LINEAR / 4)
+    axes.set_xticks(_SIZES, [f"{size:g}" for size in _SIZES])
+    axes.minorticks_off()
+    axes.set(xlim=(-0.0004, 0.6), ylim=(-0.04, 1.06))
+    return finish(axes, title=title, xlabel="size of the printed difference", ylabel="power with three seeds")
 
 
 def alarms(counts: Mapping[str, Sequence[int]], title: str) -> Figure:
@@ -149,7 +175,7 @@ def beside(printed: pd.DataFrame, measured: pd.DataFrame, title: str) -> Figure:
         measured: the same from our runs; NaN where there is none.
         title: The figure's title.
     """
-    figure, both = panels(2, (11, 0.62 * len(printed) + 1.8), title, sharey=True, sharex=True)
+    figure, both = panels(2, (11, 0.5 * len(printed) + 1.6), title, sharey=True, sharex=True)
     height = 0.8 / len(printed.columns)
     for axes, name, table in zip(both, ("printed", "ours"), (printed, measured), strict=True):
         for index, score in enumerate(printed.columns):
@@ -196,7 +222,7 @@ def simulated(checked: Mapping[str, pd.DataFrame], title: str) -> Figure:
     rows = {f"{names[column]},\n{truth}": checked[truth].groupby("claim")[column].mean() for truth, column in kinds}
     colors = [COLORS["cfimdb"] if column == "covered_by_rows" else COLORS["sts"] for _, column in kinds]
     dot_rows(left, rows, colors, 0.8)
-    left.set(title="coverage of 95 % intervals", xlabel="share of studies, a dot per claim")
+    left.set(title="coverage of 95% intervals", xlabel="share of studies, a dot per claim")
     left.invert_yaxis()
     shares = {
         f"{name},\n{truth}": table.groupby("study")[column].any().mean()
