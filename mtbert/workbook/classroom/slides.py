@@ -83,7 +83,9 @@ def mark(notebooks: Sequence[Path]) -> list[Path]:
 
 
 def is_shown(cell: dict[str, Any]) -> bool:
-    """Whether a cell belongs in a lecture."""
+    """Whether a cell belongs in a lecture; one tagged "no-slide", which is for looking things up, does not."""
+    if "no-slide" in cell["metadata"].get("tags", []):
+        return False
     text = source(cell).strip()
     if cell["cell_type"] == "markdown":
         return bool(slide_text(text))
