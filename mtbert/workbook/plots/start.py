@@ -25,7 +25,7 @@ _ROW = 5
 
 def road() -> Figure:
     """Draw the parts in the order in which data passes them, each with the shape of its output and its notebook."""
-    figure, axes = subplots(figsize=(11, 4.6))
+    figure, axes = subplots(figsize=(11, 4.3))
     positions = [_position(index) for index in range(len(ROAD))]
     style = {"boxstyle": "round,pad=0.02,rounding_size=0.08", "edgecolor": COLORS["sst"]}
     centered = {"ha": "center", "va": "center"}
