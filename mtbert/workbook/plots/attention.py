@@ -8,7 +8,7 @@ from matplotlib.colors import ListedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import PercentFormatter, ScalarFormatter
 from numpy.typing import ArrayLike
 
 from mtbert.workbook.plots import style
@@ -32,19 +32,6 @@ def arrows(vectors: ArrayLike, words: Sequence[str], axis_names: tuple[str, str]
     write_cells(right, np.vectorize("{:.3g}".format)(products), products > 0.6 * products.max(), "0.1", FONT_SIZE)
     _name_tokens(right, words)
     right.set(xlabel="word", ylabel="word", title="Their dot products")
-    return figure
-
-
-def temperature(scores: ArrayLike, words: Sequence[str], factor: float) -> Figure:
-    """Draw the softmax of scores times a factor, a bar per word; scores (words,)."""
-    scaled = factor * np.asarray(scores, dtype=float)
-    weights = np.exp(scaled - scaled.max())
-    weights /= weights.sum()
-    figure, axes = subplots(figsize=(_WIDTH, 3.4))
-    axes.bar_label(axes.bar(list(words), weights, color=PALETTE[0], width=0.6), fmt="%.2f", padding=3)
-    axes.axhline(1 / len(weights), color="0.4", linestyle=":", label="the plain mean")
-    axes.set(ylim=(0, 1.12), ylabel="weight", xlabel="key", title=f"Softmax of the scores times {factor:g}")
-    style.legend_outside(axes)
     return figure
 
 
@@ -152,18 +139,16 @@ def blocks(mask: ArrayLike, words: Sequence[str], title: str) -> Figure:
     return figure
 
 
-def cost(lengths: Sequence[int], seconds: Mapping[str, Sequence[float]], title: str) -> Figure:
-    """Draw time against length on logarithmic axes, and the slope of the three longest; seconds: name -> (lengths,)."""
-    figure, axes = subplots(figsize=(_WIDTH + 1, 4.2))
-    colors = [PALETTE[3], PALETTE[0], PALETTE[2]]
-    for (name, times), marker, color in zip(seconds.items(), "os^", colors, strict=False):
-        times = np.asarray(times, dtype=float)
-        slope = np.polyfit(np.log(lengths[-3:]), np.log(times[-3:]), 1)[0]
-        axes.plot(lengths, 1000 * times, marker=marker, color=color, label=f"{name}: slope {slope:.1f} at the end")
-    axes.set(xscale="log", yscale="log", xlabel="tokens in the sequence, n", ylabel="milliseconds", title=title)
+def cost(lengths: Sequence[int], shares: Mapping[str, Sequence[float]], title: str) -> Figure:
+    """Draw shares against length, the first one dashed, as a baseline for the others; shares: name -> (lengths,)."""
+    figure, axes = subplots(figsize=(_WIDTH + 1, 4))
+    line_per_name(axes, lengths, shares, ("--", "s-", "^-"), ("0.4", PALETTE[0], PALETTE[2]))
+    axes.set(xlabel="tokens in the sequence, n", ylabel="share of attention", title=title, ylim=(0, 1))
+    axes.set_xscale("log", base=2)
     axes.set_xticks(lengths, lengths)
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.minorticks_off()
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    axes.legend()
     return figure
 
 
