@@ -60,7 +60,11 @@ SET_BY_THE_TEXT = {  # neither shown nor measured, and why not
         **dict.fromkeys(["7.5", "7.1", "1.8"], "millions of parameters; test_notebooks_07_08 computes them"),
         **dict.fromkeys(["1.13", ".04"], "a factor of sizes, and an error; test_notebooks_07_08 computes them"),
     },
-    "08": {".1": "a cosine of an example", "19,900": "a product; test_notebooks_07_08 computes it"},
+    "08": {
+        ".1": "a cosine of an example",
+        "19,900": "a product; test_notebooks_07_08 computes it",
+        **dict.fromkeys([".46", ".17"], "in Sentence-BERT's table 1"),
+    },
     "09": {
         **dict.fromkeys([".01", ".004"], "a bound; test_notebooks_09_10 holds it"),
         **dict.fromkeys(["1,000", "2,000"], "rows of a setting"),
@@ -183,7 +187,7 @@ def computed_08() -> Numbers:
     r, dev = runs.sts, recorded_matrix("sts-cosine", "sts").sum()
     report = read_tables().query("report == @MARCHINI and split == 'dev'").set_index("row").sts
     return {
-        "six untrained layers": (frozen.dev.item(), 3),
+        "six layers before fine-tuning": (frozen.dev.item(), 3),
         "the classifier": (runs.quora["quora-mnrl"], 2),
         "always different": (best_constant(QUORA_RUN, "quora")[0], 2),
         "the report's sigmoid": (in_report(MARCHINI, "naive-multitask", "sts"), 2),
