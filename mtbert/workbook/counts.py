@@ -77,7 +77,7 @@ def recorded_pairs(name: Callable[[str], str] = str) -> pd.DataFrame:
 
     Returns:
         A row per pair and task: task, first, second, difference (of the accuracies, second minus first), low, high
-        (its 95 % interval by the paired bootstrap over rows), p (McNemar's exact test), discordant (rows).
+        (its 95% interval by the paired bootstrap over rows), p (McNemar's exact test), discordant (rows).
     """
     lines = []
     for row in read_table(paths.RESULTS / "confusion_pairs.csv").to_dict("records"):

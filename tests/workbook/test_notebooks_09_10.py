@@ -241,7 +241,7 @@ def test_what_notebook_10_says_of_two_ways_to_combine_gradients():
 def test_a_shape_of_a_report_follows_from_its_three_figures():
     accuracy, recall, share = 0.713, 0.694, recorded_matrix("mixed-plain-dropout-0.3", "quora")[1].sum() / 20_212
     first = (accuracy - 2 * share * recall) / (1 - 2 * share)
-    assert f"it finds {first:.0%} of the different pairs and {2 * recall - first:.0%} of".replace("%", " %") in PROSE_10
+    assert f"it finds {first:.0%} of the different pairs and {2 * recall - first:.0%} of" in PROSE_10
     assert f"2 · .306 · .375 = {1 - 2 * 0.306 * share:.2f}".replace("0.", ".") in PROSE_10
 
 

@@ -189,7 +189,7 @@ def compare(answer, draw):
     even = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 0, 2, 2]), torch.tensor([3, 3, 1, 1])
     for three in (even, (labels, labels, labels)):
         same(results(*three)[3], 1.0)
-    yield "step 3: low and high are the middle 95 % of the differences, so they enclose the difference"
+    yield "step 3: low and high are the middle 95% of the differences, so they enclose the difference"
     _, low, high, _ = results(*given)
     expect(low < pair.difference < high, f"{low:.3f} to {high:.3f}, but the difference is {pair.difference:.3f}")
     yield "step 4: both models are scored on the same drawn rows, as many as there are"
