@@ -58,11 +58,13 @@ def test_a_slide_is_continued_while_there_is_room():
     assert slide_types({"cells": cells}) == ["slide", "-", "subslide", "slide"]
 
 
-def test_long_code_is_hidden_unless_it_is_tagged_to_be_shown():
+def test_long_code_is_hidden_and_short_code_shown_unless_a_tag_says_otherwise():
     short, long, shown = code("f()", printed(1)), code("f()\n" * 12, printed(1)), code("f()\n" * 12, printed(1))
     shown["metadata"]["tags"] = ["show-code"]
     assert [hides_code(cell) for cell in (short, long, shown)] == [False, True, False]
     assert height(shown) > height(short) > height(long)
+    short["metadata"]["tags"] = ["hide-code"]
+    assert hides_code(short) and height(short) == height(long)
 
 
 def test_a_cell_tagged_no_slide_is_left_out():

@@ -19,7 +19,7 @@ from mtbert.workbook.classroom.exercises import choose_notebooks, folds, is_hint
 WIDTH, HEIGHT = 1280, 720
 ROOM = 620  # pixels between the margins, below the title of the section
 FIGURE_WIDTH, FIGURE_HEIGHT = 1180, 540  # the largest size of a figure
-MAX_CODE_LINES = 8  # of a cell that is shown with its code; one tagged "show-code" may be longer
+MAX_CODE_LINES = 8  # of a cell that is shown with its code, unless it is tagged "show-code" or "hide-code"
 _LINE, _CODE_LINE, _ROW, _GAP = 36, 23, 35, 16
 _CHARACTERS = 98  # of a line of text
 _HEADINGS = {1: 84, 2: 68, 3: 56}
@@ -107,9 +107,10 @@ def sections(text: str) -> list[str]:
 
 
 def hides_code(cell: dict[str, Any]) -> bool:
-    """Whether a slide shows only the output of a cell: it is a figure, or its code is long and not tagged."""
-    if "show-code" in cell["metadata"].get("tags", []):
-        return False
+    """Whether a slide shows only the output of a cell: a figure, long code, or as "show-code" or "hide-code" says."""
+    for tag, hidden in (("show-code", False), ("hide-code", True)):
+        if tag in cell["metadata"].get("tags", []):
+            return hidden
     figure = any("image/png" in output.get("data", {}) for output in cell["outputs"])
     return figure or len(source(cell).splitlines()) > MAX_CODE_LINES
 
