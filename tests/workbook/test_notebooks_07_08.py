@@ -61,8 +61,8 @@ def sts() -> dict[str, str]:
         "Before fine-tuning *r* is {} here": short(order.r["before fine-tuning"]),
         "no worse than before fine-tuning ({} against": short(high["MNRL"]),
         "against {}). But it gains": short(high["before fine-tuning"]),
-        "see grades ({} and": short(high["squared error"]),
-        "and {}). So the report's": short(high["CoSENT"]),
+        "read the scores ({} and": short(high["squared error"]),
+        "and {}; each is one run). So the report's": short(high["CoSENT"]),
         "the baseline's {} matches": short(recorded("sts-concat"), 2),
         "report prints: {} after one epoch": short(facts.sts["STS baseline after 1 epoch"]),
         "under MNRL ({}), although": short(recorded("sts-concat-mnrl"), 2),
@@ -79,7 +79,7 @@ def test_numbers_of_notebook_08_are_those_recorded_or_printed(sts):
     said("08", sts)
 
 
-def test_a_ranking_loss_gains_a_third_of_what_losses_that_see_grades_gain():
+def test_a_ranking_loss_gains_a_third_of_what_losses_that_read_the_scores_gain():
     high = table("sts_order", "loss")["Spearman, labels >= 3"]
     high = high - high["before fine-tuning"]
     assert "gains a third of what" in PROSE["08"]

@@ -188,6 +188,7 @@ def computed_08() -> Numbers:
     report = read_tables().query("report == @MARCHINI and split == 'dev'").set_index("row").sts
     return {
         "six layers before fine-tuning": (frozen.dev.item(), 3),
+        "their error": (read_table(paths.RESULTS / "sts_order.csv").set_index("loss").error["before fine-tuning"], 3),
         "the classifier": (runs.quora["quora-mnrl"], 2),
         "always different": (best_constant(QUORA_RUN, "quora")[0], 2),
         "the report's sigmoid": (in_report(MARCHINI, "naive-multitask", "sts"), 2),
