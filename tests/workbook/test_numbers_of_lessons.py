@@ -313,6 +313,7 @@ def computed_11() -> Numbers:
     tables = read_tables()
     tried = tables[tables.section.str.startswith("4.2") & (tables.report == "li-tang")].quora.item()
     example = scaled(RECIPES["yin/pal-256"].recipe, "small")
+    by_seed = runs[runs.recipe == "cambronero-meza/task-heads"].set_index("seed").plain
     return {
         "Student's quantile for three seeds": (stats.t.ppf(0.975, 2), 1),
         "Yin's best": (in_report(YIN, "low-rank-top-mean-curriculum", "overall"), 3),
@@ -329,6 +330,7 @@ def computed_11() -> Numbers:
         "first try of a cosine": (tried, 2),
         "Cambronero & Meza's plain heads": (in_report("cambronero-meza", "baseline-heads", "sts"), 3),
         "ours": (runs[runs.recipe == "cambronero-meza/baseline-heads"].sts.mean(), 3),
+        "how far seed 0 is behind the others": (by_seed[[1, 2]].mean() - by_seed[0], 2),
         "lowest of linear heads": (min(linear), 2),
         "highest of linear heads": (max(linear), 2),
         "gain of their heads": (differences["task-specific heads help"], 3),
