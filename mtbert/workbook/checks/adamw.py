@@ -37,6 +37,8 @@ def clip(answer, draw):
     yield "returns a list with as many tensors, in the old shapes"
     for got, gradient in zip(several(answer(gradients, 1.0), *_names(gradients)), gradients, strict=True):
         shaped(got, *gradient.shape)
+    yield "makes new tensors and leaves its arguments as they were"
+    untouched(lambda *tensors: answer(list(tensors), norm / 2), *gradients)
     yield "changes nothing if the norm is at most max_norm"
     _same_list(answer(gradients, 2 * norm), gradients)
     yield "divides all tensors by the same number: the norm of all of them together, over max_norm"

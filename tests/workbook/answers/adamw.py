@@ -47,6 +47,7 @@ WRONG = {
     "clip": [
         ("not one tensor of shape", lambda gradients, max_norm: torch.cat([g.flatten() for g in gradients])),
         ("as many tensors", lambda gradients, max_norm: gradients[0]),
+        ("makes new tensors", edited(clip, "gradient * factor for => gradient.mul_(factor) for")),
         ("changes nothing if", edited(clip, "min(1.0, max_norm / max(total, 1e-12)) => max_norm / max(total, 1e-12)")),
         ("by the same number", lambda gradients, max_norm: [clip([gradient], max_norm)[0] for gradient in gradients]),
         ("by the same number", lambda gradients, max_norm: gradients),
