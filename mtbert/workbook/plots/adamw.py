@@ -28,12 +28,18 @@ class Surface(NamedTuple):
     goals: Sequence[tuple[float, float]] = ((0.0, 0.0),)
 
 
-def _valley(x: Tensor) -> Tensor:
-    return (x[..., 0] ** 2 + 100 * x[..., 1] ** 2) / 2
+def valley(curvature: float = 100.0, rotated: bool = False) -> Surface:
+    """A straight valley with curvature 1 along it and ``curvature`` across, along the axes or rotated by 45 degrees."""
 
+    def value(x: Tensor) -> Tensor:
+        return (x[..., 0] ** 2 + curvature * x[..., 1] ** 2) / 2
 
-def _rotated(x: Tensor) -> Tensor:
-    return _valley(torch.stack([x[..., 0] + x[..., 1], x[..., 1] - x[..., 0]], dim=-1) * _HALF)
+    def rotated_value(x: Tensor) -> Tensor:
+        return value(torch.stack([x[..., 0] + x[..., 1], x[..., 1] - x[..., 0]], dim=-1) * _HALF)
+
+    if rotated:
+        return Surface(rotated_value, (-3.1, 0.7, -2.8, 0.7), (-3.5 * _HALF, -1.5 * _HALF))
+    return Surface(value, (-3, 0.8, -1.3, 1.3), (-2.5, 1.0))
 
 
 def _bend(x: Tensor) -> Tensor:
@@ -45,8 +51,8 @@ def _saddle(x: Tensor) -> Tensor:
 
 
 SURFACES = {
-    "valley": Surface(_valley, (-3, 0.8, -1.3, 1.3), (-2.5, 1.0)),
-    "rotated": Surface(_rotated, (-3.1, 0.7, -2.8, 0.7), (-3.5 * _HALF, -1.5 * _HALF)),
+    "valley": valley(),
+    "rotated": valley(rotated=True),
     "bend": Surface(_bend, (-1.6, 1.6, -0.5, 1.9), (-1.2, 1.6), [(1, 1)]),
     "saddle": Surface(_saddle, (-2.2, 1.2, -1.3, 1.3), (-2.0, 1e-6), [(0, 1), (0, -1)]),
 }
@@ -70,13 +76,16 @@ def descend(surface: Surface, optimizer: str, lr: float, steps: int = 100) -> Te
 
 
 def race(surface: Surface, paths: Mapping[str, Tensor], title: str) -> Figure:
-    """Draw paths on a surface, and the loss along them; paths: optimizer -> (points, 2)."""
+    """Draw paths on a surface, and the loss along them; paths: optimizer, or "label: optimizer, ..." -> (points, 2)."""
     figure, (left, right) = style.panels(2, (10, 4.2), title, width_ratios=(1.15, 1), layout="constrained")
     _contours(left, surface)
-    for index, (name, path) in enumerate(paths.items()):
-        _path(left, name, index, path)
+    optimizers = [name.split(": ")[-1].split(",")[0] for name in paths]
+    if len(set(optimizers)) < len(optimizers):  # one optimizer against itself: two colors
+        optimizers = list(paths)
+    for index, (name, optimizer, path) in enumerate(zip(paths, optimizers, paths.values(), strict=True)):
+        _path(left, optimizer, index, path)
         losses = surface.value(path).clamp(1e-8, 1e8).nan_to_num(1e8)
-        right.plot(losses, color=_color(name, index), linestyle=DASHES[index % 4], linewidth=2.2, label=name)
+        right.plot(losses, color=_color(optimizer, index), linestyle=DASHES[index % 4], linewidth=2.2, label=name)
     left.set(title="The paths, from the circle to the star", xlabel=r"$\theta_1$", ylabel=r"$\theta_2$")
     right.set(title="The loss along them", xlabel="step", ylabel="loss (log scale)", yscale="log")
     right.legend()
