@@ -92,7 +92,7 @@ def token_boxes(tokens: Sequence[str], ids: Sequence[int]) -> Figure:
 
 def pretraining(steps: Sequence[int], losses: Mapping[str, Sequence[float]], levels: Mapping[str, float]) -> Figure:
     """Draw losses by step, and constant levels to compare with; losses: name -> (steps,)."""
-    figure, axes = subplots(figsize=(10.5, 4))
+    figure, axes = subplots(figsize=(10.5, 3.3))
     line_per_name(axes, steps, losses, MARKED_LINES)
     for (name, level), dashes in zip(levels.items(), (":", "--", "-."), strict=False):
         axes.axhline(level, color=_GRAY, linestyle=dashes, label=name)
@@ -103,7 +103,7 @@ def gelu() -> Figure:
     """Draw ReLU, GELU and its tanh approximation (left), and the approximation minus the exact form (right)."""
     x = torch.linspace(-4, 4, 801)
     exact, approximate = F.gelu(x), F.gelu(x, approximate="tanh")
-    figure, (left, right) = panels(2, (11, 4.2))
+    figure, (left, right) = panels(2, (11, 3.6))
     left.plot(x, F.relu(x), color=_GRAY, linestyle=":", label="ReLU")
     left.plot(x, exact, color=PALETTE[0], linewidth=2.5, label="GELU, exact")
     left.plot(x, approximate, color=PALETTE[1], linestyle="--", label="GELU, tanh form")
