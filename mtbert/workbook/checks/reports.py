@@ -51,7 +51,7 @@ def verdict(answer, draw):
 
 @check
 def paired_interval(answer, draw):
-    """answer(first, second) -> (low, high) of the 95 % interval; the scores of two rows, (seeds,), same seeds."""
+    """answer(first, second) -> (low, high) of the 95% interval; the scores of two rows, (seeds,), same seeds."""
     seeds = draw.whole(3, 6)
     first, second = 0.5 + 0.02 * draw.normal(seeds), 0.48 + 0.02 * draw.normal(seeds)
     low, high = EffectEstimate.from_seeds((first - second).double().tolist()).interval()
