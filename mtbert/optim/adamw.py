@@ -18,8 +18,8 @@ class AdamW(torch.optim.Optimizer):
         theta <- theta - alpha_t * m / (sqrt(v) + eps_t)        alpha_t = lr * sqrt(1 - beta2^t) / (1 - beta1^t)
 
     The bias correction is folded into the step size. With eps_t = eps * sqrt(1 - beta2^t) the last line equals
-    lr * m_hat / (sqrt(v_hat) + eps), which is what torch.optim.AdamW computes. As in torch, and unlike in Algorithm 2, lr
-    multiplies the decay as well.
+    lr * m_hat / (sqrt(v_hat) + eps), which is what torch.optim.AdamW computes. As in torch, and unlike in Algorithm 2,
+    lr multiplies the decay as well.
 
     Args:
         params: Tensors or parameter groups, as for any torch optimizer. Those without a gradient are skipped.
