@@ -157,11 +157,11 @@ def test_the_readmes_quote_the_seeds_of_the_best_model():
     assert all(f"seed {run.seed} | {cells(run._asdict())} |" in pages[1] for run in runs.itertuples())
     both = results.read_table(paths.RESULTS / "both.csv").sort_values("seed")
     best = both[both.recipe == "best"]
+    assert len(best) == 3
     recipe = mtbert.recipe("best").replace(precision="bfloat16")  # the page names that command
     assert all(results.recipe_of(run).replace(seed=0) == recipe for run in best.to_dict("records"))
-    count = {1: "one run", 2: "mean of two seeds", 3: "mean of three seeds"}[len(best)]
     assert all(
-        f"{name}, {count} | {size}{cells(best[columns].mean())} |" in page
+        f"{name}, mean of three seeds | {size}{cells(best[columns].mean())} |" in page
         for page, name, size in zip(pages, ("recipe `best` (e5-small)", "`best`"), ("33 M | ", ""), strict=True)
     )
     assert all(f"`best`, seed {run.seed} | {cells(run._asdict())} |" in pages[1] for run in best.itertuples())
@@ -169,9 +169,10 @@ def test_the_readmes_quote_the_seeds_of_the_best_model():
     for together in ensembles:
         assert f"{together['parameters'] / 1e6:.0f} million parameters | {cells(together)} |" in pages[1]
     assert f"| 67 M | {cells(ensembles[-1])} |" in pages[0]
-    half = stats.t.ppf(0.975, len(runs) - 1) * runs.plain.sem()
-    interval = f"{runs.plain.mean():.3f} ± {half:.3f}".replace("0.", ".")
-    assert all(interval in page for page in pages)
+    for seeds in (runs, best):
+        half = stats.t.ppf(0.975, len(seeds) - 1) * seeds.plain.sem()
+        interval = f"{seeds.plain.mean():.3f} ± {half:.3f}".replace("0.", ".")
+        assert all(interval in page for page in pages)
 
 
 def test_the_page_of_results_compares_reading_pairs_both_ways_at_the_same_steps():
