@@ -168,7 +168,7 @@ def test_the_readmes_quote_the_seeds_of_the_best_model():
     ensembles = results.read_table(paths.RESULTS / "ensembles.csv").to_dict("records")
     for together in ensembles:
         assert f"{together['parameters'] / 1e6:.0f} million parameters | {cells(together)} |" in pages[1]
-    assert f"| 67 M | {cells(ensembles[-1])} |" in pages[0]
+    assert f"| 100 M | {cells(ensembles[-1])} |" in pages[0]
     for seeds in (runs, best):
         half = stats.t.ppf(0.975, len(seeds) - 1) * seeds.plain.sem()
         interval = f"{seeds.plain.mean():.3f} ± {half:.3f}".replace("0.", ".")
